@@ -1,0 +1,33 @@
+"""The errors that the kit raises about what it was given.
+
+* MappingKitError
+
+  * PartitionError: a date, dimension, partition or key that cannot be one
+  * PlanError: a list of pieces that Airflow could not map over
+  * QueryError: a query that does not fit its partition
+  * TargetError: a place that a partition cannot be written to
+
+All are `ValueError`, so pure code can be used without knowing the kit's names.
+"""
+
+from __future__ import annotations
+
+
+class MappingKitError(ValueError):
+    """Base of every error that the kit raises about what it was given."""
+
+
+class PartitionError(MappingKitError):
+    """A date, dimension, partition or key is not what it has to be."""
+
+
+class PlanError(MappingKitError):
+    """A plan is empty or too long where Airflow would map over it."""
+
+
+class QueryError(MappingKitError):
+    """A query and its partition do not fit each other."""
+
+
+class TargetError(MappingKitError):
+    """A target cannot hold the partition."""

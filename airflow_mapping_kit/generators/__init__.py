@@ -1,0 +1,3 @@
+"""Tasks that return a plan."""
+
+from __future__ import annotations

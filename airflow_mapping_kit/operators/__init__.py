@@ -1,0 +1,3 @@
+"""Operators that do one partition safely."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Pure partition math, standard library only."""
+
+from __future__ import annotations
