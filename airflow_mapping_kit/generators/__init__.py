@@ -1,3 +1,11 @@
-"""Tasks that return a plan."""
+"""Tasks that return a plan: the pieces that Airflow maps over, as JSON."""
 
 from __future__ import annotations
+
+from airflow_mapping_kit.generators.base import generator
+from airflow_mapping_kit.generators.batches import batches
+from airflow_mapping_kit.generators.dates import date_range
+from airflow_mapping_kit.generators.products import product, zipped
+from airflow_mapping_kit.generators.sql import sql_rows
+
+__all__ = ["batches", "date_range", "generator", "product", "sql_rows", "zipped"]

@@ -1,0 +1,91 @@
+"""The one place that knows which Airflow this is: what moved, and what behaves differently.
+
+Everything else imports Airflow's building blocks from here, so that a version is one file's concern.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import airflow
+from airflow_mapping_kit.exceptions import MappingKitError
+
+AIRFLOW_3 = not airflow.__version__.startswith("2.")
+
+if TYPE_CHECKING or not AIRFLOW_3:
+    from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
+    from airflow.exceptions import AirflowFailException, AirflowSkipException
+    from airflow.hooks.base import BaseHook
+    from airflow.models.baseoperator import BaseOperator
+    from airflow.models.param import Param
+    from airflow.models.xcom_arg import XComArg
+    from airflow.operators.python import get_current_context
+    from airflow.utils.context import KNOWN_CONTEXT_KEYS
+else:
+    # Airflow 3 moved what a DAG author touches into the Task SDK; the 2.x paths warn or are gone.
+    from airflow.sdk import BaseHook, BaseOperator, Param, XComArg, get_current_context
+    from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from airflow.utils.context import Context
+
+__all__ = [
+    "AIRFLOW_3",
+    "KNOWN_CONTEXT_KEYS",
+    "AirflowFailException",
+    "AirflowSkipException",
+    "BaseHook",
+    "BaseOperator",
+    "DecoratedOperator",
+    "Param",
+    "TaskDecorator",
+    "XComArg",
+    "bad_input_fails_at_once",
+    "get_current_context",
+    "resolve_expand_input",
+    "run_date",
+    "task_decorator_factory",
+]
+
+
+@contextmanager
+def bad_input_fails_at_once() -> Iterator[None]:
+    """Fail the task without retries on an error that the same input would raise again.
+
+    :raises AirflowFailException: in place of any `MappingKitError` raised inside, with its text.
+    """
+    try:
+        yield
+    except MappingKitError as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def resolve_expand_input(expand_input: Any, context: Context) -> Mapping[str, Any]:
+    """Return the mapped arguments of the running instance: `{argument: value}`, literals unrendered.
+
+    :param expand_input: what `expand` or `expand_kwargs` stored on a mapped operator or group.
+    """
+    if AIRFLOW_3:
+        # Tasks have no database on 3.x; the SDK asks the execution API.
+        mapped, _ = expand_input.resolve(context)
+    else:
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            mapped, _ = expand_input.resolve(context, session)
+    return dict(mapped)
+
+
+def run_date(context: Mapping[str, Any]) -> datetime:
+    """Return the moment a run stands for: its logical date.
+
+    A run of Airflow 3 may have none (triggered by hand or by an asset): then it is when it was due.
+    """
+    dag_run = context["dag_run"]
+    return dag_run.logical_date or dag_run.run_after

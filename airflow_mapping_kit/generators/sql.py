@@ -1,0 +1,76 @@
+"""Rows of a query as a task."""
+
+from __future__ import annotations
+
+import datetime
+from contextlib import closing
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import BaseHook
+from airflow_mapping_kit.exceptions import PartitionError, QueryError
+from airflow_mapping_kit.generators.base import GeneratorOperator, generator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class SqlRowsOperator(GeneratorOperator):
+    """A generator whose `sql` may be the name of a `.sql` file in the DAG's folder or template search path."""
+
+    template_ext = (".sql",)
+    template_fields_renderers = {"op_args": "py", "op_kwargs": "py"}  # noqa: RUF012 -- Airflow's own form
+
+
+def _rows(
+    conn_id: str, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return one dict a row of a query, on the hook of any connection that speaks DB-API.
+
+    Dates and times become ISO 8601 text, decimals become strings, so that a row is plain JSON. Column
+    names stay as the database gives them. Order and number of rows are the query's: add an `ORDER BY`,
+    so that a retry makes the same plan.
+
+    :param conn_id: the Airflow connection (templated).
+    :param sql: one query, or the name of a `.sql` file (templated).
+    :param parameters: values bound to the query by the driver, in its own style (templated); never put
+        values into the text of `sql`.
+    :return: `[{column: value}, ...]`
+    :raises QueryError: if the connection's hook has no cursor, or the query returns no columns or one twice.
+    :raises PartitionError: if a value is not a JSON scalar, or two rows are equal.
+
+    Example: `sql_rows("warehouse", "SELECT country, year FROM todo WHERE state = %(state)s ORDER BY 1, 2",
+    parameters={"state": "new"})` gives `[{"country": "Chad", "year": 1952}, ...]`.
+    """
+    hook = BaseHook.get_connection(conn_id).get_hook()
+    if not hasattr(hook, "get_conn"):
+        raise QueryError(f"sql_rows reads from a database, and the connection {conn_id!r} is a {hook!r}.")
+    with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
+        # Not every driver takes `None` for "no parameters".
+        cursor.execute(sql, *([parameters] if parameters else []))
+        if cursor.description is None:
+            raise QueryError(f"sql_rows needs a query that returns rows, and this one returns none: {sql}")
+        columns = [column[0] for column in cursor.description]
+        if doubled := sorted({column for column in columns if columns.count(column) > 1}):
+            raise QueryError(f"The query returns the column {doubled[0]!r} more than once: give each an alias.")
+        return [
+            {column: _json_scalar(column, value) for column, value in zip(columns, row, strict=True)}
+            for row in cursor.fetchall()
+        ]
+
+
+def _json_scalar(column: str, value: Any) -> str | int | float | bool | None:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    raise PartitionError(
+        f"The column {column!r} holds {value!r}, a {type(value).__name__}, which cannot be part of a "
+        f"partition: cast it to text or a number in the query."
+    )
+
+
+_rows.__name__ = "sql_rows"
+sql_rows = generator(_rows, operator_class=SqlRowsOperator)

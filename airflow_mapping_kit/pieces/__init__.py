@@ -1,0 +1,3 @@
+"""What a mapped instance was mapped over."""
+
+from __future__ import annotations
