@@ -1,0 +1,252 @@
+"""Partition keys and piece keys: the text by which a partition or a planned piece is known everywhere.
+
+A partition key is the path that Hive, Spark and DuckDB write: `country=US/date=2024-11-20`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.sequences import ordered, shown
+
+DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+MAX_PIECE_KEY_BYTES = 512
+_DIGEST_LENGTH = 12
+
+# What Hive escapes in a path, and NUL, which no file system takes.
+_ESCAPES = {ord(char): f"%{ord(char):02X}" for char in "\"#%'*/:=?\\{[]^\x7f"}
+_ESCAPES.update({code: f"%{code:02X}" for code in range(0x20)})
+_ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def partition_key(partition: Mapping[str, Any]) -> str:
+    r"""Return the Hive-style key of a partition: its dimensions sorted by name, values percent-encoded.
+
+    `{"date": "2024-11-20", "country": "US"}` gives `country=US/date=2024-11-20`; `{"path": "a/b"}` gives
+    `path=a%2Fb`. `None` is `__HIVE_DEFAULT_PARTITION__`, booleans are lower case, text outside ASCII stays
+    as it is. Every component is `name=value`, so no value can climb out of a directory.
+
+    :param partition: dimension names to `str`, `int`, `float`, `bool` or `None`
+    :return: the key; equal partitions have equal keys whatever the order of their dimensions
+    :raises PartitionError: if the partition is empty or no mapping, a name is no text or empty, or a value
+        can't be part of a key: not a scalar, the empty string, NaN, infinite, a lone surrogate, or the
+        text `__HIVE_DEFAULT_PARTITION__` itself
+    """
+    if not isinstance(partition, Mapping):
+        raise PartitionError(
+            f"{shown(partition)} is no partition: pass a dict such as {{'date': '2024-11-20'}}"
+        )
+    if not partition:
+        raise PartitionError("a partition without dimensions, {}, has no key: give it at least one dimension")
+    for name in partition:
+        check_name(name)
+    return "/".join(f"{_escape(name)}={value_key(name, partition[name])}" for name in sorted(partition))
+
+
+def parse_partition_key(key: str) -> dict[str, str | None]:
+    """Return the partition that a key names, its values as text.
+
+    `country=US/date=2024-11-20` gives `{"country": "US", "date": "2024-11-20"}`. A key doesn't tell 1 from
+    "1" or true from "true", so every value is text; only `__HIVE_DEFAULT_PARTITION__` comes back as `None`,
+    so that the key of what is returned is the key again. The dimensions may stand in any order.
+
+    :raises PartitionError: if the key is no such path: a component without `=`, an empty name or value, a
+        dimension twice, or a `%` that no two hexadecimal digits follow
+    """
+    if not isinstance(key, str) or not key:
+        raise PartitionError(
+            f"{shown(key)} is no partition key: pass text such as 'country=US/date=2024-11-20'"
+        )
+    partition: dict[str, str | None] = {}
+    for component in key.split("/"):
+        raw_name, equals, raw_value = component.partition("=")
+        if not (raw_name and equals and raw_value):
+            raise PartitionError(
+                f"{shown(component)} in the partition key {shown(key)} is not 'dimension=value': "
+                f"pass a key as partition_key() writes it, without slashes at its ends"
+            )
+        if _LONE_PERCENT.search(component):
+            raise PartitionError(
+                f"{shown(component)} in the partition key {shown(key)} has a '%' that no two hexadecimal digits "
+                f"follow: write a percent sign as '%25'"
+            )
+        name, value = _unescape(raw_name), _unescape(raw_value)
+        if name in partition:
+            raise PartitionError(
+                f"the partition key {shown(key)} has the dimension {shown(name)} twice: keep one"
+            )
+        partition[name] = None if value == DEFAULT_PARTITION else value
+    return partition
+
+
+def unique_partitions(plan: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the partitions of a plan as a list of dicts, after checking that each has a key of its own.
+
+    Two partitions with one key (`{"id": 1}` and `{"id": "1"}`) would overwrite each other's data.
+
+    :param plan: the partitions, in map-index order
+    :raises PartitionError: naming both partitions that share a key, or the one that can't have a key
+    """
+    by_key: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for index, partition in enumerate(ordered("the plan", plan)):
+        key = partition_key(partition)
+        if key in by_key:
+            first_index, first = by_key[key]
+            raise PartitionError(
+                f"the partitions {shown(dict(first))} (number {first_index}) and {shown(dict(partition))} "
+                f"(number {index}) of the plan have the same key {shown(key)}: remove one of them"
+            )
+        by_key[key] = (index, partition)
+    return [dict(partition) for _, partition in by_key.values()]
+
+
+def piece_key(mapped_arguments: Mapping[str, Any]) -> str:
+    """Return the key of one mapped instance (or one item of a batch) from its mapped arguments.
+
+    * one partition: its partition key. `{"partition": {"date": "2024-11-20"}}` gives `date=2024-11-20`
+    * one scalar: `{"country": "US"}` gives `country=US`
+    * a one-element list: the key of its element. `{"files": ["a.csv"]}` gives `files=a.csv`
+    * several arguments: a component for each, sorted by name. `{"x": 1, "day": "mon"}` gives `day=mon/x=1`;
+      a partition among them counts with its own key as the value, `part=date%3D2024-11-20/x=1`
+    * anything else, also values that no partition key can hold (`""`, NaN): `argument=` and 12 hexadecimal
+      digits of the SHA-256 of its JSON
+
+    A key of more than 512 bytes of UTF-8 is cut between characters and ends in `~` and 12 digits of the
+    SHA-256 of the whole. Pieces can have equal keys (1 and "1"): only a whole plan shows that, so the `#2`,
+    `#3` that tell them apart are added where the plan is read, not here.
+
+    :param mapped_arguments: the names and values that differ from instance to instance
+    :raises PartitionError: if there are none
+    """
+    if not isinstance(mapped_arguments, Mapping) or not mapped_arguments:
+        raise PartitionError(f"a piece needs at least one mapped argument, not {shown(mapped_arguments)}")
+    pieces = {str(argument): _only_element(value) for argument, value in mapped_arguments.items()}
+    if len(pieces) == 1:
+        (value,) = pieces.values()
+        key = _partition_key_or_none(value)
+        if key is not None:
+            return _cut(key)
+    return _cut("/".join(_component(argument, pieces[argument]) for argument in sorted(pieces)))
+
+
+def value_key(name: str, value: Any) -> str:
+    """Return one dimension's value as it stands in a key: `value_key("path", "a/b")` gives `a%2Fb`.
+
+    :raises PartitionError: naming the dimension and the value, if it can't be part of a key
+    """
+    if value is None:
+        return DEFAULT_PARTITION
+    # The unbound methods: a subclass (an Enum, NumPy's float64) may print itself differently.
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise PartitionError(
+                f"dimension {shown(name)} has the value {value}: use None or a number that is finite"
+            )
+        return float.__repr__(value)
+    if not isinstance(value, str):
+        raise PartitionError(
+            f"dimension {shown(name)} has the value {shown(value)} of type {type(value).__name__}: "
+            f"use text, a number, a boolean or None"
+        )
+    if value == "":
+        raise PartitionError(
+            f"dimension {shown(name)} has an empty string as a value: use None for 'no value'"
+        )
+    if value == DEFAULT_PARTITION:
+        raise PartitionError(
+            f"dimension {shown(name)} has the value '{DEFAULT_PARTITION}': use None, whose key it is"
+        )
+    if _SURROGATE.search(value):
+        raise PartitionError(
+            f"dimension {shown(name)} has the value {shown(value)} with half a surrogate pair, which UTF-8 "
+            f"can't hold: decode the text with the encoding it was written in"
+        )
+    return _escape(value)
+
+
+def check_name(name: Any) -> None:
+    """Check that `name` can name a dimension: text, not empty, that UTF-8 can hold.
+
+    :raises PartitionError: naming what it is instead
+    """
+    if not isinstance(name, str) or not name or _SURROGATE.search(name):
+        raise PartitionError(f"{shown(name)} can't name a dimension: use text such as 'country'")
+
+
+def _escape(text: str) -> str:
+    return str.translate(text, _ESCAPES)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def _only_element(value: Any) -> Any:
+    while isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    return value
+
+
+def _partition_key_or_none(value: Any) -> str | None:
+    if not isinstance(value, Mapping):
+        return None
+    try:
+        return partition_key(value)
+    except PartitionError:
+        return None
+
+
+def _component(argument: str, value: Any) -> str:
+    try:
+        text = value_key(argument, value)
+    except PartitionError:
+        key = _partition_key_or_none(value)
+        text = (
+            _digest(json.dumps(_plain(value), sort_keys=True, separators=(",", ":")))
+            if key is None
+            else _escape(key)
+        )
+    return f"{_escape(argument)}={text}"
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON has it, so that equal values give equal text in every process."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(element) for name, element in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(element) for element in value]
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (Decimal, UUID)):
+        return str(value)
+    # The repr of anything else may hold an address or follow the hash seed: its type is all that is certain.
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _cut(key: str) -> str:
+    encoded = key.encode()
+    if len(encoded) <= MAX_PIECE_KEY_BYTES:
+        return key
+    kept = encoded[: MAX_PIECE_KEY_BYTES - _DIGEST_LENGTH - 1].decode(errors="ignore")
+    return f"{kept}~{_digest(key)}"

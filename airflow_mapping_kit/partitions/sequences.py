@@ -1,0 +1,44 @@
+"""Turn what a caller hands over as "a list" into one, and refuse what only looks like it."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+from airflow_mapping_kit.exceptions import PartitionError
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 120
+_REPR.maxdict = _REPR.maxlist = _REPR.maxtuple = 20
+
+
+def shown(value: Any) -> str:
+    """Return `value` as an error message shows it: its repr, shortened where it is long.
+
+    `shown("US")` gives `'US'` with its quotes; of 1,000 characters it gives the two ends.
+    """
+    return _REPR.repr(value)
+
+
+def ordered(what: str, values: Any) -> list[Any]:
+    """Return `values` as a new list.
+
+    `ordered("dimension 'origin'", ("EWR", "JFK"))` gives `["EWR", "JFK"]`.
+
+    :param what: the name of the values in errors
+    :param values: a list, or any iterable with an order of its own
+    :raises PartitionError: for text (it would fall apart into characters), a mapping, a set (its order
+        differs from process to process, so the same inputs would give another plan), and what can't be iterated
+    """
+    if isinstance(values, (str, bytes, bytearray)):
+        raise PartitionError(
+            f"{what} is the single value {shown(values)}: write it as a list, [{shown(values)}]"
+        )
+    if isinstance(values, Mapping):
+        raise PartitionError(f"{what} is the mapping {shown(values)}: pass a list, such as list(mapping)")
+    if isinstance(values, Set):
+        raise PartitionError(f"{what} is a set, which has no order: pass sorted(...) of {shown(values)}")
+    if not isinstance(values, Iterable):
+        raise PartitionError(f"{what} is {shown(values)}, not a list: write [{shown(values)}]")
+    return list(values)

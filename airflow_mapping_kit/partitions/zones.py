@@ -1,0 +1,93 @@
+"""The local clock of a time zone: at which moment it shows a time, and when its offset changes."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.sequences import shown
+
+UTC = timezone.utc
+_UTC_NAMES = {"utc", "etc/utc", "uct", "etc/uct", "universal", "etc/universal", "zulu", "etc/zulu"}
+_FIXED = re.compile(r"([+-])([01][0-9]|2[0-3]):([0-5][0-9])")
+_HOUR = timedelta(hours=1)
+_SECOND = timedelta(seconds=1)
+
+
+def load_zone(name: Any) -> tzinfo:
+    """Return the time zone of that name: of the tz database, or a fixed offset such as `+01:00`.
+
+    :raises PartitionError: naming what is no time zone
+    """
+    if isinstance(name, str):
+        if name.lower() in _UTC_NAMES:
+            return UTC
+        if match := _FIXED.fullmatch(name):
+            offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+            return timezone(offset if match[1] == "+" else -offset, name)
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: 'America' is a directory
+            pass
+    raise PartitionError(
+        f"{shown(name)} is no time zone: pass a name of the tz database such as 'Europe/Berlin', or an offset such as "
+        f"'+01:00' (if the name is right, this machine has no tz database: install the package tzdata)"
+    )
+
+
+def offset_at(moment: datetime, zone: tzinfo) -> timedelta:
+    """Return how far the zone's clock is ahead of UTC at an aware moment."""
+    return moment.astimezone(zone).utcoffset() or timedelta()
+
+
+def first_moment(local: datetime, zone: tzinfo) -> datetime:
+    """Return the first moment, in UTC, at which the zone's clock shows the naive time `local` or has skipped it."""
+    before, after = _offsets(local, zone)
+    if before < after:  # the clock jumps over this time: the moment of the jump
+        local = local.replace(microsecond=0)
+        return _change((local - after).replace(tzinfo=UTC), (local - before).replace(tzinfo=UTC), zone)
+    return (local - before).replace(tzinfo=UTC)
+
+
+def last_moment(local: datetime, zone: tzinfo) -> datetime:
+    """Return the last moment, in UTC, at which the zone's clock shows the naive time `local`, or that of the jump."""
+    before, after = _offsets(local, zone)
+    return first_moment(local, zone) if before <= after else (local - after).replace(tzinfo=UTC)
+
+
+def hour_window(local: datetime, offset: timedelta, zone: tzinfo) -> tuple[datetime, datetime] | None:
+    """Return from when until when the zone's clock shows the hour that starts at `local` with that offset.
+
+    Less than an hour where the offset changes within it: on 2024-10-06 in Lord Howe, 02:00 jumps to 02:30,
+    and the hour `T02+1100` is the half from 02:30 to 03:00. `None` if the clock never shows it.
+    """
+    start = (local - offset).replace(tzinfo=UTC)
+    last = start + _HOUR - _SECOND
+    if offset_at(start, zone) == offset:
+        return start, start + _HOUR if offset_at(last, zone) == offset else _change(start, last, zone)
+    return (_change(start, last, zone), start + _HOUR) if offset_at(last, zone) == offset else None
+
+
+def hour_offsets(local: datetime, zone: tzinfo) -> list[timedelta]:
+    """Return the offsets with which the zone's clock shows the hour that starts at `local`: two when it repeats."""
+    offsets = [*_offsets(local, zone), *_offsets(local + _HOUR - _SECOND, zone)]
+    return [offset for offset in dict.fromkeys(offsets) if hour_window(local, offset, zone)]
+
+
+def _offsets(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
+    """Return the offsets before and after the change around `local`; they are equal where none is."""
+    before, after = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    return before or timedelta(), after or timedelta()
+
+
+def _change(start: datetime, end: datetime, zone: tzinfo) -> datetime:
+    """Return the second after `start` from which the zone has the offset that it has at `end`."""
+    wanted = offset_at(end, zone)
+    seconds = range((end - start) // _SECOND + 1)
+    return start + _SECOND * bisect_left(
+        seconds, True, key=lambda second: offset_at(start + _SECOND * second, zone) == wanted
+    )
