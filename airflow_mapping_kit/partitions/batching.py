@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 def batches(
     items: Iterable[Item], *, batch_size: int | None = None, max_json_bytes: int | None = None
 ) -> list[list[Item]]:
-    """Return the items in lists that keep to both limits: the smaller one wins.
+    r"""Return the items in lists that keep to both limits: the smaller one wins.
 
     `batches([1, 2, 3], batch_size=2)` gives `[[1, 2], [3]]`, `batches([], batch_size=2)` gives `[]`. A batch
     is closed when the next item doesn't fit, so the order stays and no item is cut.
@@ -25,7 +25,7 @@ def batches(
     :param items: a list, or any iterable with an order
     :param batch_size: the most items in a batch
     :param max_json_bytes: the most bytes of a batch as JSON. Counted as Airflow stores an XCom,
-        `len(json.dumps(batch))`: with `, ` and `: ` between, text outside ASCII as `\\u00e9`. Other ways to
+        `len(json.dumps(batch))`: with `, ` and `: ` between, text outside ASCII as `\u00e9`. Other ways to
         write the same JSON (compact, or with the characters themselves as UTF-8) are never longer.
     :raises PartitionError: if no limit is given, a limit is no whole number above 0, the items are no list,
         or an item is over `max_json_bytes` by itself or can't be JSON
@@ -36,10 +36,10 @@ def batches(
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise PartitionError(f"{name} is {shown(limit)}: pass a whole number of at least 1")
     all_items = ordered("'items'", items)
+    most = len(all_items) if batch_size is None else batch_size
     if max_json_bytes is None:
-        assert batch_size is not None
-        return [all_items[start : start + batch_size] for start in range(0, len(all_items), batch_size)]
-    return list(_by_size(all_items, batch_size or len(all_items), max_json_bytes))
+        return [all_items[start : start + most] for start in range(0, len(all_items), most)]
+    return list(_by_size(all_items, most, max_json_bytes))
 
 
 def _by_size(items: list[Item], batch_size: int, max_json_bytes: int) -> Iterator[list[Item]]:
@@ -50,7 +50,7 @@ def _by_size(items: list[Item], batch_size: int, max_json_bytes: int) -> Iterato
         if item_bytes + len("[]") > max_json_bytes:
             raise PartitionError(
                 f"item {index}, {shown(item)}, takes {item_bytes + len('[]'):,} bytes as a batch of its own: "
-                f"raise max_json_bytes={max_json_bytes:,}, or pass a reference (a key, a path) in place of the data"
+                f"raise max_json_bytes={max_json_bytes:,}, or pass a reference (a key, a path) to the data"
             )
         longer = batch_bytes + len(", ") + item_bytes
         if batch and len(batch) < batch_size and longer <= max_json_bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.bounds import bounds_of, check_year, window_of
 from airflow_mapping_kit.partitions.periods import (
     CADENCES,
     EXAMPLES,
@@ -21,27 +21,12 @@ from airflow_mapping_kit.partitions.zones import (
     UTC,
     first_moment,
     hour_offsets,
-    hour_window,
-    last_moment,
     load_zone,
     offset_at,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-_HOUR = timedelta(hours=1)
-_MICROSECOND = timedelta(microseconds=1)
-# A year away from those that Python's calendar ends with, where a neighbouring period or an offset would overflow.
-_FIRST_YEAR, _LAST_YEAR = 2, 9998
-_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]{1,9}))?"
-    r"(?:(Z)|([+-][0-9]{2}):?([0-9]{2}))?"
-)
-_DATE_FORMS = (
-    "a date '2013-01-31', a date with a time '2013-01-31T05:00:00+01:00', "
-    "or a period '2013-01-31T05', '2013-W05', '2013-01', '2013-Q1', '2013'"
-)
 
 
 def date_range(
@@ -59,9 +44,9 @@ def date_range(
     `["2024-11-03T00-0400", "2024-11-03T01-0400", "2024-11-03T01-0500"]`.
 
     :param start: an ISO date, a date with a time, a period key (`2013-01`), or a `date` or `datetime`.
-        Without an offset it is a time on the zone's clock; a time that this clock shows twice is the first one.
+        Without an offset it is a time on the zone's clock; one that this clock shows twice is the first.
     :param end: the same; a date or period ends with its last instant, so a bare date includes its last hour,
-        and a time that the clock shows twice is the second one
+        and a time that the clock shows twice is the second
     :param every: `hour`, `day`, `week` (ISO, from Monday), `month`, `quarter` or `year`. An hour is what the
         local clock shows as one with one offset: half of one where a zone shifts by half an hour.
     :param timezone: a name of the tz database, or a fixed offset such as `+01:00`
@@ -76,8 +61,8 @@ def date_range(
             f"the cadence every={shown(every)} is unknown: choose one of {', '.join(CADENCES)}"
         )
     excluded = {_excluded_key(key, every, zone, timezone) for key in ordered("'exclude'", exclude)}
-    first, first_until = _bounds("start", start, zone)
-    last, until = _bounds("end", end, zone)
+    first, first_until = bounds_of("start", start, zone)
+    last, until = bounds_of("end", end, zone)
     if last < first and until <= first:
         raise PartitionError(f"the end {shown(end)} is before the start {shown(start)}: swap or correct them")
     keys = _hours(first, until, zone) if every == "hour" else _calendar_periods(every, first, until, zone)
@@ -99,10 +84,10 @@ def time_window(key: str, *, timezone: str = "UTC") -> dict[str, str]:
     :raises PartitionError: if the key is none of a period in this zone
     """
     zone = load_zone(timezone)
-    start, end = _window(_period(key, "the period key", zone, timezone), zone)
+    start, end = window_of(_period(key, "the period key", zone, timezone), zone)
     if start == end:
         raise PartitionError(
-            f"the period {shown(key)} doesn't exist in {timezone}: its clock skips it; leave it out"
+            f"the period {shown(key)} doesn't exist in {timezone}: leave it out, its clock skips it"
         )
     return {"start": _iso(start, zone), "end": _iso(end, zone)}
 
@@ -116,13 +101,9 @@ def _period(key: Any, what: str, zone: tzinfo, timezone: str) -> Period:
             f"'{EXAMPLES['week']}', '{EXAMPLES['month']}', '{EXAMPLES['quarter']}', "
             f"'{EXAMPLES['year']}' or '{EXAMPLES['hour']}'"
         )
-    _check_year(key, period.start)
+    check_year(key, period.start)
     if period.every == "hour" and key not in (keys := _hour_keys(period.start, zone)):
-        remedy = (
-            f"it is {' or '.join(map(repr, keys))} there"
-            if keys
-            else "its clock skips that hour; leave it out"
-        )
+        remedy = f"write it as {' or '.join(map(repr, keys))}" if keys else "leave it out, its clock skips it"
         raise PartitionError(f"{what} {shown(key)} is no key of an hour in {timezone}: {remedy}")
     return period
 
@@ -137,97 +118,26 @@ def _excluded_key(key: Any, every: str, zone: tzinfo, timezone: str) -> str:
     return period_key(period)
 
 
-def _window(period: Period, zone: tzinfo) -> tuple[datetime, datetime]:
-    if period.every == "hour":
-        offset = offset_at(period.start.replace(tzinfo=UTC), zone) if period.offset is None else period.offset
-        window = hour_window(period.start, offset, zone)
-        assert window is not None  # the caller has checked the key against the zone
-        return window
-    return first_moment(period.start, zone), first_moment(next_period(period).start, zone)
-
-
-def _bounds(what: str, value: Any, zone: tzinfo) -> tuple[datetime, datetime]:
-    """Return the moments from when until when a given start or end lasts: a period, or one microsecond."""
-    parsed: Period | datetime | None = None
-    if isinstance(value, datetime):
-        parsed = value
-    elif isinstance(value, date):
-        parsed = Period("day", datetime(value.year, value.month, value.day))
-    elif isinstance(value, str):
-        parsed = parse_period(value) or _parse_time(value)
-    if parsed is None:
-        raise PartitionError(f"the {what} {shown(value)} is no date: write {_DATE_FORMS}")
-    if isinstance(parsed, datetime):
-        _check_year(value, parsed)
-        return _moment_bounds(value, parsed, zone)
-    _check_year(value, parsed.start)
-    if parsed.every != "hour":
-        return _window(parsed, zone)
-    if parsed.offset is None:
-        return first_moment(parsed.start, zone), last_moment(parsed.start + _HOUR, zone)
-    start = (parsed.start - parsed.offset).replace(tzinfo=UTC)  # an hour of another zone
-    return hour_window(parsed.start, parsed.offset, zone) or (start, start + _HOUR)
-
-
-def _moment_bounds(value: Any, moment: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
-    # A subclass (pendulum's, pandas') has arithmetic of its own: go on with the plain class.
-    local = datetime(
-        moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.microsecond
-    )
-    offset = moment.utcoffset()
-    if offset is not None:
-        start = (local - offset).replace(tzinfo=UTC)
-        _check_year(value, start.astimezone(zone))
-        return start, start + _MICROSECOND
-    end = last_moment(local, zone)
-    skipped = end.astimezone(zone).replace(tzinfo=None) > local
-    return first_moment(local, zone), end if skipped else end + _MICROSECOND
-
-
-def _parse_time(text: str) -> datetime | None:
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    day, minutes, seconds, fraction, zulu, hours_ahead, minutes_ahead = match.groups()
-    try:
-        local = datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}.{(fraction or '')[:6]:0<6}")
-        if zulu:
-            return local.replace(tzinfo=UTC)
-        if hours_ahead:
-            return datetime.strptime(
-                f"{local.isoformat()}{hours_ahead}{minutes_ahead}", "%Y-%m-%dT%H:%M:%S%z"
-            )
-    except ValueError:  # such as 2013-02-30T05:00 or the offset +25:00
-        return None
-    return local
-
-
-def _check_year(value: Any, local: datetime) -> None:
-    if not _FIRST_YEAR <= local.year <= _LAST_YEAR:
-        raise PartitionError(
-            f"{shown(value)} is outside the years {_FIRST_YEAR} to {_LAST_YEAR}: pass a date within them"
-        )
-
-
 def _hours(first: datetime, until: datetime, zone: tzinfo) -> Iterator[str]:
     while first < until:
         local = first.astimezone(zone)
         offset = offset_at(first, zone)
         period = Period("hour", local.replace(minute=0, second=0, microsecond=0, tzinfo=None, fold=0), offset)
         yield _hour_key(period.start, offset, zone)
-        _, first = _window(period, zone)
+        _, first = window_of(period, zone)
 
 
 def _calendar_periods(every: str, first: datetime, until: datetime, zone: tzinfo) -> Iterator[str]:
     period = period_around(every, first.astimezone(zone))
-    start, end = _window(period, zone)
+    start, _ = window_of(period, zone)
     while start < until:
-        # A window before `first`: where the clock goes back over midnight, a date's last minutes are the next day's.
-        # An empty one: a date that the clock skips.
+        following = next_period(period)
+        end = first_moment(following.start, zone)
+        # A window can end before `first`: where the clock goes back over midnight, the minutes of the old
+        # date that it repeats are the new day's. One can be empty: of a date that the clock skips.
         if start < end and end > first:
             yield period_key(period)
-        period = next_period(period)
-        start, end = end, first_moment(next_period(period).start, zone)
+        period, start = following, end
 
 
 def _hour_key(local: datetime, offset: timedelta, zone: tzinfo) -> str:

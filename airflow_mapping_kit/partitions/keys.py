@@ -78,8 +78,8 @@ def parse_partition_key(key: str) -> dict[str, str | None]:
             )
         if _LONE_PERCENT.search(component):
             raise PartitionError(
-                f"{shown(component)} in the partition key {shown(key)} has a '%' that no two hexadecimal digits "
-                f"follow: write a percent sign as '%25'"
+                f"{shown(component)} in the partition key {shown(key)} has a '%' that no two hexadecimal "
+                f"digits follow: write a percent sign as '%25'"
             )
         name, value = _unescape(raw_name), _unescape(raw_value)
         if name in partition:
@@ -197,7 +197,7 @@ def _unescape(text: str) -> str:
 
 
 def _only_element(value: Any) -> Any:
-    while isinstance(value, (list, tuple)) and len(value) == 1:
+    while isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]
     return value
 
@@ -226,15 +226,15 @@ def _component(argument: str, value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Return `value` as JSON has it, so that equal values give equal text in every process."""
-    if value is None or isinstance(value, (str, int, float)):
+    if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, Mapping):
         return {str(name): _plain(element) for name, element in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list | tuple):
         return [_plain(element) for element in value]
-    if isinstance(value, (date, time)):
+    if isinstance(value, date | time):
         return value.isoformat()
-    if isinstance(value, (Decimal, UUID)):
+    if isinstance(value, Decimal | UUID):
         return str(value)
     # The repr of anything else may hold an address or follow the hash seed: its type is all that is certain.
     return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
 CADENCES = ("hour", "day", "week", "month", "quarter", "year")
@@ -47,7 +47,7 @@ def parse_period(key: str) -> Period | None:
     try:
         if match["hour"]:
             start = datetime(year, int(match["month"]), int(match["day"]), int(match["hour"]))
-            return Period("hour", start, _parse_offset(match["offset"]) if match["offset"] else None)
+            return Period("hour", start, parse_offset(match["offset"]) if match["offset"] else None)
         if match["week"]:
             return Period("week", _midnight(date.fromisocalendar(year, int(match["week"]), 1)))
         if match["quarter"]:
@@ -94,11 +94,10 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day)
 
 
-def _parse_offset(text: str) -> timedelta:
-    hours, minutes, seconds = int(text[1:3]), int(text[3:5]), int(text[5:7] or 0)
-    if hours > 23 or minutes > 59 or seconds > 59:
-        raise ValueError(text)
-    offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+def parse_offset(text: str) -> timedelta:
+    """Return the offset that text such as `-0400` or `+005328` names; a ValueError if it is none."""
+    clock = time(int(text[1:3]), int(text[3:5]), int(text[5:7] or 0))
+    offset = timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second)
     return -offset if text[0] == "-" else offset
 
 

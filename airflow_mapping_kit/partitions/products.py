@@ -23,7 +23,7 @@ def product(
     `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "JFK", "date": "2013-01-01"}]`.
 
     :param exclude: partial partitions to leave out, compared as keys (1 leaves out "1" too):
-        `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "LGA"}]` leaves out one day of EWR and all of LGA
+        `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "LGA"}]` leaves out one day of EWR, all of LGA
     :param dimensions: a list of values each: `str`, `int`, `float`, `bool` or `None`
     :return: the partitions in the order of the dimensions as declared, the last one fastest
     :raises PlanError: if a dimension has no values
@@ -80,7 +80,7 @@ def _dimension_lists(dimensions: Mapping[str, Iterable[Any]]) -> dict[str, list[
         lists[name] = ordered(f"dimension {shown(name)}", values)
         if not lists[name]:
             raise PlanError(
-                f"dimension {shown(name)} is empty, []: give it at least one value, or leave the dimension out"
+                f"dimension {shown(name)} is empty, []: give it at least one value, or leave it out"
             )
     return lists
 
@@ -117,8 +117,8 @@ def _exclusion_rules(
         for name in partial:
             if name not in names:
                 raise PartitionError(
-                    f"'exclude' has {shown(dict(partial))} with the dimension {shown(name)}, which isn't among "
-                    f"{', '.join(map(repr, names))}: correct the name or leave it out"
+                    f"'exclude' has {shown(dict(partial))} with the unknown dimension {shown(name)}: "
+                    f"use those of the product, {', '.join(map(repr, names))}"
                 )
         about = tuple(name for name in names if name in partial)
         rules.setdefault(about, set()).add(tuple(value_key(name, partial[name]) for name in about))

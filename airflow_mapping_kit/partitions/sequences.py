@@ -29,9 +29,9 @@ def ordered(what: str, values: Any) -> list[Any]:
     :param what: the name of the values in errors
     :param values: a list, or any iterable with an order of its own
     :raises PartitionError: for text (it would fall apart into characters), a mapping, a set (its order
-        differs from process to process, so the same inputs would give another plan), and what can't be iterated
+        differs from process to process: the same inputs would give another plan), and what has no elements
     """
-    if isinstance(values, (str, bytes, bytearray)):
+    if isinstance(values, str | bytes | bytearray):
         raise PartitionError(
             f"{what} is the single value {shown(values)}: write it as a list, [{shown(values)}]"
         )

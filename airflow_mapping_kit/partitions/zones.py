@@ -34,8 +34,8 @@ def load_zone(name: Any) -> tzinfo:
         except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: 'America' is a directory
             pass
     raise PartitionError(
-        f"{shown(name)} is no time zone: pass a name of the tz database such as 'Europe/Berlin', or an offset such as "
-        f"'+01:00' (if the name is right, this machine has no tz database: install the package tzdata)"
+        f"{shown(name)} is no time zone: pass a name of the tz database such as 'Europe/Berlin', or an "
+        f"offset such as '+01:00' (if the name is right, this machine lacks the tz database: install tzdata)"
     )
 
 
@@ -45,7 +45,10 @@ def offset_at(moment: datetime, zone: tzinfo) -> timedelta:
 
 
 def first_moment(local: datetime, zone: tzinfo) -> datetime:
-    """Return the first moment, in UTC, at which the zone's clock shows the naive time `local` or has skipped it."""
+    """Return the first moment, in UTC, at which the zone's clock shows the naive time `local`.
+
+    Where the clock skips that time, this is the moment of the jump.
+    """
     before, after = _offsets(local, zone)
     if before < after:  # the clock jumps over this time: the moment of the jump
         local = local.replace(microsecond=0)
@@ -54,28 +57,36 @@ def first_moment(local: datetime, zone: tzinfo) -> datetime:
 
 
 def last_moment(local: datetime, zone: tzinfo) -> datetime:
-    """Return the last moment, in UTC, at which the zone's clock shows the naive time `local`, or that of the jump."""
+    """Return the last moment, in UTC, at which the zone's clock shows the naive time `local`.
+
+    Where the clock skips that time, this is the moment of the jump.
+    """
     before, after = _offsets(local, zone)
     return first_moment(local, zone) if before <= after else (local - after).replace(tzinfo=UTC)
 
 
-def hour_window(local: datetime, offset: timedelta, zone: tzinfo) -> tuple[datetime, datetime] | None:
+def hour_window(local: datetime, offset: timedelta, zone: tzinfo) -> tuple[datetime, datetime]:
     """Return from when until when the zone's clock shows the hour that starts at `local` with that offset.
 
     Less than an hour where the offset changes within it: on 2024-10-06 in Lord Howe, 02:00 jumps to 02:30,
-    and the hour `T02+1100` is the half from 02:30 to 03:00. `None` if the clock never shows it.
+    and the hour `T02+1100` is the half from 02:30 to 03:00. The window is empty if the clock never shows it.
     """
     start = (local - offset).replace(tzinfo=UTC)
     last = start + _HOUR - _SECOND
     if offset_at(start, zone) == offset:
         return start, start + _HOUR if offset_at(last, zone) == offset else _change(start, last, zone)
-    return (_change(start, last, zone), start + _HOUR) if offset_at(last, zone) == offset else None
+    end = start + _HOUR
+    return (_change(start, last, zone), end) if offset_at(last, zone) == offset else (end, end)
 
 
 def hour_offsets(local: datetime, zone: tzinfo) -> list[timedelta]:
-    """Return the offsets with which the zone's clock shows the hour that starts at `local`: two when it repeats."""
-    offsets = [*_offsets(local, zone), *_offsets(local + _HOUR - _SECOND, zone)]
-    return [offset for offset in dict.fromkeys(offsets) if hour_window(local, offset, zone)]
+    """Return the offsets with which the zone's clock shows the hour that starts at `local`.
+
+    Two when the clock goes back and shows it again, none when it jumps over the hour.
+    """
+    offsets = dict.fromkeys([*_offsets(local, zone), *_offsets(local + _HOUR - _SECOND, zone)])
+    windows = {offset: hour_window(local, offset, zone) for offset in offsets}
+    return [offset for offset, (start, end) in windows.items() if start < end]
 
 
 def _offsets(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
