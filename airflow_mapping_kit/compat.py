@@ -15,7 +15,7 @@ AIRFLOW_3 = not airflow.__version__.startswith("2.")
 
 if TYPE_CHECKING or not AIRFLOW_3:
     from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
-    from airflow.exceptions import AirflowFailException, AirflowSkipException
+    from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
     from airflow.hooks.base import BaseHook
     from airflow.models.baseoperator import BaseOperator
     from airflow.models.param import Param
@@ -27,7 +27,7 @@ else:
     from airflow.sdk import BaseHook, BaseOperator, Param, XComArg, get_current_context
     from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AIRFLOW_3",
     "KNOWN_CONTEXT_KEYS",
+    "AirflowException",
     "AirflowFailException",
     "AirflowSkipException",
     "BaseHook",

@@ -67,6 +67,7 @@ class GeneratorOperator(DecoratedOperator):
                 f'say .override(on_empty="skip") where nothing to do is fine.'
             )
         if plan and all(isinstance(piece, dict) for piece in plan):
+            refuse_context_names({name for piece in plan for name in piece})
             unique_partitions(plan)
         # A mapped generator pushes one list an instance, and Airflow maps over the instances: no limit.
         if map_index < 0 and next(iter(self.iter_mapped_dependants()), None) is not None:

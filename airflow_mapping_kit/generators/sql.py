@@ -6,6 +6,7 @@ import datetime
 from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from airflow_mapping_kit.compat import BaseHook
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
@@ -27,7 +28,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return one dict a row of a query, on the hook of any connection that speaks DB-API.
 
-    Dates and times become ISO 8601 text, decimals become strings, so that a row is plain JSON. Column
+    Dates and times become ISO 8601 text, decimals and UUIDs become strings, so that a row is plain JSON. Column
     names stay as the database gives them. Order and number of rows are the query's: add an `ORDER BY`,
     so that a retry makes the same plan.
 
@@ -64,7 +65,7 @@ def _json_scalar(column: str, value: Any) -> str | int | float | bool | None:
         return value
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal | UUID):
         return str(value)
     raise PartitionError(
         f"The column {column!r} holds {value!r}, a {type(value).__name__}, which cannot be part of a "

@@ -1,0 +1,134 @@
+"""What people see for a mapped instance instead of its number.
+
+Pure: a label is made of a format and the arguments that the instance was mapped over. Where those
+arguments come from is the business of `pieces`; the plugin brings the two together in a Jinja macro.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import string
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.exceptions import MappingKitError, PartitionError
+from airflow_mapping_kit.partitions import piece_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+log = logging.getLogger(__name__)
+
+# Airflow's column for it, `rendered_map_index`, holds 250 characters.
+MAX_LABEL_LENGTH = 250
+
+# A name, then any number of indexes: `{origin}`, `{order[customer][name]}`. No positions, no attributes.
+_FIELD = re.compile(r"[^.\[\]\d][^.\[\]]*(\[[^\]]+\])*")
+_BATCH_ELLIPSIS = " … "
+# Where the plugin is not loaded a number is better than an error: on Airflow 2.10 a template that
+# raises fails a task whose work had succeeded.
+_TEMPLATE = (
+    "{%% if macros.mapping_kit is defined %%}{{ macros.mapping_kit.label(%s) }}"
+    "{%% else %%}{{ ti.map_index }}{%% endif %%}"
+)
+
+
+def label(text: str = "") -> str:
+    """Return a Jinja string for `map_index_template` that names every mapped instance.
+
+    A field in braces is looked up in the mapped partition, then among the task's arguments, whatever
+    the shape of the mapping: TaskFlow or classic, `expand`, `expand_kwargs`, cross products, mapped
+    groups. A batch shows its first and its last item. What has more than 250 characters is cut and
+    ends in a hash; control characters are replaced.
+
+    :param text: the format, as of `str.format`, without attribute access. With no text, or where a
+        field is missing, the label is the piece's key: `date=2013-01-01/origin=EWR`.
+    :return: the template. Rendering it never raises.
+    :raises PartitionError: if the format cannot be parsed.
+
+    Example: `label("{origin} {date}")` shows `EWR 2013-01-01` for `{"origin": "EWR", "date": "2013-01-01"}`.
+    """
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(text) if field is not None]
+    except (TypeError, ValueError) as error:
+        raise PartitionError(
+            f"label({text!r}) is no format: {error}. Write fields in braces, and a brace itself doubled: {{{{."
+        ) from error
+    for field in fields:
+        if not _FIELD.fullmatch(field):
+            raise PartitionError(
+                f"label({text!r}): the field {field!r} is not the name of a dimension or an argument. "
+                f'Name one, e.g. label("{{origin}} {{date}}").'
+            )
+    # A JSON string is a Jinja string too, as long as what lies outside ASCII stays as it is.
+    return _TEMPLATE % json.dumps(text, ensure_ascii=False)
+
+
+def render(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    """Return the label of one instance.
+
+    :param text: the format that `label` was given.
+    :param mapped: the arguments that the instance was mapped over: `{argument: value}`.
+    :param arguments: all the arguments of its task, by name.
+    :return: at most 250 characters. Never raises.
+
+    Example: `render("{origin}", {"partition": {"origin": "EWR"}}, {})` gives `EWR`.
+    """
+    if text:
+        try:
+            return _shown(_formatted(text, mapped, arguments))
+        except Exception as error:  # noqa: BLE001 -- a format meets any value; its task must not fail for it
+            known = sorted({*arguments, *_fields(mapped)})
+            log.warning(
+                "label(%r) cannot be shown: %s %s. The instance is labelled with its key. Known fields: %s",
+                text,
+                type(error).__name__,
+                error,
+                ", ".join(known),
+            )
+    try:
+        return _shown(piece_key(mapped))
+    except MappingKitError:
+        return _shown(repr(dict(mapped)))
+
+
+def _formatted(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    batch = _batch(mapped)
+    if batch is None:
+        return text.format_map({**arguments, **_fields(mapped)})
+    ends = batch if len(batch) == 1 else (batch[0], batch[-1])
+    return _BATCH_ELLIPSIS.join(text.format_map({**arguments, **_fields(mapped), **item}) for item in ends)
+
+
+def _fields(mapped: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a format may name: each mapped argument and, before it, each dimension of a partition."""
+    fields = {name: _single(value) for name, value in mapped.items()}
+    for value in mapped.values():
+        if isinstance(value := _single(value), dict):  # noqa: PLW2901 -- the same value, unwrapped
+            fields.update(value)
+    return fields
+
+
+def _batch(mapped: Mapping[str, Any]) -> Sequence[dict[str, Any]] | None:
+    """Return the items of the batch of partitions that the instance was mapped over, if it was."""
+    for value in mapped.values():
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            return value
+    return None
+
+
+def _single(value: Any) -> Any:
+    # A list of one is how a batch of one key arrives: its element is what people look for.
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _shown(text: str) -> str:
+    # Control characters, lone surrogates and line separators break the pages and the databases that show them.
+    text = "".join("\ufffd" if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} else c for c in text)
+    if len(text) <= MAX_LABEL_LENGTH:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{text[: MAX_LABEL_LENGTH - len(digest) - 1]}~{digest}"

@@ -1,0 +1,50 @@
+"""The arguments of a running instance: all of them, and those that it was mapped over."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import resolve_expand_input
+
+if TYPE_CHECKING:
+    from airflow.utils.context import Context
+
+
+def arguments(task: Any) -> dict[str, Any]:
+    """Return the arguments of an unmapped, rendered task by name, as its author knows them.
+
+    :param task: the operator that runs. Of a TaskFlow task the arguments are those of the function,
+        positional ones included.
+    """
+    if hasattr(task, "python_callable") and hasattr(task, "op_kwargs"):
+        named = {**task.op_kwargs}
+        try:
+            bound = inspect.signature(task.python_callable).bind_partial(*task.op_args)
+        except TypeError:
+            return named
+        return {**bound.arguments, **named}
+    # What the constructor was given says which attributes are arguments; their values are the rendered ones.
+    given = getattr(task, "_BaseOperator__init_kwargs", {})
+    return {name: getattr(task, name, value) for name, value in given.items()}
+
+
+def mapped_arguments(context: Context) -> dict[str, Any]:
+    """Return what the running instance was mapped over: `{argument: value}`.
+
+    Inside a mapped task group these are the group's arguments, whether the task takes them or not.
+
+    :param context: the context of the task, after its templates were rendered.
+    """
+    task = context["task"]
+    # The DAG keeps the operator as it was declared: `task` itself is unmapped and has forgotten it.
+    declared: Any = task.dag.get_task(task.task_id)
+    if hasattr(declared, "_get_specified_expand_input"):
+        expand_input = declared._get_specified_expand_input()
+        known = arguments(task)
+        names = expand_input.value if isinstance(expand_input.value, dict) else None
+        if names is None:
+            names = resolve_expand_input(expand_input, context)
+        return {name: known[name] for name in names if name in known}
+    group = next(iter(declared.iter_mapped_task_groups()), None)
+    return dict(resolve_expand_input(group._expand_input, context)) if group else {}

@@ -1,0 +1,39 @@
+"""What Airflow loads of the kit by itself: the macro behind `label()`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.plugins_manager import AirflowPlugin
+from jinja2 import pass_context
+
+from airflow_mapping_kit import labels
+from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
+
+if TYPE_CHECKING:
+    from airflow.utils.context import Context
+    from jinja2.runtime import Context as JinjaContext
+
+log = logging.getLogger(__name__)
+
+
+@pass_context
+def label(jinja_context: JinjaContext, text: str) -> str:
+    """Return the label of the running instance. Never raises: a label is no reason to fail a task."""
+    context: Context = jinja_context.get_all()  # type: ignore[assignment]  # it is what Airflow renders with
+    try:
+        rendered = labels.render(text, mapped_arguments(context), arguments(context["task"]))
+    except Exception:  # noqa: BLE001 -- Airflow 2.10 fails a succeeded task when its label cannot be rendered
+        log.warning("label(%r) cannot be shown; the instance keeps its number.", text, exc_info=True)
+        rendered = str(context["ti"].map_index)
+    # A DAG with render_template_as_native_obj evaluates what a template gives: quoted, it stays text.
+    native = getattr(context["dag"], "render_template_as_native_obj", False)
+    return repr(rendered) if native else rendered
+
+
+class MappingKitPlugin(AirflowPlugin):
+    """Makes `macros.mapping_kit.label` known to Jinja."""
+
+    name = "mapping_kit"
+    macros: list[Any] = [label]  # noqa: RUF012 -- AirflowPlugin declares it so

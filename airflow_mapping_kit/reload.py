@@ -1,0 +1,234 @@
+"""One DAG for every day and for any reload: the trigger form, and the partitions that a run is to load."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_mapping_kit import partitions
+from airflow_mapping_kit.compat import Param, get_current_context, run_date
+from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.generators.base import GeneratorOperator, generator, refuse_context_names
+from airflow_mapping_kit.partitions import partition_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow.utils.context import Context
+
+SCHEDULED = "scheduled"
+CUSTOM = "custom"
+_FORM_FIELDS = ("mode", "start_date", "end_date")
+# Stands in the schema of each Param that `reload_params` made, where JSON Schema ignores it: tells the form's
+# fields from Params of the DAG's own, and keeps the values of a dimension as they were given.
+_MARK = "x-mapping-kit"
+
+# A span that holds at least two whole periods, so that the last one that ended is in it.
+_TWO_PERIODS = {
+    "hour": datetime.timedelta(hours=3),
+    "day": datetime.timedelta(days=3),
+    "week": datetime.timedelta(weeks=3),
+    "month": datetime.timedelta(days=93),
+    "quarter": datetime.timedelta(days=279),
+    "year": datetime.timedelta(days=1098),
+}
+
+
+def reload_params(**dimensions: Sequence[str | int | float]) -> dict[str, Param]:
+    """Return the trigger form of a DAG that loads its own period by schedule and any other on demand.
+
+    The form asks for `mode`, `start_date`, `end_date`, and for a selection of each dimension.
+    It combines with other params: `params={**reload_params(origin=ORIGINS), "events": Param(10)}`.
+
+    :param dimensions: the values of each dimension, all of them selected at first. An empty list stands
+        for values that are known only at run time: the form then takes any text, nothing means all,
+        and `reload_partitions` must be given the list.
+    :return: `{name: Param}` for the DAG's `params`.
+    :raises PartitionError: if a dimension has a name that the form or Airflow's context uses already, or
+        its values cannot make a partition.
+
+    Example: `reload_params(origin=["EWR", "JFK", "LGA"])` has the keys `mode`, `start_date`, `end_date`, `origin`.
+    """
+    refuse_context_names(dimensions)
+    for name in dimensions:
+        if name in _FORM_FIELDS:
+            raise PartitionError(
+                f"A dimension cannot be called {name!r}: the trigger form has a field of that name. Rename it."
+            )
+    known = {name: values for name, values in dimensions.items() if len(values)}
+    if known:
+        partitions.product(**known)  # the check of every value, where the DAG's author sees it
+    return {
+        "mode": Param(
+            SCHEDULED,
+            enum=[SCHEDULED, CUSTOM],
+            title="Mode",
+            description="scheduled: the run's own period. custom: the dates below.",
+            **{_MARK: "form"},
+        ),
+        "start_date": _date_param("First date", "The first date to load, in mode custom."),
+        "end_date": _date_param("Last date", "The last date to load, itself included, in mode custom."),
+        **{name: _dimension_param(name, list(values)) for name, values in dimensions.items()},
+    }
+
+
+def _date_param(title: str, description: str) -> Param:
+    return Param(
+        None, type=["null", "string"], format="date", title=title, description=description, **{_MARK: "form"}
+    )
+
+
+def _dimension_param(name: str, values: list[Any]) -> Param:
+    if not values:
+        description = f"Load only these values of {name}, one a line. Empty: all."
+        return Param([], type=["null", "array"], title=name, description=description, **{_MARK: []})
+    texts = [str(value) for value in values]
+    # What Airflow's form selects arrives as text, what an API call sends may be a number: both are found.
+    items = {"type": ["string", "number"], "enum": list(dict.fromkeys([*texts, *values]))}
+    return Param(
+        texts,
+        type="array",
+        minItems=1,
+        items=items,
+        examples=texts,
+        title=name,
+        description=f"Load these values of {name}.",
+        **{_MARK: values},
+    )
+
+
+class ReloadOperator(GeneratorOperator):
+    """The generator behind `reload_partitions`: checks names and cadence when the DAG is parsed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        options = {"every", "timezone", "date_dimension"}
+        refuse_context_names(self.op_kwargs.keys() - options)
+
+
+def _reload_partitions(
+    *,
+    every: Literal["hour", "day", "week", "month", "quarter", "year"] = "day",
+    timezone: str | None = None,
+    date_dimension: str = "date",
+    **runtime_dimensions: Sequence[str | int | float],
+) -> list[dict[str, Any]]:
+    """Return the partitions that this run is to load: every selected value of each dimension × every period.
+
+    In mode `scheduled` the periods are those that start within the run's data interval. A run without one
+    (started by hand, `schedule=None`, Airflow 3's default cron) loads the last period that ended by its
+    logical date. In mode `custom` they are those that the form's dates touch, both included. A DAG without
+    `reload_params` always loads as scheduled.
+
+    :param every: the length of a period: `hour`, `day`, `week`, `month`, `quarter` or `year`. Default `day`.
+    :param timezone: the zone that periods are read in. Default: the DAG's own.
+    :param date_dimension: the name of the dimension that holds the period. Default `date`.
+    :param runtime_dimensions: lists that are known only at run time, such as the output of another task.
+        What the form selected of a dimension filters its list.
+    :return: `[{dimension: value, ..., date_dimension: period}, ...]`, the period fastest.
+    :raises PartitionError: if the form's dates and mode do not fit, or a selected value is not in the list.
+
+    Example: a run of 2013-01-02's midnight under `@daily` and `reload_params(origin=["EWR", "JFK"])` gives
+    `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "JFK", "date": "2013-01-01"}]`.
+    """
+    context = get_current_context()
+    dimensions = _dimensions(context, runtime_dimensions)
+    if date_dimension in dimensions:
+        raise PartitionError(
+            f"{date_dimension!r} is both a dimension and the name of the period: "
+            f"rename the dimension, or say date_dimension=... for the period."
+        )
+    periods = _periods(context, every, timezone or _zone_name(context))
+    if not periods:
+        return []
+    return partitions.product(**dimensions, **{date_dimension: periods})
+
+
+def _form(context: Context) -> dict[str, Any]:
+    """Return what `reload_params` left in the DAG's Params: the given values of each dimension, by name."""
+    declared: Any = context["dag"].params
+    schemas = {name: declared.get_param(name).schema for name in declared}
+    return {name: schema[_MARK] for name, schema in schemas.items() if _MARK in schema}
+
+
+def _dimensions(context: Context, at_run_time: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the selected values of every dimension: those of the form, then those known only at run time."""
+    form = {name: values for name, values in _form(context).items() if name not in _FORM_FIELDS}
+    for name, values in form.items():
+        if not values and name not in at_run_time:
+            raise PartitionError(
+                f"reload_params declares {name!r} without values: "
+                f"give its list at run time, reload_partitions({name}=...)."
+            )
+    selected = {
+        name: _selected(name, list(at_run_time.get(name, values)), context["params"].get(name))
+        for name, values in form.items()
+    }
+    return {**selected, **{name: list(values) for name, values in at_run_time.items() if name not in form}}
+
+
+def _selected(name: str, values: list[Any], selection: Iterable[Any] | None) -> list[Any]:
+    texts = {str(value) for value in selection or ()}
+    if not texts:
+        return values
+    if unknown := sorted(texts - {str(value) for value in values}):
+        raise PartitionError(f"{name}={unknown[0]!r} does not exist: select among {_listed(values)}.")
+    return [value for value in values if str(value) in texts]
+
+
+def _listed(values: Sequence[Any]) -> str:
+    shown = ", ".join(map(str, values[:20]))
+    return shown if len(values) <= 20 else f"{shown} and {len(values) - 20} more"
+
+
+def _periods(context: Context, every: str, zone: str) -> list[str]:
+    params = context["params"] if "mode" in _form(context) else {}
+    mode, start, end = params.get("mode", SCHEDULED), params.get("start_date"), params.get("end_date")
+    if mode == CUSTOM:
+        if not start or not end:
+            raise PartitionError(
+                f"Mode custom needs both dates, and has start_date={start!r}, end_date={end!r}. "
+                f"Give both (the same one for a single day), or choose mode scheduled."
+            )
+        return partitions.date_range(start, end, every=every, timezone=zone)
+    if start or end:
+        raise PartitionError(
+            f"start_date={start!r} and end_date={end!r} only count in mode custom, and the mode is {mode}. "
+            f"Choose mode custom, or leave the dates empty."
+        )
+    interval = context.get("data_interval_start"), context.get("data_interval_end")
+    # By hand, 2.10 makes up the interval that ended last and 3.x an empty one: the same rule serves both.
+    if context["dag_run"].run_type == "manual" or not all(interval) or interval[0] == interval[1]:
+        return _last_period_ended_by(run_date(context), every, zone)
+    return _periods_starting_in(*interval, every, zone)
+
+
+def _periods_starting_in(
+    start: datetime.datetime, end: datetime.datetime, every: str, zone: str
+) -> list[str]:
+    def begins(key: str) -> datetime.datetime:
+        return datetime.datetime.fromisoformat(partitions.time_window(key, timezone=zone)["start"])
+
+    return [
+        key
+        for key in partitions.date_range(start, end, every=every, timezone=zone)
+        if start <= begins(key) < end
+    ]
+
+
+def _last_period_ended_by(moment: datetime.datetime, every: str, zone: str) -> list[str]:
+    ended = [
+        key
+        for key in partitions.date_range(moment - _TWO_PERIODS[every], moment, every=every, timezone=zone)
+        if datetime.datetime.fromisoformat(partitions.time_window(key, timezone=zone)["end"]) <= moment
+    ]
+    return ended[-1:]
+
+
+def _zone_name(context: Context) -> str:
+    zone = context["dag"].timezone
+    return getattr(zone, "name", None) or str(zone)
+
+
+_reload_partitions.__name__ = "reload_partitions"
+reload_partitions = generator(_reload_partitions, operator_class=ReloadOperator)

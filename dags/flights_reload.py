@@ -1,0 +1,50 @@
+"""Load New York's flights, one partition an origin and day: by schedule, or any range of them on demand.
+
+One DAG does the work of three: the daily one, the one that reloads a range, and the one per origin.
+Trigger it with mode `custom`, two dates and the origins to load them again; a partition is replaced whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pendulum
+from airflow.decorators import dag
+from airflow.models.param import Param
+
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflow_mapping_kit.reload import reload_params, reload_partitions
+
+INCLUDE = Path(__file__).resolve().parents[1] / "include"
+
+
+@dag(
+    dag_display_name="Flights: daily, reload and per origin in one",
+    schedule="@daily",
+    start_date=pendulum.datetime(2013, 1, 1),
+    catchup=False,
+    template_searchpath=str(INCLUDE),
+    params={
+        **reload_params(origin=["EWR", "JFK", "LGA"]),
+        "target": Param(
+            str(INCLUDE / "lake" / "flights"), type="string", description="A local directory or s3://bucket/prefix"
+        ),
+        "aws_conn_id": Param(None, type=["null", "string"], description="The connection for an s3:// target"),
+    },
+    tags=["example", "duckdb", "reload"],
+    doc_md=__doc__,
+)
+def flights_reload():
+    DuckDBPartitionOperator.partial(
+        task_id="load",
+        task_display_name="Load one origin and day",
+        sql="sql/flights.sql",
+        parameters={"source": str(INCLUDE / "data" / "flights-2013-01.csv.gz")},
+        target="{{ params.target }}",
+        aws_conn_id="{{ params.aws_conn_id or '' }}",
+        map_index_template=label("{origin} {date}"),
+    ).expand(partition=reload_partitions())
+
+
+flights_reload()
