@@ -1,0 +1,116 @@
+"""Temporary names that their maker holds by a lock, so that what a killed process left can be told apart.
+
+The kernel frees a `flock` when its process dies, however it dies: a name whose lock is free belongs to nobody.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Hidden, and with an ending that no reader's glob (`*.parquet`) matches.
+_PREFIX = ".mapping-kit-"
+_FILE_SUFFIX = ".tmp"
+_DIRECTORY_SUFFIX = ".d"
+
+
+@contextmanager
+def claimed_file(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Make an empty file in `folder` and hold it: gives its path and an open file descriptor.
+
+    The file is removed in the end if it still has its temporary name.
+
+    :raises OSError: if the folder can't be written to
+    """
+    while True:
+        path = folder / f"{_PREFIX}{uuid.uuid4().hex}{_FILE_SUFFIX}"
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        try:
+            if not _hold(descriptor, path):
+                continue
+            try:
+                yield path, descriptor
+            finally:
+                with suppress(FileNotFoundError):
+                    path.unlink()
+            return
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def claimed_directory(folder: Path) -> Iterator[Path]:
+    """Make a private directory in `folder` and hold it; it and all it holds are removed in the end.
+
+    :raises OSError: if the folder can't be written to
+    """
+    while True:
+        path = folder / f"{_PREFIX}{uuid.uuid4().hex}{_DIRECTORY_SUFFIX}"
+        path.mkdir(mode=0o700)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if not _hold(descriptor, path):
+                continue
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
+            return
+        finally:
+            os.close(descriptor)
+
+
+def remove_abandoned(folder: Path) -> list[str]:
+    """Remove what killed processes left in `folder`, and return the names.
+
+    Only names of this module whose lock is free; a file system without locks keeps them all.
+    """
+    removed = []
+    for name in os.listdir(folder):
+        if name.startswith(_PREFIX) and name.endswith((_FILE_SUFFIX, _DIRECTORY_SUFFIX)):
+            # Held, gone meanwhile, or another user's: each is a reason to leave it alone.
+            with suppress(OSError):
+                _remove_if_free(folder / name)
+                removed.append(name)
+    return removed
+
+
+def _remove_if_free(path: Path) -> None:
+    is_directory = path.name.endswith(_DIRECTORY_SUFFIX)
+    # NFS gives an exclusive lock only on what is open for writing; a directory can't be.
+    flags = os.O_RDONLY | os.O_DIRECTORY if is_directory else os.O_RDWR
+    descriptor = os.open(path, flags | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # By name: names are never used twice, so one that was published meanwhile is simply not found.
+        if is_directory:
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _hold(descriptor: int, path: Path) -> bool:
+    """Lock a name that was just made; false if `remove_abandoned` of another process was faster."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        # A file system without locks: nobody can take the name for abandoned there either.
+        if error.errno not in {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}:
+            raise
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,175 @@
+"""Publish partitions to S3, one object each, and let DuckDB read from there."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_mapping_kit.compat import AirflowException
+from airflow_mapping_kit.exceptions import MappingKitError, QueryError, TargetError
+from airflow_mapping_kit.operators.lake.claims import claimed_file
+from airflow_mapping_kit.operators.lake.local import FILE_NAME, Staged
+from airflow_mapping_kit.operators.lake.query import literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from duckdb import DuckDBPyConnection
+
+_MAX_KEY_BYTES = 1024
+
+# What S3 answers when the bucket or the credentials are wrong; anything else may pass.
+_REFUSALS = {
+    "400", "401", "403", "404", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "InvalidBucketName",
+    "NoSuchBucket", "PermanentRedirect", "SignatureDoesNotMatch",
+}  # fmt: skip
+
+
+def s3_hook(aws_conn_id: str | None) -> S3Hook:
+    """Return Airflow's hook for S3. Importing it costs half a second of CPU: only where S3 is used."""
+    try:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    except ImportError as error:
+        raise MappingKitError(
+            "S3 needs Airflow's Amazon provider where this task runs: pip install 'airflow-mapping-kit[amazon]'"
+        ) from error
+    return S3Hook(aws_conn_id=aws_conn_id)
+
+
+class S3Target:
+    """A prefix in a bucket.
+
+    :param url: `s3://bucket/prefix`
+    :param hook: Airflow's hook with the connection's credentials
+    :param scratch: where a file waits for its upload
+    """
+
+    def __init__(self, url: str, hook: S3Hook, scratch: Path) -> None:
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise TargetError(f"the target {url!r} names no bucket: write s3://bucket/prefix")
+        self._bucket = bucket
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+        self._hook = hook
+        self._scratch = scratch
+
+    def check(self, key: str, directory: str) -> None:
+        """Check that an object can have this name.
+
+        :raises TargetError: naming its length, if it is too long
+        """
+        name = self._name(directory)
+        size = len(name.encode())
+        if size > _MAX_KEY_BYTES:
+            raise TargetError(
+                f"partition {key}: its object's key would take {size} bytes, and S3 takes {_MAX_KEY_BYTES}: "
+                f"shorten the values or the target's prefix"
+            )
+
+    @contextmanager
+    def staged(self, key: str, directory: str) -> Iterator[Staged]:
+        """Give a local file, so that publishing is one upload, which S3 shows only when it is complete.
+
+        What other tools wrote under that prefix (`*.parquet` directly under it, listed before the query runs) is
+        deleted right after; a reader in between sees both. Longer prefixes are other partitions.
+
+        :raises TargetError: if the bucket can't be listed
+        """
+        name = self._name(directory)
+        with _s3_errors(key, self._bucket):
+            stale = self._stale(name)
+        with claimed_file(self._scratch) as (path, _):
+
+            def publish() -> str:
+                with _s3_errors(key, self._bucket):
+                    self._hook.load_file(path, key=name, bucket_name=self._bucket, replace=True)
+                    if stale:
+                        self._hook.delete_objects(self._bucket, stale)
+                return f"s3://{self._bucket}/{name}"
+
+            yield Staged(path, publish)
+
+    def _name(self, directory: str) -> str:
+        return f"{self._prefix}{directory}/{FILE_NAME}"
+
+    def _stale(self, name: str) -> list[str]:
+        folder = name.removesuffix(FILE_NAME)
+        pages = self._hook.get_conn().get_paginator("list_objects_v2")
+        names = [
+            entry["Key"]
+            for page in pages.paginate(Bucket=self._bucket, Prefix=folder, Delimiter="/")
+            for entry in page.get("Contents", ())
+        ]
+        return [other for other in names if other.endswith(".parquet") and other != name]
+
+
+def let_duckdb_read_s3(connection: DuckDBPyConnection, hook: S3Hook) -> None:
+    """Give DuckDB the credentials, the endpoint and the region of an Airflow connection, for `s3://` in queries.
+
+    :raises QueryError: if DuckDB's extension httpfs can't be loaded
+    """
+    import duckdb
+
+    try:
+        # Finds an installed extension, and downloads it only where there is none.
+        connection.execute("INSTALL httpfs")
+        connection.execute("LOAD httpfs")
+    except duckdb.Error as error:
+        raise QueryError(
+            f"the query reads s3://, for which DuckDB needs its extension httpfs, and it can't be loaded: install it "
+            f"in the worker's image (python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\"). {error}"
+        ) from error
+    options = ", ".join(f"{name} {literal(value)}" for name, value in _secret(hook).items())
+    try:
+        connection.execute(f"CREATE OR REPLACE SECRET mapping_kit (TYPE s3, {options})")
+    except duckdb.Error:
+        # DuckDB's message quotes the statement, and with it the secret key.
+        raise QueryError(
+            "DuckDB refuses the S3 settings of the Airflow connection (aws_conn_id): check it"
+        ) from None
+
+
+def _secret(hook: S3Hook) -> dict[str, str]:
+    client = hook.get_conn()
+    endpoint = urlsplit(client.meta.endpoint_url)
+    style = (client.meta.config.s3 or {}).get("addressing_style")
+    on_aws = (endpoint.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    options = {
+        "REGION": client.meta.region_name or "us-east-1",
+        "ENDPOINT": endpoint.netloc,
+        "USE_SSL": "true" if endpoint.scheme == "https" else "false",
+        "URL_STYLE": "path" if style == "path" or (not on_aws and style != "virtual") else "vhost",
+    }
+    credentials: Any = hook.get_session().get_credentials()
+    if credentials is not None:
+        frozen = credentials.get_frozen_credentials()
+        options |= {"KEY_ID": frozen.access_key, "SECRET": frozen.secret_key}
+        if frozen.token:
+            options["SESSION_TOKEN"] = frozen.token
+    return options
+
+
+@contextmanager
+def _s3_errors(key: str, bucket: str) -> Iterator[None]:
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+
+    remedy = "check the target's bucket, and aws_conn_id's credentials and endpoint"
+    try:
+        yield
+    except (NoCredentialsError, ParamValidationError) as error:
+        raise TargetError(
+            f"partition {key}: can't use the bucket {bucket!r}: {error}. {remedy.capitalize()}"
+        ) from error
+    except ClientError as error:
+        message = f"partition {key}: S3 refused for the bucket {bucket!r}, {remedy}: {error}"
+        if error.response.get("Error", {}).get("Code") in _REFUSALS:
+            raise TargetError(message) from error
+        raise AirflowException(message) from error
+    except (Boto3Error, BotoCoreError) as error:
+        raise AirflowException(
+            f"partition {key}: S3 can't be reached for the bucket {bucket!r}, {remedy}: {error}"
+        ) from error
