@@ -23,11 +23,13 @@ DIMENSIONS = {
 
 
 def plain() -> list[dict[str, object]]:
+    """Build the partitions as one would without the kit."""
     names = list(DIMENSIONS)
     return [dict(zip(names, combination)) for combination in itertools.product(*DIMENSIONS.values())]  # noqa: B905 - the plain way
 
 
 def kit() -> list[dict[str, object]]:
+    """Build the partitions with the kit."""
     from airflow_mapping_kit.partitions import product
 
     return product(**DIMENSIONS)
@@ -35,7 +37,9 @@ def kit() -> list[dict[str, object]]:
 
 def measure(name: str) -> None:
     """Print seconds and peak MiB of one call."""
-    from airflow_mapping_kit import partitions  # noqa: F401 - imported on both sides, so that neither pays for it
+    from airflow_mapping_kit import (
+        partitions,  # noqa: F401 - imported on both sides, so that neither pays for it
+    )
 
     idle_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()

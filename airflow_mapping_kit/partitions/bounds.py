@@ -61,7 +61,7 @@ def check_year(value: Any, local: datetime) -> None:
 
 
 def window_of(period: Period, zone: tzinfo) -> tuple[datetime, datetime]:
-    """Return the moments from when until when a period lasts, the same twice where the zone's clock skips it."""
+    """Return the moments from when until when a period lasts: equal where the zone's clock skips it."""
     if period.every == "hour":
         offset = offset_at(period.start.replace(tzinfo=UTC), zone) if period.offset is None else period.offset
         return hour_window(period.start, offset, zone)
