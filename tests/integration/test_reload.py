@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import copy
+import logging
+import uuid
+from datetime import timedelta
+
+import pendulum
+import pytest
+from airflow.decorators import dag, task
+from airflow.exceptions import ParamValidationError
+from airflow.models.param import Param
+from airflow.timetables.base import DataInterval, TimeRestriction
+from airflow.utils.types import DagRunType
+
+from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.reload import reload_params, reload_partitions
+
+
+def a_dag(schedule=None, *, params=None, start=None, zone="UTC", **reload):
+    @dag(
+        dag_id=f"r{uuid.uuid4().hex}",
+        schedule=schedule,
+        start_date=start or pendulum.datetime(2013, 1, 1, tz=zone),
+        catchup=True,
+        params=params,
+        default_args={"retries": 3},
+    )
+    def built():
+        reload_partitions(**reload)
+
+    return built()
+
+
+def intervals(dag, count):
+    """Return the data intervals of the first runs that Airflow would schedule."""
+    restriction = TimeRestriction(earliest=dag.start_date, latest=None, catchup=True)
+    found, last = [], None
+    for _ in range(count):
+        last = dag.timetable.next_dagrun_info(
+            last_automated_data_interval=last, restriction=restriction
+        ).data_interval
+        found.append(last)
+    return found
+
+
+@pytest.fixture
+def scheduled(run_of):
+    """Return a function that runs the generator for the first scheduled runs of a DAG and returns their plans."""
+
+    def run(dag, count):
+        plans = []
+        for interval in intervals(dag, count):
+            run = run_of(
+                dag, run_type=DagRunType.SCHEDULED, execution_date=interval.start, data_interval=interval
+            )
+            state, plan = run.run("reload_partitions")
+            plans.append([piece["date"] for piece in plan] if state == "success" else state)
+        return plans
+
+    return run
+
+
+@pytest.fixture
+def manual(run_of):
+    """Return a function that triggers a DAG by hand at a moment, as Airflow does, and returns state and plan."""
+
+    def run(dag, at="2013-01-10T12:00:00+00:00", conf=None):
+        moment = pendulum.parse(at)
+        return run_of(
+            dag,
+            run_type=DagRunType.MANUAL,
+            execution_date=moment,
+            data_interval=dag.timetable.infer_manual_data_interval(run_after=moment),
+            conf=conf,
+        ).run("reload_partitions")
+
+    return run
+
+
+class TestScheduled:
+    """A scheduled run loads exactly its own interval."""
+
+    def test_daily(self, scheduled):
+        assert scheduled(a_dag("@daily"), 2) == [["2013-01-01"], ["2013-01-02"]]
+
+    def test_daily_across_both_daylight_saving_changes_of_berlin(self, scheduled):
+        for first in ("2024-03-30", "2024-10-26"):
+            start = pendulum.parse(first, tz="Europe/Berlin")
+            assert scheduled(a_dag("@daily", start=start), 3) == [
+                [start.add(days=n).to_date_string()] for n in range(3)
+            ]
+
+    def test_hourly_across_the_day_of_25_hours_of_berlin(self, scheduled):
+        start = pendulum.datetime(2024, 10, 27, 1, tz="Europe/Berlin")
+        assert scheduled(a_dag(timedelta(hours=1), start=start, every="hour"), 4) == [
+            ["2024-10-27T01+0200"],
+            ["2024-10-27T02+0200"],
+            ["2024-10-27T02+0100"],
+            ["2024-10-27T03+0100"],
+        ]
+
+    def test_hourly_across_the_missing_hour_of_berlin(self, scheduled):
+        start = pendulum.datetime(2024, 3, 31, 1, tz="Europe/Berlin")
+        assert scheduled(a_dag(timedelta(hours=1), start=start, every="hour"), 2) == [
+            ["2024-03-31T01+0100"],
+            ["2024-03-31T03+0200"],
+        ]
+
+    def test_hourly_in_utc(self, scheduled):
+        assert scheduled(a_dag("@hourly", every="hour"), 2) == [["2013-01-01T00"], ["2013-01-01T01"]]
+
+    def test_weekly_loads_seven_days(self, scheduled):
+        start = pendulum.datetime(2012, 12, 30, tz="UTC")  # a Sunday, where Airflow's @weekly begins
+        first, second = scheduled(a_dag("@weekly", start=start), 2)
+        assert first == ["2012-12-30", "2012-12-31", "2013-01-01", "2013-01-02", "2013-01-03", "2013-01-04", "2013-01-05"]
+        assert len(second) == 7
+        assert second[0] == "2013-01-06"
+
+    def test_monthly_can_be_one_month(self, scheduled):
+        assert scheduled(a_dag("@monthly", every="month"), 2) == [["2013-01"], ["2013-02"]]
+
+    def test_a_cron_of_its_own_zone(self, scheduled):
+        dag = a_dag("0 0 * * *", zone="Europe/Berlin")
+        assert scheduled(dag, 1) == [["2013-01-01"]]
+
+    def test_an_interval_in_which_no_period_starts_is_skipped(self, scheduled):
+        plans = scheduled(a_dag("@hourly"), 25)
+        assert plans[0] == ["2013-01-01"]
+        assert plans[1:24] == ["skipped"] * 23
+        assert plans[24] == ["2013-01-02"]
+
+    def test_an_empty_interval_loads_the_last_period_that_ended(self, run_of):
+        moment = pendulum.datetime(2013, 1, 5, tz="UTC")
+        run = run_of(
+            a_dag("@daily"),
+            run_type=DagRunType.SCHEDULED,
+            execution_date=moment,
+            data_interval=DataInterval.exact(moment),
+        )
+        assert run.run("reload_partitions")[1] == [{"date": "2013-01-04"}]
+
+    def test_a_dimension_multiplies_it_with_the_period_fastest(self, run_of):
+        dag = a_dag("@weekly", start=pendulum.datetime(2012, 12, 30), params=reload_params(origin=["EWR", "JFK"]))
+        (interval,) = intervals(dag, 1)
+        run = run_of(dag, run_type=DagRunType.SCHEDULED, execution_date=interval.start, data_interval=interval)
+        _, plan = run.run("reload_partitions")
+        assert len(plan) == 14
+        assert plan[:2] == [{"origin": "EWR", "date": "2012-12-30"}, {"origin": "EWR", "date": "2012-12-31"}]
+
+
+class TestByHand:
+    """A run without an interval of its own loads the last period that ended by its logical date."""
+
+    @pytest.mark.parametrize("schedule", [None, "@daily", "@weekly", "0 6 * * *"])
+    def test_is_the_day_before_whatever_the_schedule(self, manual, schedule):
+        assert manual(a_dag(schedule), "2013-01-10T12:00:00+00:00") == ("success", [{"date": "2013-01-09"}])
+
+    def test_at_the_very_end_of_a_day_is_that_day(self, manual):
+        assert manual(a_dag(), "2013-01-10T00:00:00+00:00")[1] == [{"date": "2013-01-09"}]
+
+    @pytest.mark.parametrize(
+        ("every", "period"),
+        [
+            ("hour", "2013-01-10T11"),
+            ("week", "2013-W01"),
+            ("month", "2012-12"),
+            ("quarter", "2012-Q4"),
+            ("year", "2012"),
+        ],
+    )
+    def test_takes_the_last_whole_period_of_any_length(self, manual, every, period):
+        assert manual(a_dag(every=every))[1] == [{"date": period}]
+
+    def test_reads_the_day_in_the_zone_of_the_dag(self, manual):
+        assert manual(a_dag(zone="Asia/Tokyo"), "2013-01-10T16:00:00+00:00")[1] == [{"date": "2013-01-10"}]
+
+    def test_reads_the_day_in_the_zone_that_is_asked_for(self, manual):
+        dag = a_dag(zone="UTC", timezone="Asia/Tokyo")
+        assert manual(dag, "2013-01-10T16:00:00+00:00")[1] == [{"date": "2013-01-10"}]
+
+
+class TestCustom:
+    DATES = {"mode": "custom", "start_date": "2013-01-30", "end_date": "2013-02-01"}
+
+    def test_loads_the_dates_of_the_form_both_included(self, manual):
+        dag = a_dag("@daily", params=reload_params(origin=["EWR", "JFK"]))
+        _, plan = manual(dag, conf={**self.DATES, "origin": ["JFK"]})
+        assert plan == [{"origin": "JFK", "date": d} for d in ("2013-01-30", "2013-01-31", "2013-02-01")]
+
+    def test_loads_every_hour_of_the_last_date(self, manual):
+        _, plan = manual(a_dag(every="hour", params=reload_params()), conf={**self.DATES, "start_date": "2013-02-01"})
+        assert [plan[0]["date"], plan[-1]["date"], len(plan)] == ["2013-02-01T00", "2013-02-01T23", 24]
+
+    def test_finds_numbers_by_the_text_that_the_form_sends(self, manual):
+        dag = a_dag(params=reload_params(year=[1952, 2007], share=[0.5]), date_dimension="day")
+        _, plan = manual(dag, conf={"year": ["2007"]})
+        assert plan == [{"year": 2007, "share": 0.5, "day": "2013-01-09"}]
+
+    def test_finds_numbers_that_an_api_call_sends(self, manual):
+        assert manual(a_dag(params=reload_params(year=[1952, 2007])), conf={"year": [1952]})[1][0]["year"] == 1952
+
+    @pytest.mark.parametrize(
+        ("conf", "named"),
+        [
+            ({"mode": "custom"}, "start_date=None, end_date=None"),
+            ({"mode": "custom", "start_date": "2013-01-01"}, "end_date=None"),
+            ({"mode": "custom", "start_date": "2013-02-01", "end_date": "2013-01-01"}, "2013-02-01"),
+            ({"start_date": "2013-01-01", "end_date": "2013-01-02"}, "Choose mode custom"),
+        ],
+    )
+    def test_dates_that_do_not_fit_fail_at_once_and_are_named(self, manual, caplog, conf, named):
+        with caplog.at_level(logging.ERROR):
+            assert manual(a_dag(params=reload_params(origin=["EWR"])), conf=conf)[0] == "failed"
+        assert named in caplog.text
+
+    @pytest.mark.parametrize(
+        "conf", [{"origin": ["LHR"]}, {"origin": []}, {"origin": "EWR"}, {"mode": "reload"}, {"start_date": "soon"}]
+    )
+    def test_what_the_form_does_not_offer_never_becomes_a_run(self, conf):
+        params = copy.deepcopy(a_dag(params=reload_params(origin=["EWR"])).params)
+        with pytest.raises(ParamValidationError):
+            params.update(conf)
+
+
+class TestRuntimeDimensions:
+    """Lists that are known only at run time."""
+
+    def dag(self, **params):
+        @dag(
+            dag_id=f"r{uuid.uuid4().hex}",
+            schedule=None,
+            start_date=pendulum.datetime(2013, 1, 1),
+            params=reload_params(**params),
+            default_args={"retries": 3},
+        )
+        def built():
+            @task
+            def countries():
+                return ["Chad", "Peru", "{{ 1 }}"]
+
+            reload_partitions(country=countries())
+
+        return built()
+
+    @pytest.fixture
+    def plan_of(self, run_of):
+        def run(dag, conf=None):
+            run = run_of(dag, execution_date=pendulum.datetime(2013, 1, 2), conf=conf)
+            run.run("countries")
+            state, plan = run.run("reload_partitions")
+            return state, plan and [piece["country"] for piece in plan]
+
+        return run
+
+    def test_are_all_loaded_where_the_form_does_not_know_them(self, plan_of):
+        assert plan_of(self.dag()) == ("success", ["Chad", "Peru", "{{ 1 }}"])
+
+    def test_are_all_loaded_where_the_form_is_left_empty(self, plan_of):
+        assert plan_of(self.dag(country=[]))[1] == ["Chad", "Peru", "{{ 1 }}"]
+
+    def test_are_filtered_by_what_the_form_selected(self, plan_of):
+        assert plan_of(self.dag(country=[]), {"country": ["Peru"]})[1] == ["Peru"]
+
+    def test_that_lack_what_was_selected_fail_at_once_and_name_it(self, plan_of, caplog):
+        with caplog.at_level(logging.ERROR):
+            assert plan_of(self.dag(country=[]), {"country": ["Atlantis"]})[0] == "failed"
+        assert "country='Atlantis' does not exist: select among Chad, Peru" in caplog.text
+
+
+class TestForm:
+    def test_combines_with_other_params(self, manual):
+        params = {**reload_params(origin=["EWR"]), "events": Param(10)}
+        assert list(params) == ["mode", "start_date", "end_date", "origin", "events"]
+        assert manual(a_dag(params=params))[1] == [{"origin": "EWR", "date": "2013-01-09"}]
+
+    def test_survives_serialization(self):
+        from airflow.serialization.serialized_objects import SerializedDAG
+
+        dag = SerializedDAG.from_dict(SerializedDAG.to_dict(a_dag(params=reload_params(origin=["EWR", "JFK"]))))
+        schema = dag.params.get_param("origin").schema
+        assert (schema["type"], schema["examples"]) == ("array", ["EWR", "JFK"])
+
+    def test_params_of_the_dags_own_are_no_form(self, manual):
+        dag = a_dag(params={"mode": "custom", "start_date": "tomorrow", "origins": ["EWR"]})
+        assert manual(dag) == ("success", [{"date": "2013-01-09"}])
+
+    @pytest.mark.parametrize("name", ["mode", "start_date", "run_id", "conf", "task"])
+    def test_a_dimension_with_a_name_that_is_taken_is_refused_when_the_dag_is_parsed(self, name):
+        with pytest.raises(PartitionError, match=f"cannot be called '{name}'"):
+            reload_params(**{name: ["a"]})
+
+    @pytest.mark.parametrize("values", [["EWR", "EWR"], [1, "1"], [["EWR"]], [""], "EWR"])
+    def test_values_that_make_no_partition_are_refused_when_the_dag_is_parsed(self, values):
+        with pytest.raises(PartitionError):
+            reload_params(origin=values)
+
+    def test_a_list_known_at_run_time_must_be_given(self, manual, caplog):
+        with caplog.at_level(logging.ERROR):
+            assert manual(a_dag(params=reload_params(country=[])))[0] == "failed"
+        assert "reload_partitions(country=...)" in caplog.text
+
+    def test_a_dimension_with_the_name_of_the_period_is_refused(self, manual, caplog):
+        with caplog.at_level(logging.ERROR):
+            assert manual(a_dag(params=reload_params(date=["a"])))[0] == "failed"
+        assert "'date' is both a dimension and the name of the period" in caplog.text
