@@ -1,6 +1,6 @@
 """Temporary names that their maker holds by a lock, so that what a killed process left can be told apart.
 
-The kernel frees a `flock` when its process dies, however it dies: a name whose lock is free belongs to nobody.
+The kernel frees a `flock` when its process dies, however it dies: a name whose lock is free is nobody's.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 import shutil
 import uuid
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # Hidden, and with an ending that no reader's glob (`*.parquet`) matches.
 _PREFIX = ".mapping-kit-"
@@ -111,6 +111,6 @@ def _hold(descriptor: int, path: Path) -> bool:
         if error.errno not in {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}:
             raise
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.operators.lake.claims import claimed_file, remove_abandoned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FILE_NAME = "data_0.parquet"
 _MAX_NAME_BYTES = 255  # ext4, XFS, NFS, APFS
@@ -25,10 +24,7 @@ _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, e
 
 @dataclass(frozen=True)
 class Staged:
-    """A place to write a partition's file to, and how to publish it from there.
-
-    `publish()` replaces the partition and returns where it now is.
-    """
+    """A place to write a partition's file to; `publish()` puts it in the partition's place and says where."""
 
     path: Path
     publish: Callable[[], str]
@@ -52,16 +48,16 @@ class LocalTarget:
             size = len(component.encode())
             if size > _MAX_NAME_BYTES:
                 raise TargetError(
-                    f"partition {key}: {component!r} takes {size} bytes as a directory's name, and file systems take "
-                    f"{_MAX_NAME_BYTES}: shorten the value, or use an s3:// target"
+                    f"partition {key}: the directory name {component!r} takes {size} bytes, and file systems "
+                    f"take {_MAX_NAME_BYTES}: shorten the value, or use an s3:// target"
                 )
 
     @contextmanager
     def staged(self, key: str, directory: str) -> Iterator[Staged]:
         """Give a hidden file in the partition's own directory, so that publishing is one rename.
 
-        What other tools wrote into that directory (`*.parquet` directly in it, listed before the query runs) is
-        removed right after; a reader in between sees both. Directories in it are other partitions.
+        What other tools wrote into that directory (`*.parquet` directly in it, listed before the query
+        runs) is removed right after; a reader in between sees both. Directories in it are other partitions.
 
         :raises TargetError: if the directory can't be made or written to
         :raises OSError: if it could be another time: the disk is full
@@ -72,14 +68,14 @@ class LocalTarget:
                 made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
                 folder.mkdir(parents=True, exist_ok=True)
                 remove_abandoned(folder)
-                stale = [entry.path for entry in os.scandir(folder) if _is_stale(entry)]
+                stale = [folder / entry.name for entry in os.scandir(folder) if _is_stale(entry)]
                 path, descriptor = stack.enter_context(claimed_file(folder))
             except OSError as error:
                 if error.errno in _PASSING:
                     raise
                 raise TargetError(
                     f"partition {key}: can't write to {str(folder)!r}: {error.strerror}. "
-                    f"Check the target and that the worker's user may write there"
+                    f"Check the target, and that the worker's user may write there"
                 ) from error
 
             def publish() -> str:
@@ -88,19 +84,16 @@ class LocalTarget:
                 path.replace(final)
                 for changed in (folder, *(directory.parent for directory in made)):
                     _sync_directory(changed)
-                for name in stale:
-                    Path(name).unlink(missing_ok=True)
+                for other in stale:
+                    other.unlink(missing_ok=True)
                 return str(final)
 
             yield Staged(path, publish)
 
 
 def _is_stale(entry: os.DirEntry[str]) -> bool:
-    return (
-        entry.name.endswith(".parquet")
-        and entry.name != FILE_NAME
-        and not entry.is_dir(follow_symlinks=False)
-    )
+    is_other = entry.name.endswith(".parquet") and entry.name != FILE_NAME
+    return is_other and not entry.is_dir(follow_symlinks=False)
 
 
 def _sync_directory(folder: Path) -> None:

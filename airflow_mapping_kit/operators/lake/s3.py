@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import MappingKitError, QueryError, TargetError
 from airflow_mapping_kit.operators.lake.claims import claimed_file
+from airflow_mapping_kit.operators.lake.database import literal
 from airflow_mapping_kit.operators.lake.local import FILE_NAME, Staged
-from airflow_mapping_kit.operators.lake.query import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from duckdb import DuckDBPyConnection
@@ -23,9 +23,9 @@ _MAX_KEY_BYTES = 1024
 
 # What S3 answers when the bucket or the credentials are wrong; anything else may pass.
 _REFUSALS = {
-    "400", "401", "403", "404", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "InvalidBucketName",
-    "NoSuchBucket", "PermanentRedirect", "SignatureDoesNotMatch",
-}  # fmt: skip
+    *("400", "401", "403", "404", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId"),
+    *("InvalidBucketName", "NoSuchBucket", "PermanentRedirect", "SignatureDoesNotMatch"),
+}
 
 
 def s3_hook(aws_conn_id: str | None) -> S3Hook:
@@ -34,7 +34,8 @@ def s3_hook(aws_conn_id: str | None) -> S3Hook:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     except ImportError as error:
         raise MappingKitError(
-            "S3 needs Airflow's Amazon provider where this task runs: pip install 'airflow-mapping-kit[amazon]'"
+            "s3:// needs Airflow's Amazon provider where this task runs: "
+            "pip install 'airflow-mapping-kit[amazon]'"
         ) from error
     return S3Hook(aws_conn_id=aws_conn_id)
 
@@ -73,8 +74,8 @@ class S3Target:
     def staged(self, key: str, directory: str) -> Iterator[Staged]:
         """Give a local file, so that publishing is one upload, which S3 shows only when it is complete.
 
-        What other tools wrote under that prefix (`*.parquet` directly under it, listed before the query runs) is
-        deleted right after; a reader in between sees both. Longer prefixes are other partitions.
+        What other tools wrote under that prefix (`*.parquet` directly under it, listed before the query
+        runs) is deleted right after; a reader in between sees both. Longer prefixes are other partitions.
 
         :raises TargetError: if the bucket can't be listed
         """
@@ -107,9 +108,10 @@ class S3Target:
 
 
 def let_duckdb_read_s3(connection: DuckDBPyConnection, hook: S3Hook) -> None:
-    """Give DuckDB the credentials, the endpoint and the region of an Airflow connection, for `s3://` in queries.
+    """Let queries read `s3://` with the credentials, the endpoint and the region of an Airflow connection.
 
-    :raises QueryError: if DuckDB's extension httpfs can't be loaded
+    :raises AirflowException: if DuckDB's extension httpfs can't be loaded
+    :raises QueryError: if DuckDB refuses the connection's settings
     """
     import duckdb
 
@@ -118,9 +120,9 @@ def let_duckdb_read_s3(connection: DuckDBPyConnection, hook: S3Hook) -> None:
         connection.execute("INSTALL httpfs")
         connection.execute("LOAD httpfs")
     except duckdb.Error as error:
-        raise QueryError(
-            f"the query reads s3://, for which DuckDB needs its extension httpfs, and it can't be loaded: install it "
-            f"in the worker's image (python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\"). {error}"
+        raise AirflowException(
+            f"the query reads s3://, and DuckDB's extension httpfs can't be loaded: install it in the worker's "
+            f"image, python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\": {error}"
         ) from error
     options = ", ".join(f"{name} {literal(value)}" for name, value in _secret(hook).items())
     try:
@@ -157,19 +159,14 @@ def _s3_errors(key: str, bucket: str) -> Iterator[None]:
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
-    remedy = "check the target's bucket, and aws_conn_id's credentials and endpoint"
+    where = f"partition {key}: the bucket {bucket!r} can't be used; check the target and aws_conn_id"
     try:
         yield
     except (NoCredentialsError, ParamValidationError) as error:
-        raise TargetError(
-            f"partition {key}: can't use the bucket {bucket!r}: {error}. {remedy.capitalize()}"
-        ) from error
+        raise TargetError(f"{where}: {error}") from error
     except ClientError as error:
-        message = f"partition {key}: S3 refused for the bucket {bucket!r}, {remedy}: {error}"
         if error.response.get("Error", {}).get("Code") in _REFUSALS:
-            raise TargetError(message) from error
-        raise AirflowException(message) from error
+            raise TargetError(f"{where}: {error}") from error
+        raise AirflowException(f"{where}: {error}") from error
     except (Boto3Error, BotoCoreError) as error:
-        raise AirflowException(
-            f"partition {key}: S3 can't be reached for the bucket {bucket!r}, {remedy}: {error}"
-        ) from error
+        raise AirflowException(f"{where}: {error}") from error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """Give a private directory in `[mapping_kit] scratch_folder`; by default in the system's temporary folder.
+    """Give a private directory in `[mapping_kit] scratch_folder`, by default in the system's folder for such.
 
     It is removed in the end; those of processes that were killed are removed when the next one starts.
 
