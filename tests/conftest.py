@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
+import uuid
+
+import pytest
 
 # Airflow reads its settings when it is first imported. A home of the user's must never be touched.
 _HOME = tempfile.mkdtemp(prefix="mapping-kit-tests-")
@@ -15,3 +23,64 @@ for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
 os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
+
+# No ordinary words: Airflow's log masker would replace them everywhere.
+_S3_KEY, _S3_SECRET = "AKIAQUAGGA7", "zyzzyva/quokka+dodo='9'"
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """Start an S3 server on a free port of 127.0.0.1 and return its endpoint."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            for line in server.stderr:
+                if match := re.search(r"http://127\.0\.0\.1:\d+", line):
+                    break
+            else:
+                pytest.fail("moto_server ended before it listened")
+            # An unread pipe would fill up and stop the server.
+            drain = threading.Thread(target=server.stderr.read, daemon=True)
+            drain.start()
+            yield match[0]
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def s3_conn(s3_server, monkeypatch):
+    """Return the id of an Airflow connection to the S3 server."""
+    connection = {
+        "conn_type": "aws",
+        "login": _S3_KEY,
+        "password": _S3_SECRET,
+        "extra": {"endpoint_url": s3_server, "region_name": "eu-west-1"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_S3_TEST", json.dumps(connection))
+    return "s3_test"
+
+
+@pytest.fixture
+def s3_client(s3_server):
+    """Return a boto3 client of the S3 server."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=s3_server,
+        aws_access_key_id=_S3_KEY,
+        aws_secret_access_key=_S3_SECRET,
+        region_name="eu-west-1",
+    )
+
+
+@pytest.fixture
+def s3_bucket(s3_client):
+    """Return the name of a new, empty bucket."""
+    name = f"b{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    return name

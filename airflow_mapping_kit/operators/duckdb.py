@@ -176,8 +176,8 @@ class DuckDBPartitionOperator(BaseOperator):
                     return None
                 if rows == 0 and self.on_empty == "fail":
                     raise QueryError(
-                        f"partition {place.key}: the query found no rows (on_empty='fail'): check the source, "
-                        f"or use on_empty='replace' where an empty partition is right"
+                        f"partition {place.key}: the query found no rows (on_empty='fail'): check the "
+                        f"source, or use on_empty='replace' where an empty partition is right"
                     )
                 size = staged.path.stat().st_size
                 path = staged.publish()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.exceptions import MappingKitError
+from airflow_mapping_kit.exceptions import MappingKitError, QueryError
+from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,20 +64,28 @@ def expression(value: Any) -> str:
     bound by the Python client would be as safe, but for the first one it imports pandas and pyarrow where
     they are installed: 0.5 CPU seconds, again in each task instance.
 
-    :param value: a scalar that a partition may hold
+    :param value: text, a number, a boolean or `None`
+    :raises QueryError: for anything else
     """
     if value is None:
         return "NULL"
     if isinstance(value, str):
         return f"decode(from_hex('{value.encode().hex()}'))"
-    return f"CAST(decode(from_hex('{repr(value).encode().hex()}')) AS {_number_type(value)})"
-
-
-def _number_type(value: float) -> str:
+    # The unbound methods: a subclass (an Enum, NumPy's float64) may print itself differently.
     if isinstance(value, bool):
-        return "BOOLEAN"
-    if isinstance(value, float):
-        return "DOUBLE"
+        number, sql_type = repr(value), "BOOLEAN"
+    elif isinstance(value, int):
+        number, sql_type = int.__repr__(value), _integer_type(value)
+    elif isinstance(value, float):
+        number, sql_type = float.__repr__(value), "DOUBLE"
+    else:
+        raise QueryError(
+            f"{shown(value)} of type {type(value).__name__} can't be a parameter: use text, a number, a boolean or None"
+        )
+    return f"CAST(decode(from_hex('{number.encode().hex()}')) AS {sql_type})"
+
+
+def _integer_type(value: int) -> str:
+    """Return the narrowest type: DuckDB widens where a function wants it, and never narrows."""
     bits = value.bit_length()
-    # The narrowest: DuckDB widens where a function wants it, and never narrows.
-    return "INTEGER" if bits < 32 else "BIGINT" if bits < 64 else "HUGEINT"  # noqa: PLR2004  widths of these types
+    return "INTEGER" if bits < 32 else "BIGINT" if bits < 64 else "HUGEINT"  # noqa: PLR2004  the types' own widths

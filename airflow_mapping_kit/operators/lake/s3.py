@@ -121,8 +121,8 @@ def let_duckdb_read_s3(connection: DuckDBPyConnection, hook: S3Hook) -> None:
         connection.execute("LOAD httpfs")
     except duckdb.Error as error:
         raise AirflowException(
-            f"the query reads s3://, and DuckDB's extension httpfs can't be loaded: install it in the worker's "
-            f"image, python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\": {error}"
+            f"the query reads s3://, and DuckDB's extension httpfs can't be loaded: install it in the "
+            f"worker's image, python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\": {error}"
         ) from error
     options = ", ".join(f"{name} {literal(value)}" for name, value in _secret(hook).items())
     try:

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from airflow_mapping_kit.exceptions import PartitionError, QueryError
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+
+
+def operator(**arguments):
+    given = {"task_id": "load", "sql": "SELECT 1", "partition": {"day": "mon"}, "target": "lake", **arguments}
+    return DuckDBPartitionOperator(**given)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "message"),
+    [
+        ("on_empty", "ignore", QueryError, "on_empty='ignore' is none of 'replace', 'skip', 'fail'"),
+        ("threads", 0, QueryError, "threads=0 is no number of threads: write 1 or more"),
+        ("threads", "2", QueryError, "threads='2' is no number of threads"),
+        ("partition_by", "day", PartitionError, r"partition_by='day' is text: write the list \['day'\]"),
+        ("unused", "day", QueryError, r"unused='day' is text: write the list \['day'\]"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused_when_the_dag_is_parsed(argument, value, error, message):
+    with pytest.raises(error, match=message):
+        operator(**{argument: value})
+
+
+def test_the_constructor_keeps_what_it_is_given():
+    partition = {"day": "mon"}
+    built = operator(partition=partition, unused=["day"])
+    assert built.partition is partition
+    assert (built.unused, built.on_empty, built.memory_limit, built.threads) == (
+        ["day"],
+        "replace",
+        "1GiB",
+        1,
+    )
+
+
+def test_importing_the_operator_imports_no_sdk():
+    code = (
+        "import sys; import airflow.models; before = set(sys.modules)\n"
+        "import airflow_mapping_kit.operators.duckdb\n"
+        "sdks = {'boto3', 'botocore', 'duckdb', 'pandas', 'pyarrow', 'airflow.providers.amazon'}\n"
+        "print(sorted(sdks & (set(sys.modules) - before)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
