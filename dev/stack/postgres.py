@@ -1,0 +1,135 @@
+"""PostgreSQL out of a wheel (pgserver), in a folder of its own that goes with it, over a Unix socket."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg2
+
+from stack.environment import base_environment
+from stack.processes import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from stack.processes import Processes
+
+# Of `sockaddr_un.sun_path`, 104 bytes on macOS and 108 on Linux, less "/.s.PGSQL.5432".
+MAX_SOCKET_FOLDER = 88
+# PostgreSQL refuses to run as root.
+UNPRIVILEGED = "nobody"
+# The data goes with the server: there is nothing to recover after a crash, so nothing is worth an fsync.
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "listen_addresses": "",
+    "max_connections": "200",
+    "synchronous_commit": "off",
+    "unix_socket_permissions": "0700",
+}
+
+
+class Postgres:
+    """A running server, gone with its data when its processes are ended.
+
+    :param processes: the parts it belongs to.
+    :param log: where its log goes.
+    """
+
+    def __init__(self, processes: Processes, log: Path) -> None:
+        self._socket = _socket_folder()
+        self._dsn = f"host={self._socket} user=postgres dbname=postgres connect_timeout=5"
+        env = base_environment(self._socket)
+        try:
+            programs = self._programs()
+            user = self._give_away()
+            data = self._socket / "data"
+            made = subprocess.run(
+                [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"],
+                env=env,
+                cwd=self._socket,
+                capture_output=True,
+                text=True,
+                check=False,
+                **({} if user is None else {"user": user, "extra_groups": []}),
+            )
+            if made.returncode != 0:
+                raise StackError(f"PostgreSQL could not set up its data folder {data}:\n{made.stderr or made.stdout}")
+            options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+            self.process = processes.start(
+                "PostgreSQL",
+                [str(programs / "postgres"), "-D", str(data), "-k", str(self._socket), *options],
+                log=log,
+                env=env,
+                cwd=self._socket,
+                end_signal=signal.SIGINT,
+                user=user,
+                remove=self._socket,
+            )
+        except BaseException:
+            shutil.rmtree(self._socket, ignore_errors=True)
+            raise
+        processes.wait("PostgreSQL's first answer", self._answers, seconds=60, every=0.05)
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The address for SQLAlchemy."""
+        return f"postgresql+psycopg2://postgres@/postgres?host={quote(str(self._socket), safe='')}"
+
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
+        """Run one statement with bound parameters and return its rows."""
+        connection = psycopg2.connect(self._dsn)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(sql, parameters)
+                if cursor.description is None:
+                    return []
+                names = [column.name for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        finally:
+            connection.close()
+
+    def _answers(self) -> bool:
+        try:
+            psycopg2.connect(self._dsn).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def _programs(self) -> Path:
+        spec = importlib.util.find_spec("pgserver")
+        if spec is None or not spec.submodule_search_locations:
+            raise StackError("PostgreSQL is not installed: pip install 'airflow-mapping-kit[demo]'")
+        package = Path(spec.submodule_search_locations[0])
+        if os.geteuid() != 0:
+            return package / "pginstall" / "bin"
+        # Another user has to run it, who may not be let into the folder that the wheel was installed to.
+        copy = self._socket / "program"
+        shutil.copytree(package / "pginstall", copy / "pgserver" / "pginstall", symlinks=True)
+        libraries = package.with_name("pgserver.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy / "pgserver.libs", symlinks=True)
+        return copy / "pgserver" / "pginstall" / "bin"
+
+    def _give_away(self) -> str | None:
+        if os.geteuid() != 0:
+            return None
+        shutil.chown(self._socket, UNPRIVILEGED)
+        return UNPRIVILEGED
+
+
+def _socket_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="mapping-kit-pg-"))
+    if len(os.fsencode(folder)) <= MAX_SOCKET_FOLDER:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="mapping-kit-pg-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it ours
