@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import airflow
+
 from airflow_mapping_kit.exceptions import MappingKitError
 
 AIRFLOW_3 = not airflow.__version__.startswith("2.")
@@ -18,6 +19,7 @@ if TYPE_CHECKING or not AIRFLOW_3:
     from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
     from airflow.hooks.base import BaseHook
     from airflow.models.baseoperator import BaseOperator
+    from airflow.models.mappedoperator import MappedOperator
     from airflow.models.param import Param
     from airflow.models.xcom_arg import XComArg
     from airflow.operators.python import get_current_context
@@ -27,6 +29,7 @@ else:
     from airflow.sdk import BaseHook, BaseOperator, Param, XComArg, get_current_context
     from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
@@ -44,10 +47,12 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "DecoratedOperator",
+    "MappedOperator",
     "Param",
     "TaskDecorator",
     "XComArg",
     "bad_input_fails_at_once",
+    "expand_input_of",
     "get_current_context",
     "resolve_expand_input",
     "run_date",
@@ -67,7 +72,19 @@ def bad_input_fails_at_once() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
-def resolve_expand_input(expand_input: Any, context: Context) -> Mapping[str, Any]:
+def expand_input_of(operator: Any) -> Any | None:
+    """Return what a declared operator, or else the mapped group around it, is mapped over.
+
+    :param operator: an operator as its DAG keeps it, not the unmapped one that a worker runs.
+    :return: Airflow's expand input, or `None` where nothing is mapped.
+    """
+    if isinstance(operator, MappedOperator):
+        return operator._get_specified_expand_input()  # noqa: SLF001 -- Airflow has no public name for it
+    group = next(iter(operator.iter_mapped_task_groups()), None)
+    return group._expand_input if group else None  # noqa: SLF001 -- nor for this
+
+
+def resolve_expand_input(expand_input: Any, context: Context) -> dict[str, Any]:
     """Return the mapped arguments of the running instance: `{argument: value}`, literals unrendered.
 
     :param expand_input: what `expand` or `expand_kwargs` stored on a mapped operator or group.
@@ -88,5 +105,6 @@ def run_date(context: Mapping[str, Any]) -> datetime:
 
     A run of Airflow 3 may have none (triggered by hand or by an asset): then it is when it was due.
     """
-    dag_run = context["dag_run"]
-    return dag_run.logical_date or dag_run.run_after
+    dag_run: Any = context["dag_run"]
+    moment: datetime = dag_run.logical_date or dag_run.run_after
+    return moment

@@ -107,7 +107,7 @@ def _fields(mapped: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a format may name: each mapped argument and, before it, each dimension of a partition."""
     fields = {name: _single(value) for name, value in mapped.items()}
     for value in mapped.values():
-        if isinstance(value := _single(value), dict):  # noqa: PLW2901 -- the same value, unwrapped
+        if isinstance(value := _single(value), dict):
             fields.update(value)
     return fields
 

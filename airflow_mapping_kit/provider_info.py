@@ -1,4 +1,7 @@
-"""What `airflow providers list` and `airflow config list` know of the kit. Imports nothing but the version."""
+"""What `airflow providers list` and `airflow config list` know of the kit.
+
+Imports nothing but the version: Airflow asks every process for it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-mapping-kit",
         "name": "Mapping Kit",
-        "description": "One DAG over many partitions: generators, labels and safe operators for task mapping.",
+        "description": "One DAG over many partitions: generators, labels, safe operators.",
         "versions": [__version__],
         "config": {
             "mapping_kit": {

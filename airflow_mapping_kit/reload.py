@@ -9,7 +9,6 @@ from airflow_mapping_kit import partitions
 from airflow_mapping_kit.compat import Param, get_current_context, run_date
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator, refuse_context_names
-from airflow_mapping_kit.partitions import partition_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +21,9 @@ _FORM_FIELDS = ("mode", "start_date", "end_date")
 # Stands in the schema of each Param that `reload_params` made, where JSON Schema ignores it: tells the form's
 # fields from Params of the DAG's own, and keeps the values of a dimension as they were given.
 _MARK = "x-mapping-kit"
+
+# So many values an error lists.
+_LISTED = 20
 
 # A span that holds at least two whole periods, so that the last one that ended is in it.
 _TWO_PERIODS = {
@@ -44,10 +46,10 @@ def reload_params(**dimensions: Sequence[str | int | float]) -> dict[str, Param]
         for values that are known only at run time: the form then takes any text, nothing means all,
         and `reload_partitions` must be given the list.
     :return: `{name: Param}` for the DAG's `params`.
-    :raises PartitionError: if a dimension has a name that the form or Airflow's context uses already, or
-        its values cannot make a partition.
+    :raises PartitionError: if the form or Airflow's context uses a dimension's name already, or its values
+        cannot make a partition.
 
-    Example: `reload_params(origin=["EWR", "JFK", "LGA"])` has the keys `mode`, `start_date`, `end_date`, `origin`.
+    Example: `reload_params(origin=["EWR", "JFK"])` has the keys `mode`, `start_date`, `end_date`, `origin`.
     """
     refuse_context_names(dimensions)
     for name in dimensions:
@@ -55,7 +57,7 @@ def reload_params(**dimensions: Sequence[str | int | float]) -> dict[str, Param]
             raise PartitionError(
                 f"A dimension cannot be called {name!r}: the trigger form has a field of that name. Rename it."
             )
-    known = {name: values for name, values in dimensions.items() if len(values)}
+    known: dict[str, Any] = {name: values for name, values in dimensions.items() if len(values)}
     if known:
         partitions.product(**known)  # the check of every value, where the DAG's author sees it
     return {
@@ -141,7 +143,8 @@ def _reload_partitions(
     periods = _periods(context, every, timezone or _zone_name(context))
     if not periods:
         return []
-    return partitions.product(**dimensions, **{date_dimension: periods})
+    every_dimension: dict[str, Any] = {**dimensions, date_dimension: periods}
+    return partitions.product(**every_dimension)
 
 
 def _form(context: Context) -> dict[str, Any]:
@@ -177,8 +180,8 @@ def _selected(name: str, values: list[Any], selection: Iterable[Any] | None) -> 
 
 
 def _listed(values: Sequence[Any]) -> str:
-    shown = ", ".join(map(str, values[:20]))
-    return shown if len(values) <= 20 else f"{shown} and {len(values) - 20} more"
+    shown = ", ".join(map(str, values[:_LISTED]))
+    return shown if len(values) <= _LISTED else f"{shown} and {len(values) - _LISTED} more"
 
 
 def _periods(context: Context, every: str, zone: str) -> list[str]:
@@ -196,11 +199,11 @@ def _periods(context: Context, every: str, zone: str) -> list[str]:
             f"start_date={start!r} and end_date={end!r} only count in mode custom, and the mode is {mode}. "
             f"Choose mode custom, or leave the dates empty."
         )
-    interval = context.get("data_interval_start"), context.get("data_interval_end")
+    begin, finish = context.get("data_interval_start"), context.get("data_interval_end")
     # By hand, 2.10 makes up the interval that ended last and 3.x an empty one: the same rule serves both.
-    if context["dag_run"].run_type == "manual" or not all(interval) or interval[0] == interval[1]:
+    if context["dag_run"].run_type == "manual" or begin is None or finish is None or begin == finish:
         return _last_period_ended_by(run_date(context), every, zone)
-    return _periods_starting_in(*interval, every, zone)
+    return _periods_starting_in(begin, finish, every, zone)
 
 
 def _periods_starting_in(

@@ -28,7 +28,9 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
     params={
         **reload_params(origin=["EWR", "JFK", "LGA"]),
         "target": Param(
-            str(INCLUDE / "lake" / "flights"), type="string", description="A local directory or s3://bucket/prefix"
+            str(INCLUDE / "lake" / "flights"),
+            type="string",
+            description="A local directory or s3://bucket/prefix",
         ),
         "aws_conn_id": Param(None, type=["null", "string"], description="The connection for an s3:// target"),
     },

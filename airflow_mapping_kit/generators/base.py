@@ -17,7 +17,7 @@ from airflow_mapping_kit.exceptions import PartitionError, PlanError
 from airflow_mapping_kit.partitions import unique_partitions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from airflow.decorators.base import Task
     from airflow.utils.context import Context
@@ -90,7 +90,7 @@ class GeneratorOperator(DecoratedOperator):
 
 
 class PureGeneratorOperator(GeneratorOperator):
-    """A generator whose plan depends on its arguments alone: literal ones are checked when the DAG is parsed."""
+    """A generator whose plan depends on its arguments alone: literals are checked when the DAG is parsed."""
 
     def __init__(self, *, _airflow_mapped_validation_only: bool = False, **kwargs: Any) -> None:
         # Airflow's own flag: `.partial().expand()` builds the operator once without the mapped arguments.

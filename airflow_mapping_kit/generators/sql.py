@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SqlRowsOperator(GeneratorOperator):
-    """A generator whose `sql` may be the name of a `.sql` file in the DAG's folder or template search path."""
+    """A generator whose `sql` may name a `.sql` file in the DAG's folder or template search path."""
 
     template_ext = (".sql",)
     template_fields_renderers = {"op_args": "py", "op_kwargs": "py"}  # noqa: RUF012 -- Airflow's own form
@@ -43,17 +43,20 @@ def _rows(
     Example: `sql_rows("warehouse", "SELECT country, year FROM todo WHERE state = %(state)s ORDER BY 1, 2",
     parameters={"state": "new"})` gives `[{"country": "Chad", "year": 1952}, ...]`.
     """
-    hook = BaseHook.get_connection(conn_id).get_hook()
+    connection: Any = BaseHook.get_connection(conn_id)
+    hook = connection.get_hook()
     if not hasattr(hook, "get_conn"):
         raise QueryError(f"sql_rows reads from a database, and the connection {conn_id!r} is a {hook!r}.")
-    with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
+    with closing(hook.get_conn()) as session, closing(session.cursor()) as cursor:
         # Not every driver takes `None` for "no parameters".
         cursor.execute(sql, *([parameters] if parameters else []))
         if cursor.description is None:
             raise QueryError(f"sql_rows needs a query that returns rows, and this one returns none: {sql}")
         columns = [column[0] for column in cursor.description]
         if doubled := sorted({column for column in columns if columns.count(column) > 1}):
-            raise QueryError(f"The query returns the column {doubled[0]!r} more than once: give each an alias.")
+            raise QueryError(
+                f"The query returns the column {doubled[0]!r} more than once: give each an alias."
+            )
         return [
             {column: _json_scalar(column, value) for column, value in zip(columns, row, strict=True)}
             for row in cursor.fetchall()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import resolve_expand_input
+from airflow_mapping_kit.compat import MappedOperator, expand_input_of, resolve_expand_input
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -39,12 +39,13 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
     task = context["task"]
     # The DAG keeps the operator as it was declared: `task` itself is unmapped and has forgotten it.
     declared: Any = task.dag.get_task(task.task_id)
-    if hasattr(declared, "_get_specified_expand_input"):
-        expand_input = declared._get_specified_expand_input()
-        known = arguments(task)
-        names = expand_input.value if isinstance(expand_input.value, dict) else None
-        if names is None:
-            names = resolve_expand_input(expand_input, context)
-        return {name: known[name] for name in names if name in known}
-    group = next(iter(declared.iter_mapped_task_groups()), None)
-    return dict(resolve_expand_input(group._expand_input, context)) if group else {}
+    expand_input = expand_input_of(declared)
+    if expand_input is None:
+        return {}
+    if not isinstance(declared, MappedOperator):
+        return resolve_expand_input(expand_input, context)
+    # `expand` names the arguments itself, `expand_kwargs` has them in each of its entries.
+    by_name = isinstance(expand_input.value, dict)
+    names = expand_input.value if by_name else resolve_expand_input(expand_input, context)
+    known = arguments(task)
+    return {name: known[name] for name in names if name in known}

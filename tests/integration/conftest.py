@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+from pathlib import Path
 
 import pendulum
 import pytest
@@ -17,7 +18,7 @@ def metadata_db():
     from airflow.utils import db
 
     logging.disable(logging.WARNING)
-    with open(os.devnull, "w") as devnull, contextlib.redirect_stdout(devnull):
+    with Path(os.devnull).open("w") as devnull, contextlib.redirect_stdout(devnull):
         db.initdb()
     logging.disable(logging.NOTSET)
 
@@ -35,7 +36,10 @@ class Run:
         dag_run.setdefault("data_interval", (dag_run["execution_date"],) * 2)
         self.dag = dag
         self.dag_run = dag.create_dagrun(
-            state=DagRunState.RUNNING, run_id=f"run-{next(_numbers)}", start_date=pendulum.now("UTC"), **dag_run
+            state=DagRunState.RUNNING,
+            run_id=f"run-{next(_numbers)}",
+            start_date=pendulum.now("UTC"),
+            **dag_run,
         )
 
     def run(self, task_id):

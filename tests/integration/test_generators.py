@@ -211,9 +211,7 @@ class TestSqlRows:
 
     def test_take_a_query_from_a_file(self, run_of, shop, tmp_path):
         (tmp_path / "orders.sql").write_text("SELECT year FROM orders WHERE state = '{{ params.state }}'")
-        _, plan = self.run(
-            run_of, "orders.sql", template_searchpath=str(tmp_path), params={"state": "done"}
-        )
+        _, plan = self.run(run_of, "orders.sql", template_searchpath=str(tmp_path), params={"state": "done"})
         assert plan == [{"year": 1952}]
 
     @pytest.mark.parametrize(

@@ -89,7 +89,9 @@ class TestShapes:
     def test_expand_kwargs_of_a_classic_operator(self, labels_of):
         def build():
             arguments = four_partitions().map(lambda partition: {"partition": partition})
-            LoadOperator.partial(task_id="work", mark="m", map_index_template=label()).expand_kwargs(arguments)
+            LoadOperator.partial(task_id="work", mark="m", map_index_template=label()).expand_kwargs(
+                arguments
+            )
 
         assert labels_of(build) == EVERY_KEY
 

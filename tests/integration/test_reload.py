@@ -113,7 +113,15 @@ class TestScheduled:
     def test_weekly_loads_seven_days(self, scheduled):
         start = pendulum.datetime(2012, 12, 30, tz="UTC")  # a Sunday, where Airflow's @weekly begins
         first, second = scheduled(a_dag("@weekly", start=start), 2)
-        assert first == ["2012-12-30", "2012-12-31", "2013-01-01", "2013-01-02", "2013-01-03", "2013-01-04", "2013-01-05"]
+        assert first == [
+            "2012-12-30",
+            "2012-12-31",
+            "2013-01-01",
+            "2013-01-02",
+            "2013-01-03",
+            "2013-01-04",
+            "2013-01-05",
+        ]
         assert len(second) == 7
         assert second[0] == "2013-01-06"
 
@@ -141,9 +149,13 @@ class TestScheduled:
         assert run.run("reload_partitions")[1] == [{"date": "2013-01-04"}]
 
     def test_a_dimension_multiplies_it_with_the_period_fastest(self, run_of):
-        dag = a_dag("@weekly", start=pendulum.datetime(2012, 12, 30), params=reload_params(origin=["EWR", "JFK"]))
+        dag = a_dag(
+            "@weekly", start=pendulum.datetime(2012, 12, 30), params=reload_params(origin=["EWR", "JFK"])
+        )
         (interval,) = intervals(dag, 1)
-        run = run_of(dag, run_type=DagRunType.SCHEDULED, execution_date=interval.start, data_interval=interval)
+        run = run_of(
+            dag, run_type=DagRunType.SCHEDULED, execution_date=interval.start, data_interval=interval
+        )
         _, plan = run.run("reload_partitions")
         assert len(plan) == 14
         assert plan[:2] == [{"origin": "EWR", "date": "2012-12-30"}, {"origin": "EWR", "date": "2012-12-31"}]
@@ -189,7 +201,9 @@ class TestCustom:
         assert plan == [{"origin": "JFK", "date": d} for d in ("2013-01-30", "2013-01-31", "2013-02-01")]
 
     def test_loads_every_hour_of_the_last_date(self, manual):
-        _, plan = manual(a_dag(every="hour", params=reload_params()), conf={**self.DATES, "start_date": "2013-02-01"})
+        _, plan = manual(
+            a_dag(every="hour", params=reload_params()), conf={**self.DATES, "start_date": "2013-02-01"}
+        )
         assert [plan[0]["date"], plan[-1]["date"], len(plan)] == ["2013-02-01T00", "2013-02-01T23", 24]
 
     def test_finds_numbers_by_the_text_that_the_form_sends(self, manual):
@@ -198,7 +212,10 @@ class TestCustom:
         assert plan == [{"year": 2007, "share": 0.5, "day": "2013-01-09"}]
 
     def test_finds_numbers_that_an_api_call_sends(self, manual):
-        assert manual(a_dag(params=reload_params(year=[1952, 2007])), conf={"year": [1952]})[1][0]["year"] == 1952
+        assert (
+            manual(a_dag(params=reload_params(year=[1952, 2007])), conf={"year": [1952]})[1][0]["year"]
+            == 1952
+        )
 
     @pytest.mark.parametrize(
         ("conf", "named"),
@@ -215,7 +232,8 @@ class TestCustom:
         assert named in caplog.text
 
     @pytest.mark.parametrize(
-        "conf", [{"origin": ["LHR"]}, {"origin": []}, {"origin": "EWR"}, {"mode": "reload"}, {"start_date": "soon"}]
+        "conf",
+        [{"origin": ["LHR"]}, {"origin": []}, {"origin": "EWR"}, {"mode": "reload"}, {"start_date": "soon"}],
     )
     def test_what_the_form_does_not_offer_never_becomes_a_run(self, conf):
         params = copy.deepcopy(a_dag(params=reload_params(origin=["EWR"])).params)
@@ -277,7 +295,9 @@ class TestForm:
     def test_survives_serialization(self):
         from airflow.serialization.serialized_objects import SerializedDAG
 
-        dag = SerializedDAG.from_dict(SerializedDAG.to_dict(a_dag(params=reload_params(origin=["EWR", "JFK"]))))
+        dag = SerializedDAG.from_dict(
+            SerializedDAG.to_dict(a_dag(params=reload_params(origin=["EWR", "JFK"])))
+        )
         schema = dag.params.get_param("origin").schema
         assert (schema["type"], schema["examples"]) == ("array", ["EWR", "JFK"])
 

@@ -18,7 +18,7 @@ def shown_by_jinja(template: str) -> str:
     received: list[str] = []
 
     class Macros:
-        class mapping_kit:  # noqa: N801 -- the name that the template looks up
+        class mapping_kit:
             label = staticmethod(lambda text: received.append(text) or "rendered")
 
     assert jinja2.Environment().from_string(template).render(macros=Macros) == "rendered"
@@ -59,7 +59,9 @@ class TestLabel:
         template = jinja2.Environment().from_string(label("{origin}"))
         assert template.render(macros=Macros, ti=TaskInstance) == "7"
 
-    @pytest.mark.parametrize("text", ["{origin", "origin}", "{!r}", "{}", "{0}", "{origin.__class__}", "{a[b].c}", None])
+    @pytest.mark.parametrize(
+        "text", ["{origin", "origin}", "{!r}", "{}", "{0}", "{origin.__class__}", "{a[b].c}", None]
+    )
     def test_that_is_no_format_is_refused_and_named_when_the_dag_is_parsed(self, text):
         with pytest.raises(PartitionError, match=r"^label\(") as error:
             label(text)

@@ -37,7 +37,9 @@ def test_a_second_call_gets_a_number():
 
 def test_override_names_and_configures_the_task():
     def build():
-        generators.product.override(task_id="pairs", retries=7, task_display_name="Paare", on_empty="fail")(x=[1])
+        generators.product.override(task_id="pairs", retries=7, task_display_name="Paare", on_empty="fail")(
+            x=[1]
+        )
 
     task = in_a_dag(build).get_task("pairs")
     assert (task.retries, task.task_display_name, task.on_empty) == (7, "Paare", "fail")
