@@ -1,0 +1,36 @@
+"""Two days of flights by schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pendulum
+from airflow.configuration import AIRFLOW_HOME
+from airflow.decorators import dag
+
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflow_mapping_kit.reload import reload_params, reload_partitions
+
+INCLUDE = Path(__file__).resolve().parents[3] / "include"
+
+
+@dag(
+    schedule="@daily",
+    start_date=pendulum.datetime(2013, 1, 1),
+    end_date=pendulum.datetime(2013, 1, 2),
+    catchup=True,
+    template_searchpath=str(INCLUDE),
+    params=reload_params(origin=["EWR", "JFK", "LGA"]),
+)
+def scheduled_flights():
+    DuckDBPartitionOperator.partial(
+        task_id="load",
+        sql="sql/flights.sql",
+        parameters={"source": str(INCLUDE / "data" / "flights-2013-01.csv.gz")},
+        target=f"{AIRFLOW_HOME}/lake/scheduled",
+        map_index_template=label("{origin} {date}"),
+    ).expand(partition=reload_partitions())
+
+
+scheduled_flights()
