@@ -80,7 +80,8 @@ def expression(value: Any) -> str:
         number, sql_type = float.__repr__(value), "DOUBLE"
     else:
         raise QueryError(
-            f"{shown(value)} of type {type(value).__name__} can't be a parameter: use text, a number, a boolean or None"
+            f"{shown(value)} of type {type(value).__name__} can't be a parameter: "
+            f"use text, a number, a boolean or None"
         )
     return f"CAST(decode(from_hex('{number.encode().hex()}')) AS {sql_type})"
 

@@ -104,7 +104,7 @@ def test_a_name_that_another_process_took_for_abandoned_is_replaced_by_a_new_one
         if not taken:
             (name,) = os.listdir(tmp_path)
             taken.append(name)
-            os.unlink(tmp_path / name)
+            (tmp_path / name).unlink()
         real(descriptor, operation)
 
     mocker.patch("fcntl.flock", flock)

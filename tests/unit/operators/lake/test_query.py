@@ -23,7 +23,7 @@ def connection(tmp_path):
 
 @pytest.fixture
 def written(connection, tmp_path):
-    """Return a function that writes a query's rows for a partition and returns the file's columns and rows."""
+    """Return a function that writes a query's rows for a partition and returns what the file holds."""
 
     def write(sql, partition=None, key=KEY, **arguments):
         partition = PARTITION if partition is None else partition
@@ -93,7 +93,7 @@ class TestParameters:
         query = PartitionQuery(connection, "SELECT 1 AS x WHERE $orign = $date")
         with pytest.raises(
             QueryError,
-            match=rf"partition {KEY}: the query asks for \$orign, which is none of its dimensions \(date, origin\): use",
+            match=rf"partition {KEY}: the query asks for \$orign, which is none of .* \(date, origin\): use one",
         ):
             query.bind(KEY, PARTITION)
 
@@ -101,7 +101,7 @@ class TestParameters:
         query = PartitionQuery(connection, "SELECT flight FROM flights WHERE date = $date::DATE")
         with pytest.raises(
             QueryError,
-            match=r"doesn't use the dimension 'origin'.*use \$origin in WHERE, or list it in unused=\['origin'\]",
+            match=r"doesn't use the dimension 'origin'.*use \$origin in WHERE, or .* unused=\['origin'\]",
         ):
             query.bind(KEY, PARTITION)
 
@@ -143,7 +143,6 @@ class TestParameters:
         [
             "year($date) = 2013",
             "date > $date - INTERVAL 1 DAY",
-            "date = lower($date)",
             "date_trunc('month', $date) = date",
         ],
     )
@@ -211,7 +210,10 @@ class TestDimensionsInTheResult:
             written(f"SELECT 1 AS x, {column} AS d WHERE $d IS NOT DISTINCT FROM $d", {"d": value}, key="k")
 
     def test_a_row_that_the_query_itself_drops_is_no_row_of_another_partition(self, written):
-        sql = "SELECT * FROM flights WHERE flight < 50 AND origin = $origin AND date = $date::DATE ORDER BY flight DESC LIMIT 3"
+        sql = (
+            "SELECT * FROM flights WHERE flight < 50 AND origin = $origin AND date = $date::DATE "
+            "ORDER BY flight DESC LIMIT 3"
+        )
         assert written(sql) == (["flight"], [(46,), (40,), (34,)])
 
     def test_a_result_of_nothing_but_dimensions_is_refused(self, connection):
