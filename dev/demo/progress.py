@@ -1,0 +1,94 @@
+"""What the demo shows while it works: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from rich.console import Console
+
+FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+# In the order in which an instance goes through them.
+COLOURS = {
+    "waiting": "dim",
+    "scheduled": "dim",
+    "queued": "blue",
+    "running": "cyan",
+    "up_for_retry": "yellow",
+    "success": "green",
+    "skipped": "magenta",
+    "upstream_failed": "red",
+    "failed": "bold red",
+}
+SECONDS_BETWEEN_LINES = 5
+
+
+def states(instances: Sequence[dict[str, Any]]) -> Counter[str]:
+    """Count instances by state; ``waiting`` are those that the scheduler hasn't come to."""
+    counts = Counter(instance["state"] or "waiting" for instance in instances)
+    known = {state: counts.pop(state) for state in COLOURS if state in counts}
+    return Counter({**known, **counts})
+
+
+def described(counts: Counter[str]) -> Text:
+    """Return the counts as one coloured line."""
+    return Text(", ").join(Text(f"{n} {state}", style=COLOURS.get(state, "")) for state, n in counts.items())
+
+
+@contextlib.contextmanager
+def step(console: Console, what: str) -> Iterator[None]:
+    """Show that a part is being started, then how long that took."""
+    began = time.monotonic()
+    with console.status(f"{what} ..."):
+        yield
+    console.print(f"  {what:<42} {time.monotonic() - began:5.1f} s", highlight=False)
+
+
+class Bar:
+    """The live progress of the mapped instances of a run."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[states]}"),
+            console=console,
+            disable=not console.is_terminal,
+            refresh_per_second=4,
+        )
+        self._task = self._live.add_task("Partitions", total=None, states="")
+        self._line = ""
+        self._printed = 0.0
+
+    def update(self, instances: Sequence[dict[str, Any]]) -> None:
+        """Show the states of the instances."""
+        counts = states(instances)
+        finished = sum(n for state, n in counts.items() if state in FINISHED)
+        line = described(counts)
+        self._live.update(self._task, total=len(instances) or None, completed=finished, states=line.markup)
+        if self._console.is_terminal:
+            return
+        plain = f"  {finished}/{len(instances)}: {line.plain}"
+        done = finished == len(instances)
+        if instances and plain != self._line and (done or time.monotonic() - self._printed > SECONDS_BETWEEN_LINES):
+            self._console.print(plain, highlight=False, soft_wrap=True)
+            self._line, self._printed = plain, time.monotonic()
+
+    def __enter__(self) -> Bar:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
