@@ -19,6 +19,7 @@ from airflow_mapping_kit.reload import reload_params, reload_partitions
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 
 
+# [START reload]
 @dag(
     dag_display_name="Flights: daily, reload and per origin in one",
     schedule="@daily",
@@ -47,6 +48,9 @@ def flights_reload():
         aws_conn_id="{{ params.aws_conn_id or '' }}",
         map_index_template=label("{origin} {date}"),
     ).expand(partition=reload_partitions())
+
+
+# [END reload]
 
 
 flights_reload()

@@ -1,0 +1,52 @@
+"""Every block of Python in the documentation runs, or is the text of a file that the tests run."""
+
+from __future__ import annotations
+
+import doctest
+import re
+
+import pytest
+
+from doc_blocks import BLOCK, PAGES, ROOT, source
+
+LINK = re.compile(r"\]\((?!https?://|#)(?P<path>[^)#\s]+)")
+
+
+def blocks(*languages):
+    for page in PAGES:
+        for block in BLOCK.finditer(page.read_text()):
+            if block["language"] in languages:
+                line = page.read_text()[: block.start()].count("\n") + 1
+                yield pytest.param(block, id=f"{page.relative_to(ROOT)}:{line}")
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("python", "sql") if b.values[0]["file"]])
+def test_a_block_that_is_taken_from_a_file_is_what_the_file_says(block):
+    assert block["text"] == source(block), "run: make format"
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("python") if not b.values[0]["file"]])
+def test_a_block_of_python_runs(block):
+    exec(compile(block["text"], "documentation", "exec", dont_inherit=True), {"__name__": "documentation"})
+
+
+@pytest.mark.parametrize("block", list(blocks("pycon")))
+def test_a_session_prints_what_the_page_shows(block):
+    test = doctest.DocTestParser().get_doctest(block["text"], {}, "documentation", None, 0)
+    report = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(
+        test, out=report.append
+    )
+    assert not report, "".join(report)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_leads_somewhere(page):
+    for link in LINK.finditer(page.read_text()):
+        assert (page.parent / link["path"]).exists(), link["path"]
+
+
+def test_every_dag_has_a_page_that_shows_it():
+    for dag in sorted(ROOT.glob("dags/*.py")):
+        page = ROOT / "docs" / "dags" / f"{dag.stem}.md"
+        assert f"<!-- from dags/{dag.name}" in page.read_text()
