@@ -1,0 +1,77 @@
+"""The package as it is installed, and what Airflow knows of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from importlib.metadata import distribution, version
+from pathlib import Path
+
+import pytest
+
+import airflow_mapping_kit
+
+
+def airflow(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", *arguments], capture_output=True, text=True, cwd="/", check=True
+    )
+    return done.stdout
+
+
+def test_what_is_tested_is_the_installed_wheel_not_the_source_tree():
+    installed = Path(sysconfig.get_path("purelib")).resolve()
+    assert Path(airflow_mapping_kit.__file__).resolve().is_relative_to(installed)
+
+
+def test_the_wheel_holds_the_package_and_its_type_marker_and_nothing_else():
+    files = {str(path) for path in distribution("airflow-mapping-kit").files}
+    assert "airflow_mapping_kit/py.typed" in files
+    tops = {path.split("/")[0] for path in files if not path.startswith("..")}
+    assert tops == {"airflow_mapping_kit", f"airflow_mapping_kit-{version('airflow-mapping-kit')}.dist-info"}
+
+
+def test_airflow_lists_the_provider():
+    providers = json.loads(airflow("providers", "list", "--output", "json"))
+    (kit,) = [provider for provider in providers if provider["package_name"] == "airflow-mapping-kit"]
+    assert kit["version"] == airflow_mapping_kit.__version__
+
+
+def test_airflow_lists_the_configuration():
+    listed = airflow("config", "list", "--section", "mapping_kit", "--include-descriptions")
+    assert "[mapping_kit]" in listed
+    assert "scratch_folder" in listed
+
+
+def test_airflow_lists_the_plugin_with_the_macro():
+    (plugin,) = [p for p in json.loads(airflow("plugins", "--output", "json")) if p["name"] == "mapping_kit"]
+    assert "airflow_mapping_kit.plugin.label" in str(plugin["macros"])
+
+
+@pytest.mark.parametrize(
+    "module", ["generators", "labels", "operators.duckdb", "partitions", "plugin", "provider_info", "reload"]
+)
+def test_no_module_imports_an_optional_sdk(module):
+    program = f"""
+import sys
+import airflow.decorators, airflow.models.dagbag, airflow.operators.python, airflow.plugins_manager
+before = set(sys.modules)
+import airflow_mapping_kit.{module}
+print(sorted({{name.split(".")[0] for name in set(sys.modules) - before}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=True
+    )
+    imported = set(eval(done.stdout.splitlines()[-1]))
+    assert not imported & {"boto3", "botocore", "snowflake", "duckdb", "pandas", "numpy", "pyarrow"}
+
+
+@pytest.mark.parametrize("module", ["partitions", "exceptions", "labels"])
+def test_the_pure_modules_import_no_airflow(module):
+    program = f"import sys, airflow_mapping_kit.{module}; print('airflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=True
+    )
+    assert done.stdout == "False\n"
