@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stack.processes import Process, Processes
 
 # Every task is a fork of the scheduler: what is imported there once isn't imported again by each of its tasks.
-# The first three are Airflow's own, which it would import in each fork.
+# The first three are Airflow's own, which it would import in each fork; pandas is there in some environments only.
 PRELOADED = (
     "airflow.cli.commands.task_command",
     "airflow.jobs.local_task_job_runner",
@@ -34,7 +34,14 @@ PRELOADED = (
     "duckdb",
     "pandas",
 )
-SCHEDULER = f"import {', '.join(PRELOADED)}; from airflow.__main__ import main; main()"
+SCHEDULER = f"""
+import importlib, importlib.util
+for name in {PRELOADED}:
+    if importlib.util.find_spec(name.partition(".")[0]):
+        importlib.import_module(name)
+from airflow.__main__ import main
+main()
+"""
 
 FINISHED_RUN = frozenset({"success", "failed"})
 CLEAR = Path(__file__).with_name("clear.py")
@@ -178,6 +185,11 @@ class Airflow:
         self.command("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(conf or {}), *date)
         return run_id
 
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG that was created paused run."""
+        if not self.postgres.query("UPDATE dag SET is_paused = false WHERE dag_id = %s RETURNING 1", [dag_id]):
+            raise LookupError(f"There is no DAG {dag_id!r}.")
+
     def clear(
         self, dag_id: str, run_id: str, task_id: str, map_index: int | None = None, *, only_failed: bool = False
     ) -> int:
@@ -207,10 +219,12 @@ class Airflow:
         """Wait until a DAG has been parsed; raise a StackError if its file can't be imported."""
 
         def parsed() -> bool:
+            if self.postgres.query("SELECT 1 FROM dag JOIN serialized_dag USING (dag_id) WHERE dag_id = %s", [dag_id]):
+                return True
             for error in self.import_errors():
                 last = error["stacktrace"].strip().splitlines()[-1]
                 raise StackError(f"Airflow can't import {error['filename']}: {last}\n{error['stacktrace']}")
-            return bool(self.postgres.query("SELECT 1 FROM serialized_dag WHERE dag_id = %s", [dag_id]))
+            return False
 
         self.processes.wait(f"The first parsing of the DAG {dag_id}", parsed, seconds=seconds)
 

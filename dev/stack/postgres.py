@@ -132,4 +132,4 @@ def _socket_folder() -> Path:
     if len(os.fsencode(folder)) <= MAX_SOCKET_FOLDER:
         return folder
     folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="mapping-kit-pg-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it ours
+    return Path(tempfile.mkdtemp(prefix="mapping-kit-pg-", dir="/tmp"))

@@ -1,0 +1,41 @@
+# The work on this project, in one place: `make help`.
+# Nothing here needs root, and nothing but Python 3.10 to 3.12 and make has to be there before.
+
+AIRFLOW ?= 2.10.5
+PORT ?= 8080
+# Which Python to use; by default the first of python3.12, 3.11, 3.10 and python3 that runs and fits.
+PYTHON ?=
+
+VENV := $(if $(filter 2.10.5,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
+CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
+SOURCES := pyproject.toml README.md LICENSE $(shell find airflow_mapping_kit -name '*.py' -o -name py.typed)
+
+# The settings of somebody's shell are for somebody else's Python.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PYTHONSTARTUP
+
+# An environment that no longer runs, or that another Python than the one asked for made, is made again.
+VERSION := -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null
+HAS := $(shell $(VENV)/bin/python $(VERSION))
+WANTS := $(if $(PYTHON),$(shell "$(PYTHON)" $(VERSION)),$(HAS))
+STALE := $(if $(HAS),$(if $(filter-out $(subst $(eval) ,.,$(HAS)),$(subst $(eval) ,.,$(WANTS)))$(if $(WANTS),,x),stale),stale)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo up clean stale
+
+help: ## Show what there is to make
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.installed-demo ## One DAG loads 93 partitions in parallel; ends by itself
+	@PYTHONPATH=dev $(VENV)/bin/python -m demo run
+
+up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
+	@PYTHONPATH=dev $(VENV)/bin/python -m demo up --port $(PORT)
+
+clean: ## Remove what make made
+	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# The kit's wheel, built from this tree, with one of its extras: `demo` or `dev`.
+$(VENV)/.installed-%: $(SOURCES) $(CONSTRAINTS) dev/install.sh $(STALE)
+	@sh dev/install.sh $(VENV) $* $(CONSTRAINTS) "$(PYTHON)"
+	@touch $@

@@ -1,0 +1,83 @@
+"""One Airflow for all end-to-end tests: embedded PostgreSQL, a local S3 server, a scheduler with LocalExecutor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from stack.airflow import Airflow
+from stack.postgres import Postgres
+from stack.processes import Processes
+from stack.s3 import S3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT = Path(__file__).resolve().parents[2]
+BUCKET = "lake"
+S3_CONNECTION = "e2e_s3"
+SETTINGS = {
+    # Nothing runs by its schedule beside a test that asked for nothing: `run` and `unpause` start it.
+    "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+    # A task whose supervisor was killed is noticed within a minute, not within five.
+    "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "20",
+    "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
+    "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "4",
+}
+
+
+class Stack:
+    """What the tests use: the parts, the folders, and Airflow's commands and tables.
+
+    ``folder`` is the temporary folder of it all, ``dags`` the project's DAG files and those of the tests;
+    ``airflow`` has ``trigger``, ``wait``, ``instances``, ``xcom``, ``log``, ``clear`` and more.
+    """
+
+    def __init__(self, processes: Processes, folder: Path) -> None:
+        self.folder = folder
+        self.dags = folder / "dags"
+        self.dags.mkdir()
+        # Airflow has one DAGs folder. Links, so that a DAG file finds `include` beside where it really is.
+        for path in (*(PROJECT / "dags").glob("*.py"), *(PROJECT / "tests" / "e2e" / "dags").glob("*.py")):
+            (self.dags / path.name).symlink_to(path)
+        self.processes = processes
+        self.postgres = Postgres(processes, folder / "postgres.log")
+        self.s3 = S3(processes, folder / "s3.log")
+        self.s3.make_bucket(BUCKET)
+        self.bucket = BUCKET
+        self.s3_connection = S3_CONNECTION
+        self.airflow = Airflow(
+            processes,
+            self.postgres,
+            home=folder / "airflow",
+            dags_folder=self.dags,
+            connections={S3_CONNECTION: self.s3.airflow_connection},
+            settings=SETTINGS,
+        )
+        self.airflow.migrate()
+        self.airflow.start_scheduler()
+
+    def run(self, dag_id: str, *, seconds: float = 240, **trigger: Any) -> str:
+        """Trigger a run of a DAG, wait until it has succeeded, and return its run id."""
+        self.airflow.wait_for_dag(dag_id)
+        self.airflow.unpause(dag_id)
+        run_id = self.airflow.trigger(dag_id, **trigger)
+        state = self.airflow.wait(dag_id, run_id, seconds=seconds)
+        assert state == "success", [
+            i for i in self.airflow.instances(dag_id, run_id) if i["state"] != "success"
+        ]
+        return run_id
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Start everything once for the session; it is ended with it."""
+    with Processes() as processes:
+        yield Stack(processes, tmp_path_factory.mktemp("stack"))
+
+
+@pytest.fixture(scope="session")
+def airflow(stack: Stack) -> Airflow:
+    """Give the running Airflow."""
+    return stack.airflow

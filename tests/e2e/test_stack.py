@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from stack.processes import Processes, StackError
+
+pytestmark = pytest.mark.e2e
+
+KEEPS_RUNNING = """
+import os, sys, time
+if os.fork() == 0:                      # a daemon: its own session, its parent gone
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+open(sys.argv[1] + "/" + str(os.getpid()), "w").close()
+time.sleep(600)
+"""
+STARTS_ONE = """
+import os, sys, time
+from pathlib import Path
+from stack.processes import Processes
+folder = Path(sys.argv[1])
+with Processes() as processes:
+    processes.start("A part", [sys.executable, "-c", sys.argv[2], str(folder)], log=folder / "log",
+                    env=dict(os.environ), cwd=folder, grace=1, remove=folder / "removed")
+    time.sleep(600)
+"""
+
+
+def test_a_triggered_run_gives_its_instances_values_and_logs(stack):
+    run_id = stack.run("two_numbers", conf={"add": 10})
+    instances = stack.airflow.instances("two_numbers", run_id)
+    assert [(i["map_index"], i["state"], i["rendered_map_index"]) for i in instances] == [
+        (0, "success", "number 1"),
+        (1, "success", "number 2"),
+        (2, "success", "number 3"),
+    ]
+    assert [stack.airflow.xcom("two_numbers", run_id, "added", index) for index in range(3)] == [11, 12, 13]
+    assert "Done. Returned value was: 13" in stack.airflow.log("two_numbers", run_id, "added", 2)
+    assert 1 <= stack.airflow.most_at_once("two_numbers", run_id) <= 3
+
+
+def test_a_cleared_instance_runs_again_alone(stack):
+    run_id = stack.run("two_numbers")
+    assert stack.airflow.clear("two_numbers", run_id, "added", 1) == 1
+    assert stack.airflow.wait("two_numbers", run_id) == "success"
+    assert [i["try_number"] for i in stack.airflow.instances("two_numbers", run_id)] == [1, 2, 1]
+
+
+def test_the_dag_files_of_the_project_and_of_the_tests_can_be_imported(stack):
+    stack.airflow.wait_for_dag("flights_reload")
+    stack.airflow.wait_for_dag("two_numbers")
+    assert stack.airflow.import_errors() == []
+
+
+def test_the_lake_of_the_s3_server_can_be_copied_out(stack, tmp_path):
+    stack.s3.make_bucket("copied")
+    stack.s3.client().put_object(Bucket="copied", Key="a=1/b=x%2Fy/data.parquet", Body=b"12")
+    assert stack.s3.copy_to("copied", tmp_path / "lake") == 1
+    assert (tmp_path / "lake" / "a=1" / "b=x%2Fy" / "data.parquet").read_bytes() == b"12"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_parent_is_ended(tmp_path, ending):
+    (tmp_path / "removed").mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, "-c", STARTS_ONE, str(tmp_path), KEEPS_RUNNING],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "dev")},
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        started = eventually(lambda: [int(p.name) for p in tmp_path.iterdir() if p.name.isdigit()], count=2)
+        assert all(psutil.pid_exists(pid) for pid in started)
+        # A terminal's Ctrl-C reaches the whole process group.
+        os.killpg(parent.pid, ending)
+        parent.wait(30)
+        eventually(lambda: [pid for pid in started if psutil.pid_exists(pid)], count=0)
+        eventually(lambda: [path for path in [tmp_path / "removed"] if path.exists()], count=0)
+    finally:
+        parent.kill()
+
+
+def test_a_part_that_ends_by_itself_is_reported_with_the_end_of_its_log(tmp_path):
+    with Processes() as processes:
+        processes.start(
+            "The part",
+            [sys.executable, "-c", "raise SystemExit('no such table')"],
+            log=tmp_path / "log",
+            env=dict(os.environ),
+            cwd=tmp_path,
+        )
+        with pytest.raises(
+            StackError, match=r"The part ended by itself \(exit status 1\)[\s\S]*no such table"
+        ):
+            processes.wait("Its first answer", lambda: False, seconds=30)
+
+
+def eventually(look, *, count):
+    deadline = time.monotonic() + 30
+    while len(found := look()) != count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
