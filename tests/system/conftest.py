@@ -1,0 +1,35 @@
+"""The project as a clone of it has it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory):
+    """Return a copy of the files that git has, or would take: what is ignored isn't there for anyone else."""
+    target = tmp_path_factory.mktemp("clone") / "project"
+    # The checkout may belong to another user than root.
+    listing = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    yield target
+    shutil.rmtree(target)
