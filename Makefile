@@ -21,7 +21,13 @@ STALE := $(if $(HAS),$(if $(filter-out $(subst $(eval) ,.,$(HAS)),$(subst $(eval
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up clean stale
+# The tests of what needs no Airflow run where there is none.
+PURE := .venv-pure
+WHEELHOUSE := build/wheelhouse
+# `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
+ONLY ?= tests
+
+.PHONY: help demo up test test-system lint format bench constraints clean stale
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -32,10 +38,37 @@ demo: $(VENV)/.installed-demo ## One DAG loads 93 partitions in parallel; ends b
 up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
 	@PYTHONPATH=dev $(VENV)/bin/python -m demo up --port $(PORT)
 
+test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched ## Every test, against the installed wheel, on a real scheduler too
+	$(VENV)/bin/twine check --strict build/wheel/*.whl
+	$(PURE)/bin/python -m pytest -q tests/unit/partitions tests/property
+	$(VENV)/bin/python -m pytest -m "not system" $(ONLY)
+
+lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.installed-dev ## Lay out the code and the documentation's blocks
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/python dev/doc_blocks.py
+
 clean: ## Remove what make made
 	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # The kit's wheel, built from this tree, with one of its extras: `demo` or `dev`.
 $(VENV)/.installed-%: $(SOURCES) $(CONSTRAINTS) dev/install.sh $(STALE)
 	@sh dev/install.sh $(VENV) $* $(CONSTRAINTS) "$(PYTHON)"
+	@touch $@
+
+$(PURE)/.installed: $(VENV)/.installed-dev
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(PURE)
+	@$(VENV)/bin/uv pip install --quiet --python $(PURE)/bin/python --no-deps build/wheel/*.whl
+	@$(VENV)/bin/uv pip install --quiet --python $(PURE)/bin/python -c $(CONSTRAINTS) pytest hypothesis
+	@touch $@
+
+# What a DAG of the examples installs for its tasks, fetched before the tests: they talk to the loopback only.
+$(WHEELHOUSE)/.fetched: $(VENV)/.installed-dev
+	@$(VENV)/bin/python -m pip download --quiet --only-binary :all: -c $(CONSTRAINTS) -d $(WHEELHOUSE) duckdb
 	@touch $@

@@ -70,7 +70,7 @@ def _reload(console: Console, processes: Processes, home: Path, port: int | None
         postgres,
         home=home,
         dags_folder=PROJECT / "dags",
-        connections={CONNECTION: s3.airflow_connection},
+        connections={CONNECTION: s3.airflow_connection, "warehouse": postgres.make_database("warehouse")},
         # Only what is asked for runs: the DAGs' schedules would start more.
         settings={"SCHEDULER__USE_JOB_SCHEDULE": "False"},
     )

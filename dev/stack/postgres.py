@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import psycopg2
+from psycopg2 import sql
 
 from stack.environment import base_environment
 from stack.processes import StackError
@@ -85,12 +87,26 @@ class Postgres:
         """The address for SQLAlchemy."""
         return f"postgresql+psycopg2://postgres@/postgres?host={quote(str(self._socket), safe='')}"
 
-    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
+    def make_database(self, name: str) -> str:
+        """Make an empty database and return the Airflow connection to it as JSON."""
+        connection = psycopg2.connect(self._dsn)
+        try:
+            # CREATE DATABASE can't be part of a transaction.
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        finally:
+            connection.close()
+        return json.dumps({
+            "conn_type": "postgres", "host": str(self._socket), "login": "postgres", "schema": name
+        })  # fmt: skip
+
+    def query(self, statement: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
         """Run one statement with bound parameters and return its rows."""
         connection = psycopg2.connect(self._dsn)
         try:
             with connection, connection.cursor() as cursor:
-                cursor.execute(sql, parameters)
+                cursor.execute(statement, parameters)
                 if cursor.description is None:
                     return []
                 names = [column.name for column in cursor.description]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROJECT = Path(__file__).resolve().parents[2]
+WHEELHOUSE = PROJECT / "build" / "wheelhouse"
 BUCKET = "lake"
 S3_CONNECTION = "e2e_s3"
 SETTINGS = {
@@ -52,8 +53,13 @@ class Stack:
             self.postgres,
             home=folder / "airflow",
             dags_folder=self.dags,
-            connections={S3_CONNECTION: self.s3.airflow_connection},
+            connections={
+                S3_CONNECTION: self.s3.airflow_connection,
+                "warehouse": self.postgres.make_database("warehouse"),
+            },
             settings=SETTINGS,
+            # What a task installs comes from the wheels that `make` fetched before.
+            env={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELHOUSE)},
         )
         self.airflow.migrate()
         self.airflow.start_scheduler()

@@ -1,0 +1,54 @@
+"""The other example DAGs run as they are."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+
+import duckdb
+
+
+def test_every_dag_file_can_be_imported(stack):
+    for path in (stack.project / "dags").glob("*.py"):
+        stack.airflow.wait_for_dag(path.stem)
+    assert stack.airflow.import_errors() == []
+
+
+def test_gapminder_combines_countries_known_at_run_time_with_years(stack, tmp_path):
+    run_id = stack.run("gapminder_countries", conf={"target": str(tmp_path / "lake")})
+
+    with (stack.project / "include" / "data" / "gapminder.csv").open(newline="") as file:
+        expected = {
+            (row["country"], int(row["year"])): int(row["pop"])
+            for row in csv.DictReader(file)
+            if row["continent"] == "Oceania"
+        }
+    labels = [i["rendered_map_index"] for i in stack.airflow.instances("gapminder_countries", run_id, "load")]
+    assert labels == [f"{country} {year}" for country, year in sorted(expected)]
+    rows = duckdb.execute(
+        "SELECT country, year, population FROM read_parquet($glob, hive_partitioning = true)",
+        {"glob": f"{tmp_path}/lake/**/*.parquet"},
+    ).fetchall()
+    assert {(country, int(year)): population for country, year, population in rows} == expected
+    assert len(expected) == 24
+
+
+def test_virtual_environments_work_on_partitions_of_their_own(stack):
+    run_id = stack.run("delays_virtualenv")
+
+    source = stack.project / "include" / "data" / "flights-2013-01.csv.gz"
+    expected = duckdb.execute(
+        """
+        SELECT origin, carrier, count(*), round(avg(arr_delay), 1) FROM read_csv($path, nullstr = 'NA')
+        WHERE carrier IN ('B6', 'DL', 'UA') GROUP BY ALL ORDER BY ALL
+        """,
+        {"path": str(source)},
+    ).fetchall()
+    instances = stack.airflow.instances("delays_virtualenv", run_id, "mean_delay")
+    assert [i["rendered_map_index"] for i in instances] == [
+        f"{origin} {carrier}" for origin, carrier, *_ in expected
+    ]
+    found = [stack.airflow.xcom("delays_virtualenv", run_id, "mean_delay", index) for index in range(9)]
+    assert [tuple(f.values()) for f in found] == expected
+    made = Counter(path.name for path in (stack.airflow.home / "venvs").iterdir() if path.is_dir())
+    assert sum(made.values()) == 1

@@ -1,0 +1,117 @@
+"""The main job: one DAG loads any range of partitions, in parallel, each of them named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+import pytest
+
+ORIGINS = ["EWR", "JFK", "LGA"]
+JANUARY = {"mode": "custom", "start_date": "2013-01-01", "end_date": "2013-01-31"}
+
+
+@pytest.fixture(scope="module")
+def source(stack):
+    """Return the number of flights of each origin and day in the source."""
+    path = stack.project / "include" / "data" / "flights-2013-01.csv.gz"
+    rows = duckdb.execute(
+        "SELECT origin, make_date(year, month, day)::VARCHAR, count(*) FROM read_csv($path, nullstr = 'NA') GROUP BY ALL",
+        {"path": str(path)},
+    ).fetchall()
+    return {(origin, date): count for origin, date, count in rows}
+
+
+class Lake:
+    """What is in the bucket: every object by key, and the rows of every partition."""
+
+    def __init__(self, stack, folder):
+        client = stack.s3.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=stack.bucket)
+        self.objects = {o["Key"]: o["LastModified"] for page in pages for o in page.get("Contents", ())}
+        stack.s3.copy_to(stack.bucket, folder)
+        self.files = {key: (folder / key).read_bytes() for key in self.objects}
+        self.rows = {
+            (origin, date): count
+            for origin, date, count in duckdb.execute(
+                "SELECT origin, date::VARCHAR, count(*) FROM read_parquet($glob, hive_partitioning = true) GROUP BY ALL",
+                {"glob": f"{folder}/flights/**/*.parquet"},
+            ).fetchall()
+        }
+
+
+def flights(stack, tmp_path, name, **conf):
+    """Run the DAG into the bucket and return the run's id and the lake."""
+    run_id = stack.run(
+        "flights_reload",
+        conf={"target": f"s3://{stack.bucket}/flights", "aws_conn_id": stack.s3_connection, **conf},
+        seconds=300,
+    )
+    return run_id, Lake(stack, tmp_path / name)
+
+
+def test_a_reload_loads_every_partition_named_again_without_a_change_and_in_part(stack, source, tmp_path):
+    run_id, lake = flights(stack, tmp_path, "first", **JANUARY)
+
+    instances = stack.airflow.instances("flights_reload", run_id, "load")
+    assert Counter(i["state"] for i in instances) == {"success": 93}
+    days = [f"2013-01-{day:02}" for day in range(1, 32)]
+    assert [i["rendered_map_index"] for i in instances] == [f"{o} {d}" for o in ORIGINS for d in days]
+    assert stack.airflow.most_at_once("flights_reload", run_id, "load") > 2
+    assert lake.rows == source
+    assert sum(lake.rows.values()) == 27_004
+    assert set(lake.files) == {f"flights/date={d}/origin={o}/data_0.parquet" for o in ORIGINS for d in days}
+
+    # A reload of three days of one origin replaces just those, and nothing of what they hold has changed.
+    part = {"mode": "custom", "start_date": "2013-01-05", "end_date": "2013-01-07", "origin": ["JFK"]}
+    run_id, again = flights(stack, tmp_path, "again", **part)
+    assert [i["rendered_map_index"] for i in stack.airflow.instances("flights_reload", run_id, "load")] == [
+        "JFK 2013-01-05",
+        "JFK 2013-01-06",
+        "JFK 2013-01-07",
+    ]
+    assert again.files == lake.files
+    replaced = {key for key, modified in again.objects.items() if modified != lake.objects[key]}
+    assert replaced == {f"flights/date=2013-01-0{day}/origin=JFK/data_0.parquet" for day in (5, 6, 7)}
+
+
+def test_a_second_run_into_a_local_directory_changes_nothing(stack, source, tmp_path):
+    conf = {
+        "mode": "custom",
+        "start_date": "2013-01-01",
+        "end_date": "2013-01-04",
+        "target": str(tmp_path / "lake"),
+    }
+
+    def files():
+        return {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    stack.run("flights_reload", conf=conf)
+    first = files()
+    stack.run("flights_reload", conf=conf)
+    assert files() == first
+    assert len(first) == 12
+    rows = duckdb.execute(
+        "SELECT origin, date::VARCHAR, count(*) FROM read_parquet($glob, hive_partitioning = true) GROUP BY ALL",
+        {"glob": f"{tmp_path}/lake/**/*.parquet"},
+    ).fetchall()
+    assert {(o, d): n for o, d, n in rows} == {key: n for key, n in source.items() if key[1] <= "2013-01-04"}
+
+
+def test_a_scheduled_run_loads_its_own_day(stack, source):
+    airflow = stack.airflow
+    airflow.wait_for_dag("scheduled_flights")
+
+    def runs():
+        found = airflow.runs("scheduled_flights")
+        return found if len(found) == 2 and all(r["state"] in ("success", "failed") for r in found) else None
+
+    first, second = stack.processes.wait("The end of both scheduled runs", runs, seconds=180)
+    for run, day in ((first, "2013-01-01"), (second, "2013-01-02")):
+        assert (run["run_type"], run["state"]) == ("scheduled", "success")
+        instances = airflow.instances("scheduled_flights", run["run_id"], "load")
+        assert [i["rendered_map_index"] for i in instances] == [f"{origin} {day}" for origin in ORIGINS]
+        results = [airflow.xcom("scheduled_flights", run["run_id"], "load", index) for index in range(3)]
+        assert [r["rows"] for r in results] == [source[origin, day] for origin in ORIGINS]
+        assert all(Path(r["path"]).stat().st_size == r["bytes"] for r in results)
