@@ -44,6 +44,8 @@ class DuckDBPartitionOperator(BaseOperator):
     touched. Parquet files that other tools wrote directly into the partition's directory are removed right
     after that step: there, and only that once, a reader can see both. An upload that is killed may leave
     parts that S3 never shows: the bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them.
+    On S3 a reader that takes an object in several requests has to hold to its ETag, as DuckDB 1.4 does (it
+    then fails and can be run again); DuckDB 1.2 doesn't, and may mix the old object with the new.
 
     .. code-block:: python
 

@@ -10,6 +10,7 @@ import runpy
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 HERE = Path(__file__).parent
@@ -45,7 +46,7 @@ def forked():
         process.join()
 
 
-def until(condition, process=None, seconds=30.0):
+def until(condition, process=None, seconds=120.0):
     """Poll for a condition; false if the process ended before it came true."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -56,8 +57,6 @@ def until(condition, process=None, seconds=30.0):
 
 
 def stored(glob, *settings):
-    import duckdb
-
     with duckdb.connect() as connection:
         for statement in settings:
             connection.execute(statement)
@@ -199,11 +198,19 @@ class TestS3:
     def test_a_reader_never_sees_half_a_partition_while_writers_replace_it_and_are_killed(
         self, forked, s3_bucket, s3_conn, settings, tmp_path
     ):
+        with duckdb.connect() as connection:
+            connection.execute("LOAD httpfs")
+            known = connection.execute(
+                "SELECT 1 FROM duckdb_settings() WHERE name = 'unsafe_disable_etag_checks'"
+            )
+            if not known.fetchone():
+                pytest.skip("this DuckDB, as a reader, doesn't hold to an object's ETag between two requests")
+
         def write(partition, version):
             arguments = self.arguments(s3_bucket, s3_conn, version, partition)
             return forked("partition_writer.py", **arguments)
 
-        seen = watched(forked, write, f"s3://{s3_bucket}/lake/p=*/*.parquet", settings, tmp_path, rounds=5)
+        seen = watched(forked, write, f"s3://{s3_bucket}/lake/p=*/*.parquet", settings, tmp_path, rounds=3)
         assert seen["broken"] == []
         assert len(seen["versions"]) >= 3
         assert stored(f"s3://{s3_bucket}/lake/p=*/*.parquet", *settings) == (2 * ROWS, 99, 99)
