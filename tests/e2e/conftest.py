@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,17 +32,20 @@ SETTINGS = {
 class Stack:
     """What the tests use: the parts, the folders, and Airflow's commands and tables.
 
-    ``folder`` is the temporary folder of it all, ``dags`` the project's DAG files and those of the tests;
+    ``folder`` is the temporary folder of it all, ``project`` a copy of the project's DAGs and their data, with
+    the tests' own DAGs among them: what a DAG writes by default stays out of the checkout;
     ``airflow`` has ``trigger``, ``wait``, ``instances``, ``xcom``, ``log``, ``clear`` and more.
     """
 
     def __init__(self, processes: Processes, folder: Path) -> None:
         self.folder = folder
-        self.dags = folder / "dags"
-        self.dags.mkdir()
-        # Airflow has one DAGs folder. Links, so that a DAG file finds `include` beside where it really is.
+        self.project = folder / "project"
+        dags = self.project / "dags"
+        dags.mkdir(parents=True)
         for path in (*(PROJECT / "dags").glob("*.py"), *(PROJECT / "tests" / "e2e" / "dags").glob("*.py")):
-            (self.dags / path.name).symlink_to(path)
+            shutil.copy(path, dags)
+        for part in ("data", "sql"):
+            shutil.copytree(PROJECT / "include" / part, self.project / "include" / part)
         self.processes = processes
         self.postgres = Postgres(processes, folder / "postgres.log")
         self.s3 = S3(processes, folder / "s3.log")
@@ -52,7 +56,7 @@ class Stack:
             processes,
             self.postgres,
             home=folder / "airflow",
-            dags_folder=self.dags,
+            dags_folder=dags,
             connections={
                 S3_CONNECTION: self.s3.airflow_connection,
                 "warehouse": self.postgres.make_database("warehouse"),

@@ -102,6 +102,7 @@ def test_a_second_run_into_a_local_directory_changes_nothing(stack, source, tmp_
 def test_a_scheduled_run_loads_its_own_day(stack, source):
     airflow = stack.airflow
     airflow.wait_for_dag("scheduled_flights")
+    airflow.unpause("scheduled_flights")
 
     def runs():
         found = airflow.runs("scheduled_flights")

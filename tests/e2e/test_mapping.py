@@ -18,6 +18,7 @@ def test_with_three_active_tasks_three_instances_run_at_once_and_never_four(stac
 def test_one_piece_more_than_airflow_maps_over_fails_the_generator_once_and_names_the_remedy(stack):
     airflow = stack.airflow
     airflow.wait_for_dag("over_the_limit")
+    airflow.unpause("over_the_limit")
     run_id = airflow.trigger("over_the_limit")
     assert airflow.wait("over_the_limit", run_id) == "failed"
 

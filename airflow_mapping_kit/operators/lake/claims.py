@@ -56,7 +56,11 @@ def claimed_directory(folder: Path) -> Iterator[Path]:
     while True:
         path = folder / f"{_PREFIX}{uuid.uuid4().hex}{_DIRECTORY_SUFFIX}"
         path.mkdir(mode=0o700)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            # Not held yet, it was nobody's to the `remove_abandoned` of another process.
+            continue
         try:
             if not _hold(descriptor, path):
                 continue

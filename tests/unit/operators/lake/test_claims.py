@@ -6,6 +6,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -111,3 +113,27 @@ def test_a_name_that_another_process_took_for_abandoned_is_replaced_by_a_new_one
     with claimed_file(tmp_path) as (path, _):
         assert taken != [path.name]
         assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("claim", [claimed_file, claimed_directory])
+def test_claims_and_the_removal_of_abandoned_ones_may_happen_at_the_same_moment(tmp_path, claim):
+    over, ready = threading.Event(), threading.Barrier(3)
+
+    def remove_all_the_time():
+        ready.wait()
+        while not over.is_set():
+            remove_abandoned(tmp_path)
+
+    with ThreadPoolExecutor(2) as others:
+        removing = [others.submit(remove_all_the_time) for _ in range(2)]
+        ready.wait()
+        try:
+            for _ in range(1000):
+                with claim(tmp_path) as held:
+                    path = held[0] if isinstance(held, tuple) else held
+                    assert path.exists()
+        finally:
+            over.set()
+        for future in removing:
+            future.result()
+    assert os.listdir(tmp_path) == []
