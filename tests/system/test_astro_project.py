@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -37,17 +38,25 @@ OUTCOME = (STAND_IN / "outcome.py").read_text()
 
 def checked(command, *, timeout=600, **options):
     """Run a command; return what it wrote, or fail with all of it."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
+    command = [str(part) for part in command]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
-        check=False,
+        start_new_session=True,
         **options,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            # Whatever it has started goes with it: buildah and debootstrap work through children.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == 0, (
+        f"{command} ended with {process.returncode}:\n{out[-4000:]}\n{err[-4000:]}"
     )
-    said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{said}"
-    return done.stdout
+    return out
 
 
 class Environment:
