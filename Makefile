@@ -43,6 +43,15 @@ test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched ## Every test, against the 
 	$(PURE)/bin/python -m pytest -q tests/unit/partitions tests/property
 	$(VENV)/bin/python -m pytest -m "not system" $(ONLY)
 
+# Packages of Debian that the system tests need.
+DEBIAN := buildah ca-certificates debootstrap git
+
+test-system: $(VENV)/.installed-dev ## What needs Debian packages, which it installs: run it as root
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
+	$(VENV)/bin/python -m pytest -m system tests/system
+
 lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
