@@ -89,7 +89,7 @@ def ceph_gateway() -> Iterator[str]:
 
 
 def _start(folder: Path, stack: contextlib.ExitStack) -> str:
-    mon_port, gateway_port = _free_port(), _free_port()
+    mon_port, gateway_port = free_port(), free_port()
     fsid, osd_uuid, conf = str(uuid.uuid4()), str(uuid.uuid4()), folder / "ceph.conf"
     for name in ("mon", "osd", "mgr", "rgw", "run", "log"):
         (folder / name).mkdir()
@@ -129,7 +129,7 @@ def _start(folder: Path, stack: contextlib.ExitStack) -> str:
         lambda: json.loads(ceph("mgr", "stat", "-f", "json"))["available"],
     )
     endpoint = f"http://{LOOPBACK}:{gateway_port}"
-    daemon("rgw", ["radosgw", *config, "-n", "client.rgw", "-f"], "the gateway", lambda: _answers(endpoint))
+    daemon("rgw", ["radosgw", *config, "-n", "client.rgw", "-f"], "the gateway", lambda: answers(endpoint))
     _output([
         "radosgw-admin", *config, "user", "create", "--uid", "lab", "--display-name", "lab",
         "--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY,
@@ -186,7 +186,8 @@ def _output(command: list[str]) -> str:
     return done.stdout or done.stderr
 
 
-def _answers(endpoint: str) -> bool:
+def answers(endpoint: str) -> bool:
+    """Tell whether an HTTP server answers at a URL, whatever it says."""
     try:
         with urllib.request.urlopen(endpoint, timeout=5):  # noqa: S310 - an http URL made above
             return True
@@ -196,7 +197,8 @@ def _answers(endpoint: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a loopback port that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import FIRST_EXCEPTION, wait
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -97,14 +98,19 @@ def _copy_in_parts(
         )
         return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
+    futures = [parts.submit(copy_part, start) for start in range(0, source.size, part_bytes)]
     try:
-        copied_parts = list(parts.map(copy_part, range(0, source.size, part_bytes)))
+        wait(futures, return_when=FIRST_EXCEPTION)
         client.complete_multipart_upload(
             **upload,
-            MultipartUpload={"Parts": copied_parts},
+            MultipartUpload={"Parts": [future.result() for future in futures]},
             **_unless(client, "CompleteMultipartUpload", overwrite),
         )
     except BaseException:
+        for future in futures:
+            future.cancel()
+        # A part that arrives after the upload was aborted would stay for ever.
+        wait(futures)
         _abort(client, upload)
         raise
 
