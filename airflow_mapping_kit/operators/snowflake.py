@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, PartitionError, TargetError
 from airflow_mapping_kit.operators.copy_into.answers import before, outcome, rows_by_name
 from airflow_mapping_kit.operators.copy_into.names import ObjectName, literal, parse_name, quoted
+from airflow_mapping_kit.operators.copy_into.refusals import refusals
 
 if TYPE_CHECKING:
     from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 MAX_FILES = 1000
 _MAX_NAMED = 20
 _ON_CHANGED_FILE = ("fail", "load")
-# SQLSTATE classes of an error that the same statement on the same files would raise again: no such object,
-# data that doesn't fit, a feature that isn't there, syntax and privileges.
-_FAULTS_OF_INPUT = ("02", "0A", "22", "42")
 
 
 class S3KeysToSnowflakeOperator(BaseOperator):
@@ -36,13 +34,13 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     stage or table that would weaken this (`ON_ERROR`, `FORCE`, `PURGE`, `LOAD_UNCERTAIN_FILES`) are
     overridden in the statement.
 
-    What Snowflake remembers, by its documentation: the content of each file that a table loaded, for 64 days.
-    Once the table is older than that, a file last modified more than 64 days ago whose load isn't known is
-    skipped: that is an error here, never a success. The load history, which tells that a file was changed
-    under its name, goes back 14 days and 10,000 files a table: a file changed after that is loaded beside its
-    old rows. Nothing is remembered beyond `TRUNCATE` or `CREATE OR REPLACE TABLE`. Loads by Snowpipe are
-    remembered apart. Two tasks that load the same file at the same moment are not kept apart: let only one
-    run at a time do so (`max_active_runs=1`).
+    What Snowflake remembers is by its documentation, for the kit's tests run on fakesnow. A table knows the
+    content of each file that it loaded for 64 days. Once it is older than that, a file last modified more
+    than 64 days ago whose load isn't known is skipped: that is an error here, never a success. The load
+    history, which tells that a file was changed under its name, goes back 14 days and 10,000 files: a file
+    changed after that is loaded beside its old rows. A table that is truncated or replaced forgets its files.
+    Loads by Snowpipe are remembered apart. Two tasks that load the same file at the same moment are not kept
+    apart: let only one run at a time do so (`max_active_runs=1`).
 
     .. code-block:: python
 
@@ -134,7 +132,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             parse_name("table", self.table)
             parse_name("stage", self.stage)
             self._file_format(None)
-            with _refusals("The login"):
+            with refusals("The login"):
                 connection = self._hook.get_conn()
             with closing(connection), closing(connection.cursor()) as cursor:
                 return self._load(cursor, names)
@@ -179,7 +177,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         return names
 
     def _load(self, cursor: Any, names: Mapping[str, str]) -> list[dict[str, Any]]:
-        with _refusals("The session"):
+        with refusals("The session"):
             cursor.execute("SELECT CURRENT_DATABASE(), CURRENT_SCHEMA()")
             session = cursor.fetchone()
         table = self._full_name("table", self.table, session)
@@ -232,7 +230,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             f"ON_ERROR = ABORT_STATEMENT FORCE = FALSE PURGE = FALSE LOAD_UNCERTAIN_FILES = FALSE"
         )
         files = _listed(", ", map(repr, keys))
-        with _refusals(f"No file was loaded into {table}. Snowflake refused {files}"):
+        with refusals(f"No file was loaded into {table}. Snowflake refused {files}"):
             # Without parameters the connector takes a % in a name as it is.
             cursor.execute(statement)
             columns = [column[0].lower() for column in cursor.description]
@@ -242,7 +240,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         """Return the table's earlier loads of files that are called so in any folder, oldest first."""
         ends = sorted({name.rsplit("/", 1)[-1] for name in names})
         places = ", ".join(["%s"] * len(ends))
-        with _refusals(f"The load history of {table}"):
+        with refusals(f"The load history of {table}"):
             cursor.execute(
                 "SELECT FILE_NAME, STATUS "  # noqa: S608  values are bound, the identifier is quoted
                 f"FROM {quoted(table.database)}.INFORMATION_SCHEMA.LOAD_HISTORY "
@@ -280,22 +278,6 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                     + f"; write it into {argument}, or into the connection {self.snowflake_conn_id!r}"
                 )
         return ObjectName(*missing, *parts)  # type: ignore[arg-type]  # none of them is None: checked above
-
-
-@contextmanager
-def _refusals(what: str) -> Iterator[None]:
-    """Raise what Snowflake refuses for good as a TargetError; let pass what a retry may cure."""
-    from snowflake.connector import errorcode, errors
-
-    try:
-        yield
-    except errors.DatabaseError as error:
-        # A line that can't be opened is an OperationalError; this class, with this number, is a login
-        # refused.
-        login = type(error) is errors.DatabaseError and error.errno == errorcode.ER_FAILED_TO_CONNECT_TO_DB
-        if login or (error.sqlstate or "")[:2] in _FAULTS_OF_INPUT:
-            raise TargetError(f"{what}: {error}") from error
-        raise
 
 
 def _slices(keys: list[str], size: int) -> Iterator[list[str]]:

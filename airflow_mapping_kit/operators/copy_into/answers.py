@@ -70,9 +70,9 @@ def outcome(row: Row | None, last: str | None, *, changed_is_error: bool) -> tup
     if status == LOADED and row is not None and not row.get("errors_seen"):
         if changed_is_error and last in {LOADED, PARTIALLY_LOADED}:
             return "changed", (
-                "the table has rows of an earlier file of this name, and its content has changed since (or "
-                "the table was truncated): delete these rows and use on_changed_file='load', or give the new "
-                "file a name of its own"
+                "it was loaded under this name before, and Snowflake would load it again: its content has "
+                "changed, or the table was truncated, since. Delete the rows of the earlier file and use "
+                "on_changed_file='load', or give the new file a name of its own"
             )
         return "loaded", ""
     if status in {SKIPPED, "NO FILE"}:
