@@ -11,9 +11,7 @@ from airflow_mapping_kit.exceptions import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NO_ACCESS = (
-    "check the credentials of the connection, its endpoint, and that its role may list the bucket (s3:ListBucket)"
-)
+_NO_ACCESS = "check the connection's credentials and endpoint, and that its role may s3:ListBucket there"
 # What S3 answers to the same request every time, and what to do about it; anything else may pass.
 _REFUSALS = {
     "NoSuchBucket": "check the bucket's name, and the account and region of the connection",
@@ -43,7 +41,8 @@ def s3_client(aws_conn_id: str | None, *, connections: int = 10) -> Any:
         from botocore.config import Config
     except ImportError as error:
         raise StorageError(
-            "S3 needs Airflow's Amazon provider where this task runs: pip install 'airflow-mapping-kit[amazon]'"
+            "S3 needs Airflow's Amazon provider where this task runs: "
+            "pip install 'airflow-mapping-kit[amazon]'"
         ) from error
     hook = S3Hook(aws_conn_id=aws_conn_id)
     if hook.config.max_pool_connections < connections:
@@ -62,7 +61,7 @@ def listed(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
 
 
 def error_code(error: Any) -> str:
-    """Return what S3 calls an error (a `ClientError` of botocore): `NoSuchKey`, or `404` where it gives no name."""
+    """Return what S3 calls a `ClientError` of botocore: `NoSuchKey`, or `404` where it gives no name."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -82,8 +81,8 @@ def s3_errors(aws_conn_id: str | None, bucket: str, what: str) -> Iterator[None]
         yield
     except (NoCredentialsError, ParamValidationError) as error:
         raise StorageError(
-            f"Can't {what} {with_connection}: {error}. Check that the connection exists and has credentials, and "
-            f"that {bucket!r} is a bucket's name."
+            f"Can't {what} {with_connection}: {error}. Check that the connection exists and has "
+            f"credentials, and that {bucket!r} is a bucket's name."
         ) from error
     except ClientError as error:
         answer = error.response.get("Error", {}).get("Message") or "no more was said"
@@ -95,5 +94,6 @@ def s3_errors(aws_conn_id: str | None, bucket: str, what: str) -> Iterator[None]
         raise AirflowException(f"{message}; it may pass: run the task again.") from error
     except (Boto3Error, BotoCoreError) as error:
         raise AirflowException(
-            f"Can't {what} {with_connection}: {error}; check the connection's endpoint, and run the task again."
+            f"Can't {what} {with_connection}: {error}; check the connection's endpoint, and run the task "
+            f"again."
         ) from error

@@ -112,7 +112,10 @@ def _start(folder: Path, stack: contextlib.ExitStack) -> str:
     ])  # fmt: skip
     _output(["ceph-mon", *config, "--mkfs", "-i", "a", "--monmap", str(folder / "monmap")])
     daemon(
-        "mon", ["ceph-mon", *config, "-i", "a", "-f"], "the monitor's quorum", lambda: bool(ceph("mon", "stat"))
+        "mon",
+        ["ceph-mon", *config, "-i", "a", "-f"],
+        "the monitor's quorum",
+        lambda: bool(ceph("mon", "stat")),
     )
     ceph("osd", "new", osd_uuid, "0")
     _output(["ceph-osd", *config, "-i", "0", "--mkfs", "--osd-uuid", osd_uuid])
@@ -180,7 +183,9 @@ def _started(command: list[str], log: Path, stack: contextlib.ExitStack) -> subp
 
 
 def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "CEPH_ARGS": ""})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "CEPH_ARGS": ""}
+    )
     if done.returncode:
         raise GatewayError(f"{' '.join(command)} failed: {done.stderr[-500:]}")
     return done.stdout or done.stderr

@@ -24,8 +24,8 @@ _SLOW_DOWN = (
     b"<Message>Please reduce your request rate.</Message></Error>"
 )
 
-# What happens to a request: the server never sees it and the client gets a 503, a 412 or a dead connection; or the
-# server does it, and the answer is lost. None: nothing.
+# What happens to a request: the server never sees it and the client gets a 503, a 412 or a dead connection;
+# or the server does it, and the answer is lost. None: nothing.
 Fault = Literal["503", "412", "reset", "lost answer", None]
 
 
@@ -73,108 +73,116 @@ class FaultProxy:
 @contextlib.contextmanager
 def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
     """Run a proxy in threads of this process, in front of the server at the URL `upstream`."""
-    server = urlsplit(upstream)
-    proxy = FaultProxy("")
-    lock = threading.Lock()
-    upstreams = threading.local()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = 65536
-
-        def _handle(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            with lock:
-                request = Request(next(proxy.numbers), self._kind(), self.path, dict(self.headers))
-                proxy.requests.append(request)
-            if proxy.delay:
-                time.sleep(proxy.delay)
-            fault = proxy.before(request)
-            if fault == "reset":
-                self._reset()
-            elif fault == "503":
-                self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
-            elif fault == "412":
-                self._answer(412, [("Content-Type", "application/xml")], b"")
-            else:
-                status, headers, content = self._forwarded(body)
-                proxy.after(request)
-                if fault == "lost answer":
-                    self._reset()
-                else:
-                    self._answer(status, headers, content)
-
-        def _kind(self) -> str:
-            if self.command == "PUT" and "x-amz-copy-source" in self.headers:
-                return "COPY"
-            if self.command == "GET" and ("list-type=2" in self.path or "versions" in self.path):
-                return "LIST"
-            return self.command
-
-        def _forwarded(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-            # A connection a thread, as a client's pool would have.
-            if not hasattr(upstreams, "connection"):
-                upstreams.connection = http.client.HTTPConnection(str(server.hostname), server.port)
-                upstreams.connection.connect()
-                upstreams.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-            # The client signed the Host that it sent, so the server has to see that one.
-            headers["Content-Length"] = str(len(body))
-            try:
-                upstreams.connection.request(self.command, self.path, body=body, headers=headers)
-                answer = upstreams.connection.getresponse()
-                content = answer.read()
-            except (http.client.HTTPException, OSError):
-                upstreams.connection.close()
-                del upstreams.connection
-                raise
-            return answer.status, answer.getheaders(), content
-
-        def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
-            self.send_response_only(status)
-            length = str(len(content))
-            for name, value in headers:
-                if name.lower() == "content-length" and self.command == "HEAD":
-                    length = value
-                elif name.lower() not in _HOP_BY_HOP:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", length)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
-            self.wfile.flush()
-
-        def _reset(self) -> None:
-            # Lingering for no time makes the kernel send RST, not FIN.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle  # noqa: N815 - the base class's names
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing: tests read what the client says."""
-
-        def handle(self) -> None:
-            # A client that was killed, or whose connection was reset, is meant.
-            with contextlib.suppress(OSError, ValueError):
-                super().handle()
-
-        def finish(self) -> None:
-            with contextlib.suppress(OSError, ValueError):
-                super().finish()
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-    with Server((LOOPBACK, 0), Handler) as running:
-        proxy.url = f"http://{LOOPBACK}:{running.server_address[1]}"
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    with _Server(upstream) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield proxy
+            yield server.proxy
         finally:
-            running.shutdown()
+            server.shutdown()
             thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__((LOOPBACK, 0), _Handler)
+        self.proxy = FaultProxy(f"http://{LOOPBACK}:{self.server_address[1]}")
+        self.lock = threading.Lock()
+        self._upstream = urlsplit(upstream)
+        self._local = threading.local()
+
+    def forwarded(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        # A connection a thread, as a client's pool would have.
+        if not hasattr(self._local, "connection"):
+            connection = http.client.HTTPConnection(str(self._upstream.hostname), self._upstream.port)
+            connection.connect()
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._local.connection = connection
+        try:
+            self._local.connection.request(method, path, body=body, headers=headers)
+            answer = self._local.connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        except (http.client.HTTPException, OSError):
+            self._local.connection.close()
+            del self._local.connection
+            raise
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 65536
+    server: _Server
+
+    def _handle(self) -> None:
+        proxy = self.server.proxy
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        with self.server.lock:
+            request = Request(next(proxy.numbers), self._kind(), self.path, dict(self.headers))
+            proxy.requests.append(request)
+        if proxy.delay:
+            time.sleep(proxy.delay)
+        fault = proxy.before(request)
+        if fault == "reset":
+            self._reset()
+        elif fault in ("503", "412"):
+            self._answer(
+                int(fault), [("Content-Type", "application/xml")], _SLOW_DOWN if fault == "503" else b""
+            )
+        else:
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
+            # The client signed the Host that it sent, so the server has to see that one.
+            answer = self.server.forwarded(
+                self.command, self.path, kept | {"Content-Length": str(len(body))}, body
+            )
+            proxy.after(request)
+            if fault == "lost answer":
+                self._reset()
+            else:
+                self._answer(*answer)
+
+    def _kind(self) -> str:
+        if self.command == "PUT" and "x-amz-copy-source" in self.headers:
+            return "COPY"
+        if self.command == "GET" and ("list-type=2" in self.path or "versions" in self.path):
+            return "LIST"
+        return self.command
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        self.send_response_only(status)
+        length = str(len(content))
+        for name, value in headers:
+            if name.lower() == "content-length" and self.command == "HEAD":
+                length = value
+            elif name.lower() not in _HOP_BY_HOP:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+        self.wfile.flush()
+
+    def _reset(self) -> None:
+        # Lingering for no time makes the kernel send RST, not FIN.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle  # noqa: N815 - the base class's names
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: tests read what the client says."""
+
+    def handle(self) -> None:
+        # A client that was killed, or whose connection was reset, is meant.
+        with contextlib.suppress(OSError, ValueError):
+            super().handle()
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()

@@ -38,8 +38,8 @@ def _keys(
     """List the keys of the objects under a prefix, sorted bytewise.
 
     Zero-byte keys that end in `/`, which consoles make as folders, are left out. A prefix is text, not a
-    directory: `day1` lists `day10/` too, `day1/` doesn't. The listing is read page by page, and of each object
-    only its key is kept.
+    directory: `day1` lists `day10/` too, `day1/` doesn't. The listing is read page by page, and of each
+    object only its key is kept.
 
     With `batch_size` or `batch_bytes` the keys come in lists, in order; the smaller limit closes a list.
     `batch_size=1` gives one-key lists. An object over `batch_bytes` is a list of its own: it has to be
@@ -79,7 +79,7 @@ def _keys(
             and (until is None or entry["LastModified"] < until)
             and (min_size is None or entry["Size"] >= min_size)
             and (max_size is None or entry["Size"] <= max_size)
-            and matches(entry["Key"][len(prefix) :])
+            and bool(matches(entry["Key"][len(prefix) :]))
         )
 
     entries = (entry for entry in _listed(bucket, prefix, aws_conn_id) if wanted(entry))
@@ -98,8 +98,8 @@ def _partitions(
     """List the Hive-style directories under a prefix as partitions, sorted by their keys.
 
     A directory is a partition where it holds at least one object. As in Hive and Spark, files and directories
-    whose names begin with `_` or `.` (`_SUCCESS`, `_temporary/`) don't count, nor do zero-byte keys that end in
-    `/`. Everything else has to lie in directories of the same dimensions in the same order: an object that
+    whose names begin with `_` or `.` (`_SUCCESS`, `_temporary/`) don't count, nor do zero-byte keys that end
+    in `/`. Everything else has to lie in directories of the same dimensions in the same order: an object that
     doesn't is an error, since nobody could say to which partition it belongs.
 
     :param bucket: the bucket's name (templated)
@@ -144,8 +144,8 @@ def _partitions(
 def _listed(bucket: str, prefix: str, aws_conn_id: str | None) -> Iterator[dict[str, Any]]:
     if not bucket or not isinstance(bucket, str) or "/" in bucket:
         raise StorageError(
-            f"bucket is {shown(bucket)}: write the bucket's name alone, such as 'lake', and what the keys begin "
-            f"with as prefix"
+            f"bucket is {shown(bucket)}: write the bucket's name alone, such as 'lake', and what the keys "
+            f"begin with as prefix"
         )
     if not isinstance(prefix, str):
         raise StorageError(f"prefix is {shown(prefix)}: write text, such as 'landing/'")
@@ -154,7 +154,8 @@ def _listed(bucket: str, prefix: str, aws_conn_id: str | None) -> Iterator[dict[
 
 
 def _bytewise(keys: list[Any]) -> list[Any]:
-    # Code points sort as their UTF-8 does. S3 lists in this order (the sort then only looks), directory buckets don't.
+    # Code points sort as their UTF-8 does. S3 lists in this order (the sort then only looks), directory
+    # buckets don't.
     keys.sort()
     return keys
 
@@ -184,7 +185,9 @@ def _moment(name: str, value: str | datetime | None) -> datetime | None:
         return None
     try:
         # Python 3.10 doesn't read the Z that S3 and many others write.
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(re.sub("[Zz]$", "+00:00", value))
+        moment = (
+            value if isinstance(value, datetime) else datetime.fromisoformat(re.sub("[Zz]$", "+00:00", value))
+        )
     except (TypeError, ValueError):
         raise StorageError(
             f"{name} is {shown(value)}: write a moment as ISO 8601, such as '2024-11-20T06:00:00+00:00'"

@@ -30,26 +30,27 @@ _MAX_NAMED = 20
 class S3MoveKeysOperator(BaseOperator):
     """Move exactly the given objects from one prefix to another: copy, verify, then delete what was copied.
 
-    Interrupted anywhere, it can be run again: an object that is at both places is compared and, where equal, only
-    deleted at the source; one that is only at the destination any more is `already_moved`. (S3 doesn't tell who put it
-    there: it is taken as moved by an earlier try.) Objects that came after the listing are never touched. One key
-    that fails doesn't stop the others.
+    Interrupted anywhere, it can be run again: an object that is at both places is compared and, where equal,
+    only deleted at the source; one that is only at the destination any more is `already_moved`. (S3 doesn't
+    tell who put it there: it is taken as moved by an earlier try.) Objects that came after the listing are
+    never touched. One key that fails doesn't stop the others.
 
-    A copy is verified by its size and ETag or checksum, and, only where S3 has none that says anything, by reading
-    both objects. Content type, metadata, tags and the class of storage are kept; encryption follows the
-    destination's bucket. Above 5 GiB an object is copied in parts, and one that was uploaded in parts in the same
-    parts. A task that is killed may leave parts that S3 never shows: a lifecycle rule
+    A copy is verified by its size and ETag or checksum, and, only where S3 has none that says anything, by
+    reading both objects. Content type, metadata, tags and the class of storage are kept; encryption follows
+    the destination's bucket. Above 5 GiB an object is copied in parts, and one that was uploaded in parts in
+    the same parts. A task that is killed may leave parts that S3 never shows: a lifecycle rule
     (`AbortIncompleteMultipartUpload`) removes them.
 
-    What is deleted: in a bucket with versions, the version that was copied, by its id. Where older versions lie
-    below it, one of them would come back: there, the key is hidden by a delete marker instead. A marker, and a delete in
-    a bucket without versions, names the key alone, so the object is asked for once more right before, and the delete
-    carries `If-Match`, which AWS checks. A server that doesn't know it (Ceph 16, moto) leaves a window of one request
-    in which a rewrite of the same key is deleted (with versions: hidden). In the same way, not to overwrite what
-    appears at the destination between the look and the copy needs a server and a botocore that know `If-None-Match`
-    on copies.
+    What is deleted: in a bucket with versions, the version that was copied, by its id. Where older versions
+    lie below it, one of them would come back: there, the key is hidden by a delete marker instead. A marker,
+    and a delete in a bucket without versions, names the key alone, so the object is asked for once more right
+    before, and the delete carries `If-Match`, which AWS checks. A server that doesn't know it (Ceph 16, moto)
+    leaves a window of one request in which a rewrite of the same key is deleted (with versions: hidden). In
+    the same way, not to overwrite what appears at the destination between the look and the copy needs a
+    server and a botocore that know `If-None-Match` on copies.
 
-    It needs `s3:ListBucket` on both buckets, and with versions `s3:ListBucketVersions` and `s3:DeleteObjectVersion`.
+    It needs `s3:ListBucket` on both buckets, and with versions `s3:ListBucketVersions` and
+    `s3:DeleteObjectVersion`.
 
     .. code-block:: python
 
@@ -64,19 +65,19 @@ class S3MoveKeysOperator(BaseOperator):
     returns `[{"key": "landing/20130101/EWR.csv", "moved_to": "processed/20130101/EWR.csv", "bytes": 25604,
     "status": "moved"}, ...]`, a row a key in their order.
 
-    :param keys: the keys, from the bucket's root, each under `source_prefix`; an empty list skips the task, as
-        mapping over one does (templated, but never the values of an XCom)
+    :param keys: the keys, from the bucket's root, each under `source_prefix`; an empty list skips the task,
+        as mapping over one does (templated, but never the values of an XCom)
     :param source_bucket: the bucket's name (templated)
     :param source_prefix: what is replaced at the beginning of each key (templated)
     :param dest_prefix: what it is replaced by; the two prefixes must not lie in each other (templated)
     :param dest_bucket: another bucket that the same connection reaches, by default the same (templated)
     :param replace: whether another object at the destination is overwritten; by default that key fails
-    :param whole_bucket: whether `source_prefix` may be empty. Without it, a template that renders to nothing is an
-        error
+    :param whole_bucket: whether `source_prefix` may be empty. Without it, a template that renders to nothing
+        is an error
     :param max_workers: how many keys move at a time
     :param aws_conn_id: the Airflow connection (templated)
-    :raises StorageError: before any work, if a bucket can't be listed, a key isn't below `source_prefix` or stands
-        twice, or the prefixes overlap; afterwards, if keys failed that would fail again
+    :raises StorageError: before any work, if a bucket can't be listed, a key isn't below `source_prefix` or
+        stands twice, or the prefixes overlap; afterwards, if keys failed that would fail again
     :raises AirflowException: afterwards, if keys failed and another try may move them
     """
 
@@ -132,7 +133,7 @@ class S3MoveKeysOperator(BaseOperator):
         already = [row["key"] for row in results if row["status"] == "already_moved"]
         if already:
             self.log.warning(
-                "%d keys were at the destination and no longer at the source, so an earlier try moved them: %s",
+                "%d keys were only at the destination, so an earlier try is taken to have moved them: %s",
                 len(already),
                 _named(already),
             )

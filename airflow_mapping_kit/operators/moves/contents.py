@@ -38,7 +38,7 @@ class StoredObject:
 
     @property
     def etag_is_md5(self) -> bool:
-        """Whether the ETag is the MD5 of the content: not of an upload in parts, nor under KMS or a customer's key."""
+        """Whether the ETag is the content's MD5: it isn't after an upload in parts or under a KMS key."""
         kms = str(self.head.get("ServerSideEncryption", "")).startswith("aws:")
         return bool(_MD5.fullmatch(self.etag)) and not kms and "SSECustomerAlgorithm" not in self.head
 

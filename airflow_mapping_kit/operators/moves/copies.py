@@ -18,8 +18,8 @@ MAX_COPY_BYTES = 5 * 1024**3
 _PART_BYTES = 512 * 1024**2
 _MAX_PARTS = 10_000
 _KEPT_HEADERS = (
-    "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires", "Metadata",
-    "StorageClass", "WebsiteRedirectLocation",
+    "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires",
+    "Metadata", "StorageClass", "WebsiteRedirectLocation",
 )  # fmt: skip
 
 
@@ -28,8 +28,8 @@ def copied(
 ) -> None:
     """Copy exactly this version of an object. What changed meanwhile is for the caller to look at.
 
-    An upload in parts is copied in the same parts, where the server tells their size: its ETag depends on them,
-    and so the copy's will be the same.
+    An upload in parts is copied in the same parts, where the server tells their size: its ETag depends on
+    them, and so the copy's will be the same.
 
     :param overwrite: whether what appears at the destination meanwhile may be replaced. Not every server
         checks that.

@@ -23,8 +23,8 @@ _GONE = {"404", "NoSuchKey", "NotFound"}
 class Mover:
     """Move objects with one client. Threads may share it.
 
-    Every step can be repeated: an object that is at both places is compared and, where equal, only deleted; one
-    that is only at the destination was moved before.
+    Every step can be repeated: an object that is at both places is compared and, where equal, only deleted;
+    one that is only at the destination was moved before.
 
     :param replace: whether another object at the destination is overwritten
     :param parts: runs the copying of parts. Not the executor that calls `move`: that would wait for itself
@@ -80,8 +80,8 @@ class Mover:
         dest = stored(self._client, move.dest_bucket, move.dest_key)
         if dest is None or not same_content(self._client, source, dest):
             raise AirflowException(
-                "what is at the destination after copying isn't what was at the source before: one of them was "
-                "rewritten meanwhile; the source was not deleted. Run the task again"
+                "what is at the destination after copying isn't what was at the source before: one of them "
+                "was rewritten meanwhile; the source was not deleted"
             )
         return dest
 
@@ -103,7 +103,9 @@ class Mover:
         # The versions of a key precede those of longer ones.
         page = self._client.list_object_versions(Bucket=source.bucket, Prefix=source.key)
         versions = [version for version in page.get("Versions", ()) if version["Key"] == source.key]
-        latest = any(version["IsLatest"] and version["VersionId"] == source.version_id for version in versions)
+        latest = any(
+            version["IsLatest"] and version["VersionId"] == source.version_id for version in versions
+        )
         return latest and len(versions) > 1
 
     def _delete_unless_rewritten(self, name: dict[str, str], etag: str) -> None:
@@ -125,8 +127,8 @@ class Mover:
 
 def _rewritten() -> AirflowException:
     return AirflowException(
-        "rewritten at the source after it was copied; the new object was left there, and the copy of the old one at "
-        "the destination"
+        "rewritten at the source after it was copied; the new object was left there, and the copy of the old "
+        "one at the destination"
     )
 
 

@@ -48,6 +48,27 @@ def planned_moves(
     :raises StorageError: if the source prefix is empty and `whole_bucket` isn't set, a moved object would lie
         under the source prefix again, a key isn't under it or stands twice, or the new key can't be one
     """
+    _check_places(source_bucket, source_prefix, dest_bucket, dest_prefix, whole_bucket=whole_bucket)
+    moves: dict[str, Move] = {}
+    for key in ordered("keys", keys):
+        if not isinstance(key, str) or not key:
+            raise StorageError(f"{shown(key)} is no key: pass a list of keys, such as s3_keys gives it")
+        if key in moves:
+            raise StorageError(f"the key {shown(key)} stands twice in keys: pass each key once")
+        if not key.startswith(source_prefix):
+            raise StorageError(
+                f"the key {shown(key)} does not begin with source_prefix {shown(source_prefix)}: nothing was "
+                f"moved. Pass only keys below it, written from the bucket's root"
+            )
+        move = Move(source_bucket, key, dest_bucket, dest_prefix + key[len(source_prefix) :])
+        _check_destination(move, source_prefix)
+        moves[key] = move
+    return list(moves.values())
+
+
+def _check_places(
+    source_bucket: str, source_prefix: str, dest_bucket: str, dest_prefix: str, *, whole_bucket: bool
+) -> None:
     for name, bucket in (("source_bucket", source_bucket), ("dest_bucket", dest_bucket)):
         if not isinstance(bucket, str) or not bucket or "/" in bucket:
             raise StorageError(f"{name} is {shown(bucket)}: write the bucket's name alone, such as 'lake'")
@@ -56,42 +77,26 @@ def planned_moves(
             raise StorageError(f"{name} is {shown(prefix)}: write text, such as 'landing/'")
     if not source_prefix and not whole_bucket:
         raise StorageError(
-            f"source_prefix is empty, so that any key of the bucket {source_bucket!r} could be moved: name the "
-            f"prefix of the keys, such as 'landing/', or say whole_bucket=True if that is meant"
+            f"source_prefix is empty, so that any key of the bucket {source_bucket!r} could be moved: name "
+            f"the prefix of the keys, such as 'landing/', or say whole_bucket=True if that is meant"
         )
-    same_bucket = source_bucket == dest_bucket
-    if same_bucket and dest_prefix.startswith(source_prefix):
+    if source_bucket == dest_bucket and dest_prefix.startswith(source_prefix):
         raise StorageError(
-            f"dest_prefix {shown(dest_prefix)} lies under source_prefix {shown(source_prefix)} in the same bucket "
-            f"{source_bucket!r}, so that what was moved would be listed again: choose prefixes of which neither "
-            f"begins with the other (a prefix is text: 'landing' is the beginning of 'landing-done/' too, "
-            f"'landing/' is not)"
+            f"dest_prefix {shown(dest_prefix)} lies under source_prefix {shown(source_prefix)} in the same "
+            f"bucket {source_bucket!r}, so that what was moved would be listed again: choose another. (A "
+            f"prefix is text: 'landing' is the beginning of 'landing-done/' too, 'landing/' is not.)"
         )
-    moves = []
-    for key in ordered("keys", keys):
-        if not isinstance(key, str) or not key:
-            raise StorageError(f"{shown(key)} is no key: pass a list of keys, such as s3_keys gives it")
-        if not key.startswith(source_prefix):
-            raise StorageError(
-                f"the key {shown(key)} does not begin with source_prefix {shown(source_prefix)}: nothing was "
-                f"moved. Pass only keys below it, written from the bucket's root"
-            )
-        dest_key = dest_prefix + key[len(source_prefix) :]
-        if same_bucket and dest_key.startswith(source_prefix):
-            raise StorageError(
-                f"the key {shown(key)} would go to {shown(dest_key)}, which lies under source_prefix "
-                f"{shown(source_prefix)} in the same bucket again: choose another dest_prefix"
-            )
-        size = len(dest_key.encode(errors="surrogatepass"))
-        if not 0 < size <= _MAX_KEY_BYTES:
-            raise StorageError(
-                f"the key {shown(key)} would become a key of {size} bytes, and S3 takes 1 to {_MAX_KEY_BYTES}: "
-                f"choose another dest_prefix"
-            )
-        moves.append(Move(source_bucket, key, dest_bucket, dest_key))
-    seen: set[str] = set()
-    for move in moves:
-        if move.source_key in seen:
-            raise StorageError(f"the key {shown(move.source_key)} stands twice in keys: pass each key once")
-        seen.add(move.source_key)
-    return moves
+
+
+def _check_destination(move: Move, source_prefix: str) -> None:
+    if move.source_bucket == move.dest_bucket and move.dest_key.startswith(source_prefix):
+        raise StorageError(
+            f"the key {shown(move.source_key)} would go to {shown(move.dest_key)}, which lies under "
+            f"source_prefix {shown(source_prefix)} in the same bucket again: choose another dest_prefix"
+        )
+    size = len(move.dest_key.encode(errors="surrogatepass"))
+    if not 0 < size <= _MAX_KEY_BYTES:
+        raise StorageError(
+            f"the key {shown(move.source_key)} would become a key of {size} bytes, and S3 takes 1 to "
+            f"{_MAX_KEY_BYTES}: choose another dest_prefix"
+        )

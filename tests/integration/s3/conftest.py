@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ceph_gateway
 import pytest
+
+import ceph_gateway
 from ceph_gateway import LOOPBACK, free_port
 from fault_proxy import fault_proxy
 
@@ -44,16 +45,18 @@ class Server:
         )
 
     def connection(self, endpoint: str, **config: Any) -> str:
-        return json.dumps({
-            "conn_type": "aws",
-            "login": self.access_key,
-            "password": self.secret_key,
-            "extra": {
-                "endpoint_url": endpoint,
-                "region_name": "us-east-1",
-                "config_kwargs": {"s3": {"addressing_style": "path"}, **config},
-            },
-        })
+        return json.dumps(
+            {
+                "conn_type": "aws",
+                "login": self.access_key,
+                "password": self.secret_key,
+                "extra": {
+                    "endpoint_url": endpoint,
+                    "region_name": "us-east-1",
+                    "config_kwargs": {"s3": {"addressing_style": "path"}, **config},
+                },
+            }
+        )
 
 
 class Bucket:
@@ -103,9 +106,7 @@ class Bucket:
         return {key: self.get(key) for key in self.keys(prefix)}
 
     def keep_versions(self) -> None:
-        self.client.put_bucket_versioning(
-            Bucket=self.name, VersioningConfiguration={"Status": "Enabled"}
-        )
+        self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
 
 
 @contextlib.contextmanager
@@ -182,7 +183,11 @@ class Killable:
     def run(self, connection: str, arguments: dict[str, Any]) -> int:
         """Run `S3MoveKeysOperator(**arguments)` in a process of its own and return its exit status."""
         self._started.clear()
-        print(json.dumps({"connection": connection, "arguments": arguments}), file=self._process.stdin, flush=True)
+        print(
+            json.dumps({"connection": connection, "arguments": arguments}),
+            file=self._process.stdin,
+            flush=True,
+        )
         self._pid = int(self._process.stdout.readline())
         self._started.set()
         return int(self._process.stdout.readline())

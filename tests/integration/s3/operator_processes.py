@@ -1,4 +1,4 @@
-"""Run S3MoveKeysOperator in a forked process for each line of JSON on stdin; print its pid, then its exit status."""
+"""Run S3MoveKeysOperator in a fork for each line of JSON on stdin; print its pid, then its exit status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main() -> None:
         if pid == 0:
             try:
                 run(json.loads(line))
-            except BaseException:
+            except BaseException:  # noqa: BLE001  a fork must not go on with the parent's loop
                 traceback.print_exc()
                 os._exit(1)
             os._exit(0)

@@ -37,7 +37,8 @@ def test_lists_what_the_prefix_begins_sorted_bytewise_without_folder_markers(buc
     slash, text = plan(s3_keys, bucket.name, "day1/"), plan(s3_keys, bucket.name, "day1")
 
     assert slash == [
-        "day1/B", "day1/a", "day1/b", "day1/empty.csv", "day1/real content/", "day1/sub/x", "day1/é", "day1/🛬"
+        "day1/B", "day1/a", "day1/b", "day1/empty.csv", "day1/real content/",
+        "day1/sub/x", "day1/é", "day1/🛬",
     ]  # fmt: skip
     assert slash == sorted(slash, key=str.encode)
     assert text == [*slash, "day10/a"]
@@ -84,7 +85,9 @@ def test_modification_times_are_a_half_open_window(bucket):
     assert plan(s3_keys, bucket.name, modified_until=new) == ["old"]
     assert plan(s3_keys, bucket.name, modified_since=old, modified_until=new) == ["old"]
     assert plan(s3_keys, bucket.name, modified_since=old.strftime("%Y-%m-%dT%H:%M:%SZ")) == ["new", "old"]
-    assert plan(s3_keys, bucket.name, modified_since=str(old.date())) == ["new", "old"], "UTC without an offset"
+    assert plan(s3_keys, bucket.name, modified_since=str(old.date())) == ["new", "old"], (
+        "UTC without an offset"
+    )
 
 
 def test_batches_keep_to_the_smaller_limit_and_a_large_object_is_a_batch_of_its_own(bucket):
@@ -92,7 +95,12 @@ def test_batches_keep_to_the_smaller_limit_and_a_large_object_is_a_batch_of_its_
         bucket.put(name, b"x" * size)
 
     assert plan(s3_keys, bucket.name, batch_bytes=10) == [["a", "b"], ["c"], ["d", "e", "f"], ["g"]]
-    assert plan(s3_keys, bucket.name, batch_bytes=11, batch_size=3) == [["a", "b"], ["c"], ["d", "e", "f"], ["g"]]
+    assert plan(s3_keys, bucket.name, batch_bytes=11, batch_size=3) == [
+        ["a", "b"],
+        ["c"],
+        ["d", "e", "f"],
+        ["g"],
+    ]
     assert plan(s3_keys, bucket.name, batch_bytes=10, batch_size=2) == [
         ["a", "b"], ["c"], ["d", "e"], ["f", "g"]
     ]  # fmt: skip
@@ -105,7 +113,11 @@ def test_five_thousand_keys_come_page_by_page_in_order(bucket, proxy):
 
     assert plan(s3_keys, bucket.name, "landing/") == keys
     assert [request.kind for request in proxy.requests] == ["LIST"] * 5
-    assert plan(s3_keys, bucket.name, "landing/", batch_size=2000) == [keys[:2000], keys[2000:4000], keys[4000:]]
+    assert plan(s3_keys, bucket.name, "landing/", batch_size=2000) == [
+        keys[:2000],
+        keys[2000:4000],
+        keys[4000:],
+    ]
 
 
 def test_an_empty_listing_skips_or_fails(bucket):
@@ -116,7 +128,9 @@ def test_an_empty_listing_skips_or_fails(bucket):
 
 
 def test_a_missing_bucket_fails_at_once_and_names_what_to_check(bucket):  # noqa: ARG001  for the connection
-    with pytest.raises(AirflowFailException, match=r"s3://no-such-bucket/in/ .*'s3'.*NoSuchBucket.*bucket's name"):
+    with pytest.raises(
+        AirflowFailException, match=r"s3://no-such-bucket/in/ .*'s3'.*NoSuchBucket.*bucket's name"
+    ):
         plan(s3_keys, "no-such-bucket", "in/")
 
 
@@ -190,7 +204,9 @@ def test_an_object_in_no_partition_is_an_error_unless_match_leaves_it_out(bucket
     bucket.put("flights/date=2013-01-01/a.parquet")
     bucket.put("flights/README.txt")
 
-    with pytest.raises(AirflowFailException, match=r"flights/README\.txt lies in no Hive-style directory.*match"):
+    with pytest.raises(
+        AirflowFailException, match=r"flights/README\.txt lies in no Hive-style directory.*match"
+    ):
         plan(s3_partitions, bucket.name, "flights")
     assert plan(s3_partitions, bucket.name, "flights", match="*.parquet") == [{"date": "2013-01-01"}]
 

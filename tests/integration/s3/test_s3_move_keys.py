@@ -234,7 +234,9 @@ def test_no_keys_skip_the_task(bucket):
 def test_a_missing_bucket_fails_at_once_and_names_the_remedy(bucket):
     bucket.put("landing/a.csv")
 
-    with pytest.raises(AirflowFailException, match=r"s3://no-such-bucket/processed/ .*'s3'.*NoSuchBucket.*name"):
+    with pytest.raises(
+        AirflowFailException, match=r"s3://no-such-bucket/processed/ .*'s3'.*NoSuchBucket.*name"
+    ):
         move(bucket, ["landing/a.csv"], dest_bucket="no-such-bucket")
 
     assert bucket.keys() == ["landing/a.csv"]
