@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
-_SLOW_DOWN = (
-    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
-    b"<Message>Please reduce your request rate.</Message></Error>"
-)
+_CODES = {"503": b"SlowDown", "412": b"PreconditionFailed", "403": b"SignatureDoesNotMatch"}
 
-# What happens to a request: the server never sees it and the client gets a 503, a 412 or a dead connection;
-# or the server does it, and the answer is lost. None: nothing.
-Fault = Literal["503", "412", "reset", "lost answer", None]
+# What happens to a request: the server never sees it, and the client gets an error or a dead connection; or the
+# server does it, and the answer is lost. None: nothing.
+Fault = Literal["503", "412", "403", "reset", "lost answer", None]
 
 
 @dataclass(frozen=True)
@@ -130,10 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = proxy.before(request)
         if fault == "reset":
             self._reset()
-        elif fault in ("503", "412"):
-            self._answer(
-                int(fault), [("Content-Type", "application/xml")], _SLOW_DOWN if fault == "503" else b""
-            )
+        elif fault in _CODES:
+            error = b"<Error><Code>%s</Code><Message>The proxy says so.</Message></Error>" % _CODES[fault]
+            self._answer(int(fault), [("Content-Type", "application/xml")], error)
         else:
             kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
             # The client signed the Host that it sent, so the server has to see that one.

@@ -84,7 +84,8 @@ def _copy_in_parts(
     parts: Executor,
 ) -> None:
     kept = {name: source.head[name] for name in _KEPT_HEADERS if name in source.head}
-    tags = client.get_object_tagging(Bucket=source.bucket, Key=source.key, **source.version)["TagSet"]
+    # Some servers leave the whole list out where it is empty.
+    tags = client.get_object_tagging(Bucket=source.bucket, Key=source.key, **source.version).get("TagSet")
     if tags:
         kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags])
     upload = {"Bucket": bucket, "Key": key}
@@ -113,6 +114,9 @@ def _copy_in_parts(
         wait(futures)
         _abort(client, upload)
         raise
+    # Ceph 16 takes tags with an upload in parts, and forgets them.
+    if tags and not client.get_object_tagging(Bucket=bucket, Key=key).get("TagSet"):
+        client.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tags})
 
 
 def _unless(client: Any, operation: str, overwrite: bool) -> dict[str, str]:

@@ -98,6 +98,10 @@ class Bucket:
         tags = self.client.get_object_tagging(Bucket=self.name, Key=key)["TagSet"]
         return {tag["Key"]: tag["Value"] for tag in tags}
 
+    def tag(self, key: str, name: str, value: str) -> None:
+        tags = {"TagSet": [{"Key": name, "Value": value}]}
+        self.client.put_object_tagging(Bucket=self.name, Key=key, Tagging=tags)
+
     def keys(self, prefix: str = "") -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -217,3 +218,19 @@ def test_directories_of_different_depth_are_an_error_that_names_both(bucket):
 
     with pytest.raises(AirflowFailException, match=r"'date=2013-01-01' and 'date=2013-01-02/origin=EWR'"):
         plan(s3_partitions, bucket.name, "flights")
+
+
+def test_refused_credentials_fail_at_once_and_name_bucket_prefix_and_connection(
+    server, bucket, proxy, monkeypatch
+):
+    if server.name == "moto":
+        # moto takes any credentials: this is what S3 answers to wrong ones.
+        proxy.before = lambda _: "403"
+    monkeypatch.setenv("AIRFLOW_CONN_S3", replace(server, secret_key="no-such-secret").connection(proxy.url))
+
+    with pytest.raises(
+        AirflowFailException, match=rf"s3://{bucket.name}/in/ .*'s3'.*SignatureDoesNotMatch.*credentials"
+    ):
+        plan(s3_keys, bucket.name, "in/")
+
+    assert len(proxy.requests) == 1
