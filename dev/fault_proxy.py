@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
-_CODES = {"503": b"SlowDown", "412": b"PreconditionFailed", "403": b"SignatureDoesNotMatch"}
+_CODES = {
+    "403": b"SignatureDoesNotMatch",
+    "412": b"PreconditionFailed",
+    "501": b"NotImplemented",
+    "503": b"SlowDown",
+}
 
-# What happens to a request: the server never sees it, and the client gets an error or a dead connection; or the
-# server does it, and the answer is lost. None: nothing.
-Fault = Literal["503", "412", "403", "reset", "lost answer", None]
+# What happens to a request: the server never sees it, and the client gets an error or a dead connection;
+# or the server does it, and the answer is lost. None: nothing.
+Fault = Literal["403", "412", "501", "503", "reset", "lost answer", None]
 
 
 @dataclass(frozen=True)

@@ -301,6 +301,19 @@ def test_an_object_rewritten_after_the_last_check_survives_where_the_server_know
     assert bucket.contents() == {"landing/a.csv": b"newer", "processed/a.csv": b"copied"}
 
 
+def test_a_server_that_refuses_if_match_on_a_delete_is_asked_without(bucket, proxy):
+    for key in KEYS:
+        bucket.put(key)
+    proxy.before = (
+        lambda request: "501" if request.kind == "DELETE" and "If-Match" in request.headers else None
+    )
+
+    move(bucket, KEYS, max_workers=1)
+
+    assert bucket.contents() == {key.replace("landing", "processed"): key.encode() for key in KEYS}
+    assert kinds(proxy).count("DELETE") == len(KEYS) + 1, "it was refused once"
+
+
 def test_an_object_rewritten_before_it_is_copied_is_not_deleted(bucket, proxy):
     bucket.put("landing/a.csv", b"listed")
     proxy.before = lambda request: bucket.put("landing/a.csv", b"newer") if request.kind == "COPY" else None
