@@ -5,6 +5,7 @@
   * PartitionError: a date, dimension, partition or key that cannot be one
   * PlanError: a list of pieces that Airflow could not map over
   * QueryError: a query that does not fit its partition
+  * StorageError: a bucket, prefix or key that cannot be listed or moved as asked
   * TargetError: a place that a partition cannot be written to
 
 All are `ValueError`, so pure code can be used without knowing the kit's names.
@@ -27,6 +28,10 @@ class PlanError(MappingKitError):
 
 class QueryError(MappingKitError):
     """A query and its partition do not fit each other."""
+
+
+class StorageError(MappingKitError):
+    """A bucket, prefix or key cannot be listed or moved as asked."""
 
 
 class TargetError(MappingKitError):

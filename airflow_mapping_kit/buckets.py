@@ -1,0 +1,99 @@
+"""S3 through an Airflow connection: its client, what it lists, and what it refuses, said in one sentence."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import AirflowException
+from airflow_mapping_kit.exceptions import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NO_ACCESS = "check the connection's credentials and endpoint, and that its role may s3:ListBucket there"
+# What S3 answers to the same request every time, and what to do about it; anything else may pass.
+_REFUSALS = {
+    "NoSuchBucket": "check the bucket's name, and the account and region of the connection",
+    "InvalidBucketName": "write the bucket's name alone, without s3:// and without a path",
+    "AccessDenied": _NO_ACCESS,
+    "AllAccessDisabled": _NO_ACCESS,
+    "InvalidAccessKeyId": _NO_ACCESS,
+    "SignatureDoesNotMatch": _NO_ACCESS,
+    "PermanentRedirect": "set the bucket's region as region_name in the connection",
+    "AuthorizationHeaderMalformed": "set the bucket's region as region_name in the connection",
+    # A HEAD has no body, so its error has no name.
+    "400": _NO_ACCESS,
+    "401": _NO_ACCESS,
+    "403": _NO_ACCESS,
+}
+
+
+def s3_client(aws_conn_id: str | None, *, connections: int = 10) -> Any:
+    """Return boto3's client for S3 with the settings of an Airflow connection. It may be shared by threads.
+
+    :param connections: how many requests it sends at a time
+    :raises StorageError: if the Amazon provider isn't installed
+    """
+    try:
+        # Half a second of CPU: only where S3 is used.
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+        from botocore.config import Config
+    except ImportError as error:
+        raise StorageError(
+            "S3 needs Airflow's Amazon provider where this task runs: "
+            "pip install 'airflow-mapping-kit[amazon]'"
+        ) from error
+    hook = S3Hook(aws_conn_id=aws_conn_id)
+    if hook.config.max_pool_connections < connections:
+        # The hook takes a config instead of the connection's own, so that one goes in.
+        config = hook.config.merge(Config(max_pool_connections=connections))
+        hook = S3Hook(aws_conn_id=aws_conn_id, config=config)
+    return hook.get_conn()
+
+
+def listed(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    """Give the objects under a prefix as S3 lists them, page by page, without zero-byte folder markers."""
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", ()):
+            if entry["Size"] or not entry["Key"].endswith("/"):
+                yield entry
+
+
+def error_code(error: Any) -> str:
+    """Return what S3 calls a `ClientError` of botocore: `NoSuchKey`, or `404` where it gives no name."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def s3_errors(aws_conn_id: str | None, bucket: str, what: str) -> Iterator[None]:
+    """Turn botocore's errors into one that a data engineer can act on.
+
+    :param what: what was asked for: `"list s3://lake/landing/"`
+    :raises StorageError: where the same request would fail again, with what to do
+    :raises AirflowException: where it may pass
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+
+    with_connection = f"with the Airflow connection {aws_conn_id!r}"
+    try:
+        yield
+    except (NoCredentialsError, ParamValidationError) as error:
+        raise StorageError(
+            f"Can't {what} {with_connection}: {error}. Check that the connection exists and has "
+            f"credentials, and that {bucket!r} is a bucket's name."
+        ) from error
+    except ClientError as error:
+        answer = error.response.get("Error", {}).get("Message") or "no more was said"
+        code = f"{error_code(error)} to {error.operation_name}"
+        message = f"S3 refused to {what} {with_connection}: {code} ({answer})"
+        remedy = _REFUSALS.get(error_code(error))
+        if remedy:
+            raise StorageError(f"{message}; {remedy}.") from error
+        raise AirflowException(f"{message}; it may pass: run the task again.") from error
+    except (Boto3Error, BotoCoreError) as error:
+        raise AirflowException(
+            f"Can't {what} {with_connection}: {error}; check the connection's endpoint, and run the task "
+            f"again."
+        ) from error

@@ -1,0 +1,3 @@
+"""What `COPY INTO` takes and answers, as Snowflake writes it."""
+
+from __future__ import annotations

@@ -1,0 +1,136 @@
+"""Move one object so that it can be interrupted anywhere and done again: copy, verify, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.buckets import error_code
+from airflow_mapping_kit.compat import AirflowException
+from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.operators.moves.contents import same_content, stored
+from airflow_mapping_kit.operators.moves.copies import copied, knows
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from airflow_mapping_kit.operators.moves.contents import StoredObject
+    from airflow_mapping_kit.operators.moves.plan import Move
+
+_CHANGED = {"412", "PreconditionFailed"}
+_GONE = {"404", "NoSuchKey", "NotFound"}
+
+
+class Mover:
+    """Move objects with one client. Threads may share it.
+
+    Every step can be repeated: an object that is at both places is compared and, where equal, only deleted;
+    one that is only at the destination was moved before.
+
+    :param replace: whether another object at the destination is overwritten
+    :param parts: runs the copying of parts. Not the executor that calls `move`: that would wait for itself
+    """
+
+    def __init__(self, client: Any, *, replace: bool, parts: Executor) -> None:
+        self._client = client
+        self._replace = replace
+        self._parts = parts
+        self._deletes_if_match = knows(client, "DeleteObject", "IfMatch")
+
+    def move(self, move: Move) -> dict[str, Any]:
+        """Move one object.
+
+        :return: `{"key", "moved_to", "bytes", "status"}`
+        :raises StorageError: if it can't be moved as asked, however often
+        :raises AirflowException: if it changed meanwhile
+        """
+        source = stored(self._client, move.source_bucket, move.source_key)
+        dest = stored(self._client, move.dest_bucket, move.dest_key)
+        if source is None:
+            if dest is None:
+                raise StorageError(
+                    "neither at the source nor at the destination; someone else deleted or moved it"
+                )
+            return _result(move, dest, "already_moved")
+        if dest is None or not same_content(self._client, source, dest):
+            dest = self._copied(source, move, overwrite=dest is not None)
+        self._delete(source)
+        return _result(move, dest, "moved")
+
+    def _copied(self, source: StoredObject, move: Move, *, overwrite: bool) -> StoredObject:
+        from botocore.exceptions import ClientError
+
+        if overwrite and not self._replace:
+            raise StorageError(
+                "another object has the destination's key already; both were left as they are. Delete one of "
+                "them, or say replace=True to overwrite the one at the destination"
+            )
+        try:
+            copied(
+                self._client,
+                source,
+                move.dest_bucket,
+                move.dest_key,
+                overwrite=self._replace,
+                parts=self._parts,
+            )
+        except ClientError as error:
+            # The source changed, or something is at the destination now: perhaps this copy, its answer lost.
+            if error_code(error) not in _CHANGED:
+                raise
+        dest = stored(self._client, move.dest_bucket, move.dest_key)
+        if dest is None or not same_content(self._client, source, dest):
+            raise AirflowException(
+                "what is at the destination after copying isn't what was at the source before: one of them "
+                "was rewritten meanwhile; the source was not deleted"
+            )
+        return dest
+
+    def _delete(self, source: StoredObject) -> None:
+        name = {"Bucket": source.bucket, "Key": source.key}
+        if source.version_id and not self._uncovers_another(source):
+            # Names what was copied and nothing else: what was written since is another version.
+            self._client.delete_object(**name, **source.version)
+            return
+        now = stored(self._client, source.bucket, source.key)
+        if now is None:
+            return
+        if (now.etag, now.version_id) != (source.etag, source.version_id):
+            raise _rewritten()
+        self._delete_unless_rewritten(name, source.etag)
+
+    def _uncovers_another(self, source: StoredObject) -> bool:
+        """Tell whether an older version of the same key would come back if this one were deleted."""
+        # The versions of a key precede those of longer ones.
+        page = self._client.list_object_versions(Bucket=source.bucket, Prefix=source.key)
+        versions = [version for version in page.get("Versions", ()) if version["Key"] == source.key]
+        latest = any(
+            version["IsLatest"] and version["VersionId"] == source.version_id for version in versions
+        )
+        return latest and len(versions) > 1
+
+    def _delete_unless_rewritten(self, name: dict[str, str], etag: str) -> None:
+        from botocore.exceptions import ClientError
+
+        condition = {"IfMatch": f'"{etag}"'} if self._deletes_if_match else {}
+        try:
+            self._client.delete_object(**name, **condition)
+        except ClientError as error:
+            code = error_code(error)
+            if code in _CHANGED:
+                raise _rewritten() from error
+            if condition and code in {"501", "NotImplemented"}:
+                self._deletes_if_match = False
+                self._client.delete_object(**name)
+            elif code not in _GONE:
+                raise
+
+
+def _rewritten() -> AirflowException:
+    return AirflowException(
+        "rewritten at the source after it was copied; the new object was left there, and the copy of the old "
+        "one at the destination"
+    )
+
+
+def _result(move: Move, dest: StoredObject, status: str) -> dict[str, Any]:
+    return {"key": move.source_key, "moved_to": move.dest_key, "bytes": dest.size, "status": status}

@@ -1,0 +1,344 @@
+"""A Snowflake for tests and the demo: fakesnow over TLS, in an environment of its own. It runs as a program.
+
+fakesnow speaks Snowflake's protocol over DuckDB and reads ``s3://`` stages. What it leaves out, and a loader
+depends on, is added here:
+
+* TLS, with a certificate made at the start, and a password that is checked;
+* SQL that it can't run is an error of Snowflake's kind: HTTP 500 makes the connector repeat it for minutes;
+* ``FORCE``, ``PURGE`` and ``LOAD_UNCERTAIN_FILES`` may be written out as ``FALSE``, the default;
+* a file whose content changed under a loaded name is loaded again, beside its old rows, as Snowflake does;
+* a file's name is its name, with ``*``, ``?`` or a backslash in it too;
+* a CSV is read as the table's columns: nothing is guessed, and a line that doesn't fit is told by its number.
+
+The ``FAKESNOW_`` variables of its environment say where it listens, where S3 is and who may log in.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import ipaddress
+import json
+import os
+import re
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import fakesnow.copy_into
+import fakesnow.cursor
+import fakesnow.info_schema
+import fakesnow.server
+import sqlglot
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from duckdb_extensions import import_extension
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import exp
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+FALSE_BY_DEFAULT = frozenset({"FORCE", "PURGE", "LOAD_UNCERTAIN_FILES"})
+# How DuckDB says that a file isn't there.
+MISSING = (b"404", b"No files found")
+DIGESTS = "_fs_information_schema._fs_file_digests"
+HISTORY = "_fs_information_schema._fs_load_history"
+
+# The types of the table that is being loaded, for what reads its files.
+columns: ContextVar[list[str]] = ContextVar("columns")
+
+copy_as_fakesnow_does = fakesnow.copy_into.copy_into
+read_csv_as_fakesnow_does = fakesnow.copy_into.ReadCSV.read_expression
+database_as_fakesnow_makes_it = fakesnow.info_schema.per_db_creation_sql
+
+
+# -- COPY INTO
+
+
+def copy_into(
+    connection: duckdb.DuckDBPyConnection,
+    database: str | None,
+    schema: str | None,
+    statement: exp.Copy,
+    *others: Any,
+) -> str:
+    """Load as fakesnow does, but load a changed file again, and say which line of a file is broken."""
+    statement.set("params", [option for option in statement.args["params"] if not _is_default(option)])
+    table = statement.find(exp.Table)
+    assert table is not None  # noqa: S101 - the parser has seen COPY INTO a table
+    target = (table.db or schema, table.name)
+    files = _urls(connection, database, schema, statement, table, others[0])
+    # A list of columns, or a query, says itself what it takes from the file.
+    whole = isinstance(statement.this, exp.Table) and not statement.find(exp.Subquery)
+    columns.set(_types(connection, table, database, schema) if whole else [])
+    try:
+        digests = {file: digest for file in files if (digest := _digest(connection, file)) is not None}
+        for file, digest in digests.items():
+            _forget_if_changed(connection, target, file, digest)
+        answer = copy_as_fakesnow_does(connection, database, schema, statement, *others)
+    except duckdb.InvalidInputException as error:
+        raise ProgrammingError(msg=str(error), errno=100080, sqlstate="22000") from error
+    except duckdb.IOException as error:
+        raise ProgrammingError(msg=str(error), errno=91016, sqlstate="22000") from error
+    for file, digest in digests.items():
+        connection.execute(f"INSERT INTO {DIGESTS} VALUES (?, ?, ?, ?)", [*target, file, digest])  # noqa: S608
+    # fakesnow sends what ran last.
+    connection.execute(answer)
+    return answer
+
+
+def _types(
+    connection: duckdb.DuckDBPyConnection, table: exp.Table, database: str | None, schema: str | None
+) -> list[str]:
+    name = exp.table_(table.name, table.db or schema, table.catalog or database, quoted=True)
+    return [row[1] for row in connection.execute(f"DESCRIBE {name.sql('duckdb')}").fetchall()]
+
+
+def _urls(
+    connection: duckdb.DuckDBPyConnection,
+    database: str | None,
+    schema: str | None,
+    statement: exp.Copy,
+    table: exp.Table,
+    table_stages: Any,
+) -> list[str]:
+    """Return where the files are that the statement names."""
+    place = fakesnow.copy_into
+    source = place._from_source(statement)  # noqa: SLF001 - fakesnow offers no other way
+    names = [
+        name.name
+        for option in statement.args["params"]
+        if option.this.name.upper() == "FILES"
+        for name in option.find_all(exp.Literal)
+    ]
+    if not names or not source.startswith("@"):
+        return []
+    stage = place.stage_url_from_var(source[1:], connection, database, schema, table_stages, table)
+    return place._source_urls(stage, names)  # noqa: SLF001 - as above
+
+
+def _is_default(option: exp.CopyParameter) -> bool:
+    value = option.expression
+    is_false = value is not None and value.sql().upper() == "FALSE"
+    return is_false and option.this.name.upper() in FALSE_BY_DEFAULT
+
+
+def _digest(connection: duckdb.DuckDBPyConnection, file: str) -> str | None:
+    try:
+        # On a connection of its own: an error here is for COPY to report, and would end the transaction.
+        with connection.cursor() as apart:
+            row = apart.execute("SELECT sha256(content) FROM read_blob(?)", [_pattern(file)]).fetchone()
+    except duckdb.Error:
+        return None
+    return row[0] if row else None
+
+
+def _forget_if_changed(
+    connection: duckdb.DuckDBPyConnection, target: tuple[str | None, str], file: str, digest: str
+) -> None:
+    row = connection.execute(
+        f"SELECT digest FROM {DIGESTS} WHERE (schema_name, table_name, file_name) = (?, ?, ?) "  # noqa: S608
+        "ORDER BY rowid DESC LIMIT 1",
+        [*target, file],
+    ).fetchone()
+    if row and row[0] != digest:
+        connection.execute(
+            f"DELETE FROM {HISTORY} WHERE (schema_name, table_name, file_name) = (?, ?, ?)",  # noqa: S608
+            [*target, file],
+        )
+
+
+def read_csv(self: fakesnow.copy_into.ReadCSV, url: str) -> exp.Expression:
+    """Read a CSV as the columns of the table; DuckDB guesses where it isn't told."""
+    function = read_csv_as_fakesnow_does(self, url)
+    if types := columns.get():
+        if self.sep == ",":
+            function.append("expressions", self.make_eq("sep", self.sep))
+        wanted = ", ".join(f"'column{number}': '{name}'" for number, name in enumerate(types))
+        for option in (f"columns = {{{wanted}}}", "auto_detect = FALSE"):
+            function.append("expressions", sqlglot.parse_one(option, read="duckdb"))
+    return function
+
+
+def _pattern(url: str) -> str:
+    """Return the glob that matches only this."""
+    return re.sub(r"[*?\[\\]", lambda special: "\\" + special[0], url)
+
+
+def per_db_creation_sql(catalog: str) -> str:
+    """Return what makes a database, with the table of digests."""
+    kept = "schema_name VARCHAR, table_name VARCHAR, file_name VARCHAR, digest VARCHAR"
+    digests = f"CREATE TABLE IF NOT EXISTS {catalog}.{DIGESTS} ({kept})"
+    return f"{database_as_fakesnow_makes_it(catalog)}; {digests}"
+
+
+# -- Answers
+
+
+class Answers:
+    """The application, with refusals of Snowflake's kind.
+
+    :param application: fakesnow.
+    :param password: whoever logs in with another is refused.
+    """
+
+    def __init__(self, application: Application, password: str) -> None:
+        self.application = application
+        self.password = password
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path = scope.get("path", "")
+        if path == "/session/v1/login-request":
+            body, receive = await _read(scope, receive)
+            if body["data"].get("PASSWORD") != self.password:
+                await _send(send, _error("390100", "08001", "Incorrect username or password was specified."))
+                return
+        elif path == "/queries/v1/query-request":
+            send = _Translated(send)
+        await self.application(scope, receive, send)
+
+
+class _Translated:
+    """Passes an answer on; HTTP 500 and trouble between the server and S3 as what Snowflake would say."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+        self.start: Message = {}
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.start = message
+            return
+        body = message.get("body", b"")
+        if self.start["status"] >= 500:  # noqa: PLR2004 - the server's own fault
+            await _send(self.send, _error("000002", "0A000", f"Unsupported in fakesnow: {_text(body)}"))
+            return
+        if b'"code":"091016"' in body and not any(words in body for words in MISSING):
+            # S3 refuses, or can't be reached right now.
+            await _send(self.send, _error("000603", "58030", _text(body)))
+            return
+        await self.send(self.start)
+        await self.send(message)
+
+
+def _text(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError):
+        return body.decode(errors="replace")[:500]
+
+
+def _error(code: str, state: str, message: str) -> bytes:
+    data = {"errorCode": code, "sqlState": state}
+    return json.dumps({"data": data, "code": code, "message": message, "success": False}).encode()
+
+
+async def _send(send: Send, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _read(scope: Message, receive: Receive) -> tuple[Any, Receive]:
+    """Return the body of a request, and what gives it to the application once more."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    packed = (b"content-encoding", b"gzip") in scope["headers"]
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return json.loads(gzip.decompress(body) if packed else body), again
+
+
+# -- Start
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for this machine's loopback and its key; return where they are."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    names = x509.SubjectAlternativeName(
+        [
+            x509.DNSName("localhost"),
+            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+        ]
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    key_file, certificate_file = folder / "key.pem", folder / "certificate.pem"
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return certificate_file, key_file
+
+
+def reach_s3(connection: duckdb.DuckDBPyConnection, endpoint_url: str, key: str, secret: str) -> None:
+    """Let every session read ``s3://`` stages from one S3 server."""
+    import_extension("httpfs")
+    connection.load_extension("httpfs")
+    scheme, _, endpoint = endpoint_url.partition("://")
+    options = {"KEY_ID": key, "SECRET": secret, "ENDPOINT": endpoint, "URL_STYLE": "path"}
+    written = ", ".join(name + " '" + value.replace("'", "''") + "'" for name, value in options.items())
+    connection.execute(f"CREATE SECRET stages (TYPE s3, {written}, USE_SSL {scheme == 'https'})")
+    # A file that is rewritten within a second must be read anew.
+    connection.execute("SET GLOBAL enable_external_file_cache = false")
+
+
+def main() -> None:
+    """Serve until the process is ended."""
+    fakesnow.cursor.copy_into = copy_into
+    fakesnow.copy_into.ReadCSV.read_expression = read_csv
+    fakesnow.copy_into.FileTypeHandler.file_literal = staticmethod(
+        lambda url: exp.Literal.string(_pattern(url))
+    )
+    fakesnow.info_schema.per_db_creation_sql = per_db_creation_sql
+    certificate, key = make_certificate(Path(os.environ["FAKESNOW_FOLDER"]))
+    reach_s3(
+        fakesnow.server.shared_fs.duck_conn,
+        os.environ["FAKESNOW_S3_ENDPOINT_URL"],
+        os.environ["FAKESNOW_S3_KEY"],
+        os.environ["FAKESNOW_S3_SECRET"],
+    )
+    uvicorn.run(
+        Answers(fakesnow.server.app, os.environ["FAKESNOW_PASSWORD"]),
+        host="127.0.0.1",
+        port=int(os.environ["FAKESNOW_PORT"]),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""A DAG that lists, batches and moves what lies in `LAKE`, run by the test beside it."""
+
+from __future__ import annotations
+
+import datetime
+import os
+
+from airflow.decorators import dag
+
+from airflow_mapping_kit.generators import s3_keys
+from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
+
+
+@dag(schedule=None, start_date=datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc))
+def listing_dag():
+    bucket = os.environ["LAKE"]
+    keys = s3_keys(
+        bucket, "landing/{{ ds }}/", modified_since="2000-01-01T00:00Z", batch_size=2, aws_conn_id="s3"
+    )
+    S3MoveKeysOperator.partial(
+        task_id="move",
+        source_bucket=bucket,
+        source_prefix="landing/{{ ds }}/",
+        dest_prefix="processed/",
+        aws_conn_id="s3",
+    ).expand(keys=keys)
+
+
+listed = listing_dag()
+
+if __name__ == "__main__":
+    from airflow.utils.db import initdb
+
+    initdb()
+    run = listed.test(execution_date=datetime.datetime(2024, 11, 20, tzinfo=datetime.timezone.utc))
+    assert run.state == "success", run.state
