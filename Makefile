@@ -24,6 +24,8 @@ STALE := $(if $(HAS),$(if $(filter-out $(subst $(eval) ,.,$(HAS)),$(subst $(eval
 # The tests of what needs no Airflow run where there is none.
 PURE := .venv-pure
 WHEELHOUSE := build/wheelhouse
+# The stand-in for Snowflake wants a newer DuckDB and a newer connector than Airflow has.
+SNOWFLAKE := .venv-fakesnow
 # `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
 ONLY ?= tests
 
@@ -38,13 +40,13 @@ demo: $(VENV)/.installed-demo ## One DAG loads 93 partitions in parallel; ends b
 up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
 	@PYTHONPATH=dev $(VENV)/bin/python -m demo up --port $(PORT)
 
-test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched ## Every test, against the installed wheel, on a real scheduler too
+test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
 	$(PURE)/bin/python -m pytest -q tests/unit/partitions tests/property
 	$(VENV)/bin/python -m pytest -m "not system" $(ONLY)
 
 # Packages of Debian that the system tests need.
-DEBIAN := buildah ca-certificates debootstrap git
+DEBIAN := buildah ca-certificates debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 
 test-system: $(VENV)/.installed-dev ## What needs Debian packages, which it installs: run it as root
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
@@ -80,4 +82,10 @@ $(PURE)/.installed: $(VENV)/.installed-dev
 # What a DAG of the examples installs for its tasks, fetched before the tests: they talk to the loopback only.
 $(WHEELHOUSE)/.fetched: $(VENV)/.installed-dev
 	@$(VENV)/bin/python -m pip download --quiet --only-binary :all: -c $(CONSTRAINTS) -d $(WHEELHOUSE) duckdb
+	@touch $@
+
+# Its pins override what fakesnow asks for, so nothing is resolved.
+$(SNOWFLAKE)/.installed: constraints/fakesnow.txt | $(VENV)/.installed-demo
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(SNOWFLAKE)
+	@$(VENV)/bin/uv pip install --quiet --python $(SNOWFLAKE)/bin/python --no-deps -r constraints/fakesnow.txt
 	@touch $@

@@ -15,6 +15,7 @@ from airflow_mapping_kit.exceptions import MappingKitError
 AIRFLOW_3 = not airflow.__version__.startswith("2.")
 
 if TYPE_CHECKING or not AIRFLOW_3:
+    from airflow.decorators import task, task_group
     from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
     from airflow.hooks.base import BaseHook
@@ -24,9 +25,19 @@ if TYPE_CHECKING or not AIRFLOW_3:
     from airflow.models.xcom_arg import XComArg
     from airflow.operators.python import get_current_context
     from airflow.utils.context import KNOWN_CONTEXT_KEYS
+    from airflow.utils.task_group import TaskGroup
 else:
     # Airflow 3 moved what a DAG author touches into the Task SDK; the 2.x paths warn or are gone.
-    from airflow.sdk import BaseHook, BaseOperator, Param, XComArg, get_current_context
+    from airflow.sdk import (
+        BaseHook,
+        BaseOperator,
+        Param,
+        TaskGroup,
+        XComArg,
+        get_current_context,
+        task,
+        task_group,
+    )
     from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
     from airflow.sdk.definitions.mappedoperator import MappedOperator
@@ -50,13 +61,16 @@ __all__ = [
     "MappedOperator",
     "Param",
     "TaskDecorator",
+    "TaskGroup",
     "XComArg",
     "bad_input_fails_at_once",
     "expand_input_of",
     "get_current_context",
     "resolve_expand_input",
     "run_date",
+    "task",
     "task_decorator_factory",
+    "task_group",
 ]
 
 

@@ -105,10 +105,11 @@ def _formatted(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any
 
 def _fields(mapped: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a format may name: each mapped argument and, before it, each dimension of a partition."""
-    fields = {name: _single(value) for name, value in mapped.items()}
+    fields = {name: _Keys(value) if isinstance(value, list) else value for name, value in mapped.items()}
     for value in mapped.values():
-        if isinstance(value := _single(value), dict):
-            fields.update(value)
+        only = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(only, dict):
+            fields.update(only)
     return fields
 
 
@@ -120,9 +121,12 @@ def _batch(mapped: Mapping[str, Any]) -> Sequence[dict[str, Any]] | None:
     return None
 
 
-def _single(value: Any) -> Any:
-    # A list of one is how a batch of one key arrives: its element is what people look for.
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+class _Keys(list[Any]):
+    """A list that shows its only element, or its first and its last: a batch of keys has no other name."""
+
+    def __format__(self, spec: str) -> str:
+        ends = [str(item) for item in (self if len(self) == 1 else self[:1] + self[-1:])]
+        return format(_BATCH_ELLIPSIS.join(ends), spec)
 
 
 def _shown(text: str) -> str:

@@ -66,7 +66,7 @@ class GeneratorOperator(DecoratedOperator):
                 f"{self.task_id} made an empty plan. Check its arguments, or "
                 f'say .override(on_empty="skip") where nothing to do is fine.'
             )
-        if plan and all(isinstance(piece, dict) for piece in plan):
+        if all(map(_is_partition, plan)):
             refuse_context_names({name for piece in plan for name in piece})
             unique_partitions(plan)
         # A mapped generator pushes one list an instance, and Airflow maps over the instances: no limit.
@@ -132,6 +132,11 @@ def refuse_context_names(names: Collection[str]) -> None:
                 f"A dimension cannot be called {name!r}: Airflow passes its own {name!r} to every task, "
                 f"so no task could be mapped over it. Rename it, e.g. {name + '_key'!r}."
             )
+
+
+def _is_partition(piece: Any) -> bool:
+    # A dict that holds a list or a dict is a set of arguments for expand_kwargs, and may stand there twice.
+    return isinstance(piece, dict) and not any(isinstance(value, dict | list) for value in piece.values())
 
 
 def _materialized(arguments: Any) -> Any:

@@ -92,6 +92,39 @@ def _keys(
     return list(_by_bytes(sized, batch_size or len(sized), batch_bytes))
 
 
+def _contents(
+    bucket: str,
+    prefix: str = "",
+    *,
+    match: str | None = None,
+    batch_size: int = 1,
+    aws_conn_id: str | None = "aws_default",
+) -> list[dict[str, Any]]:
+    """List the objects under a prefix with what they hold, so that what is rewritten later can be told.
+
+    :param bucket: the bucket's name (templated)
+    :param prefix: what the keys begin with (templated)
+    :param match: a glob on what follows the prefix (templated)
+    :param batch_size: the most keys in a piece
+    :param aws_conn_id: the Airflow connection (templated)
+    :return: arguments for `expand_kwargs`: `[{"keys": [key, ...], "etags": {key: ETag, ...}}, ...]`
+    :raises StorageError: if the bucket doesn't exist, the credentials are refused, or a limit is none
+
+    Example: `s3_contents("lake", "landing/20130101/")` gives `[{"keys": ["landing/20130101/EWR.csv"], "etags":
+    {"landing/20130101/EWR.csv": "0ba6f1a2..."}}, ...]`.
+    """
+    _check_limits(batch_size=batch_size)
+    matches = _glob(match)
+    etags = {
+        entry["Key"]: entry["ETag"].strip('"')
+        for entry in _listed(bucket, prefix, aws_conn_id)
+        if matches(entry["Key"][len(prefix) :])
+    }
+    names = _bytewise(list(etags))
+    batches = [names[start : start + batch_size] for start in range(0, len(names), batch_size)]
+    return [{"keys": batch, "etags": {name: etags[name] for name in batch}} for batch in batches]
+
+
 def _partitions(
     bucket: str, prefix: str = "", *, match: str | None = None, aws_conn_id: str | None = "aws_default"
 ) -> list[dict[str, str | None]]:
@@ -209,5 +242,7 @@ def _is_hidden(path: str) -> bool:
 
 _keys.__name__ = "s3_keys"
 s3_keys = generator(_keys)
+_contents.__name__ = "s3_contents"
+s3_contents = generator(_contents)
 _partitions.__name__ = "s3_partitions"
 s3_partitions = generator(_partitions)

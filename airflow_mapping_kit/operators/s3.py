@@ -18,7 +18,7 @@ from airflow_mapping_kit.operators.moves.plan import planned_moves
 from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.utils.context import Context
 
@@ -74,6 +74,8 @@ class S3MoveKeysOperator(BaseOperator):
     :param replace: whether another object at the destination is overwritten; by default that key fails
     :param whole_bucket: whether `source_prefix` may be empty. Without it, a template that renders to nothing
         is an error
+    :param etags: what the objects held when they were listed or loaded, `{key: ETag}`: an object that was
+        rewritten since is left where it is and fails (templated, but never the values of an XCom)
     :param max_workers: how many keys move at a time
     :param aws_conn_id: the Airflow connection (templated)
     :raises StorageError: before any work, if a bucket can't be listed, a key isn't below `source_prefix` or
@@ -81,7 +83,15 @@ class S3MoveKeysOperator(BaseOperator):
     :raises AirflowException: afterwards, if keys failed and another try may move them
     """
 
-    template_fields = ("keys", "source_bucket", "source_prefix", "dest_bucket", "dest_prefix", "aws_conn_id")
+    template_fields = (
+        "keys",
+        "etags",
+        "source_bucket",
+        "source_prefix",
+        "dest_bucket",
+        "dest_prefix",
+        "aws_conn_id",
+    )
     template_fields_renderers = {"keys": "json"}  # noqa: RUF012  Airflow declares it so
     ui_color = "#ffe9b8"
 
@@ -95,6 +105,7 @@ class S3MoveKeysOperator(BaseOperator):
         dest_bucket: str | None = None,
         replace: bool = False,
         whole_bucket: bool = False,
+        etags: Mapping[str, str] | None = None,
         max_workers: int = 16,
         aws_conn_id: str | None = "aws_default",
         **kwargs: Any,
@@ -109,6 +120,7 @@ class S3MoveKeysOperator(BaseOperator):
         self.dest_bucket = dest_bucket
         self.replace = replace
         self.whole_bucket = whole_bucket
+        self.etags = etags
         self.max_workers = max_workers
         self.aws_conn_id = aws_conn_id
 
@@ -170,7 +182,7 @@ class S3MoveKeysOperator(BaseOperator):
 
         # Threads start as they are needed: a task without objects in parts starts none of the second pool.
         with ThreadPoolExecutor(self.max_workers) as parts, ThreadPoolExecutor(self.max_workers) as objects:
-            mover = Mover(client, replace=self.replace, parts=parts)
+            mover = Mover(client, replace=self.replace, etags=self.etags or {}, parts=parts)
             futures = [objects.submit(move_one, move) for move in moves]
             try:
                 # Anything but a key's own failure, such as Airflow ending the task, stops the others too.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,8 @@ from stack.ports import answers, free_port
 from stack.processes import StackError
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from stack.processes import Processes
 
 # `make .venv-fakesnow` makes it: fakesnow wants a newer DuckDB and a newer connector than Airflow has.
@@ -78,6 +82,21 @@ class Snowflake:
     def airflow_connection(self) -> str:
         """The Airflow connection as JSON, for an ``AIRFLOW_CONN_...`` variable."""
         return json.dumps(self.connection())
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        os.environ.update(self.environment)
+        import snowflake.connector
+
+        settings: Any = self.connection()
+        connection = snowflake.connector.connect(
+            user=settings["login"],
+            password=settings["password"],
+            schema=settings["schema"],
+            **settings["extra"],
+        )
+        with closing(connection), closing(connection.cursor()) as cursor:
+            return list(cursor.execute(statement).fetchall())
 
     def connection(
         self, *, port: int | None = None, password: str = PASSWORD, database: str = DATABASE

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from stack.airflow import Airflow
 from stack.postgres import Postgres
 from stack.processes import Processes
-from stack.s3 import S3
+from stack.s3 import ACCESS_KEY, S3, SECRET_KEY
+from stack.snowflake import Snowflake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +53,13 @@ class Stack:
         self.s3 = S3(processes, folder / "s3.log")
         self.s3.make_bucket(BUCKET)
         self.bucket = BUCKET
+        self.snowflake = Snowflake(
+            processes,
+            folder / "snowflake.log",
+            s3_endpoint_url=self.s3.endpoint_url,
+            s3_access_key=ACCESS_KEY,
+            s3_secret_key=SECRET_KEY,
+        )
         self.s3_connection = S3_CONNECTION
         self.airflow = Airflow(
             processes,
@@ -59,11 +68,12 @@ class Stack:
             dags_folder=dags,
             connections={
                 S3_CONNECTION: self.s3.airflow_connection,
+                "snowflake_default": self.snowflake.airflow_connection,
                 "warehouse": self.postgres.make_database("warehouse"),
             },
             settings=SETTINGS,
             # What a task installs comes from the wheels that `make` fetched before.
-            env={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELHOUSE)},
+            env={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELHOUSE), **self.snowflake.environment},
         )
         self.airflow.migrate()
         self.airflow.start_scheduler()

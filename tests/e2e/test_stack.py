@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from stack.processes import Processes, StackError
 
 pytestmark = pytest.mark.e2e

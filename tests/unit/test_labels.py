@@ -99,6 +99,13 @@ class TestRender:
     def test_of_a_list_of_one_key_shows_the_key(self):
         assert render("{keys}", {"keys": ["landing/a.csv"]}, {}) == "landing/a.csv"
 
+    def test_of_a_list_of_keys_shows_the_first_and_the_last(self):
+        assert render("{keys}", {"keys": ["a.csv", "b.csv", "c.csv"]}, {}) == "a.csv … c.csv"
+
+    def test_takes_one_element_of_a_list(self):
+        assert render("{pair[1]} of {pair[0]}", {"pair": ["EWR", "2013"]}, {}) == "2013 of EWR"
+        assert render("{keys[0]}", {"keys": ["a.csv"]}, {}) == "a.csv"
+
     def test_replaces_what_breaks_a_page_or_a_database(self):
         assert render("{x}", {"x": "a\x00b\nc\u2028d\ud800e"}, {}) == "a\ufffdb\ufffdc\ufffdd\ufffde"
 

@@ -11,6 +11,7 @@ from airflow_mapping_kit.operators.moves.contents import same_content, stored
 from airflow_mapping_kit.operators.moves.copies import copied, knows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from concurrent.futures import Executor
 
     from airflow_mapping_kit.operators.moves.contents import StoredObject
@@ -27,12 +28,14 @@ class Mover:
     one that is only at the destination was moved before.
 
     :param replace: whether another object at the destination is overwritten
+    :param etags: what the objects have to hold, by key; an object without one may hold anything
     :param parts: runs the copying of parts. Not the executor that calls `move`: that would wait for itself
     """
 
-    def __init__(self, client: Any, *, replace: bool, parts: Executor) -> None:
+    def __init__(self, client: Any, *, replace: bool, etags: Mapping[str, str], parts: Executor) -> None:
         self._client = client
         self._replace = replace
+        self._etags = etags
         self._parts = parts
         self._deletes_if_match = knows(client, "DeleteObject", "IfMatch")
 
@@ -51,6 +54,12 @@ class Mover:
                     "neither at the source nor at the destination; someone else deleted or moved it"
                 )
             return _result(move, dest, "already_moved")
+        expected = self._etags.get(move.source_key)
+        if expected is not None and source.etag != expected:
+            raise StorageError(
+                f"rewritten since it was listed (its ETag was {expected} and is {source.etag}); the new object "
+                f"was left at the source, for a run that lists it again"
+            )
         if dest is None or not same_content(self._client, source, dest):
             dest = self._copied(source, move, overwrite=dest is not None)
         self._delete(source)

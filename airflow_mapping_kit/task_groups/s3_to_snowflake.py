@@ -1,0 +1,145 @@
+"""Files from S3 to Snowflake: list, load each, move what was loaded, and transform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_mapping_kit.compat import AirflowSkipException, TaskGroup, task, task_group
+from airflow_mapping_kit.generators.s3 import s3_contents
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
+from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def s3_to_snowflake(
+    *,
+    bucket: str,
+    prefix: str,
+    processed_prefix: str,
+    table: str,
+    stage: str,
+    file_format: str,
+    stage_prefix: str = "",
+    source_prefix: str | None = None,
+    match: str | None = None,
+    batch_size: int = 1,
+    transform_sql: str | None = None,
+    on_changed_file: Literal["fail", "load"] = "fail",
+    on_empty: Literal["skip", "fail"] = "skip",
+    schema: str | None = None,
+    database: str | None = None,
+    warehouse: str | None = None,
+    role: str | None = None,
+    aws_conn_id: str | None = "aws_default",
+    snowflake_conn_id: str = "snowflake_default",
+    group_id: str = "s3_to_snowflake",
+    default_args: Mapping[str, Any] | None = None,
+) -> TaskGroup:
+    """Load every file under a prefix into a table, move what was loaded, and transform the table.
+
+    The tasks: `list` finds the files; for each of them `file.load` copies it into the table and, after that,
+    `file.move` moves it to `processed_prefix`; beside the moves, `transform` runs once all files have been
+    tried and at least one was loaded. A file that fails to load stays where it is, and the others go on. A file
+    that is rewritten after it was listed is not moved: the next run finds it, and `on_changed_file` decides.
+
+    :param bucket: the bucket, the one that the stage is on (templated)
+    :param prefix: what the keys of the files begin with: `landing/{{ ds_nodash }}/` (templated)
+    :param processed_prefix: what replaces `source_prefix` in the key of a file that was loaded (templated)
+    :param table: the table (templated)
+    :param stage: the external stage (templated)
+    :param file_format: a named file format, or its options in parentheses (templated)
+    :param stage_prefix: what the stage's URL already holds of a key (templated)
+    :param source_prefix: what is replaced at the beginning of a key; by default `prefix` (templated)
+    :param match: a glob on what follows the prefix: `*.csv` (templated)
+    :param batch_size: files a mapped instance: raise it where there are more files than Airflow maps over
+    :param transform_sql: one or more statements that Snowflake runs afterwards, or a `.sql` file with them,
+        such that running them again does no harm (templated). Without it there is no `transform`
+    :param on_changed_file: what to do with a file that was loaded before with another content: `"fail"` or
+        `"load"`
+    :param on_empty: what no files do: `"skip"` everything, or `"fail"`
+    :param schema: the schema of names that have none (templated)
+    :param database: the database of names that have none (templated)
+    :param warehouse: the warehouse (templated)
+    :param role: the role (templated)
+    :param aws_conn_id: the Airflow connection to S3 (templated)
+    :param snowflake_conn_id: the Airflow connection to Snowflake (templated)
+    :param group_id: the name of the group
+    :param default_args: what all its tasks get: `{"retries": 2, "pool": "snowflake"}`
+    :return: the task group, to be placed with `>>`
+
+    Example: `s3_to_snowflake(bucket="lake", prefix="landing/{{ ds_nodash }}/", source_prefix="landing/",
+    processed_prefix="processed/", table="flights", stage="landing", stage_prefix="landing/",
+    file_format="(TYPE = CSV SKIP_HEADER = 1)")` loads `landing/20130101/EWR.csv` and moves it to
+    `processed/20130101/EWR.csv`.
+    """
+    session = {"schema": schema, "database": database, "warehouse": warehouse, "role": role}
+
+    with TaskGroup(group_id, default_args=dict(default_args or {})) as group:
+
+        @task_group(group_id="file")
+        def one_file(keys: Any, etags: Any) -> Any:
+            load = S3KeysToSnowflakeOperator(
+                task_id="load",
+                keys=keys,
+                table=table,
+                stage=stage,
+                stage_prefix=stage_prefix,
+                file_format=file_format,
+                on_changed_file=on_changed_file,
+                snowflake_conn_id=snowflake_conn_id,
+                map_index_template=label("{keys}"),
+                **session,
+            )
+            load >> S3MoveKeysOperator(
+                task_id="move",
+                keys=keys,
+                etags=etags,
+                source_bucket=bucket,
+                source_prefix=prefix if source_prefix is None else source_prefix,
+                dest_prefix=processed_prefix,
+                aws_conn_id=aws_conn_id,
+                map_index_template=label("{keys}"),
+            )
+            return load.output
+
+        files = s3_contents.override(task_id="list", on_empty=on_empty)(
+            bucket, prefix, match=match, batch_size=batch_size, aws_conn_id=aws_conn_id
+        )
+        loads: Any = one_file.expand_kwargs(files)
+        if transform_sql is not None:
+            loaded(loads) >> _transform(transform_sql, snowflake_conn_id, session)
+    return group
+
+
+@task(trigger_rule="all_done")
+def loaded(loads: Iterable[list[dict[str, Any]]] | None) -> dict[str, int]:
+    """Wait until every file has been tried, and go on if at least one was loaded now or before.
+
+    :param loads: what the instances of `load` returned; those that failed returned nothing.
+    """
+    rows = [row for load in loads or () for row in load]
+    if not rows:
+        raise AirflowSkipException("No file was loaded, so there is nothing to transform.")
+    return {
+        "loaded": sum(row["status"] == "loaded" for row in rows),
+        "already_loaded": sum(row["status"] == "already_loaded" for row in rows),
+        "rows": sum(row["rows_loaded"] for row in rows),
+    }
+
+
+def _transform(sql: str, snowflake_conn_id: str, session: Mapping[str, str | None]) -> Any:
+    # Both the operator and its hook are light; the connector is imported when it runs.
+    from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
+
+    hook_params = {name: value for name, value in session.items() if value is not None}
+    return SQLExecuteQueryOperator(
+        task_id="transform",
+        conn_id=snowflake_conn_id,
+        sql=sql,
+        split_statements=True,
+        autocommit=False,
+        hook_params=hook_params,
+    )

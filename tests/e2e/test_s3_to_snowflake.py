@@ -1,0 +1,102 @@
+"""Files from S3 to Snowflake: every row once in the table, every object in exactly one place."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from stack import landing
+
+DAG = "s3_to_snowflake"
+
+
+@pytest.fixture(scope="module")
+def files(stack):
+    """Land the files, and make the table and the stage that wait for them."""
+    files = landing.split(stack.project / "include" / "data" / "flights-2013-01.csv.gz")
+    landing.prepare(stack.s3, stack.snowflake)
+    landing.land(stack.s3, files)
+    return files
+
+
+def bucket(stack):
+    """Return what the bucket holds, by key."""
+    client = stack.s3.client()
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=landing.BUCKET)
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+    return {key: client.get_object(Bucket=landing.BUCKET, Key=key)["Body"].read() for key in keys}
+
+
+def processed(files):
+    return {key.replace("landing/", "processed/"): body for key, body in files.items()}
+
+
+def rows_by_file(files):
+    """Return the rows of each origin and day, as the files have them."""
+    return {(key[-7:-4], int(key[14:16])): body.count(b"\n") - 1 for key, body in files.items()}
+
+
+def table(stack):
+    rows = stack.snowflake.sql("SELECT origin, day, count(*) FROM flights GROUP BY origin, day")
+    return {(origin, day): count for origin, day, count in rows}
+
+
+def trigger(stack, prefix):
+    airflow = stack.airflow
+    airflow.wait_for_dag(DAG)
+    airflow.unpause(DAG)
+    run_id = airflow.trigger(DAG, conf={"prefix": prefix, "aws_conn_id": stack.s3_connection})
+    return run_id, airflow.wait(DAG, run_id, seconds=400)
+
+
+def states(stack, run_id):
+    return Counter(
+        (i["task_id"].removeprefix("flights."), i["state"]) for i in stack.airflow.instances(DAG, run_id)
+    )
+
+
+def test_every_file_is_loaded_once_and_moved_whole_and_a_second_run_does_nothing(stack, files):
+    # One file is broken, in its third line: it stays, and the others go on.
+    broken = "landing/20130117/JFK.csv"
+    lines = files[broken].splitlines(keepends=True)
+    landing.land(stack.s3, {broken: b"".join([*lines[:2], b"2013,January,17\n", *lines[2:]])})
+
+    run_id, state = trigger(stack, "landing/")
+    assert state == "failed"
+    assert states(stack, run_id) == {
+        ("list", "success"): 1,
+        ("file.load", "success"): 92,
+        ("file.load", "failed"): 1,
+        ("file.move", "success"): 92,
+        ("file.move", "upstream_failed"): 1,
+        ("loaded", "success"): 1,
+        ("transform", "success"): 1,
+    }
+    loads = stack.airflow.instances(DAG, run_id, "flights.file.load")
+    (failed,) = [i for i in loads if i["state"] == "failed"]
+    log = stack.airflow.log(DAG, run_id, "flights.file.load", failed["map_index"])
+    assert broken in log
+    assert "line 3" in log
+    assert {i["rendered_map_index"] for i in loads} - {None} >= set(files) - {broken}
+    good = {key: body for key, body in files.items() if key != broken}
+    assert table(stack) == rows_by_file(good)
+    assert {key: body for key, body in bucket(stack).items() if key != broken} == processed(good)
+
+    # The file is mended, and a run takes what is there: just that one.
+    landing.land(stack.s3, {broken: files[broken]})
+    run_id, state = trigger(stack, "landing/")
+    assert state == "success"
+    assert states(stack, run_id)["file.load", "success"] == 1
+    assert table(stack) == rows_by_file(files)
+    assert sum(table(stack).values()) == 27_004
+    assert len(files) == 93
+    assert bucket(stack) == processed(files)
+    days = stack.snowflake.sql("SELECT origin, day, flights FROM flights_by_day")
+    assert {(origin, day): flights for origin, day, flights in days} == rows_by_file(files)
+
+    run_id, state = trigger(stack, "landing/")
+    assert state == "success"
+    assert {state for (_, state) in states(stack, run_id)} == {"skipped"}
+    assert table(stack) == rows_by_file(files)
+    assert bucket(stack) == processed(files)
