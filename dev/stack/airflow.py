@@ -23,28 +23,10 @@ if TYPE_CHECKING:
     from stack.postgres import Postgres
     from stack.processes import Process, Processes
 
-# Every task is a fork of the scheduler: what is imported there once isn't imported again by each of its tasks.
-# The first three are Airflow's own, which it would import in each fork; pandas is there in some environments only.
-PRELOADED = (
-    "airflow.cli.commands.task_command",
-    "airflow.jobs.local_task_job_runner",
-    "airflow.task.task_runner.standard_task_runner",
-    "airflow.providers.amazon.aws.hooks.s3",
-    "boto3",
-    "duckdb",
-    "pandas",
-)
-SCHEDULER = f"""
-import importlib, importlib.util
-for name in {PRELOADED}:
-    if importlib.util.find_spec(name.partition(".")[0]):
-        importlib.import_module(name)
-from airflow.__main__ import main
-main()
-"""
-
 FINISHED_RUN = frozenset({"success", "failed"})
+# Given to Python as text: run as files they would have this module, another `airflow`, first on their path.
 CLEAR = Path(__file__).with_name("clear.py")
+SCHEDULER = Path(__file__).with_name("scheduler.py")
 
 SETTINGS = {
     # Supervisors of tasks wait more than they compute, so there are more of them than cores.
@@ -146,7 +128,7 @@ class Airflow:
     def start_scheduler(self) -> Process:
         """Start the scheduler, with its executor and its DAG processor."""
         # Everything runs on this machine, so logs are read from disk and need no log server.
-        return self._start("The scheduler", "scheduler", "--skip-serve-logs", program=("-c", SCHEDULER))
+        return self._start("The scheduler", "scheduler", "--skip-serve-logs", program=("-c", SCHEDULER.read_text()))
 
     def start_triggerer(self) -> Process:
         """Start the triggerer, which deferred tasks need."""
