@@ -29,7 +29,7 @@ SNOWFLAKE := .venv-fakesnow
 # `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
 ONLY ?= tests
 
-.PHONY: help demo up test test-system lint format bench constraints clean stale
+.PHONY: help demo demo-s3 up test test-system lint format bench constraints clean stale
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -65,11 +65,14 @@ format: $(VENV)/.installed-dev ## Lay out the code and the documentation's block
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/python dev/doc_blocks.py
 
+demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files go from S3 to Snowflake, and nothing is lost
+	@PYTHONPATH=dev $(VENV)/bin/python -m demo s3
+
 clean: ## Remove what make made
 	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # The kit's wheel, built from this tree, with one of its extras: `demo` or `dev`.
-$(VENV)/.installed-%: $(SOURCES) $(CONSTRAINTS) dev/install.sh $(STALE)
+$(VENV)/.installed-%: $(SOURCES) $(wildcard $(CONSTRAINTS)) dev/install.sh $(STALE)
 	@sh dev/install.sh $(VENV) $* $(CONSTRAINTS) "$(PYTHON)"
 	@touch $@
 
@@ -85,7 +88,9 @@ $(WHEELHOUSE)/.fetched: $(VENV)/.installed-dev
 	@touch $@
 
 # Its pins override what fakesnow asks for, so nothing is resolved.
-$(SNOWFLAKE)/.installed: constraints/fakesnow.txt | $(VENV)/.installed-demo
+$(SNOWFLAKE)/.installed: constraints/fakesnow.txt | $(VENV)/bin/uv
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(SNOWFLAKE)
 	@$(VENV)/bin/uv pip install --quiet --python $(SNOWFLAKE)/bin/python --no-deps -r constraints/fakesnow.txt
 	@touch $@
+
+$(VENV)/bin/uv: | $(VENV)/.installed-demo

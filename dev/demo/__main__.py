@@ -1,4 +1,7 @@
-"""Run the demo: ``python -m demo run`` ends when it is done, ``python -m demo up`` leaves Airflow's UI open."""
+"""Run the demo: ``python -m demo run`` ends when it is done, ``python -m demo up`` leaves Airflow's UI open.
+
+``python -m demo s3`` loads files from S3 into Snowflake instead.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+
+from demo.load import load
+from demo.lock import locked
+from demo.progress import Bar, step
+from demo.report import failures, report
 from stack.airflow import Airflow
 from stack.ports import LOOPBACK, is_free
 from stack.postgres import Postgres
 from stack.processes import Processes, StackError
 from stack.s3 import S3
-
-from demo.lock import locked
-from demo.progress import Bar, step
-from demo.report import failures, report
 
 PROJECT = Path(__file__).resolve().parents[2]
 STATE = PROJECT / ".demo"
@@ -38,8 +42,9 @@ RUN_SECONDS = 900
 PYTHONS = ((3, 10), (3, 13))
 
 
-def demo(console: Console, *, stay: bool, port: int) -> int:
-    """Start everything, reload a month, show the result, end everything; return the exit status."""
+def demo(console: Console, *, what: str, port: int) -> int:
+    """Start everything, do the job, show the result, end everything; return the exit status."""
+    stay = what == "up"
     if stay and not is_free(port):
         raise StackError(f"Port {port} is taken by another program. Choose another: make up PORT={port + 1}")
     with locked(STATE / "lock") as lock:
@@ -47,7 +52,10 @@ def demo(console: Console, *, stay: bool, port: int) -> int:
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         with Processes(lock) as processes:
-            succeeded, password = _reload(console, processes, home, port if stay else None)
+            if what == "s3":
+                succeeded, password = load(console, processes, home), ""
+            else:
+                succeeded, password = _reload(console, processes, home, port if stay else None)
             if stay:
                 console.print(f"\nAirflow's UI: [bold]http://{LOOPBACK}:{port}/dags/{DAG}/grid[/]", highlight=False)
                 console.print(f"User [bold]{ADMIN}[/], password [bold]{password}[/]", highlight=False)
@@ -120,14 +128,14 @@ def main() -> int:
         print(f"Python {found} can't run Airflow 2.10: it takes 3.10 to 3.12. Choose one: make demo PYTHON=python3.11")
         return 1
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("what", choices=["run", "up"])
+    parser.add_argument("what", choices=["run", "up", "s3"])
     parser.add_argument("--port", type=int, default=8080, help="the UI's port (default %(default)s)")
     arguments = parser.parse_args()
     for name in ("SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), _stop)
     console = Console(highlight=False)
     try:
-        return demo(console, stay=arguments.what == "up", port=arguments.port)
+        return demo(console, what=arguments.what, port=arguments.port)
     except KeyboardInterrupt:
         console.print("\nInterrupted: everything that was started has been ended.")
         return 130

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rich.console import Console
+
     from stack.airflow import Airflow
 
 QUERY = """\
@@ -73,7 +74,7 @@ def failures(console: Console, airflow: Airflow, dag_id: str, run_id: str) -> No
 def error_line(log: str) -> str:
     """Return the line of a task's log that says what went wrong.
 
-    >>> error_line("[2024-01-01T00:00:00.0+0000] {x.py:1} ERROR - Task failed with exception\\nTraceback:\\nValueError: no")
+    >>> error_line("[2024-01-01T00:00:00] {x.py:1} ERROR - Task failed with exception\\nValueError: no")
     'ValueError: no'
     """
     lines = log.splitlines()

@@ -65,7 +65,7 @@ class Postgres:
                 **({} if user is None else {"user": user, "extra_groups": []}),
             )
             if made.returncode != 0:
-                raise StackError(f"PostgreSQL could not set up its data folder {data}:\n{made.stderr or made.stdout}")
+                raise StackError(f"PostgreSQL could not set up its data folder {data}:\n{made.stderr or made.stdout}")  # noqa: TRY301 - the except only cleans up
             options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
             self.process = processes.start(
                 "PostgreSQL",

@@ -75,17 +75,21 @@ class S3:
         """Make a bucket."""
         self.client().create_bucket(Bucket=bucket)
 
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """Return what a bucket holds, by key."""
+        client = self.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+        return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
     def copy_to(self, bucket: str, folder: Path) -> int:
         """Write every object of a bucket into ``folder``, which must not exist, and return how many there were."""
-        client = self.client()
         folder.mkdir(parents=True)
-        count = 0
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-            for found in page.get("Contents", ()):
-                path = folder / found["Key"]
-                if not path.resolve().is_relative_to(folder.resolve()):
-                    raise StackError(f"The key {found['Key']!r} would leave {folder}: not copied.")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(client.get_object(Bucket=bucket, Key=found["Key"])["Body"].read())
-                count += 1
-        return count
+        objects = self.objects(bucket)
+        for key, body in objects.items():
+            path = folder / key
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise StackError(f"The key {key!r} would leave {folder}: not copied.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+        return len(objects)

@@ -22,10 +22,7 @@ def files(stack):
 
 def bucket(stack):
     """Return what the bucket holds, by key."""
-    client = stack.s3.client()
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=landing.BUCKET)
-    keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-    return {key: client.get_object(Bucket=landing.BUCKET, Key=key)["Body"].read() for key in keys}
+    return stack.s3.objects(landing.BUCKET)
 
 
 def processed(files):
