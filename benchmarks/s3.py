@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -242,6 +243,8 @@ def main() -> None:
     parser.add_argument("--objects", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
+    # Ended from outside, it still ends its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as home, _server(chosen.server) as (endpoint, access_key, secret_key):
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         os.environ["AIRFLOW_CONN_S3"] = _connection(endpoint, access_key, secret_key)
