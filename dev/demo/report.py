@@ -72,9 +72,9 @@ def failures(console: Console, airflow: Airflow, dag_id: str, run_id: str) -> No
 
 
 def error_line(log: str) -> str:
-    """Return the line of a task's log that says what went wrong.
+    r"""Return the line of a task's log that says what went wrong.
 
-    >>> error_line("[2024-01-01T00:00:00] {x.py:1} ERROR - Task failed with exception\\nValueError: no")
+    >>> error_line("[2024-01-01T00:00:00] {x.py:1} ERROR - Task failed with exception\nValueError: no")
     'ValueError: no'
     """
     lines = log.splitlines()
@@ -88,7 +88,11 @@ def error_line(log: str) -> str:
             break
         trace.append(line)
     # The error is the last line of the traceback that isn't indented: notes and long messages come after it.
-    errors = [line for line in trace[1:] if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|\w+)?:? ?", line)]
+    errors = [
+        line
+        for line in trace[1:]
+        if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|\w+)?:? ?", line)
+    ]
     if errors:
         last = [line for line in errors if re.match(r"[A-Za-z_][\w.]*: ", line)] or errors
         return last[-1]
@@ -109,7 +113,6 @@ def _short(path: Path) -> str:
 
 def _command(files: str) -> str:
     python = _short(Path(sys.executable))
-    return (
-        f"{python} -c \"import duckdb; duckdb.read_parquet('{_short(Path(files))}', hive_partitioning=True)"
-        f".query('flights', 'SELECT * FROM flights LIMIT 5').show()\""
-    )
+    query = "SELECT * FROM flights LIMIT 5"
+    code = f"import duckdb; duckdb.read_parquet('{_short(Path(files))}', hive_partitioning=True)"
+    return f"{python} -c \"{code}.query('flights', '{query}').show()\""
