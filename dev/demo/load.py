@@ -86,10 +86,14 @@ def load(console: Console, processes: Processes, home: Path) -> bool:
     for task, what in (("load", "Loads"), ("move", "Moves")):
         pieces = airflow.instances(DAG, run_id, f"flights.file.{task}")
         table.add_row(f"{what} by state", described(states(pieces)))
-    table.add_row("Rows in the files", f"{sum(body.count(b'\n') - 1 for body in files.values()):,}")
+    # An f-string takes no backslash before Python 3.12.
+    rows = sum(body.count(b"\n") - 1 for body in files.values())
+    table.add_row("Rows in the files", f"{rows:,}")
     table.add_row("Rows in the table", f"{rows:,}")
     table.add_row("Files left in landing/", str(sum(key.startswith("landing/") for key in objects)))
-    table.add_row("Files in processed/, byte for byte", str(sum(objects.get(k) == body for k, body in moved.items())))
+    table.add_row(
+        "Files in processed/, byte for byte", str(sum(objects.get(k) == body for k, body in moved.items()))
+    )
     table.add_row("Seconds of the run", f"{(run['end_date'] - run['start_date']).total_seconds():.1f}")
     table.add_row("Most tasks at once", str(airflow.most_at_once(DAG, run_id)))
     console.print()
