@@ -74,7 +74,9 @@ def main() -> None:
     without = statistics.median(pair[0][0] for pair in pairs)
     with_kit = statistics.median(pair[1][0] for pair in pairs)
     difference = statistics.median(pair[1][0] - pair[0][0] for pair in pairs)
-    imported = sorted({name for pair in pairs for name in pair[1][1]} - {name for pair in pairs for name in pair[0][1]})
+    imported = sorted(
+        {name for pair in pairs for name in pair[1][1]} - {name for pair in pairs for name in pair[0][1]}
+    )
     print(f"| DAG file | CPU ms, median of {RUNS} |")
     print("|---|---|")
     print(f"| without the kit | {without:.1f} |")

@@ -57,7 +57,9 @@ def demo(console: Console, *, what: str, port: int) -> int:
             else:
                 succeeded, password = _reload(console, processes, home, port if stay else None)
             if stay:
-                console.print(f"\nAirflow's UI: [bold]http://{LOOPBACK}:{port}/dags/{DAG}/grid[/]", highlight=False)
+                console.print(
+                    f"\nAirflow's UI: [bold]http://{LOOPBACK}:{port}/dags/{DAG}/grid[/]", highlight=False
+                )
                 console.print(f"User [bold]{ADMIN}[/], password [bold]{password}[/]", highlight=False)
                 console.print("Ctrl-C ends it.", highlight=False)
                 while True:
@@ -99,7 +101,9 @@ def _reload(console: Console, processes: Processes, home: Path, port: int | None
 
         def finished() -> bool:
             state = airflow.run(DAG, run_id)["state"]
-            bar.update([instance for instance in airflow.instances(DAG, run_id) if instance["map_index"] >= 0])
+            bar.update(
+                [instance for instance in airflow.instances(DAG, run_id) if instance["map_index"] >= 0]
+            )
             return state in {"success", "failed"}
 
         processes.wait(f"The end of the run of {DAG}", finished, seconds=RUN_SECONDS, every=0.5)
@@ -125,7 +129,9 @@ def main() -> int:
     """Read the arguments, run, and return the exit status."""
     if not PYTHONS[0] <= sys.version_info[:2] < PYTHONS[1]:
         found = ".".join(map(str, sys.version_info[:2]))
-        print(f"Python {found} can't run Airflow 2.10: it takes 3.10 to 3.12. Choose one: make demo PYTHON=python3.11")
+        print(
+            f"Python {found} can't run Airflow 2.10: it takes 3.10 to 3.12. Choose one: make demo PYTHON=python3.11"
+        )
         return 1
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("what", choices=["run", "up", "s3"])

@@ -82,7 +82,11 @@ class Bar:
             return
         plain = f"  {finished}/{len(instances)}: {line.plain}"
         done = finished == len(instances)
-        if instances and plain != self._line and (done or time.monotonic() - self._printed > SECONDS_BETWEEN_LINES):
+        if (
+            instances
+            and plain != self._line
+            and (done or time.monotonic() - self._printed > SECONDS_BETWEEN_LINES)
+        ):
             self._console.print(plain, highlight=False, soft_wrap=True)
             self._line, self._printed = plain, time.monotonic()
 

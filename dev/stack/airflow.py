@@ -128,7 +128,9 @@ class Airflow:
     def start_scheduler(self) -> Process:
         """Start the scheduler, with its executor and its DAG processor."""
         # Everything runs on this machine, so logs are read from disk and need no log server.
-        return self._start("The scheduler", "scheduler", "--skip-serve-logs", program=("-c", SCHEDULER.read_text()))
+        return self._start(
+            "The scheduler", "scheduler", "--skip-serve-logs", program=("-c", SCHEDULER.read_text())
+        )
 
     def start_triggerer(self) -> Process:
         """Start the triggerer, which deferred tasks need."""
@@ -169,11 +171,19 @@ class Airflow:
 
     def unpause(self, dag_id: str) -> None:
         """Let a DAG that was created paused run."""
-        if not self.postgres.query("UPDATE dag SET is_paused = false WHERE dag_id = %s RETURNING 1", [dag_id]):
+        if not self.postgres.query(
+            "UPDATE dag SET is_paused = false WHERE dag_id = %s RETURNING 1", [dag_id]
+        ):
             raise LookupError(f"There is no DAG {dag_id!r}.")
 
     def clear(
-        self, dag_id: str, run_id: str, task_id: str, map_index: int | None = None, *, only_failed: bool = False
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        map_index: int | None = None,
+        *,
+        only_failed: bool = False,
     ) -> int:
         """Clear a task, or one of its mapped instances, so that it runs again; return how many were cleared."""
         wanted = {
@@ -201,7 +211,9 @@ class Airflow:
         """Wait until a DAG has been parsed; raise a StackError if its file can't be imported."""
 
         def parsed() -> bool:
-            if self.postgres.query("SELECT 1 FROM dag JOIN serialized_dag USING (dag_id) WHERE dag_id = %s", [dag_id]):
+            if self.postgres.query(
+                "SELECT 1 FROM dag JOIN serialized_dag USING (dag_id) WHERE dag_id = %s", [dag_id]
+            ):
                 return True
             for error in self.import_errors():
                 last = error["stacktrace"].strip().splitlines()[-1]
@@ -290,7 +302,9 @@ class Airflow:
         )
         return int(rows[0]["most"])
 
-    def log_path(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, try_number: int = 1) -> Path:
+    def log_path(
+        self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, try_number: int = 1
+    ) -> Path:
         """Return where the log of one try is."""
         mapped = () if map_index < 0 else (f"map_index={map_index}",)
         folder = self.logs.joinpath(f"dag_id={dag_id}", f"run_id={run_id}", f"task_id={task_id}", *mapped)

@@ -56,7 +56,19 @@ class Postgres:
             user = self._give_away()
             data = self._socket / "data"
             made = subprocess.run(
-                [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"],
+                [
+                    programs / "initdb",
+                    "-D",
+                    data,
+                    "-U",
+                    "postgres",
+                    "-A",
+                    "trust",
+                    "-E",
+                    "UTF8",
+                    "--no-locale",
+                    "-N",
+                ],
                 env=env,
                 cwd=self._socket,
                 capture_output=True,
@@ -65,7 +77,9 @@ class Postgres:
                 **({} if user is None else {"user": user, "extra_groups": []}),
             )
             if made.returncode != 0:
-                raise StackError(f"PostgreSQL could not set up its data folder {data}:\n{made.stderr or made.stdout}")  # noqa: TRY301 - the except only cleans up
+                raise StackError(
+                    f"PostgreSQL could not set up its data folder {data}:\n{made.stderr or made.stdout}"
+                )
             options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
             self.process = processes.start(
                 "PostgreSQL",

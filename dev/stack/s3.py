@@ -35,7 +35,15 @@ class S3:
         self.endpoint_url = f"http://{LOOPBACK}:{self.port}"
         self.process = processes.start(
             "The S3 server",
-            [sys.executable, "-c", "from moto.server import main; main()", "-H", LOOPBACK, "-p", str(self.port)],
+            [
+                sys.executable,
+                "-c",
+                "from moto.server import main; main()",
+                "-H",
+                LOOPBACK,
+                "-p",
+                str(self.port),
+            ],
             log=log,
             env=base_environment(log.parent),
             cwd=log.parent,
@@ -46,16 +54,18 @@ class S3:
     @property
     def airflow_connection(self) -> str:
         """The Airflow connection as JSON, for an ``AIRFLOW_CONN_...`` variable."""
-        return json.dumps({
-            "conn_type": "aws",
-            "login": ACCESS_KEY,
-            "password": SECRET_KEY,
-            "extra": {
-                "endpoint_url": self.endpoint_url,
-                "region_name": REGION,
-                "config_kwargs": {"s3": {"addressing_style": "path"}},
-            },
-        })
+        return json.dumps(
+            {
+                "conn_type": "aws",
+                "login": ACCESS_KEY,
+                "password": SECRET_KEY,
+                "extra": {
+                    "endpoint_url": self.endpoint_url,
+                    "region_name": REGION,
+                    "config_kwargs": {"s3": {"addressing_style": "path"}},
+                },
+            }
+        )
 
     def client(self) -> Any:
         """Return a boto3 client."""

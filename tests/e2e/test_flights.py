@@ -17,7 +17,10 @@ def source(stack):
     """Return the number of flights of each origin and day in the source."""
     path = stack.project / "include" / "data" / "flights-2013-01.csv.gz"
     rows = duckdb.execute(
-        "SELECT origin, make_date(year, month, day)::VARCHAR, count(*) FROM read_csv($path, nullstr = 'NA') GROUP BY ALL",
+        """
+        SELECT origin, make_date(year, month, day)::VARCHAR, count(*)
+        FROM read_csv($path, nullstr = 'NA') GROUP BY ALL
+        """,
         {"path": str(path)},
     ).fetchall()
     return {(origin, date): count for origin, date, count in rows}
@@ -35,7 +38,10 @@ class Lake:
         self.rows = {
             (origin, date): count
             for origin, date, count in duckdb.execute(
-                "SELECT origin, date::VARCHAR, count(*) FROM read_parquet($glob, hive_partitioning = true) GROUP BY ALL",
+                """
+                SELECT origin, date::VARCHAR, count(*)
+                FROM read_parquet($glob, hive_partitioning = true) GROUP BY ALL
+                """,
                 {"glob": f"{folder}/flights/**/*.parquet"},
             ).fetchall()
         }

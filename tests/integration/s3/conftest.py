@@ -171,7 +171,7 @@ def connect(server, proxy, monkeypatch):
 
 
 @pytest.fixture
-def bucket(server, connect):  # noqa: ARG001  a bucket is of no use without the connection
+def bucket(server, connect):
     return Bucket(server)
 
 

@@ -128,7 +128,7 @@ def test_an_empty_listing_skips_or_fails(bucket):
         plan(s3_keys.override(on_empty="fail"), bucket.name, "nothing/")
 
 
-def test_a_missing_bucket_fails_at_once_and_names_what_to_check(bucket):  # noqa: ARG001  for the connection
+def test_a_missing_bucket_fails_at_once_and_names_what_to_check(bucket):
     with pytest.raises(
         AirflowFailException, match=r"s3://no-such-bucket/in/ .*'s3'.*NoSuchBucket.*bucket's name"
     ):
@@ -170,7 +170,7 @@ def test_a_page_that_fails_is_asked_for_again(bucket, proxy, fault):
         ({"prefix": None}, "prefix is None"),
     ],
 )
-def test_bad_input_fails_at_once_and_asks_s3_nothing(connect, proxy, arguments, error):  # noqa: ARG001
+def test_bad_input_fails_at_once_and_asks_s3_nothing(connect, proxy, arguments, error):
     with pytest.raises(AirflowFailException, match=error):
         plan(s3_keys, **{"bucket": "lake", **arguments})
     assert proxy.requests == []

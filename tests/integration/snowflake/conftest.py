@@ -102,10 +102,10 @@ class Proxy:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self):  # noqa: N802 - the name that http.server calls
+            def do_POST(self):
                 proxy.forward(self)
 
-            do_GET = do_POST  # noqa: N815 - as above
+            do_GET = do_POST
 
             def log_message(self, *_):
                 pass
