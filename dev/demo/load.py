@@ -87,8 +87,8 @@ def load(console: Console, processes: Processes, home: Path) -> bool:
         pieces = airflow.instances(DAG, run_id, f"flights.file.{task}")
         table.add_row(f"{what} by state", described(states(pieces)))
     # An f-string takes no backslash before Python 3.12.
-    rows = sum(body.count(b"\n") - 1 for body in files.values())
-    table.add_row("Rows in the files", f"{rows:,}")
+    file_rows = sum(body.count(b"\n") - 1 for body in files.values())
+    table.add_row("Rows in the files", f"{file_rows:,}")
     table.add_row("Rows in the table", f"{rows:,}")
     table.add_row("Files left in landing/", str(sum(key.startswith("landing/") for key in objects)))
     table.add_row(
