@@ -52,7 +52,7 @@ test-system: $(VENV)/.installed-dev ## What needs Debian packages, which it inst
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
-	$(VENV)/bin/python -m pytest -m system tests/system
+	$(VENV)/bin/python -m pytest -m system $(ONLY)
 
 lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
 	$(VENV)/bin/ruff check .

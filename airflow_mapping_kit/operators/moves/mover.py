@@ -60,6 +60,12 @@ class Mover:
                 f"rewritten since it was listed (its ETag was {expected} and is {source.etag}); the new object "
                 f"was left at the source, for a run that lists it again"
             )
+        if dest is not None and _look_like_one(source, dest):
+            raise StorageError(
+                f"{move.source_url} and {move.dest_url} look like one and the same object (same key, content and "
+                f"moment of writing), as where one bucket's name is an alias of the other; nothing was deleted. "
+                f"Choose another dest_prefix"
+            )
         if dest is None or not same_content(self._client, source, dest):
             dest = self._copied(source, move, overwrite=dest is not None)
         self._delete(source)
@@ -132,6 +138,12 @@ class Mover:
                 self._client.delete_object(**name)
             elif code not in _GONE:
                 raise
+
+
+def _look_like_one(source: StoredObject, dest: StoredObject) -> bool:
+    # The copy of an object has a moment of its own, a second or more later in all but the rarest of cases.
+    one, other = ((o.key, o.etag, o.version_id, o.head["LastModified"]) for o in (source, dest))
+    return one == other
 
 
 def _rewritten() -> AirflowException:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from airflow_mapping_kit.compat import AirflowException, AirflowFailException, AirflowSkipException
+from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.operators.moves import copies
+from airflow_mapping_kit.operators.moves.mover import Mover
+from airflow_mapping_kit.operators.moves.plan import Move
 from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
 
 MIB = 1024 * 1024
@@ -61,6 +65,34 @@ def test_moves_exactly_the_given_keys_and_returns_them_in_their_order(bucket):
         "processed/b.csv": b"landing/b.csv",
         "processed/c.csv": b"landing/c.csv",
     }
+
+
+def test_moves_only_what_still_holds_what_was_listed(bucket):
+    for key in KEYS:
+        bucket.put(key)
+    etags = {key: bucket.client.head_object(Bucket=bucket.name, Key=key)["ETag"].strip('"') for key in KEYS}
+    bucket.put(KEYS[1], b"rewritten since")
+
+    with pytest.raises(AirflowFailException, match="rewritten since it was listed") as error:
+        move(bucket, KEYS, etags=etags)
+
+    assert KEYS[1] in str(error.value)
+    assert bucket.contents() == {
+        "landing/b.csv": b"rewritten since",
+        "processed/a.csv": b"landing/a.csv",
+        "processed/c.csv": b"landing/c.csv",
+    }
+
+
+def test_never_takes_an_object_for_its_own_copy(bucket):
+    """As where one bucket's name is an alias of the other."""
+    bucket.put("landing/a.csv")
+    alias = Move(bucket.name, "landing/a.csv", bucket.name, "landing/a.csv")
+    with ThreadPoolExecutor(1) as parts:
+        mover = Mover(bucket.client, replace=False, etags={}, parts=parts)
+        with pytest.raises(StorageError, match="one and the same object"):
+            mover.move(alias)
+    assert bucket.contents() == {"landing/a.csv": b"landing/a.csv"}
 
 
 def test_moves_to_another_bucket(bucket, server):
