@@ -110,6 +110,8 @@ class Airflow:
             capture_output=True,
             text=True,
             check=False,
+            # Away from the terminal, or it would ask there for what its input has, a password.
+            start_new_session=True,
         )
         with (self.parts / "commands.log").open("a") as log:
             log.write(f"$ airflow {' '.join(arguments)}\n{done.stdout}{done.stderr}\n")
