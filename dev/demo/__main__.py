@@ -45,9 +45,10 @@ PYTHONS = ((3, 10), (3, 13))
 def demo(console: Console, *, what: str, port: int) -> int:
     """Start everything, do the job, show the result, end everything; return the exit status."""
     stay = what == "up"
-    if stay and not is_free(port):
-        raise StackError(f"Port {port} is taken by another program. Choose another: make up PORT={port + 1}")
     with locked(STATE / "lock") as lock:
+        # Asked under the lock: what is left of a demo that was killed has given its port back by then.
+        if stay and not is_free(port):
+            raise StackError(f"Port {port} is taken by another program. Choose another: make up PORT={port + 1}")
         home = STATE / "airflow"
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
