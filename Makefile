@@ -68,6 +68,17 @@ format: $(VENV)/.installed-dev ## Lay out the code and the documentation's block
 demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files go from S3 to Snowflake, and nothing is lost
 	@PYTHONPATH=dev $(VENV)/bin/python -m demo s3
 
+bench: $(VENV)/.installed-dev ## Measure what docs/benchmarks.md shows, without the S3 part
+	@$(VENV)/bin/python benchmarks/partitions.py
+	@$(VENV)/bin/python benchmarks/parsing.py
+
+# The newest versions of the day on which this Airflow was new, and a DuckDB whose httpfs is on the index.
+constraints: $(VENV)/.installed-demo ## Choose the pinned versions anew
+	echo "apache-airflow==$(AIRFLOW)" | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 \
+		--exclude-newer 2025-02-12 $(foreach package,duckdb duckdb-extensions duckdb-extension-httpfs,--exclude-newer-package $(package)=2026-03-02) \
+		--no-annotate --no-header --no-emit-package airflow-mapping-kit --all-extras --output-file $(CONSTRAINTS) \
+		pyproject.toml -
+
 clean: ## Remove what make made
 	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 

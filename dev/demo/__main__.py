@@ -48,7 +48,9 @@ def demo(console: Console, *, what: str, port: int) -> int:
     with locked(STATE / "lock") as lock:
         # Asked under the lock: what is left of a demo that was killed has given its port back by then.
         if stay and not is_free(port):
-            raise StackError(f"Port {port} is taken by another program. Choose another: make up PORT={port + 1}")
+            raise StackError(
+                f"Port {port} is taken by another program. Choose another: make up PORT={port + 1}"
+            )
         home = STATE / "airflow"
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)

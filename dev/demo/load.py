@@ -43,10 +43,10 @@ def load(console: Console, processes: Processes, home: Path) -> bool:
             s3_access_key=ACCESS_KEY,
             s3_secret_key=SECRET_KEY,
         )
-        prepare(s3, snowflake)
+        prepare(s3.client(), snowflake)
     files = split(SOURCE)
     with step(console, f"{len(files)} files land in s3://{BUCKET}/landing/"):
-        land(s3, files)
+        land(s3.client(), files)
     airflow = Airflow(
         processes,
         postgres,

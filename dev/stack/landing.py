@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
-    from stack.s3 import S3
     from stack.snowflake import Snowflake
 
 BUCKET = "flights"
@@ -41,15 +41,14 @@ def split(source: Path) -> dict[str, bytes]:
     return {key: text.getvalue().encode() for key, text in sorted(texts.items())}
 
 
-def land(s3: S3, files: dict[str, bytes]) -> None:
-    """Put the files where the DAG looks for them."""
-    client = s3.client()
+def land(client: Any, files: dict[str, bytes]) -> None:
+    """Put the files where the DAG looks for them; ``client`` is boto3's for S3."""
     for key, body in files.items():
         client.put_object(Bucket=BUCKET, Key=key, Body=body)
 
 
-def prepare(s3: S3, snowflake: Snowflake) -> None:
+def prepare(client: Any, snowflake: Snowflake) -> None:
     """Make the bucket, the table and the stage."""
-    s3.make_bucket(BUCKET)
+    client.create_bucket(Bucket=BUCKET)
     snowflake.sql(TABLE)
     snowflake.sql(f"CREATE STAGE landing URL = 's3://{BUCKET}/landing/'")

@@ -15,8 +15,8 @@ DAG = "s3_to_snowflake"
 def files(stack):
     """Land the files, and make the table and the stage that wait for them."""
     files = landing.split(stack.project / "include" / "data" / "flights-2013-01.csv.gz")
-    landing.prepare(stack.s3, stack.snowflake)
-    landing.land(stack.s3, files)
+    landing.prepare(stack.s3.client(), stack.snowflake)
+    landing.land(stack.s3.client(), files)
     return files
 
 
@@ -57,7 +57,7 @@ def test_every_file_is_loaded_once_and_moved_whole_and_a_second_run_does_nothing
     # One file is broken, in its third line: it stays, and the others go on.
     broken = "landing/20130117/JFK.csv"
     lines = files[broken].splitlines(keepends=True)
-    landing.land(stack.s3, {broken: b"".join([*lines[:2], b"2013,January,17\n", *lines[2:]])})
+    landing.land(stack.s3.client(), {broken: b"".join([*lines[:2], b"2013,January,17\n", *lines[2:]])})
 
     run_id, state = trigger(stack, "landing/")
     assert state == "failed"
@@ -81,7 +81,7 @@ def test_every_file_is_loaded_once_and_moved_whole_and_a_second_run_does_nothing
     assert {key: body for key, body in bucket(stack).items() if key != broken} == processed(good)
 
     # The file is mended, and a run takes what is there: just that one.
-    landing.land(stack.s3, {broken: files[broken]})
+    landing.land(stack.s3.client(), {broken: files[broken]})
     run_id, state = trigger(stack, "landing/")
     assert state == "success"
     assert states(stack, run_id)["file.load", "success"] == 1
