@@ -42,8 +42,8 @@ up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
 
 test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
-	$(PURE)/bin/python -m pytest -q tests/unit/partitions tests/property
-	$(VENV)/bin/python -m pytest -m "not system" $(ONLY)
+	$(PURE)/bin/pytest -q tests/unit/partitions tests/property
+	$(VENV)/bin/pytest -m "not system" $(ONLY)
 
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
@@ -52,7 +52,7 @@ test-system: $(VENV)/.installed-dev ## What needs Debian packages, which it inst
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
-	$(VENV)/bin/python -m pytest -m system $(ONLY)
+	$(VENV)/bin/pytest -m system $(ONLY)
 
 lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
 	$(VENV)/bin/ruff check .
