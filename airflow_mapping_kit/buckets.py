@@ -11,6 +11,8 @@ from airflow_mapping_kit.exceptions import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
 _NO_ACCESS = "check the connection's credentials and endpoint, and that its role may s3:ListBucket there"
 # What S3 answers to the same request every time, and what to do about it; anything else may pass.
 _REFUSALS = {
@@ -29,26 +31,36 @@ _REFUSALS = {
 }
 
 
+def s3_hook(aws_conn_id: str | None, **settings: Any) -> S3Hook:
+    """Return Airflow's hook for S3.
+
+    :param settings: what else the hook takes
+    :raises StorageError: if the Amazon provider isn't installed
+    """
+    try:
+        # Half a second of CPU: only where S3 is used.
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    except ImportError as error:
+        raise StorageError(
+            "S3 needs Airflow's Amazon provider where this task runs: "
+            "pip install 'airflow-mapping-kit[amazon]'"
+        ) from error
+    return S3Hook(aws_conn_id=aws_conn_id, **settings)
+
+
 def s3_client(aws_conn_id: str | None, *, connections: int = 10) -> Any:
     """Return boto3's client for S3 with the settings of an Airflow connection. It may be shared by threads.
 
     :param connections: how many requests it sends at a time
     :raises StorageError: if the Amazon provider isn't installed
     """
-    try:
-        # Half a second of CPU: only where S3 is used.
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-        from botocore.config import Config
-    except ImportError as error:
-        raise StorageError(
-            "S3 needs Airflow's Amazon provider where this task runs: "
-            "pip install 'airflow-mapping-kit[amazon]'"
-        ) from error
-    hook = S3Hook(aws_conn_id=aws_conn_id)
+    hook = s3_hook(aws_conn_id)
+    from botocore.config import Config
+
     if hook.config.max_pool_connections < connections:
         # The hook takes a config instead of the connection's own, so that one goes in.
         config = hook.config.merge(Config(max_pool_connections=connections))
-        hook = S3Hook(aws_conn_id=aws_conn_id, config=config)
+        hook = s3_hook(aws_conn_id, config=config)
     return hook.get_conn()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.buckets import s3_hook
 from airflow_mapping_kit.compat import (
     AirflowException,
     AirflowSkipException,
@@ -18,7 +19,7 @@ from airflow_mapping_kit.operators.lake.addresses import Address, addresses
 from airflow_mapping_kit.operators.lake.database import connected
 from airflow_mapping_kit.operators.lake.local import LocalTarget
 from airflow_mapping_kit.operators.lake.query import PartitionQuery
-from airflow_mapping_kit.operators.lake.s3 import S3Target, let_duckdb_read_s3, s3_hook
+from airflow_mapping_kit.operators.lake.s3 import S3Target, let_duckdb_read_s3
 from airflow_mapping_kit.operators.lake.scratch import scratch_directory
 from airflow_mapping_kit.partitions.sequences import shown
 
@@ -77,6 +78,7 @@ class DuckDBPartitionOperator(BaseOperator):
     :raises PartitionError: if a partition or `partition_by` is none
     :raises QueryError: if the query doesn't fit the partition or the data, or an argument can't be
     :raises TargetError: if the target can't hold the partition or can't be written to
+    :raises StorageError: if the bucket doesn't exist or the credentials are refused
     """
 
     template_fields = ("sql", "partition", "target", "parameters", "aws_conn_id")

@@ -6,38 +6,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_mapping_kit.buckets import s3_errors
 from airflow_mapping_kit.compat import AirflowException
-from airflow_mapping_kit.exceptions import MappingKitError, QueryError, TargetError
+from airflow_mapping_kit.exceptions import QueryError, TargetError
 from airflow_mapping_kit.operators.lake.claims import claimed_file
 from airflow_mapping_kit.operators.lake.database import literal
 from airflow_mapping_kit.operators.lake.local import FILE_NAME, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from duckdb import DuckDBPyConnection
 
 _MAX_KEY_BYTES = 1024
-
-# What S3 answers when the bucket or the credentials are wrong; anything else may pass.
-_REFUSALS = {
-    *("400", "401", "403", "404", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId"),
-    *("InvalidBucketName", "NoSuchBucket", "PermanentRedirect", "SignatureDoesNotMatch"),
-}
-
-
-def s3_hook(aws_conn_id: str | None) -> S3Hook:
-    """Return Airflow's hook for S3. Importing it costs half a second of CPU: only where S3 is used."""
-    try:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-    except ImportError as error:
-        raise MappingKitError(
-            "s3:// needs Airflow's Amazon provider where this task runs: "
-            "pip install 'airflow-mapping-kit[amazon]'"
-        ) from error
-    return S3Hook(aws_conn_id=aws_conn_id)
 
 
 class S3Target:
@@ -77,21 +61,25 @@ class S3Target:
         What other tools wrote under that prefix (`*.parquet` directly under it, listed before the query
         runs) is deleted right after; a reader in between sees both. Longer prefixes are other partitions.
 
-        :raises TargetError: if the bucket can't be listed
+        :raises StorageError: if the bucket can't be listed
         """
         name = self._name(directory)
-        with _s3_errors(key, self._bucket):
+        with self._errors(key):
             stale = self._stale(name)
         with claimed_file(self._scratch) as (path, _):
 
             def publish() -> str:
-                with _s3_errors(key, self._bucket):
+                with self._errors(key):
                     self._hook.load_file(path, key=name, bucket_name=self._bucket, replace=True)
                     if stale:
                         self._hook.delete_objects(self._bucket, stale)
                 return f"s3://{self._bucket}/{name}"
 
             yield Staged(path, publish)
+
+    def _errors(self, key: str) -> AbstractContextManager[None]:
+        what = f"publish the partition {key} to s3://{self._bucket}/{self._prefix}"
+        return s3_errors(self._hook.aws_conn_id, self._bucket, what)
 
     def _name(self, directory: str) -> str:
         return f"{self._prefix}{directory}/{FILE_NAME}"
@@ -152,21 +140,3 @@ def _secret(hook: S3Hook) -> dict[str, str]:
         if frozen.token:
             options["SESSION_TOKEN"] = frozen.token
     return options
-
-
-@contextmanager
-def _s3_errors(key: str, bucket: str) -> Iterator[None]:
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
-
-    where = f"partition {key}: the bucket {bucket!r} can't be used; check the target and aws_conn_id"
-    try:
-        yield
-    except (NoCredentialsError, ParamValidationError) as error:
-        raise TargetError(f"{where}: {error}") from error
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _REFUSALS:
-            raise TargetError(f"{where}: {error}") from error
-        raise AirflowException(f"{where}: {error}") from error
-    except (Boto3Error, BotoCoreError) as error:
-        raise AirflowException(f"{where}: {error}") from error
