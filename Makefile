@@ -43,7 +43,7 @@ up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
 test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
 	$(PURE)/bin/pytest -q tests/unit/partitions tests/property
-	$(VENV)/bin/pytest -m "not system" $(ONLY)
+	$(VENV)/bin/pytest -m "not system" --ignore tests/property --ignore tests/unit/partitions $(ONLY)
 
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
