@@ -25,7 +25,7 @@ SOURCE = PROJECT / "include" / "data" / "flights-2013-01.csv.gz"
 DAG = "s3_to_snowflake"
 RUN_SECONDS = 900
 QUERY = """\
-SELECT origin, count(*) AS days, sum(flights) AS flights, round(avg(mean_departure_delay), 1) AS mean_delay
+SELECT origin, count(*) AS days, sum(flights)::INT AS flights, round(avg(mean_departure_delay), 1) AS mean_delay
 FROM flights_by_day GROUP BY origin ORDER BY origin"""
 
 

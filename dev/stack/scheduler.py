@@ -21,11 +21,13 @@ MODULES = (
     "airflow.cli.commands.task_command",
     "airflow.jobs.local_task_job_runner",
     "airflow.task.task_runner.standard_task_runner",
-    # What tasks import when they run; pandas is there in some environments only.
+    # What tasks import when they run; some of it is there in some environments only.
     "airflow.providers.amazon.aws.hooks.s3",
     "boto3",
     "duckdb",
     "pandas",
+    "snowflake.connector",
+    "snowflake.sqlalchemy",
 )
 
 
