@@ -52,3 +52,28 @@ def test_virtual_environments_work_on_partitions_of_their_own(stack):
     assert [tuple(f.values()) for f in found] == expected
     made = Counter(path.name for path in (stack.airflow.home / "venvs").iterdir() if path.is_dir())
     assert sum(made.values()) == 1
+
+
+def test_models_are_trained_one_by_one_and_the_best_of_those_that_succeeded_is_chosen(stack, tmp_path):
+    airflow = stack.airflow
+    models = [
+        {"model": "linear_model.Ridge"},
+        {"model": "linear_model.NoSuchModel"},
+        {"model": "dummy.DummyRegressor", "strategy": "median"},
+    ]
+    airflow.wait_for_dag("train_models")
+    airflow.unpause("train_models")
+    run_id = airflow.trigger("train_models", conf={"models": models, "target": str(tmp_path / "models")})
+    assert airflow.wait("train_models", run_id, seconds=240) == "success"
+
+    chosen = airflow.xcom("train_models", run_id, "choose")
+    assert chosen["best"]["partition"] == models[0]
+    assert [entry["partition"] for entry in chosen["ranking"]] == [models[0], models[2]]
+    assert chosen["failed"] == ["model=linear_model.NoSuchModel"]
+    trained = airflow.instances("train_models", run_id, "model.train")
+    assert [i["state"] for i in trained] == ["success", "failed", "success"]
+    saved = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert saved == [
+        "models/model=dummy.DummyRegressor/strategy=median/model.joblib",
+        "models/model=linear_model.Ridge/model.joblib",
+    ]
