@@ -48,7 +48,7 @@ test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## 
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 
-test-system: $(VENV)/.installed-dev ## What needs Debian packages, which it installs: run it as root
+test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed ## What needs Debian packages, which it installs: run it as root
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
