@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.exceptions import ClientError
 
-_NO_ACCESS = "check the connection's credentials and endpoint, and that its role may s3:ListBucket there"
+_NO_ACCESS = "check the connection's credentials and endpoint, and that its role may {operation} there"
 # What S3 answers to the same request every time, and what to do about it; anything else may pass.
 _REFUSALS = {
     "NoSuchBucket": "check the bucket's name, and the account and region of the connection",
@@ -88,24 +89,31 @@ def s3_errors(aws_conn_id: str | None, bucket: str, what: str) -> Iterator[None]
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
-    with_connection = f"with the Airflow connection {aws_conn_id!r}"
     try:
         yield
-    except (NoCredentialsError, ParamValidationError) as error:
-        raise StorageError(
-            f"Can't {what} {with_connection}: {error}. Check that the connection exists and has "
-            f"credentials, and that {bucket!r} is a bucket's name."
-        ) from error
-    except ClientError as error:
-        answer = error.response.get("Error", {}).get("Message") or "no more was said"
-        code = f"{error_code(error)} to {error.operation_name}"
-        message = f"S3 refused to {what} {with_connection}: {code} ({answer})"
-        remedy = _REFUSALS.get(error_code(error))
-        if remedy:
-            raise StorageError(f"{message}; {remedy}.") from error
-        raise AirflowException(f"{message}; it may pass: run the task again.") from error
-    except (Boto3Error, BotoCoreError) as error:
+    except (Boto3Error, BotoCoreError, ClientError) as error:
+        # boto3's uploads wrap what S3 answered.
+        cause = error.__context__ if isinstance(error.__context__, ClientError) else error
+        with_connection = f"with the Airflow connection {aws_conn_id!r}"
+        if isinstance(cause, ClientError):
+            raise _refusal(cause, f"{what} {with_connection}") from error
+        if isinstance(error, NoCredentialsError | ParamValidationError):
+            raise StorageError(
+                f"Can't {what} {with_connection}: {error}. Check that the connection exists and has "
+                f"credentials, and that {bucket!r} is a bucket's name."
+            ) from error
         raise AirflowException(
             f"Can't {what} {with_connection}: {error}; check the connection's endpoint, and run the task "
             f"again."
         ) from error
+
+
+def _refusal(error: ClientError, what: str) -> Exception:
+    answer = error.response.get("Error", {}).get("Message") or "no more was said"
+    message = f"S3 refused to {what}: {error_code(error)} to {error.operation_name} ({answer})"
+    remedy = _REFUSALS.get(error_code(error))
+    if remedy is None:
+        return AirflowException(f"{message}; it may pass: run the task again.")
+    # Without the right to list, a HEAD of what isn't there is refused, too.
+    operation = {"HeadObject": "GetObject and ListBucket"}.get(error.operation_name, error.operation_name)
+    return StorageError(f"{message}; {remedy.format(operation=operation)}.")

@@ -81,7 +81,7 @@ def render(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any]) -
         try:
             return _shown(_formatted(text, mapped, arguments))
         except Exception as error:  # noqa: BLE001 -- a format meets any value; its task must not fail for it
-            known = sorted({*arguments, *_fields(mapped)})
+            known = sorted(map(str, {*arguments, *_fields(mapped)}))
             log.warning(
                 "label(%r) cannot be shown: %s %s. The instance is labelled with its key. Known fields: %s",
                 text,

@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 @pass_context
 def label(jinja_context: JinjaContext, text: str) -> str:
     """Return the label of the running instance. Never raises: a label is no reason to fail a task."""
-    context: Context = jinja_context.get_all()  # type: ignore[assignment]  # it is what Airflow renders with
     try:
+        context: Context = jinja_context.get_all()  # type: ignore[assignment]  # it is what Airflow renders with
+        native = getattr(context["dag"], "render_template_as_native_obj", False)
         rendered = labels.render(text, mapped_arguments(context), arguments(context["task"]))
     except Exception:  # noqa: BLE001 -- Airflow 2.10 fails a succeeded task when its label cannot be rendered
         log.warning("label(%r) cannot be shown; the instance keeps its number.", text, exc_info=True)
-        rendered = str(context["ti"].map_index)
+        return str(getattr(jinja_context.get("ti"), "map_index", ""))
     # A DAG with render_template_as_native_obj evaluates what a template gives: quoted, it stays text.
-    native = getattr(context["dag"], "render_template_as_native_obj", False)
     return repr(rendered) if native else rendered
 
 

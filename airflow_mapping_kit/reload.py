@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_mapping_kit import partitions
 from airflow_mapping_kit.compat import Param, get_current_context, run_date
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.generators.base import GeneratorOperator, generator, refuse_context_names
+from airflow_mapping_kit.generators.base import (
+    GeneratorOperator,
+    generator,
+    known_at_run_time,
+    refuse_context_names,
+)
+from airflow_mapping_kit.partitions.sequences import ordered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,12 +106,15 @@ def _dimension_param(name: str, values: list[Any]) -> Param:
 
 
 class ReloadOperator(GeneratorOperator):
-    """The generator behind `reload_partitions`: checks names and cadence when the DAG is parsed."""
+    """The generator behind `reload_partitions`: checks names, cadence and zone when the DAG is parsed."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         options = {"every", "timezone", "date_dimension"}
         refuse_context_names(self.op_kwargs.keys() - options)
+        cadence = [self.op_kwargs.get("every", "day"), self.op_kwargs.get("timezone") or "UTC"]
+        if not known_at_run_time(cadence):
+            _check_cadence(*cadence)
 
 
 def _reload_partitions(
@@ -134,17 +143,24 @@ def _reload_partitions(
     `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "JFK", "date": "2013-01-01"}]`.
     """
     context = get_current_context()
-    dimensions = _dimensions(context, runtime_dimensions)
+    zone = timezone or _zone_name(context)
+    _check_cadence(every, zone)
+    lists = {name: ordered(f"dimension {name!r}", values) for name, values in runtime_dimensions.items()}
+    dimensions = _dimensions(context, lists)
     if date_dimension in dimensions:
         raise PartitionError(
             f"{date_dimension!r} is both a dimension and the name of the period: "
             f"rename the dimension, or say date_dimension=... for the period."
         )
-    periods = _periods(context, every, timezone or _zone_name(context))
+    periods = _periods(context, every, zone)
     if not periods:
         return []
     every_dimension: dict[str, Any] = {**dimensions, date_dimension: periods}
     return partitions.product(**every_dimension)
+
+
+def _check_cadence(every: str, zone: str) -> None:
+    partitions.date_range("2000-01-01", "2000-01-01", every=every, timezone=zone)
 
 
 def _form(context: Context) -> dict[str, Any]:
@@ -154,7 +170,7 @@ def _form(context: Context) -> dict[str, Any]:
     return {name: schema[_MARK] for name, schema in schemas.items() if _MARK in schema}
 
 
-def _dimensions(context: Context, at_run_time: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _dimensions(context: Context, at_run_time: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
     """Return the selected values of every dimension: those of the form, then those known only at run time."""
     form = {name: values for name, values in _form(context).items() if name not in _FORM_FIELDS}
     for name, values in form.items():
@@ -164,10 +180,10 @@ def _dimensions(context: Context, at_run_time: Mapping[str, Any]) -> dict[str, l
                 f"give its list at run time, reload_partitions({name}=...)."
             )
     selected = {
-        name: _selected(name, list(at_run_time.get(name, values)), context["params"].get(name))
+        name: _selected(name, at_run_time.get(name, values), context["params"].get(name))
         for name, values in form.items()
     }
-    return {**selected, **{name: list(values) for name, values in at_run_time.items() if name not in form}}
+    return {**selected, **{name: values for name, values in at_run_time.items() if name not in form}}
 
 
 def _selected(name: str, values: list[Any], selection: Iterable[Any] | None) -> list[Any]:

@@ -83,10 +83,14 @@ class GeneratorOperator(DecoratedOperator):
             f"{self.task_id} made {len(plan):,} pieces, and a task maps directly over them: "
             f"Airflow maps over at most {limit:,} ([core] max_map_length). "
         )
+        raise PlanError(too_long + self.remedy(plan, limit))
+
+    def remedy(self, plan: list[Any], limit: int) -> str:
+        """Return what makes a plan that is too long fit."""
         if all(isinstance(piece, list) for piece in plan):
             items = sum(map(len, plan))
-            raise PlanError(too_long + f"Make the batches larger: batch_size={-(-items // limit)}.")
-        raise PlanError(too_long + f"Map over batches({self.task_id}, batch_size={-(-len(plan) // limit)}).")
+            return f"Make the batches larger: batch_size={-(-items // limit)}."
+        return f"Map over batches({self.task_id}, batch_size={-(-len(plan) // limit)})."
 
 
 class PureGeneratorOperator(GeneratorOperator):
@@ -97,7 +101,7 @@ class PureGeneratorOperator(GeneratorOperator):
         super().__init__(_airflow_mapped_validation_only=_airflow_mapped_validation_only, **kwargs)
         refuse_context_names(self.op_kwargs)
         arguments = (list(self.op_args), dict(self.op_kwargs))
-        if not _airflow_mapped_validation_only and not _known_at_run_time(arguments):
+        if not _airflow_mapped_validation_only and not known_at_run_time(arguments):
             self.python_callable(*self.op_args, **self.op_kwargs)
 
 
@@ -150,11 +154,12 @@ def _materialized(arguments: Any) -> Any:
     return arguments
 
 
-def _known_at_run_time(arguments: Any) -> bool:
+def known_at_run_time(arguments: Any) -> bool:
+    """Tell whether arguments hold a template or the output of a task, however nested."""
     if isinstance(arguments, dict):
-        return any(map(_known_at_run_time, arguments.values()))
+        return any(map(known_at_run_time, arguments.values()))
     if isinstance(arguments, list | tuple):
-        return any(map(_known_at_run_time, arguments))
+        return any(map(known_at_run_time, arguments))
     return isinstance(arguments, XComArg) or (isinstance(arguments, str) and "{" in arguments)
 
 

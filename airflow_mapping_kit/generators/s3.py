@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.buckets import listed, s3_client, s3_errors
 from airflow_mapping_kit.exceptions import PartitionError, StorageError
-from airflow_mapping_kit.generators.base import generator
+from airflow_mapping_kit.generators.base import GeneratorOperator, generator
 from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key
 from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+class ContentsOperator(GeneratorOperator):
+    """A generator whose pieces hold several keys each."""
+
+    def remedy(self, plan: list[Any], limit: int) -> str:
+        """Return the `batch_size` that makes the files fit."""
+        files = sum(len(piece["keys"]) for piece in plan)
+        return f"Take more files an instance: batch_size={-(-files // limit)}."
 
 
 class _Key(NamedTuple):
@@ -243,6 +252,6 @@ def _is_hidden(path: str) -> bool:
 _keys.__name__ = "s3_keys"
 s3_keys = generator(_keys)
 _contents.__name__ = "s3_contents"
-s3_contents = generator(_contents)
+s3_contents = generator(_contents, operator_class=ContentsOperator)
 _partitions.__name__ = "s3_partitions"
 s3_partitions = generator(_partitions)

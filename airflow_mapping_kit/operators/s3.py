@@ -69,7 +69,7 @@ class S3MoveKeysOperator(BaseOperator):
         as mapping over one does (templated, but never the values of an XCom)
     :param source_bucket: the bucket's name (templated)
     :param source_prefix: what is replaced at the beginning of each key (templated)
-    :param dest_prefix: what it is replaced by; the two prefixes must not lie in each other (templated)
+    :param dest_prefix: what it is replaced by; it must not lie under `source_prefix` (templated)
     :param dest_bucket: another bucket that the same connection reaches, by default the same (templated)
     :param replace: whether another object at the destination is overwritten; by default that key fails
     :param whole_bucket: whether `source_prefix` may be empty. Without it, a template that renders to nothing

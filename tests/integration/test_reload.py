@@ -285,6 +285,24 @@ class TestRuntimeDimensions:
             assert plan_of(self.dag(country=[]), {"country": ["Atlantis"]})[0] == "failed"
         assert "country='Atlantis' does not exist: select among Chad, Peru" in caplog.text
 
+    @pytest.mark.parametrize(
+        ("value", "named"), [("acme", r"single value 'acme': write it as a list"), (None, "None, not a list")]
+    )
+    def test_that_are_no_list_fail_at_once_and_are_named(self, manual, caplog, value, named):
+        with caplog.at_level(logging.ERROR):
+            assert manual(a_dag(customer=value))[0] == "failed"
+        assert named in caplog.text
+
+    @pytest.mark.parametrize("bad", [{"every": "dekad"}, {"timezone": "Mars/Base"}])
+    def test_an_unknown_cadence_or_zone_is_refused_when_the_dag_is_parsed(self, bad):
+        with pytest.raises(PartitionError, match=next(iter(bad.values()))):
+            a_dag(**bad)
+
+    def test_an_unknown_cadence_known_only_at_run_time_fails_at_once(self, manual, caplog):
+        with caplog.at_level(logging.ERROR):
+            assert manual(a_dag(every="{{ 'dekad' }}"))[0] == "failed"
+        assert "dekad" in caplog.text
+
 
 class TestForm:
     def test_combines_with_other_params(self, manual):

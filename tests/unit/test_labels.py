@@ -121,6 +121,9 @@ class TestRender:
     def test_leaves_a_label_of_250_characters_whole(self):
         assert render("{x}", {"x": "é" * 250}, {}) == "é" * 250
 
+    def test_of_a_missing_field_of_a_strange_partition_is_shown_too(self):
+        assert render("{nothing}", {"x": {1: "a", "b": 2}}, {})
+
     @given(
         st.sampled_from(["", "{x}", "{x[a]}", "{x:d}", "{p}", "{nothing}", "{x!s:>9999}"]),
         st.dictionaries(

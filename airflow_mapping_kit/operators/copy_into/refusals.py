@@ -10,9 +10,15 @@ from airflow_mapping_kit.exceptions import TargetError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# SQLSTATE classes of an error that the same statement on the same files would raise again: no such object, a
-# feature that isn't there, data that doesn't fit, syntax and privileges.
-_FOR_GOOD = ("02", "0A", "22", "42")
+_NAMES = "Check the names of the table, the stage and the file format, and that the role may use them."
+# SQLSTATE classes of an error that the same statement on the same files would raise again, and what to do.
+_FOR_GOOD = {
+    "02": _NAMES,
+    "0A": "Snowflake doesn't know this feature: check file_format and the stage.",
+    "22": "Mend the file, or file_format where it doesn't describe the file; what wasn't loaded can be tried again.",
+    "42": _NAMES,
+}
+_LOGIN = "Check the Airflow connection's account, user and password."
 
 
 @contextmanager
@@ -21,14 +27,20 @@ def refusals(what: str) -> Iterator[None]:
 
     :param what: what was asked of it, for the error.
     """
-    from snowflake.connector import errorcode, errors
-
+    try:
+        from snowflake.connector import errorcode, errors
+    except ImportError as error:
+        raise TargetError(
+            "Snowflake needs Airflow's Snowflake provider where this task runs: "
+            "pip install 'airflow-mapping-kit[snowflake]'"
+        ) from error
     try:
         yield
     except errors.DatabaseError as error:
         # A line that can't be opened is an OperationalError; the class itself, with this number, is a login
         # refused. Trying that again would lock the user out.
         login = type(error) is errors.DatabaseError and error.errno == errorcode.ER_FAILED_TO_CONNECT_TO_DB
-        if login or (error.sqlstate or "")[:2] in _FOR_GOOD:
-            raise TargetError(f"{what}: {error}") from error
-        raise
+        remedy = _LOGIN if login else _FOR_GOOD.get((error.sqlstate or "")[:2])
+        if remedy is None:
+            raise
+        raise TargetError(f"{what}: {error}\n{remedy}") from error

@@ -51,26 +51,17 @@ def claimed_file(folder: Path) -> Iterator[tuple[Path, int]]:
 def claimed_directory(folder: Path) -> Iterator[Path]:
     """Make a private directory in `folder` and hold it; it and all it holds are removed in the end.
 
+    What is held is a file beside it: NFS gives a lock on a directory to every host that asks.
+
     :raises OSError: if the folder can't be written to
     """
-    while True:
-        path = folder / f"{_PREFIX}{uuid.uuid4().hex}{_DIRECTORY_SUFFIX}"
+    with claimed_file(folder) as (claim, _):
+        path = claim.with_suffix(_DIRECTORY_SUFFIX)
         path.mkdir(mode=0o700)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            # Not held yet, it was nobody's to the `remove_abandoned` of another process.
-            continue
-        try:
-            if not _hold(descriptor, path):
-                continue
-            try:
-                yield path
-            finally:
-                shutil.rmtree(path, ignore_errors=True)
-            return
+            yield path
         finally:
-            os.close(descriptor)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_abandoned(folder: Path) -> list[str]:
@@ -80,7 +71,7 @@ def remove_abandoned(folder: Path) -> list[str]:
     """
     removed = []
     for name in os.listdir(folder):
-        if name.startswith(_PREFIX) and name.endswith((_FILE_SUFFIX, _DIRECTORY_SUFFIX)):
+        if name.startswith(_PREFIX) and name.endswith(_FILE_SUFFIX):
             # Held, gone meanwhile, or another user's: each is a reason to leave it alone.
             with suppress(OSError):
                 _remove_if_free(folder / name)
@@ -89,17 +80,14 @@ def remove_abandoned(folder: Path) -> list[str]:
 
 
 def _remove_if_free(path: Path) -> None:
-    is_directory = path.name.endswith(_DIRECTORY_SUFFIX)
-    # NFS gives an exclusive lock only on what is open for writing; a directory can't be.
-    flags = os.O_RDONLY | os.O_DIRECTORY if is_directory else os.O_RDWR
-    descriptor = os.open(path, flags | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # By name: names are never used twice, so one that was published meanwhile is simply not found.
-        if is_directory:
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        # First the directory that the file claims: without the file nobody would know whose it is. By name:
+        # names are never used twice, so one that was published meanwhile is simply not found.
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path.with_suffix(_DIRECTORY_SUFFIX))
+        path.unlink()
     finally:
         os.close(descriptor)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_mapping_kit.buckets import error_code
 
-_MD5 = re.compile("[0-9a-f]{32}")
+MD5 = re.compile("[0-9a-f]{32}")
 _CHUNK_BYTES = 1024 * 1024
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _CHECKSUMS = ("ChecksumSHA256", "ChecksumSHA1", "ChecksumCRC64NVME", "ChecksumCRC32C", "ChecksumCRC32")
@@ -40,7 +40,7 @@ class StoredObject:
     def etag_is_md5(self) -> bool:
         """Whether the ETag is the content's MD5: it isn't after an upload in parts or under a KMS key."""
         kms = str(self.head.get("ServerSideEncryption", "")).startswith("aws:")
-        return bool(_MD5.fullmatch(self.etag)) and not kms and "SSECustomerAlgorithm" not in self.head
+        return bool(MD5.fullmatch(self.etag)) and not kms and "SSECustomerAlgorithm" not in self.head
 
 
 def stored(client: Any, bucket: str, key: str) -> StoredObject | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.buckets import error_code
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import StorageError
-from airflow_mapping_kit.operators.moves.contents import same_content, stored
+from airflow_mapping_kit.operators.moves.contents import MD5, same_content, stored
 from airflow_mapping_kit.operators.moves.copies import copied, knows
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Mover:
         :raises StorageError: if it can't be moved as asked, however often
         :raises AirflowException: if it changed meanwhile
         """
+        expected = self._etags.get(move.source_key)
         source = stored(self._client, move.source_bucket, move.source_key)
         dest = stored(self._client, move.dest_bucket, move.dest_key)
         if source is None:
@@ -53,8 +54,17 @@ class Mover:
                 raise StorageError(
                     "neither at the source nor at the destination; someone else deleted or moved it"
                 )
+            if (
+                expected is not None
+                and dest.etag_is_md5
+                and MD5.fullmatch(expected)
+                and dest.etag != expected
+            ):
+                raise StorageError(
+                    "gone from the source, and the object at the destination is another than was listed: "
+                    "someone else deleted or moved it"
+                )
             return _result(move, dest, "already_moved")
-        expected = self._etags.get(move.source_key)
         if expected is not None and source.etag != expected:
             raise StorageError(
                 f"rewritten since it was listed (its ETag was {expected} and is {source.etag}); the new object "

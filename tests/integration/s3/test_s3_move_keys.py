@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,14 @@ def test_moves_only_what_still_holds_what_was_listed(bucket):
         "processed/a.csv": b"landing/a.csv",
         "processed/c.csv": b"landing/c.csv",
     }
+
+
+def test_with_etags_another_object_at_the_destination_is_not_taken_for_the_moved_one(bucket):
+    bucket.put("processed/a.csv", b"yesterday's")
+    listed = hashlib.md5(b"today's").hexdigest()
+    with pytest.raises(AirflowFailException, match="another than was listed"):
+        move(bucket, ["landing/a.csv"], etags={"landing/a.csv": listed})
+    assert bucket.contents() == {"processed/a.csv": b"yesterday's"}
 
 
 def test_never_takes_an_object_for_its_own_copy(bucket):

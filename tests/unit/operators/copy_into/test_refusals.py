@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from snowflake.connector import errors
 
@@ -8,17 +10,37 @@ from airflow_mapping_kit.operators.copy_into.refusals import refusals
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "remedy"),
     [
-        errors.ProgrammingError(msg="does not exist or not authorized", errno=2003, sqlstate="02000"),
-        errors.ProgrammingError(msg="no table", errno=2003, sqlstate="42S02"),
-        errors.ProgrammingError(msg="Numeric value 'x' is not recognized", errno=100038, sqlstate="22018"),
-        errors.DatabaseError(msg="Incorrect username or password", errno=250001, sqlstate="08001"),
+        (
+            errors.ProgrammingError(msg="does not exist or not authorized", errno=2003, sqlstate="02000"),
+            "Check the names",
+        ),
+        (errors.ProgrammingError(msg="no table", errno=2003, sqlstate="42S02"), "Check the names"),
+        (
+            errors.ProgrammingError(
+                msg="Numeric value 'x' is not recognized", errno=100038, sqlstate="22018"
+            ),
+            "Mend the file",
+        ),
+        (
+            errors.DatabaseError(msg="Incorrect username or password", errno=250001, sqlstate="08001"),
+            "account, user and password",
+        ),
     ],
 )
-def test_what_snowflake_refuses_for_good_is_bad_input(error):
-    with pytest.raises(TargetError, match="The load: "), refusals("The load"):
+def test_what_snowflake_refuses_for_good_is_bad_input_with_a_remedy(error, remedy):
+    with pytest.raises(TargetError, match=f"(?s)The load: .*{remedy}"), refusals("The load"):
         raise error
+
+
+def test_without_the_snowflake_provider_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "snowflake.connector", None)
+    with (
+        pytest.raises(TargetError, match=r"pip install 'airflow-mapping-kit\[snowflake\]'"),
+        refusals("The load"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
