@@ -14,7 +14,6 @@ import contextlib
 import json
 import logging
 import os
-import resource
 import signal
 import statistics
 import subprocess
@@ -120,14 +119,23 @@ def measure(side: str, arguments: list[Any], expected: int) -> None:
     logging.disable(logging.CRITICAL)  # the hook logs every key that it deletes
     # Both sides import the same, and make a client: neither pays for that here.
     s3_client("s3").list_objects_v2(Bucket=arguments[0], MaxKeys=1)
-    idle_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # getrusage's peak is that of the process before it became this one; Linux can start anew here.
+    Path("/proc/self/clear_refs").write_text("5")
+    idle_kib = _status_kib("VmRSS")
     start = time.perf_counter()
     done = SIDES[side](*arguments)
     seconds = time.perf_counter() - start
-    mebibytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle_kib) / 1024
+    mebibytes = (_status_kib("VmHWM") - idle_kib) / 1024
     if done != expected:
         raise SystemExit(f"{side} did {done:,} of {expected:,} objects")
     print(json.dumps([seconds, mebibytes]))
+
+
+def _status_kib(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise LookupError(name)
 
 
 @contextlib.contextmanager
