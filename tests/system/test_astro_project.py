@@ -36,7 +36,7 @@ NETWORK = ("PIP_", "UV_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQU
 OUTCOME = (STAND_IN / "outcome.py").read_text()
 
 
-def checked(command, *, timeout=600, **options):
+def checked(command, *, timeout=1200, **options):
     """Run a command; return what it wrote, or fail with all of it."""
     command = [str(part) for part in command]
     with subprocess.Popen(
@@ -133,7 +133,7 @@ def standalone(tmp_path_factory, clone, connections):
             checked([uv, "pip", "install", "--python", venv / "bin" / "python", *requirements])
         else:
             checked([sys.executable, "-m", "venv", venv])
-            checked([venv / "bin" / "python", "-m", "pip", "install", *requirements], timeout=1200)
+            checked([venv / "bin" / "python", "-m", "pip", "install", *requirements])
         env = {name: value for name, value in os.environ.items() if name.upper().startswith(NETWORK)} | {
             "PATH": f"{venv / 'bin'}:{os.environ['PATH']}",
             "HOME": str(home),
@@ -173,7 +173,7 @@ def image(tmp_path_factory, clone, connections, warehouse):
         base.mkdir()
         debian(base / "rootfs.tar", folder / "rootfs")
         shutil.copy(clone / "constraints" / "airflow-2.10.5.txt", base / "constraints.txt")
-        checked([*build, "--tag", BASE_IMAGE, "--file", STAND_IN / "Dockerfile.base", base], timeout=1200)
+        checked([*build, "--tag", BASE_IMAGE, "--file", STAND_IN / "Dockerfile.base", base])
         shutil.rmtree(base)
         checked([*build, "--tag", "project", clone])
         container = checked([*buildah, "from", "--pull-never", "project"]).strip()
@@ -212,7 +212,7 @@ def debian(archive, folder):
     settings.mkdir(parents=True)
     (settings / "unsafe-io").write_text("force-unsafe-io\n")
     debootstrap = ["debootstrap", "--variant=minbase", "--include=python3-venv", codename, folder, sites[0]]
-    checked(debootstrap, timeout=1200)
+    checked(debootstrap)
     unneeded = ["./dev/*", "./usr/share/doc", "./usr/share/locale", "./var/cache/apt", "./var/lib/apt/lists"]
     checked(["tar", "-C", folder, *(f"--exclude={name}" for name in unneeded), "-cf", archive, "."])
     shutil.rmtree(folder)
