@@ -6,7 +6,7 @@ Everything else imports Airflow's building blocks from here, so that a version i
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import airflow
 
@@ -49,6 +49,13 @@ if TYPE_CHECKING:
 
     from airflow.utils.context import Context
 
+_XCOM_KINDS: dict[str, Literal["plain", "map", "zip", "concat"]] = {
+    "PlainXComArg": "plain",
+    "MapXComArg": "map",
+    "ZipXComArg": "zip",
+    "ConcatXComArg": "concat",
+}
+
 __all__ = [
     "AIRFLOW_3",
     "KNOWN_CONTEXT_KEYS",
@@ -66,11 +73,14 @@ __all__ = [
     "bad_input_fails_at_once",
     "expand_input_of",
     "get_current_context",
+    "is_mapped",
+    "own_session",
     "resolve_expand_input",
     "run_date",
     "task",
     "task_decorator_factory",
     "task_group",
+    "xcom_kind",
 ]
 
 
@@ -107,11 +117,36 @@ def resolve_expand_input(expand_input: Any, context: Context) -> dict[str, Any]:
         # Tasks have no database on 3.x; the SDK asks the execution API.
         mapped, _ = expand_input.resolve(context)
     else:
-        from airflow.utils.session import create_session
-
-        with create_session() as session:
+        with own_session() as session:
             mapped, _ = expand_input.resolve(context, session)
     return dict(mapped)
+
+
+@contextmanager
+def own_session() -> Iterator[Any]:
+    """Give a database session with a connection and a transaction of its own, committed at the end.
+
+    Airflow's `create_session` gives the thread's only one, and closes it: called in the midst of Airflow's
+    own work it takes that work's transaction and objects away.
+    """
+    from airflow import settings
+    from sqlalchemy.orm import Session
+
+    with Session(settings.engine) as session, session.begin():
+        yield session
+
+
+def is_mapped(operator: Any) -> bool:
+    """Tell whether a declared operator, or a group around it, is mapped."""
+    return isinstance(operator, MappedOperator) or any(True for _ in operator.iter_mapped_task_groups())
+
+
+def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
+    """Return which kind of reference to XComs a mapped argument is, `None` if it is a literal.
+
+    Airflow 3 has each class twice, once for the scheduler: `PlainXComArg` and `SchedulerPlainXComArg`.
+    """
+    return _XCOM_KINDS.get(type(value).__name__.removeprefix("Scheduler"))
 
 
 def run_date(context: Mapping[str, Any]) -> datetime:

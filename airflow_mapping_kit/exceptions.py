@@ -2,6 +2,7 @@
 
 * MappingKitError
 
+  * FanInError: a fan-in that cannot say what became of every piece
   * PartitionError: a date, dimension, partition or key that cannot be one
   * PlanError: a list of pieces that Airflow could not map over
   * QueryError: a query that does not fit its partition
@@ -16,6 +17,10 @@ from __future__ import annotations
 
 class MappingKitError(ValueError):
     """Base of every error that the kit raises about what it was given."""
+
+
+class FanInError(MappingKitError):
+    """A fan-in cannot be what it is asked to be, or cannot say what became of every piece."""
 
 
 class PartitionError(MappingKitError):

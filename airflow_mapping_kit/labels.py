@@ -34,6 +34,11 @@ _TEMPLATE = (
     "{%% if macros.mapping_kit is defined %%}{{ macros.mapping_kit.label(%s) }}"
     "{%% else %%}{{ ti.map_index }}{%% endif %%}"
 )
+_FORMAT = re.compile(r'macros\.mapping_kit\.label\(("(?:[^"\\]|\\.)*")\)')
+# Serialized DAGs keep the arguments of `expand` sorted, and which instance holds which values depends on
+# their order. A comment in the template carries it; Jinja drops it.
+_ORDER = "{# mapping_kit: %s #}"
+_ORDERED = re.compile(r"\{# mapping_kit: (\[.*?\]) #\}")
 
 
 def label(text: str = "") -> str:
@@ -67,12 +72,39 @@ def label(text: str = "") -> str:
     return _TEMPLATE % json.dumps(text, ensure_ascii=False)
 
 
-def render(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+def format_of(template: str | None) -> str | None:
+    """Return the text that `label` made a template of, and `None` for anybody else's template.
+
+    `format_of(label("{origin}"))` gives `{origin}`.
+    """
+    bare = _ORDERED.sub("", template or "")
+    found = _FORMAT.search(bare)
+    if not found:
+        return None
+    text: str = json.loads(found[1])
+    # A template that says more than a label is known only when it is rendered.
+    return text if bare == _TEMPLATE % found[1] else None
+
+
+def with_order(template: str, arguments: Sequence[str]) -> str:
+    """Return a template of `label` that remembers the order in which `expand` was given its arguments."""
+    return _ORDER % json.dumps(list(arguments)) + _ORDERED.sub("", template)
+
+
+def order_of(template: str) -> list[str] | None:
+    """Return the order that `with_order` wrote into a template, if it did."""
+    found = _ORDERED.search(template)
+    return json.loads(found[1]) if found else None
+
+
+def render(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any], *, final: bool = True) -> str:
     """Return the label of one instance.
 
     :param text: the format that `label` was given.
     :param mapped: the arguments that the instance was mapped over: `{argument: value}`.
     :param arguments: all the arguments of its task, by name.
+    :param final: whether a field that is missing deserves a warning: before the task runs, not all of its
+        arguments are known.
     :return: at most 250 characters. Never raises.
 
     Example: `render("{origin}", {"partition": {"origin": "EWR"}}, {})` gives `EWR`.
@@ -82,7 +114,8 @@ def render(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any]) -
             return _shown(_formatted(text, mapped, arguments))
         except Exception as error:  # noqa: BLE001 -- a format meets any value; its task must not fail for it
             known = sorted(map(str, {*arguments, *_fields(mapped)}))
-            log.warning(
+            log.log(
+                logging.WARNING if final else logging.DEBUG,
                 "label(%r) cannot be shown: %s %s. The instance is labelled with its key. Known fields: %s",
                 text,
                 type(error).__name__,

@@ -1,4 +1,4 @@
-"""What Airflow loads of the kit by itself: the macro behind `label()`."""
+"""What Airflow loads of the kit by itself: the macro behind `label()`, and the listener."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.plugins_manager import AirflowPlugin
 from jinja2 import pass_context
 
-from airflow_mapping_kit import labels
+from airflow_mapping_kit import labels, listener
+from airflow_mapping_kit.compat import AIRFLOW_3
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def label(jinja_context: JinjaContext, text: str) -> str:
 
 
 class MappingKitPlugin(AirflowPlugin):
-    """Makes `macros.mapping_kit.label` known to Jinja."""
+    """Makes `macros.mapping_kit.label` known to Jinja, and the listener to Airflow 2."""
 
     name = "mapping_kit"
     macros: list[Any] = [label]  # noqa: RUF012 -- AirflowPlugin declares it so
+    listeners: list[Any] = [] if AIRFLOW_3 else [listener]

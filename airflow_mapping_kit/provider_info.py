@@ -15,12 +15,32 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-mapping-kit",
         "name": "Mapping Kit",
-        "description": "One DAG over many partitions: generators, labels, safe operators.",
+        "description": "One DAG over many partitions: generators, labels, safe operators, a fan-in.",
         "versions": [__version__],
         "config": {
             "mapping_kit": {
-                "description": "Facts about the deployment that the mapping kit's operators need.",
+                "description": "Facts about the deployment that the mapping kit needs.",
                 "options": {
+                    "early_labels": {
+                        "description": (
+                            "Whether instances that wait, run or were killed have the label of their task "
+                            "already. If not, they have it when their work is done, as Airflow does it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
+                    "max_result_kb": {
+                        "description": (
+                            "How many KiB of JSON the report of a fan-in may have as an XCom; "
+                            "a larger one has to be written to a file, collect(..., write_to=...)."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": None,
+                        "default": "1024",
+                    },
                     "scratch_folder": {
                         "description": (
                             "Where a worker keeps files while it works on a partition: what DuckDB spills "

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 from airflow_mapping_kit.partitions.batching import batches
 from airflow_mapping_kit.partitions.dates import date_range, time_window
-from airflow_mapping_kit.partitions.keys import (
-    parse_partition_key,
-    partition_key,
-    piece_key,
-    unique_partitions,
-)
+from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key, unique_partitions
+from airflow_mapping_kit.partitions.pieces import piece_key
 from airflow_mapping_kit.partitions.products import product, zipped
 
 __all__ = [

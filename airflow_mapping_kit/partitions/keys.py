@@ -1,26 +1,16 @@
-"""Partition keys and piece keys: the text by which a partition or a planned piece is known everywhere.
-
-A partition key is the path that Hive, Spark and DuckDB write: `country=US/date=2024-11-20`.
-"""
+"""Partition keys: the path that Hive, Spark and DuckDB write, `country=US/date=2024-11-20`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date, time
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.sequences import ordered, shown
 
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-MAX_PIECE_KEY_BYTES = 512
-_DIGEST_LENGTH = 12
 
 # What Hive escapes in a path, and NUL, which no file system takes.
 _ESCAPES = {ord(char): f"%{ord(char):02X}" for char in "\"#%'*/:=?\\{[]^\x7f"}
@@ -51,7 +41,7 @@ def partition_key(partition: Mapping[str, Any]) -> str:
         raise PartitionError("a partition without dimensions, {}, has no key: give it at least one dimension")
     for name in partition:
         check_name(name)
-    return "/".join(f"{_escape(name)}={value_key(name, partition[name])}" for name in sorted(partition))
+    return "/".join(f"{escape(name)}={value_key(name, partition[name])}" for name in sorted(partition))
 
 
 def parse_partition_key(key: str) -> dict[str, str | None]:
@@ -111,35 +101,6 @@ def unique_partitions(plan: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     return [dict(partition) for _, partition in by_key.values()]
 
 
-def piece_key(mapped_arguments: Mapping[str, Any]) -> str:
-    """Return the key of one mapped instance (or one item of a batch) from its mapped arguments.
-
-    * one partition: its partition key. `{"partition": {"date": "2024-11-20"}}` gives `date=2024-11-20`
-    * one scalar: `{"country": "US"}` gives `country=US`
-    * a one-element list: the key of its element. `{"files": ["a.csv"]}` gives `files=a.csv`
-    * several arguments: a component for each, sorted by name. `{"x": 1, "day": "mon"}` gives `day=mon/x=1`;
-      a partition among them counts with its own key as the value, `part=date%3D2024-11-20/x=1`
-    * anything else, also values that no partition key can hold (`""`, NaN): `argument=` and 12 hexadecimal
-      digits of the SHA-256 of its JSON
-
-    A key of more than 512 bytes of UTF-8 is cut between characters and ends in `~` and 12 digits of the
-    SHA-256 of the whole. Pieces can have equal keys (1 and "1"): only a whole plan shows that, so the `#2`,
-    `#3` that tell them apart are added where the plan is read, not here.
-
-    :param mapped_arguments: the names and values that differ from instance to instance
-    :raises PartitionError: if there are none
-    """
-    if not isinstance(mapped_arguments, Mapping) or not mapped_arguments:
-        raise PartitionError(f"a piece needs at least one mapped argument, not {shown(mapped_arguments)}")
-    pieces = {str(argument): _only_element(value) for argument, value in mapped_arguments.items()}
-    if len(pieces) == 1:
-        (value,) = pieces.values()
-        key = _partition_key_or_none(value)
-        if key is not None:
-            return _cut(key)
-    return _cut("/".join(_component(argument, pieces[argument]) for argument in sorted(pieces)))
-
-
 def value_key(name: str, value: Any) -> str:
     """Return one dimension's value as it stands in a key: `value_key("path", "a/b")` gives `a%2Fb`.
 
@@ -176,7 +137,7 @@ def value_key(name: str, value: Any) -> str:
             f"dimension {shown(name)} has the value {shown(value)} with half a surrogate pair, which UTF-8 "
             f"can't hold: decode the text with the encoding it was written in"
         )
-    return _escape(value)
+    return escape(value)
 
 
 def check_name(name: Any) -> None:
@@ -188,65 +149,10 @@ def check_name(name: Any) -> None:
         raise PartitionError(f"{shown(name)} can't name a dimension: use text such as 'country'")
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return `text` as it stands in a path: `escape("a/b")` gives `a%2Fb`."""
     return str.translate(text, _ESCAPES)
 
 
 def _unescape(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
-
-
-def _only_element(value: Any) -> Any:
-    while isinstance(value, list | tuple) and len(value) == 1:
-        value = value[0]
-    return value
-
-
-def _partition_key_or_none(value: Any) -> str | None:
-    if not isinstance(value, Mapping):
-        return None
-    try:
-        return partition_key(value)
-    except PartitionError:
-        return None
-
-
-def _component(argument: str, value: Any) -> str:
-    try:
-        text = value_key(argument, value)
-    except PartitionError:
-        key = _partition_key_or_none(value)
-        text = (
-            _digest(json.dumps(_plain(value), sort_keys=True, separators=(",", ":")))
-            if key is None
-            else _escape(key)
-        )
-    return f"{_escape(argument)}={text}"
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it, so that equal values give equal text in every process."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): _plain(element) for name, element in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(element) for element in value]
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    # The repr of anything else may hold an address or follow the hash seed: its type is all that is certain.
-    return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
-
-
-def _cut(key: str) -> str:
-    encoded = key.encode()
-    if len(encoded) <= MAX_PIECE_KEY_BYTES:
-        return key
-    kept = encoded[: MAX_PIECE_KEY_BYTES - _DIGEST_LENGTH - 1].decode(errors="ignore")
-    return f"{kept}~{_digest(key)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import MappedOperator, expand_input_of, resolve_expand_input
+from airflow_mapping_kit.compat import MappedOperator, XComArg, expand_input_of, resolve_expand_input
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -32,7 +32,8 @@ def arguments(task: Any) -> dict[str, Any]:
 def mapped_arguments(context: Context) -> dict[str, Any]:
     """Return what the running instance was mapped over: `{argument: value}`.
 
-    Inside a mapped task group these are the group's arguments, whether the task takes them or not.
+    Inside a mapped task group these are the group's arguments, whether the task takes them or not. Literals
+    that are templates are rendered, as the task sees them; what comes from an XCom never is.
 
     :param context: the context of the task, after its templates were rendered.
     """
@@ -42,10 +43,20 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
     expand_input = expand_input_of(declared)
     if expand_input is None:
         return {}
+    mapped = resolve_expand_input(expand_input, context)
     if not isinstance(declared, MappedOperator):
-        return resolve_expand_input(expand_input, context)
-    # `expand` names the arguments itself, `expand_kwargs` has them in each of its entries.
-    by_name = isinstance(expand_input.value, dict)
-    names = expand_input.value if by_name else resolve_expand_input(expand_input, context)
-    known = arguments(task)
-    return {name: known[name] for name in names if name in known}
+        return mapped
+    rendered = arguments(task)
+    return {
+        name: rendered.get(name, value) if has_template(value) else value for name, value in mapped.items()
+    }
+
+
+def has_template(value: Any) -> bool:
+    """Tell whether a value holds what Airflow renders when a task runs: a template, or a task's output."""
+    if isinstance(value, dict):
+        return any(map(has_template, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(has_template, value))
+    # What refers to XComs is serialized as the template that it is shown as.
+    return isinstance(value, XComArg) or (isinstance(value, str) and ("{{" in value or "{%" in value))

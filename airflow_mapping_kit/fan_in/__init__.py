@@ -1,0 +1,7 @@
+"""The task after the map: what became of every piece, and whether that is good enough to go on."""
+
+from __future__ import annotations
+
+from airflow_mapping_kit.fan_in.collect import CollectOperator, collect
+
+__all__ = ["CollectOperator", "collect"]

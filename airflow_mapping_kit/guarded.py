@@ -1,0 +1,48 @@
+"""What Airflow calls of the kit at its own pace must never stop it.
+
+Standard library only: the policy imports it, and Airflow does not start where a policy fails to import.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+_reported: set[tuple[Any, ...]] = set()
+
+
+def guarded(hook: Callable[..., None]) -> Callable[..., None]:
+    """Make a hook log what it raises, once a task and cause, instead of raising it.
+
+    On Airflow 2.10 a listener that raises when an instance starts fails it, one that raises when an
+    instance fails leaves it running, and a policy that raises stops the scheduler.
+    """
+
+    @functools.wraps(hook)
+    def call(subject: Any, *args: Any) -> None:
+        try:
+            hook(subject, *args)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the task and the scheduler go on
+            cause = (
+                hook.__name__,
+                getattr(subject, "dag_id", None),
+                getattr(subject, "task_id", None),
+                type(error),
+            )
+            if cause not in _reported:
+                _reported.add(cause)
+                log.warning(
+                    "The mapping kit's %s went wrong for %s, which goes on without it: instances may show "
+                    "a number instead of their label, and the fan-in may miss an error's text. "
+                    "Further cases of this task are not logged.",
+                    hook.__name__,
+                    subject,
+                    exc_info=True,
+                )
+
+    return call

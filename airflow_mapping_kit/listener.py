@@ -1,0 +1,133 @@
+"""What the kit does when Airflow says that a run or an instance starts, or that an instance failed.
+
+It labels what the policy could not, and keeps for the fan-in what Airflow forgets. Airflow 2.x.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.listeners import hookimpl
+
+from airflow_mapping_kit.guarded import guarded
+
+# So many labels go into one statement.
+_CHUNK = 500
+
+
+@hookimpl
+@guarded
+def on_dag_run_running(dag_run: Any) -> None:
+    """Label the instances that are mapped over literals: they are made with their run, past the policy."""
+    from airflow_mapping_kit.pieces import early_labels
+
+    labelled = [(task.task_id, list(early_labels.of_literals(task))) for task in dag_run.get_dag().tasks]
+    labelled = [(task_id, labels) for task_id, labels in labelled if labels]
+    if not labelled or not early_labels.enabled():
+        return
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import case, update
+
+    from airflow_mapping_kit.compat import own_session
+
+    table = TaskInstance.__table__
+    run = (table.c.dag_id == dag_run.dag_id, table.c.run_id == dag_run.run_id)
+    with own_session() as session:
+        for task_id, labels in labelled:
+            for start in range(0, len(labels), _CHUNK):
+                part = dict(enumerate(labels[start : start + _CHUNK], start))
+                session.execute(
+                    update(table)
+                    .where(*run, table.c.task_id == task_id, table.c.map_index.in_(part))
+                    .where(table.c.rendered_map_index.is_(None))
+                    .values(rendered_map_index=case(part, value=table.c.map_index))
+                )
+
+
+@hookimpl
+@guarded
+def on_task_instance_running(task_instance: Any) -> None:
+    """Correct the label of an instance that starts, and keep its key for the fan-in."""
+    index = task_instance.map_index
+    if index is None or index < 0:
+        return
+    from airflow_mapping_kit import labels
+    from airflow_mapping_kit.pieces import early_labels
+    from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
+    from airflow_mapping_kit.pieces.records import RECORD_KEY, record_of
+
+    task, label = task_instance.task, task_instance.rendered_map_index
+    text, collected = labels.format_of(task.map_index_template), _is_collected(task)
+    labelled = text is not None and early_labels.enabled()
+    if not labelled and not collected:
+        return
+    # As much of a context as Airflow resolves mapped arguments with.
+    context: Any = {
+        "ti": task_instance,
+        "task": task,
+        "run_id": task_instance.run_id,
+        "expanded_ti_count": None,
+    }
+    mapped = mapped_arguments(context)
+    shown = labels.render(text or "", mapped, arguments(task), final=False) if labelled else label
+    if shown == label and not collected:
+        return
+    from airflow.models.xcom import XCom
+
+    from airflow_mapping_kit.compat import own_session
+
+    # A session of its own: were a statement to fail in the task's, the task would fail with it.
+    with own_session() as session:
+        if shown != label:
+            _set_label(task_instance, shown, session)
+        if collected:
+            record = record_of(mapped, shown, task_instance.try_number)
+            XCom.set(key=RECORD_KEY, value=record, **_place(task_instance), session=session)
+
+
+@hookimpl
+@guarded
+def on_task_instance_failed(task_instance: Any, error: BaseException | str | None) -> None:
+    """Keep for the fan-in what stopped an instance. It may have been killed, and this be another process."""
+    index = task_instance.map_index
+    task = getattr(task_instance, "task", None)
+    if index is None or index < 0 or task is None or not _is_collected(task):
+        return
+    from airflow.models.xcom import XCom
+
+    from airflow_mapping_kit.compat import own_session
+    from airflow_mapping_kit.pieces.records import RECORD_KEY, error_of
+
+    place = _place(task_instance)
+    with own_session() as session:
+        record = XCom.get_one(key=RECORD_KEY, **place, session=session) or {}
+        record.update(error=error_of(error), try_number=task_instance.try_number)
+        XCom.set(key=RECORD_KEY, value=record, **place, session=session)
+
+
+def _is_collected(task: Any) -> bool:
+    """Tell whether a fan-in waits for a task."""
+    return any(
+        task.task_id in getattr(other, "collected_task_ids", ()) for other in task.dag.task_dict.values()
+    )
+
+
+def _place(task_instance: Any) -> dict[str, Any]:
+    return {
+        "dag_id": task_instance.dag_id,
+        "task_id": task_instance.task_id,
+        "run_id": task_instance.run_id,
+        "map_index": task_instance.map_index,
+    }
+
+
+def _set_label(task_instance: Any, label: str | None, session: Any) -> None:
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select, update
+
+    table = TaskInstance.__table__
+    row = tuple(table.c[name] == value for name, value in _place(task_instance).items())
+    # Somebody who holds the row may be this very task in another transaction: waiting could last for ever.
+    free = session.execute(select(table.c.map_index).where(*row).with_for_update(skip_locked=True)).first()
+    if free:
+        session.execute(update(table).where(*row).values(rendered_map_index=label))

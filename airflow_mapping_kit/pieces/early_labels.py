@@ -1,0 +1,107 @@
+"""The label of an instance before its work is done: from the plan, in the processes that make instances.
+
+Reads what other tasks pushed with one query a plan, keeps it while Airflow makes its instances, and calls
+no function of a DAG's author: the scheduler is no place for them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit import labels
+from airflow_mapping_kit.compat import MappedOperator, expand_input_of
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.pieces.arguments import has_template
+from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Airflow makes the instances of a plan in one go. A generator that is cleared takes longer than this to run again.
+_KEPT_SECONDS = 5.0
+_KEPT_PLANS = 8
+_plans: OrderedDict[tuple[str, str, str], tuple[float, Plan]] = OrderedDict()
+
+
+def enabled() -> bool:
+    """Tell whether `[mapping_kit] early_labels` is on."""
+    from airflow.configuration import conf
+
+    return bool(conf.getboolean("mapping_kit", "early_labels", fallback=True))
+
+
+def of_instance(operator: Any, *, dag_id: str, run_id: str, map_index: int) -> str | None:
+    """Return the label of one instance, `None` where the plan cannot be read here.
+
+    :param operator: the declared operator, or the serialized one of the scheduler.
+    """
+    text = labels.format_of(operator.map_index_template)
+    expand_input = expand_input_of(operator)
+    if text is None or expand_input is None or _known_in_the_task_only(operator, expand_input):
+        return None
+    plan = _plan(operator, expand_input, dag_id, run_id)
+    if plan is None or map_index >= len(plan):
+        return None
+    return labels.render(text, plan[map_index], _fixed_arguments(operator), final=False)
+
+
+def of_literals(operator: Any) -> Iterator[str]:
+    """Yield the labels of all instances of a task that is mapped over literals, in map-index order.
+
+    Nothing is yielded for a task without a label, or one whose plan needs an XCom.
+    """
+    text = labels.format_of(getattr(operator, "map_index_template", None))
+    expand_input = None if text is None else expand_input_of(operator)
+    if expand_input is None or sources(expand_input) or _known_in_the_task_only(operator, expand_input):
+        return
+    fixed = _fixed_arguments(operator)
+    for piece in Plan(expand_input, lambda _: None, order=labels.order_of(operator.map_index_template)):
+        yield labels.render(str(text), piece, fixed, final=False)
+
+
+def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
+    """Tell whether the plan goes through functions, or through templates that a worker renders."""
+    return calls_functions(expand_input.value) or (
+        isinstance(operator, MappedOperator) and has_template(expand_input.value)
+    )
+
+
+def _plan(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> Plan | None:
+    key = (dag_id, run_id, operator.task_id)
+    kept = _plans.get(key)
+    if kept and time.monotonic() - kept[0] < _KEPT_SECONDS:
+        return kept[1]
+    from airflow.models.xcom import BaseXCom, XCom
+
+    wanted = sources(expand_input)
+    # A backend of the deployment's own may fetch values from anywhere, and the scheduler must not wait.
+    if wanted and XCom is not BaseXCom:
+        return None
+    from airflow_mapping_kit.pieces.tables import pushed
+
+    found = pushed(dag_id, run_id, wanted)
+    try:
+        plan = Plan(expand_input, found.get, order=labels.order_of(operator.map_index_template))
+    except PlanError:  # not pushed: whoever maps over it says so
+        return None
+    while len(_plans) >= _KEPT_PLANS:
+        _plans.popitem(last=False)
+    _plans[key] = (time.monotonic(), plan)
+    return plan
+
+
+def _fixed_arguments(operator: Any) -> dict[str, Any]:
+    """Return the arguments of a task that are the same for all instances and known without running it."""
+    if isinstance(operator, MappedOperator):
+        given = {**operator.partial_kwargs, **(operator.partial_kwargs.get("op_kwargs") or {})}
+    else:
+        # A task within a mapped group: of a serialized one the templated fields are all that is known.
+        given = {name: getattr(operator, name, None) for name in getattr(operator, "template_fields", ())}
+        given.update(_mapping(given.get("op_kwargs")))
+    return {name: value for name, value in given.items() if not has_template(value)}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

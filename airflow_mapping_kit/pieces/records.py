@@ -1,0 +1,44 @@
+"""What a mapped instance leaves behind for the fan-in: its key, its label and what stopped it.
+
+An XCom of the instance: it survives failures, retries and SIGKILL, and goes when a new try starts.
+Airflow itself keeps neither the text of an exception nor what an instance was mapped over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.pieces.planned import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_mapping_kit.results import Error
+
+RECORD_KEY = "mapping_kit"
+MAX_MESSAGE_BYTES = 2048
+
+
+def record_of(mapped: Mapping[str, Any], label: str | None, try_number: int) -> dict[str, Any]:
+    """Return the record of an instance that starts: `{"key", "label", "try_number"}`."""
+    return {"key": key_of(mapped), "label": label, "try_number": try_number}
+
+
+def error_of(error: BaseException | str | None) -> Error:
+    """Return the error that a record keeps: type, and at most 2 kB of message.
+
+    `ValueError("no such item")` gives `{"type": "ValueError", "message": "no such item"}`. Airflow tells of
+    an instance that was killed with text, or with nothing.
+    """
+    if error is None:
+        return {"type": None, "message": "no exception recorded"}
+    if isinstance(error, str):
+        return {"type": None, "message": _cut(error)}
+    return {"type": type(error).__name__, "message": _cut(str(error))}
+
+
+def _cut(text: str) -> str:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= MAX_MESSAGE_BYTES:
+        return encoded.decode()
+    return encoded[: MAX_MESSAGE_BYTES - len("…".encode())].decode(errors="ignore") + "…"

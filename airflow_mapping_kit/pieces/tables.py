@@ -1,0 +1,92 @@
+"""What one run left in Airflow's tables: instances and XComs, each in one query. Airflow 2.x.
+
+Nothing here writes. Every call has a connection of its own: a query that fails must not take the
+transaction of Airflow's own work with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import own_session
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from airflow_mapping_kit.pieces.planned import Source
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A task instance, as the fan-in needs it."""
+
+    state: str | None
+    try_number: int
+    duration: float | None
+    label: str | None
+
+
+def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, dict[int, Instance]]:
+    """Return the instances of some tasks of a run: `{task id: {map index: instance}}`."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+
+    table = TaskInstance.__table__
+    query = select(
+        table.c.task_id,
+        table.c.map_index,
+        table.c.state,
+        table.c.try_number,
+        table.c.duration,
+        table.c.rendered_map_index,
+    ).where(table.c.dag_id == dag_id, table.c.run_id == run_id, table.c.task_id.in_(task_ids))
+    found: dict[str, dict[int, Instance]] = {task_id: {} for task_id in task_ids}
+    with own_session() as session:
+        for task_id, map_index, *values in session.execute(query):
+            found[task_id][map_index] = Instance(*values)
+    return found
+
+
+def xcoms(
+    dag_id: str, run_id: str, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], dict[int, Any]]:
+    """Return what some tasks of a run pushed: `{(task id, key): {map index: value}}`, by map index.
+
+    :param wanted: pairs of task id and key.
+    """
+    from airflow.models.xcom import XCom
+    from sqlalchemy import and_, or_, select
+
+    found: dict[tuple[str, str], dict[int, Any]] = {pair: {} for pair in wanted}
+    if not found:
+        return found
+    table = XCom.__table__
+    pairs = or_(*(and_(table.c.task_id == task_id, table.c.key == key) for task_id, key in found))
+    query = (
+        select(*(table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id")))
+        .where(table.c.dag_id == dag_id, table.c.run_id == run_id, pairs)
+        .order_by(table.c.map_index)
+    )
+    with own_session() as session:
+        rows = session.execute(query).all()
+    for row in rows:
+        found[row.task_id, row.key][row.map_index] = XCom.deserialize_value(row)
+    return found
+
+
+def pushed(dag_id: str, run_id: str, wanted: Collection[Source]) -> dict[Source, Any]:
+    """Return the values of a plan's sources; what was not pushed is missing."""
+    found = xcoms(dag_id, run_id, {(source.task_id, source.key) for source in wanted})
+    return {source: value for source in wanted if (value := value_of(source, found)) is not None}
+
+
+def value_of(source: Source, found: dict[tuple[str, str], dict[int, Any]]) -> Any:
+    """Return the value of a source among what `xcoms` found, `None` if it was not pushed.
+
+    Of a mapped task that is the list of what its instances pushed, without gaps: so Airflow maps over it.
+    """
+    by_index = found[source.task_id, source.key]
+    if source.mapped:
+        return [value for index, value in by_index.items() if index >= 0]
+    return by_index.get(-1)

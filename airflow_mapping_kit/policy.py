@@ -1,0 +1,53 @@
+"""Airflow's policy hooks: labels for instances as they are made, and the order of arguments for them.
+
+Airflow does not start where a policy module fails to import: what is needed is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.policies import hookimpl
+
+from airflow_mapping_kit.guarded import guarded
+
+# What `label` writes into a template. Anything else is somebody else's, and costs a look at an attribute.
+_MARK = "macros.mapping_kit.label"
+
+
+@hookimpl
+@guarded
+def task_instance_mutation_hook(task_instance: Any) -> None:
+    """Give an instance the label of its task when it is made, not when its work is done."""
+    task = getattr(task_instance, "task", None)
+    if task is None or _MARK not in (getattr(task, "map_index_template", None) or ""):
+        return
+    # An instance that is not mapped, that no run knows yet (a query each), or that has its label.
+    index = task_instance.map_index
+    if index is None or index < 0 or not task_instance.run_id or task_instance.rendered_map_index:
+        return
+    from airflow_mapping_kit.compat import AIRFLOW_3
+    from airflow_mapping_kit.pieces import early_labels
+
+    if AIRFLOW_3 or not early_labels.enabled():
+        return
+    task_instance.rendered_map_index = early_labels.of_instance(
+        task, dag_id=task_instance.dag_id, run_id=task_instance.run_id, map_index=index
+    )
+
+
+@hookimpl
+@guarded
+def task_policy(task: Any) -> None:
+    """Write the order of the arguments of `expand` into the template: serialized DAGs may sort them."""
+    template = getattr(task, "map_index_template", None) or ""
+    if _MARK not in template:
+        return
+    from airflow_mapping_kit import labels
+    from airflow_mapping_kit.compat import expand_input_of
+
+    expand_input = expand_input_of(task)
+    if labels.format_of(template) is None or expand_input is None:
+        return
+    if isinstance(expand_input.value, dict) and len(expand_input.value) > 1:
+        task.map_index_template = labels.with_order(template, list(expand_input.value))
