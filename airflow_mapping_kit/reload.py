@@ -11,10 +11,10 @@ from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.generators.base import (
     GeneratorOperator,
     generator,
-    known_at_run_time,
     refuse_context_names,
 )
 from airflow_mapping_kit.partitions.sequences import ordered
+from airflow_mapping_kit.pieces.arguments import known_at_run_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -16,7 +16,7 @@ from airflow_mapping_kit.exceptions import FanInError, PlanError
 from airflow_mapping_kit.fan_in import json_lines
 from airflow_mapping_kit.fan_in.failures import described
 from airflow_mapping_kit.fan_in.tolerance import Tolerance
-from airflow_mapping_kit.pieces.arguments import has_template
+from airflow_mapping_kit.pieces.arguments import known_at_run_time
 from airflow_mapping_kit.pieces.mapped import Mapped
 from airflow_mapping_kit.pieces.planned import sources
 from airflow_mapping_kit.pieces.states import Outcome, outcome
@@ -62,7 +62,7 @@ class CollectOperator(BaseOperator):
             )
         super().__init__(**kwargs)
         limits = [
-            None if has_template(limit) else limit
+            None if known_at_run_time(limit) else limit
             for limit in (tolerated_failure_count, tolerated_failure_percentage)
         ]
         Tolerance.of(*limits)

@@ -9,12 +9,12 @@ from airflow_mapping_kit.compat import (
     KNOWN_CONTEXT_KEYS,
     AirflowSkipException,
     DecoratedOperator,
-    XComArg,
     bad_input_fails_at_once,
     task_decorator_factory,
 )
 from airflow_mapping_kit.exceptions import PartitionError, PlanError
 from airflow_mapping_kit.partitions import unique_partitions
+from airflow_mapping_kit.pieces.arguments import known_at_run_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -152,15 +152,6 @@ def _materialized(arguments: Any) -> Any:
     if isinstance(arguments, Sequence) and not isinstance(arguments, str | bytes):
         return list(arguments)
     return arguments
-
-
-def known_at_run_time(arguments: Any) -> bool:
-    """Tell whether arguments hold a template or the output of a task, however nested."""
-    if isinstance(arguments, dict):
-        return any(map(known_at_run_time, arguments.values()))
-    if isinstance(arguments, list | tuple):
-        return any(map(known_at_run_time, arguments))
-    return isinstance(arguments, XComArg) or (isinstance(arguments, str) and "{" in arguments)
 
 
 def _excerpt(plan: list[Any]) -> str:

@@ -53,10 +53,18 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
 
 
 def has_template(value: Any) -> bool:
-    """Tell whether a value holds what Airflow renders when a task runs: a template, or a task's output."""
+    """Tell whether a value holds text that Airflow renders when a task runs, however nested."""
     if isinstance(value, dict):
         return any(map(has_template, value.values()))
     if isinstance(value, list | tuple):
         return any(map(has_template, value))
-    # What refers to XComs is serialized as the template that it is shown as.
-    return isinstance(value, XComArg) or (isinstance(value, str) and ("{{" in value or "{%" in value))
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def known_at_run_time(value: Any) -> bool:
+    """Tell whether a value holds a template or the output of a task, however nested."""
+    if isinstance(value, dict):
+        return any(map(known_at_run_time, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(known_at_run_time, value))
+    return isinstance(value, XComArg) or has_template(value)

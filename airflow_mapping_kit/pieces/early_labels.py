@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit import labels
 from airflow_mapping_kit.compat import MappedOperator, expand_input_of
 from airflow_mapping_kit.exceptions import PlanError
-from airflow_mapping_kit.pieces.arguments import has_template
+from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def of_literals(operator: Any) -> Iterator[str]:
 
 
 def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
-    """Tell whether the plan goes through functions, or through templates that a worker renders."""
+    """Tell whether the plan goes through functions, or through templates that a worker renders.
+
+    References to XComs are serialized as objects of their own, so what is text is a literal.
+    """
     return calls_functions(expand_input.value) or (
         isinstance(operator, MappedOperator) and has_template(expand_input.value)
     )
@@ -100,7 +103,7 @@ def _fixed_arguments(operator: Any) -> dict[str, Any]:
         # A task within a mapped group: of a serialized one the templated fields are all that is known.
         given = {name: getattr(operator, name, None) for name in getattr(operator, "template_fields", ())}
         given.update(_mapping(given.get("op_kwargs")))
-    return {name: value for name, value in given.items() if not has_template(value)}
+    return {name: value for name, value in given.items() if not known_at_run_time(value)}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RECORD_KEY = "mapping_kit"
 MAX_MESSAGE_BYTES = 2048
+# Of an instance whose process was killed Airflow says which one it is, as a dict, and nothing more.
+_ZOMBIE = "{'DAG Id'"
 
 
 def record_of(mapped: Mapping[str, Any], label: str | None, try_number: int) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def error_of(error: BaseException | str | None) -> Error:
     `ValueError("no such item")` gives `{"type": "ValueError", "message": "no such item"}`. Airflow tells of
     an instance that was killed with text, or with nothing.
     """
-    if error is None:
+    if error is None or (isinstance(error, str) and error.startswith(_ZOMBIE)):
         return {"type": None, "message": "no exception recorded"}
     if isinstance(error, str):
         return {"type": None, "message": _cut(error)}

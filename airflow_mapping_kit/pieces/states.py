@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _RETURN_VALUE = "return_value"
 _FINISHED = (SUCCESS, FAILED, SKIPPED, UPSTREAM_FAILED)
 _REMOVED = "removed"
-# The index of an instance that was never expanded.
-_UNMAPPED = -1
 
 
 @dataclass
@@ -31,7 +29,7 @@ class Outcome:
 
     :param results: a row a piece, in map-index order.
     :param unexpanded: the state of a task that was never expanded, else `None`.
-    :param upstream: the states of the unmapped tasks before it: `{task id: state}`.
+    :param upstream: the states of the tasks right before it, of a mapped one the worst: `{task id: state}`.
     :param moved: where an instance did not work on the piece that the plan has at its index:
         `(map index, the key it worked on, the key in the plan)`, `None` for what is missing on one side.
     """
@@ -52,7 +50,7 @@ def outcome(mapped: Mapped, run_id: str) -> Outcome:
     dag_id = mapped.dag.dag_id
     upstream = _upstream(mapped)
     instances = tables.instances(dag_id, run_id, {*mapped.task_ids, *upstream})
-    before = {task_id: instances[task_id][_UNMAPPED].state for task_id in upstream if instances[task_id]}
+    before = {task_id: _worst([one.state for one in instances[task_id].values()]) for task_id in upstream}
     alive = {
         task_id: {i: one for i, one in instances[task_id].items() if i >= 0 and one.state != _REMOVED}
         for task_id in mapped.task_ids
@@ -84,7 +82,7 @@ def outcome(mapped: Mapped, run_id: str) -> Outcome:
 
 
 def _upstream(mapped: Mapped) -> set[str]:
-    """Return the unmapped tasks right before a mapped task or group: they say why nothing was expanded."""
+    """Return the tasks right before a mapped task or group: they say why nothing was expanded."""
     before = {
         upstream.task_id
         for task_id in mapped.task_ids

@@ -22,6 +22,8 @@ WHEELHOUSE = PROJECT / "build" / "wheelhouse"
 BUCKET = "lake"
 S3_CONNECTION = "e2e_s3"
 SETTINGS = {
+    # Compressed DAGs are stored with the arguments of `expand` sorted: labels must not depend on their order.
+    "CORE__COMPRESS_SERIALIZED_DAGS": "True",
     # Nothing runs by its schedule beside a test that asked for nothing: `run` and `unpause` start it.
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     # A task whose supervisor was killed is noticed within a minute, not within five.

@@ -1,0 +1,28 @@
+"""A fan-in where nothing was recorded: this file takes the listener out of the processes that import it."""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.decorators import dag, task
+from airflow.exceptions import AirflowSkipException
+from airflow.listeners.listener import get_listener_manager
+
+from airflow_mapping_kit.fan_in import collect
+
+get_listener_manager().clear()
+
+
+@dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1))
+def without_listener():
+    @task
+    def work(kind):
+        if kind == "skip":
+            raise AirflowSkipException
+        if kind == "fail":
+            raise ValueError("Nobody listens.")
+        return None if kind == "none" else kind
+
+    collect(work.expand(kind=["ok", "skip", "fail", "none"]), tolerated_failure_count=1)
+
+
+without_listener()

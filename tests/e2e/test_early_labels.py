@@ -1,0 +1,88 @@
+"""Every instance has its label while it waits, while it runs, after it was killed, and when its work is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import defaultdict
+
+DAG = "label_shapes"
+EARLY = {
+    "xcom": ["EWR 2013-01-01", "JFK 2013-01-01"],
+    "kwargs": ["EWR of 2013-01-01", "JFK of 2013-01-01"],
+    "zipped": ["EWR with 2013-01-01", "JFK with 2013-01-02"],
+    "concatenated": ["2013-01-01", "2013-01-02"] * 2,
+    "literals": ["literal a", "literal b"],
+    "crossed": ["z x EWR", "z x JFK", "a x EWR", "a x JFK", "m x EWR", "m x JFK"],
+    "batched": ["EWR … JFK"],
+    "keyed": ["date=2013-01-01/origin=EWR", "date=2013-01-01/origin=JFK"],
+    "classic": ["EWR", "JFK"],
+    "chained": ["from EWR", "from JFK"],
+    "grouped.first": ["EWR", "JFK"],
+}
+# Known where the task runs: functions and templates are nothing for a scheduler.
+FROM_RUNNING_ON = ("mapped", "templated")
+OTHERS = ("unlabelled", "foreign")
+
+
+def labels_of(stack, run_id):
+    found = defaultdict(list)
+    for instance in stack.airflow.instances(DAG, run_id):
+        if instance["map_index"] >= 0:
+            found[instance["task_id"]].append(instance["rendered_map_index"])
+    return found
+
+
+def states_of(stack, run_id, task_id):
+    return [instance["state"] for instance in stack.airflow.instances(DAG, run_id, task_id)]
+
+
+def test_instances_have_their_labels_at_all_times_and_those_of_other_tasks_are_as_without_the_kit(
+    stack, tmp_path
+):
+    airflow, gate = stack.airflow, tmp_path / "gate"
+    airflow.wait_for_dag(DAG)
+    airflow.unpause(DAG)
+    run_id = airflow.trigger(DAG, conf={"gate": str(gate)})
+    waiting = [*EARLY, "inside", *FROM_RUNNING_ON, *OTHERS]
+    stack.processes.wait(
+        "One running instance of every shape",
+        lambda: all("running" in states_of(stack, run_id, task_id) for task_id in waiting),
+        seconds=180,
+        every=0.5,
+    )
+    # The label of an instance that runs is written by its own process, once it has started.
+    stack.processes.wait(
+        "The labels of running instances that were not known before",
+        lambda: labels_of(stack, run_id)["mapped"][0] and labels_of(stack, run_id)["templated"][0],
+        seconds=60,
+    )
+    while_it_runs = labels_of(stack, run_id)
+    assert {task_id: while_it_runs[task_id] for task_id in EARLY} == EARLY
+    assert while_it_runs["mapped"] == ["day 2013-01-01", None]
+    assert while_it_runs["templated"] == [str(gate), None]
+    # The first runs and knows its arguments; the second waits, and has its key.
+    assert while_it_runs["inside"] == [f"EWR {gate}", "date=2013-01-01/origin=JFK"]
+    assert while_it_runs["unlabelled"] == while_it_runs["foreign"] == [None, None]
+
+    killed = next(i for i in airflow.instances(DAG, run_id, "xcom") if i["state"] == "running")
+    os.kill(killed["pid"], signal.SIGKILL)
+    stack.processes.wait(
+        "The end of the killed instance",
+        lambda: "failed" in states_of(stack, run_id, "xcom"),
+        seconds=120,
+        every=0.5,
+    )
+    assert labels_of(stack, run_id)["xcom"] == EARLY["xcom"]
+
+    gate.touch()
+    assert airflow.wait(DAG, run_id, seconds=240) == "failed"
+    at_the_end = labels_of(stack, run_id)
+    assert {task_id: at_the_end[task_id] for task_id in EARLY} == EARLY
+    assert at_the_end["inside"] == [f"EWR {gate}", f"JFK {gate}"]
+    assert at_the_end["mapped"] == ["day 2013-01-01", "day 2013-01-02"]
+    assert at_the_end["templated"] == [str(gate), "plain"]
+    assert at_the_end["foreign"] == ["EWR!", "JFK!"]
+    assert at_the_end["unlabelled"] == [None, None]
+    failed = [i for i in airflow.instances(DAG, run_id) if i["state"] != "success"]
+    assert [(i["task_id"], i["map_index"]) for i in failed] == [("xcom", killed["map_index"])]
