@@ -65,7 +65,14 @@ def test_instances_have_their_labels_at_all_times_and_those_of_other_tasks_are_a
     assert while_it_runs["inside"] == [f"EWR {gate}", "date=2013-01-01/origin=JFK"]
     assert while_it_runs["unlabelled"] == while_it_runs["foreign"] == [None, None]
 
-    killed = next(i for i in airflow.instances(DAG, run_id, "xcom") if i["state"] == "running")
+    # An instance runs for a moment before it says in which process.
+    killed = stack.processes.wait(
+        "The process of a running instance",
+        lambda: next(
+            (i for i in airflow.instances(DAG, run_id, "xcom") if i["state"] == "running" and i["pid"]), None
+        ),
+        seconds=60,
+    )
     os.kill(killed["pid"], signal.SIGKILL)
     stack.processes.wait(
         "The end of the killed instance",
