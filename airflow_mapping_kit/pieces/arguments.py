@@ -43,13 +43,33 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
     expand_input = expand_input_of(declared)
     if expand_input is None:
         return {}
-    mapped = resolve_expand_input(expand_input, context)
     if not isinstance(declared, MappedOperator):
-        return mapped
+        return resolve_expand_input(expand_input, context)
+    mapped = _given(task, declared, expand_input)
+    if mapped is None:
+        mapped = resolve_expand_input(expand_input, context)
     rendered = arguments(task)
     return {
         name: rendered.get(name, value) if has_template(value) else value for name, value in mapped.items()
     }
+
+
+def _given(task: Any, declared: Any, expand_input: Any) -> dict[str, Any] | None:
+    """Return the mapped arguments as the unmapped operator was made with them; `None` if it does not tell.
+
+    Airflow has just resolved them: to do so again would cost every instance a connection and some queries.
+    """
+    given = getattr(task, "_BaseOperator__init_kwargs", {})
+    fixed = declared.partial_kwargs
+    if "op_kwargs" in given:
+        given, fixed = given["op_kwargs"], fixed.get("op_kwargs", {})
+    elif not isinstance(expand_input.value, dict):
+        # What Airflow adds to a classic operator can't be told from an entry of `expand_kwargs`.
+        return None
+    names = (
+        list(expand_input.value) if isinstance(expand_input.value, dict) else [*given.keys() - fixed.keys()]
+    )
+    return {name: given[name] for name in names} if all(name in given for name in names) else None
 
 
 def has_template(value: Any) -> bool:
