@@ -12,6 +12,7 @@ import pendulum
 from airflow.decorators import dag
 from airflow.models.param import Param
 
+from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.reload import reload_params, reload_partitions
@@ -39,7 +40,7 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
     doc_md=__doc__,
 )
 def flights_reload():
-    DuckDBPartitionOperator.partial(
+    load = DuckDBPartitionOperator.partial(
         task_id="load",
         task_display_name="Load one origin and day",
         sql="sql/flights.sql",
@@ -48,6 +49,7 @@ def flights_reload():
         aws_conn_id="{{ params.aws_conn_id or '' }}",
         map_index_template=label("{origin} {date}"),
     ).expand(partition=reload_partitions())
+    collect(load, task_display_name="What became of every partition")
 
 
 # [END reload]

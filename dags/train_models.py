@@ -18,6 +18,7 @@ from airflow.decorators import dag, task, task_group
 from airflow.exceptions import AirflowFailException
 from airflow.models.param import Param
 
+from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import generator
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.partitions import partition_key, product
@@ -198,28 +199,20 @@ def train_models():
     def model(partition: dict, target: str) -> Any:
         return evaluate(partition, train(partition, target))
 
-    # Airflow gives this task the evaluations that there are, and leaves no gap where one failed. So each
-    # carries its partition, and the plan says which ones are missing.
-    @task(task_display_name="Choose the best", trigger_rule="all_done")
-    def choose(plan: list[dict] | None, evaluations: list[dict] | None) -> dict:
-        if not plan:
-            raise AirflowFailException("There is no plan to choose from: see the log of the task `plan`.")
-        evaluated = {partition_key(each["partition"]): each for each in evaluations or []}
-        keys = [partition_key(partition) for partition in plan]
-        failed = [key for key in keys if key not in evaluated]
-        if len(failed) == len(plan):
-            raise AirflowFailException(
-                f"Nothing to choose from: none of {len(plan)} models was trained and evaluated. "
-                f"See the logs of {', '.join(failed[:20])}{', …' if failed[20:] else ''}."
-            )
+    @task(task_display_name="Choose the best")
+    def choose(report: dict) -> dict:
         ranking = sorted(
-            (evaluated[key] for key in keys if key in evaluated), key=lambda each: each["mae_minutes"]
+            (row["value"] for row in report["results"] if row["state"] == "success"),
+            key=lambda each: each["mae_minutes"],
         )
+        if not ranking:
+            raise AirflowFailException(
+                f"Nothing to choose from: none of {report['total']} models was trained and evaluated."
+            )
         for each in ranking:
             key = partition_key(each["partition"])
             log.info("%6.2f minutes MAE, R2 %5.2f: %s", each["mae_minutes"], each["r2"], key)
-        if failed:
-            log.warning("%d of %d failed and took no part: %s", len(failed), len(plan), ", ".join(failed))
+        failed = [row["key"] for row in report["results"] if row["state"] == "failed"]
         return {"best": ranking[0], "ranking": ranking, "failed": failed}
 
     plan = entries.override(task_id="plan", task_display_name="Plan", on_empty="fail")(
@@ -229,7 +222,9 @@ def train_models():
         carrier_model="{{ params.carrier_model }}",
         carriers=carriers(),
     )
-    choose(plan, model.partial(target="{{ params.target }}").expand(partition=plan))
+    models = model.partial(target="{{ params.target }}").expand(partition=plan)
+    # A model that can't be trained takes no part; the report names it.
+    choose(collect(models, task_display_name="What became of every model", tolerated_failure_percentage=100))
 
 
 train_models()

@@ -170,7 +170,8 @@ class TestAListOfModels:
 
     def test_an_empty_list_fails_before_anything_is_trained(self, trained):
         instances, _ = trained(models=[])
-        assert (instances["plan", -1].state, instances["choose", -1].state) == ("failed", "failed")
+        states_of = {task_id: instances[task_id, -1].state for task_id in ("plan", "collect_model", "choose")}
+        assert states_of == {"plan": "failed", "collect_model": "failed", "choose": "upstream_failed"}
         assert states(instances, "model.train") == ["upstream_failed"]
 
 
@@ -242,12 +243,11 @@ class TestBadInput:
         with pytest.raises(ValueError, match="24 flights of HA arrived on days 1 to 24: at least 30"):
             module.read_flights((1, 24), "HA", 30)
 
-    def test_the_choice_says_what_failed_where_nothing_is_left(self, train_models):
+    def test_the_choice_says_so_where_nothing_is_left(self, train_models):
         choose = train_models.get_task("choose").python_callable
-        with pytest.raises(AirflowFailException, match=r"none of 2 models .* a=1/model=x, model=y\."):
-            choose([{"model": "x", "a": 1}, {"model": "y"}], None)
-        with pytest.raises(AirflowFailException, match="log of the task `plan`"):
-            choose(None, None)
+        failed = [{"key": f"model={name}", "state": "failed", "value": None} for name in ("x", "y")]
+        with pytest.raises(AirflowFailException, match="none of 2 models was trained and evaluated"):
+            choose({"total": 2, "results": failed})
 
 
 class TestSaving:
