@@ -19,6 +19,7 @@ from demo.lock import locked
 from demo.progress import Bar, step
 from demo.report import failures, report
 from stack.airflow import Airflow
+from stack.api import Api
 from stack.ports import LOOPBACK, is_free
 from stack.postgres import Postgres
 from stack.processes import Processes, StackError
@@ -78,12 +79,17 @@ def _reload(console: Console, processes: Processes, home: Path, port: int | None
     with step(console, "S3 server"):
         s3 = S3(processes, home / "parts" / "s3.log")
         s3.make_bucket(BUCKET)
+    api = Api(processes, home / "parts" / "api.log")
     airflow = Airflow(
         processes,
         postgres,
         home=home,
         dags_folder=PROJECT / "dags",
-        connections={CONNECTION: s3.airflow_connection, "warehouse": postgres.make_database("warehouse")},
+        connections={
+            CONNECTION: s3.airflow_connection,
+            "warehouse": postgres.make_database("warehouse"),
+            "api": api.airflow_connection,
+        },
         # Only what is asked for runs: the DAGs' schedules would start more.
         settings={"SCHEDULER__USE_JOB_SCHEDULE": "False"},
     )

@@ -186,14 +186,19 @@ class Airflow:
         map_index: int | None = None,
         *,
         only_failed: bool = False,
+        downstream: bool = False,
     ) -> int:
-        """Clear a task, or one of its mapped instances, so that it runs again; return how many were cleared."""
+        """Clear a task, or one of its mapped instances, so that it runs again; return how many were cleared.
+
+        :param downstream: whether what follows the task is cleared too.
+        """
         wanted = {
             "dag_id": dag_id,
             "run_id": run_id,
             "task_id": task_id,
             "map_index": map_index,
             "only_failed": only_failed,
+            "downstream": downstream,
         }
         return int(self.command(json.dumps(wanted), program=["-c", CLEAR.read_text()]).splitlines()[-1])
 

@@ -22,8 +22,9 @@ def main() -> None:
     if not runs:
         sys.exit(f"There is no run {wanted['run_id']!r} of {wanted['dag_id']!r}.")
     task = wanted["task_id"] if wanted["map_index"] is None else (wanted["task_id"], wanted["map_index"])
+    after = dag.get_task(wanted["task_id"]).get_flat_relative_ids() if wanted["downstream"] else ()
     cleared = dag.clear(
-        task_ids=[task],
+        task_ids=[task, *after],
         start_date=runs[0].execution_date,
         end_date=runs[0].execution_date,
         only_failed=wanted["only_failed"],

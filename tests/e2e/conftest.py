@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stack.airflow import Airflow
+from stack.api import Api
 from stack.postgres import Postgres
 from stack.processes import Processes
 from stack.s3 import ACCESS_KEY, S3, SECRET_KEY
@@ -72,6 +73,7 @@ class Stack:
                 S3_CONNECTION: self.s3.airflow_connection,
                 "snowflake_default": self.snowflake.airflow_connection,
                 "warehouse": self.postgres.make_database("warehouse"),
+                "api": Api(processes, folder / "api.log").airflow_connection,
             },
             settings=SETTINGS,
             # What a task installs comes from the wheels that `make` fetched before.

@@ -1,0 +1,62 @@
+"""Which reports this run makes, of what and by which query, is read from metadata: a row is a piece of work.
+
+An entry that is switched on, or a subject that is added, needs no change of the DAG: the first task makes the
+arguments of the operator from the metadata, and `expand_kwargs` makes an instance of each.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pendulum
+from airflow.decorators import dag, task
+from airflow.models.param import Param
+
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+
+INCLUDE = Path(__file__).resolve().parents[1] / "include"
+
+
+@dag(
+    dag_display_name="Reports: what to do is metadata",
+    schedule=None,
+    start_date=pendulum.datetime(2024, 1, 1),
+    params={
+        "metadata": Param(str(INCLUDE / "data" / "reports.json"), type="string"),
+        "target": Param(str(INCLUDE / "lake" / "reports"), type="string"),
+    },
+    tags=["example", "duckdb", "expand_kwargs"],
+    doc_md=__doc__,
+)
+def metadata_driven():
+    @task(task_display_name="Read which reports are wanted")
+    def work(metadata: str) -> list[dict]:
+        """Return the arguments of one instance each: a query and a partition."""
+        entries = json.loads(Path(metadata).read_text())
+        queries = INCLUDE / "sql" / "reports"
+        return [
+            {
+                "sql": (queries / entry["sql"]).read_text(),
+                "partition": {"report": entry["report"], "subject": subject},
+            }
+            for entry in entries
+            if entry["active"]
+            for subject in entry["subjects"]
+        ]
+
+    reports = DuckDBPartitionOperator.partial(
+        task_id="report",
+        task_display_name="Make one report",
+        parameters={"source": str(INCLUDE / "data" / "flights-2013-01.csv.gz")},
+        target="{{ params.target }}",
+        # The report's name is where it goes, and no part of any query.
+        unused=["report"],
+        map_index_template=label("{report} of {subject}"),
+    ).expand_kwargs(work("{{ params.metadata }}"))
+    collect(reports, task_display_name="What became of every report")
+
+
+metadata_driven()
