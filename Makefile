@@ -29,6 +29,9 @@ SNOWFLAKE := .venv-fakesnow
 # `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
 ONLY ?= tests
 
+# Two processes side by side: one runs the end-to-end tests, which share one Airflow, the other all that is left.
+BESIDE := --numprocesses 2 --dist loadgroup
+
 .PHONY: help demo demo-s3 up test test-system lint format bench constraints clean stale
 
 help: ## Show what there is to make
@@ -43,7 +46,7 @@ up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
 test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
 	$(PURE)/bin/pytest -q tests/unit/partitions tests/property
-	$(VENV)/bin/pytest -m "not system" --ignore tests/property --ignore tests/unit/partitions $(ONLY)
+	$(VENV)/bin/pytest -m "not system" $(if $(filter tests,$(ONLY)),$(BESIDE)) --ignore tests/property --ignore tests/unit/partitions $(ONLY)
 
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common

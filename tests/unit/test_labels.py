@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, label, render
+from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, format_of, label, order_of, render, with_order
 
 PARTITION = {"origin": "EWR", "date": "2013-01-01"}
 
@@ -138,3 +138,41 @@ class TestRender:
         shown = render(text, mapped, {})
         assert len(shown) <= MAX_LABEL_LENGTH
         shown.encode()
+
+
+class TestFormatOf:
+    @pytest.mark.parametrize(
+        "text", ["", "{origin} {date}", 'a "quoted" {x[é]}', "{{ 1 }} \\ {x}", "🛫 {x}\n"]
+    )
+    def test_gives_back_the_text_that_label_was_given(self, text):
+        template = label(text)
+        assert format_of(template) == text
+        assert format_of(with_order(template, ["b", "a"])) == text
+
+    @pytest.mark.parametrize(
+        "template",
+        [
+            None,
+            "",
+            "{{ ti.map_index }}",
+            label("{x}") + " of mine",
+            "{{ macros.mapping_kit.label('single') }}",
+            "{{ macros.mapping_kit.label(text) }}",
+        ],
+    )
+    def test_knows_no_text_of_somebody_elses_template(self, template):
+        assert format_of(template) is None
+
+    def test_the_order_is_kept_once_and_read_again(self):
+        template = with_order(with_order(label("{x}"), ["x", "y"]), ["b", "a"])
+        assert order_of(template) == ["b", "a"]
+        assert template.endswith(label("{x}"))
+        assert order_of(label("{x}")) is None
+
+    def test_a_template_with_an_order_renders_as_without(self):
+        class Macros:
+            class mapping_kit:
+                label = str.upper
+
+        template = with_order(label("{x}"), ["x", "y"])
+        assert jinja2.Environment(autoescape=True).from_string(template).render(macros=Macros) == "{X}"

@@ -1,0 +1,183 @@
+"""The hooks that Airflow calls while it makes instances and starts them: labels, and no harm whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+
+import pendulum
+import pytest
+from airflow import DAG, settings
+from airflow.decorators import task
+from airflow.listeners.listener import get_listener_manager
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import BaseXCom, XCom
+from airflow.operators.empty import EmptyOperator
+from airflow.utils.session import create_session
+from sqlalchemy import event
+
+from airflow_mapping_kit import labels, policy
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.pieces import early_labels, tables
+
+
+@task
+def plan():
+    return [{"n": n} for n in range(100)]
+
+
+@task(map_index_template=label("number {n}"))
+def work(piece): ...
+
+
+@task
+def unlabelled(piece): ...
+
+
+@pytest.fixture
+def made(metadata_db, run_of):
+    """Give a run whose plan is there and whose instances are not made yet."""
+    with DAG(f"e{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as built:
+        pieces = plan()
+        work.expand(piece=pieces)
+        unlabelled.expand(piece=pieces)
+        EmptyOperator(task_id="single")
+    run = run_of(built)
+    run.run("plan")
+    return run
+
+
+@contextlib.contextmanager
+def statements():
+    sent = []
+
+    def note(connection, cursor, statement, *_):
+        sent.append(statement)
+
+    event.listen(settings.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", note)
+
+
+def instance_of(run, task_id, map_index):
+    """Return an instance as the scheduler makes it: Airflow calls the hook itself, once it knows the run."""
+    instance = TaskInstance(run.dag.get_task(task_id), run_id=run.dag_run.run_id, map_index=map_index)
+    settings.task_instance_mutation_hook(instance)
+    return instance
+
+
+def test_a_hundred_instances_are_labelled_with_one_query(made):
+    with create_session():
+        instance_of(made, "unlabelled", 0)  # what Airflow itself asks for
+        with statements() as sent:
+            found = [instance_of(made, "work", n).rendered_map_index for n in range(100)]
+    assert found == [f"number {n}" for n in range(100)]
+    assert len([statement for statement in sent if "xcom" in statement]) == 1
+
+
+def test_instances_of_other_tasks_are_left_alone_without_a_query(made):
+    instance_of(made, "work", 0)
+    with statements() as sent:
+        assert instance_of(made, "unlabelled", 0).rendered_map_index is None
+        assert instance_of(made, "single", -1).rendered_map_index is None
+        assert instance_of(made, "work", -1).rendered_map_index is None
+        assert instance_of(made, "work", 100).rendered_map_index is None  # no such piece
+    assert [statement for statement in sent if "xcom" in statement] == []
+
+
+def test_a_label_that_is_there_stays(made):
+    instance = instance_of(made, "work", 3)
+    instance.rendered_map_index = "somebody's own"
+    settings.task_instance_mutation_hook(instance)
+    assert instance.rendered_map_index == "somebody's own"
+
+
+def test_early_labels_can_be_turned_off(made, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__MAPPING_KIT__EARLY_LABELS", "False")
+    assert instance_of(made, "work", 0).rendered_map_index is None
+
+
+def test_a_deployment_with_an_xcom_backend_of_its_own_is_not_asked_by_the_scheduler(made, monkeypatch):
+    class Elsewhere(BaseXCom):
+        @staticmethod
+        def deserialize_value(result):
+            raise AssertionError("asked")
+
+    monkeypatch.setattr("airflow.models.xcom.XCom", Elsewhere)
+    assert instance_of(made, "work", 0).rendered_map_index is None
+
+
+def test_whatever_goes_wrong_nothing_is_raised_and_there_is_one_warning(made, monkeypatch, caplog):
+    early_labels._plans.clear()
+
+    def broken(*_):
+        raise RuntimeError("the database is gone")
+
+    monkeypatch.setattr(tables, "xcoms", broken)
+    with caplog.at_level(logging.WARNING):
+        found = {instance_of(made, "work", n).rendered_map_index for n in range(50)}
+    assert found == {None}
+    warnings = [record for record in caplog.records if "went wrong" in record.getMessage()]
+    assert len(warnings) == 1
+    assert "task_instance_mutation_hook" in warnings[0].getMessage()
+
+
+@pytest.mark.parametrize("value", [b"no JSON", b"1", b"null", b'{"a"'])
+def test_a_plan_that_is_garbage_leaves_instances_without_a_label(made, value):
+    with create_session() as session:
+        session.query(XCom).filter_by(
+            dag_id=made.dag.dag_id, run_id=made.dag_run.run_id, task_id="plan", key="return_value"
+        ).update({"value": value})
+    assert instance_of(made, "work", 0).rendered_map_index is None
+
+
+def test_the_order_of_arguments_is_written_into_templates_of_the_kit_alone(metadata_db):
+    with DAG(f"o{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)):
+
+        @task
+        def two(zebra=None, ant=None): ...
+
+        mine = two.override(map_index_template=label("{zebra}")).expand(zebra=[1], ant=[2]).operator
+        theirs = two.override(map_index_template="{{ ti.map_index }}").expand(zebra=[1], ant=[2]).operator
+        one = two.override(map_index_template=label("{zebra}")).expand(zebra=[1]).operator
+        plain = EmptyOperator(task_id="plain")
+    for operator in (mine, theirs, one, plain):
+        settings.task_policy(operator)
+    assert labels.order_of(mine.map_index_template) == ["zebra", "ant"]
+    assert theirs.map_index_template == "{{ ti.map_index }}"
+    assert one.map_index_template == label("{zebra}")
+    assert plain.map_index_template is None
+    policy.task_policy(object())
+
+
+@pytest.mark.parametrize("hook", ["on_task_instance_running", "on_task_instance_failed"])
+def test_a_listener_that_goes_wrong_fails_no_task(metadata_db, monkeypatch, caplog, hook):
+    from airflow_mapping_kit.fan_in import collect
+    from airflow_mapping_kit.pieces import records
+
+    def broken(*_):
+        raise RuntimeError("no records today")
+
+    monkeypatch.setattr(records, {"on_task_instance_running": "record_of"}.get(hook, "error_of"), broken)
+    with DAG(f"w{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as built:
+
+        @task
+        def divide(x):
+            return 10 // x
+
+        collect(divide.expand(x=[1, 0, 5]), tolerated_failure_count=1)
+    assert [listener.__name__ for listener in get_listener_manager().pm.get_plugins()] == [
+        "airflow_mapping_kit.listener"
+    ]
+    run = built.test()
+    states = sorted((ti.task_id, ti.map_index, ti.state) for ti in run.get_task_instances())
+    assert states == [
+        ("collect_divide", -1, "success"),
+        ("divide", 0, "success"),
+        ("divide", 1, "failed"),
+        ("divide", 2, "success"),
+    ]
+    assert f"kit's {hook} went wrong" in caplog.text
