@@ -51,29 +51,6 @@ def test_an_order_is_shipped_item_by_item_and_what_was_mended_is_all_that_runs_a
     assert {after[name]["try_number"] for name in mended} == {2}
 
 
-def test_an_order_with_more_failures_than_tolerated_fails_its_fan_in(stack, tmp_path):
-    airflow = stack.airflow
-    airflow.wait_for_dag("order_shipping")
-    airflow.unpause("order_shipping")
-    conf = {"target": str(tmp_path / "shipping"), "tolerated": 1}
-    run_id = airflow.trigger("order_shipping", conf=conf)
-    assert airflow.wait("order_shipping", run_id) == "failed"
-    states = {
-        i["task_id"]: i["state"] for i in airflow.instances("order_shipping", run_id) if i["map_index"] < 0
-    }
-    assert states == {
-        "items": "success",
-        "collect_ship": "failed",
-        "summarise": "upstream_failed",
-        "close_order": "upstream_failed",
-    }
-    # The report is there all the same.
-    assert airflow.xcom("order_shipping", run_id, "collect_ship")["failed"] == 2
-    assert "2 of 12 pieces failed, at most 1 tolerated" in airflow.log(
-        "order_shipping", run_id, "collect_ship"
-    )
-
-
 def test_customers_of_a_database_go_through_their_steps_and_one_aggregate_follows(stack):
     run_id = stack.run("customer_analysis")
     assert stack.airflow.xcom("customer_analysis", run_id, "aggregate") == {

@@ -308,6 +308,18 @@ def test_delays_virtualenv_runs_as_it_is(astro):
     ]
 
 
+def test_transform_reduce_runs_as_it_is_and_the_listener_is_found(astro):
+    outcome = astro.dag_run("transform_reduce", "none")
+    articles = ["apple", "unicorn", "bread", "leaflet", "cheese", "dates"]
+    # The unicorn fails, and is labelled all the same: that is the policy's and the listener's doing.
+    assert [row[3] for row in outcome["instances"] if row[0] == "article.price"] == articles
+    assert [row[3] for row in outcome["instances"] if row[0] == "article.add_tax"] == articles
+    (report,) = [value for task, value in outcome["values"] if task == "collect_article"]
+    assert [row["error"] for row in report["results"] if row["state"] == "failed"] == [
+        {"type": "KeyError", "message": "'unicorn'"}
+    ]
+
+
 def test_an_image_has_the_kit_from_the_project_and_nothing_of_its_development(image):
     script = (
         "from importlib.metadata import distribution as d; print(d('airflow-mapping-kit').locate_file(''))"
