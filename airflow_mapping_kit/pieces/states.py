@@ -57,7 +57,9 @@ def outcome(mapped: Mapped, run_id: str) -> Outcome:
     }
     if not any(alive.values()):
         states = [one.state for task_id in mapped.task_ids for one in instances[task_id].values()]
-        return Outcome(unexpanded=_worst(states), upstream=before)
+        # A plan that became empty leaves nothing but removed instances.
+        emptied = bool(states) and set(states) == {_REMOVED}
+        return Outcome(unexpanded=None if emptied else _worst(states), upstream=before)
 
     wanted = sources(mapped.expand_input)
     pairs = {(task_id, RECORD_KEY) for task_id in mapped.task_ids}

@@ -362,6 +362,13 @@ class TestThePlan:
         assert "The plan of work cannot be read any more: plan has no XCom 'return_value'" in str(error)
         assert "Clear plan with everything downstream" in str(error)
 
+    def test_that_became_empty_is_empty(self, collected):
+        end = collected(on_empty="succeed")
+        for index in (0, 1):
+            end.set_state("work", index, "removed")
+        assert end.again() is None
+        assert end.report["total"] == 0
+
     def test_that_has_moved_is_refused_and_only_the_first_five_are_shown(self, collected):
         end = collected([f"n{n}" for n in range(8)])
         with create_session() as session:
