@@ -83,6 +83,7 @@ class CollectOperator(BaseOperator):
         count = counts(found.results)
         if not found.results and self.on_empty != "succeed":
             self._end_empty(found)
+        failures, too_many = self._summary(found.results, count, tolerance)
         if file is not None:
             json_lines.write(found.results, file)
             report: dict[str, Any] = {**count, "written_to": str(file)}
@@ -90,7 +91,13 @@ class CollectOperator(BaseOperator):
             report = {**count, "results": found.results}
             with bad_input_fails_at_once():
                 self._check_size(report)
-        self._judge(found.results, count, tolerance, report, context)
+        if too_many:
+            # A task that fails returns nothing, and the report is what its callbacks and readers need most.
+            context["ti"].xcom_push("return_value", report)
+            raise AirflowFailException(
+                f"{self.task_id}: {failures}\nMend the cause and clear these instances with {self.task_id}: "
+                f"the others keep their results."
+            )
         return report
 
     def _collected(self) -> Mapped:
@@ -157,29 +164,16 @@ class CollectOperator(BaseOperator):
                 f"collect(..., write_to='s3://aws_default@reports/{self.task_id}/{{{{ run_id }}}}.jsonl')."
             )
 
-    def _judge(
-        self,
-        results: list[Result],
-        count: Counts,
-        tolerance: Tolerance,
-        report: dict[str, Any],
-        context: Context,
-    ) -> None:
+    def _summary(self, results: list[Result], count: Counts, tolerance: Tolerance) -> tuple[str, bool]:
+        """Log how many pieces are in which state; return what failed, in words, and whether that is too much."""
+        states = ", ".join(f"{number:,} {state}" for state, number in count.items() if number)
+        self.log.info("%s: %s", self.task_id, states.replace("_", " ") or "no pieces")
         failed = [result for result in results if result["state"] in FAILURES]
-        summary = ", ".join(f"{number:,} {state}" for state, number in count.items() if number)
-        self.log.info("%s: %s", self.task_id, summary.replace("_", " ") or "no pieces")
         if not failed:
-            return
+            return "", False
         message = f"{len(failed):,} of {count['total']:,} pieces failed, {tolerance}:\n{described(failed)}"
-        if not tolerance.exceeded(len(failed), count["total"]):
-            self.log.warning("%s: %s", self.task_id, message)
-            return
-        # A task that fails returns nothing, and the report is what its callbacks and readers need most.
-        context["ti"].xcom_push("return_value", report)
-        raise AirflowFailException(
-            f"{self.task_id}: {message}\nMend the cause and clear these instances with {self.task_id}: "
-            f"the others keep their results."
-        )
+        self.log.warning("%s: %s", self.task_id, message)
+        return message, tolerance.exceeded(len(failed), count["total"])
 
 
 def collect(
