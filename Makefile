@@ -74,6 +74,7 @@ demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files g
 bench: $(VENV)/.installed-dev ## Measure what docs/benchmarks.md shows, without the S3 part
 	@$(VENV)/bin/python benchmarks/partitions.py
 	@$(VENV)/bin/python benchmarks/parsing.py
+	@$(VENV)/bin/python benchmarks/collect.py
 
 # The newest versions of the day on which this Airflow was new, and a DuckDB whose httpfs is on the index.
 constraints: $(VENV)/.installed-demo ## Choose the pinned versions anew
