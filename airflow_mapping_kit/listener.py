@@ -87,7 +87,7 @@ def on_task_instance_running(task_instance: Any) -> None:
 
 @hookimpl
 @guarded
-def on_task_instance_failed(task_instance: Any, error: BaseException | str | None) -> None:
+def on_task_instance_failed(task_instance: Any, error: BaseException | str | None, session: Any) -> None:
     """Keep for the fan-in what stopped an instance. It may have been killed, and this be another process."""
     index = task_instance.map_index
     task = getattr(task_instance, "task", None)
@@ -95,11 +95,12 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
         return
     from airflow.models.xcom import XCom
 
-    from airflow_mapping_kit.compat import own_session
     from airflow_mapping_kit.pieces.records import RECORD_KEY, error_of
 
     place = _place(task_instance)
-    with own_session() as session:
+    # Airflow holds the instance's row by now: on MySQL another connection could not add to it. What goes wrong
+    # goes back to the savepoint, and Airflow's transaction with the state is as before.
+    with session.begin_nested():
         record = XCom.get_one(key=RECORD_KEY, **place, session=session) or {}
         record.update(error=error_of(error), try_number=task_instance.try_number)
         XCom.set(key=RECORD_KEY, value=record, **place, session=session)

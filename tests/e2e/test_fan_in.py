@@ -143,6 +143,19 @@ def test_without_the_listener_rows_are_right_and_only_errors_have_no_text(stack)
     ]
 
 
+def test_records_that_the_database_refuses_fail_no_task_and_leave_one_warning(stack):
+    run = Run(stack.airflow, "broken_listener", stack.run("broken_listener"))
+    assert run.rows("collect_divide") == [
+        ("x=5", "divisor 5", "success", 1, 2, None, None),
+        ("x=0", "divisor 0", "failed", 1, None, None, "no exception recorded"),
+        ("x=2", "divisor 2", "success", 1, 5, None, None),
+    ]
+    log = stack.airflow.log("broken_listener", run.run_id, "divide", 1)
+    assert "ZeroDivisionError" in log
+    for hook in ("on_task_instance_running", "on_task_instance_failed"):
+        assert log.count(f"The mapping kit's {hook} went wrong") == 1
+
+
 def partitions(*dates):
     return [{"origin": "EWR", "date": date} for date in dates]
 

@@ -1,0 +1,40 @@
+"""A fan-in whose records can't be written: in the processes that import this file the database refuses them."""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.decorators import dag, task
+from airflow.models.xcom import XCom
+from sqlalchemy import text
+
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.pieces.records import RECORD_KEY
+
+written = XCom.set
+
+
+def refused(*, key, session=None, **place):
+    """Write anything but a record."""
+    if key == RECORD_KEY:
+        session.execute(text("SELECT * FROM no_such_table"))
+    written(key=key, **place, **({} if session is None else {"session": session}))
+
+
+XCom.set = refused
+
+
+@dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1))
+def broken_listener():
+    @task(map_index_template=label("divisor {x}"))
+    def divide(x):
+        return 10 // x
+
+    @task
+    def divisors():
+        return [5, 0, 2]
+
+    collect(divide.expand(x=divisors()), tolerated_failure_count=1)
+
+
+broken_listener()
