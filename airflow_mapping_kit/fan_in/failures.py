@@ -22,9 +22,9 @@ _MAX_MESSAGE = 200
 def described(failed: Sequence[Result]) -> str:
     """Return the failed pieces, grouped by error: a line an error, then its keys, 20 keys in all.
 
-    Two flights that failed with one error give::
+    Two flights of a day that failed with one error give::
 
-        2 × ValueError: no such file (date: 2013-01-01 2; origin: EWR 1, JFK 1)
+        2 × ValueError: no such file (date: 2013-01-01 2)
           date=2013-01-01/origin=EWR
           date=2013-01-01/origin=JFK
     """
@@ -52,7 +52,7 @@ def _error(result: Result) -> str:
 
 
 def _dimensions(keys: Iterable[str]) -> str:
-    """Return how the values of each dimension are spread over the keys."""
+    """Return what several of the keys have in common: the dimensions in which a value occurs more than once."""
     values: dict[str, Counter[str]] = defaultdict(Counter)
     for key in keys:
         try:
@@ -61,7 +61,9 @@ def _dimensions(keys: Iterable[str]) -> str:
             return ""
         for name, value in partition.items():
             values[name][str(value)] += 1
-    return "; ".join(f"{name}: {_spread(counter)}" for name, counter in values.items())
+    return "; ".join(
+        f"{name}: {_spread(counter)}" for name, counter in values.items() if max(counter.values()) > 1
+    )
 
 
 def _spread(counter: Counter[str]) -> str:
