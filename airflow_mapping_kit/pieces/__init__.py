@@ -1,3 +1,3 @@
-"""What a mapped instance was mapped over."""
+"""What is mapped: its pieces in map-index order, and what became of each."""
 
 from __future__ import annotations
