@@ -28,12 +28,7 @@ def guarded(hook: Callable[..., None]) -> Callable[..., None]:
         try:
             hook(subject, *args)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the task and the scheduler go on
-            cause = (
-                hook.__name__,
-                getattr(subject, "dag_id", None),
-                getattr(subject, "task_id", None),
-                type(error),
-            )
+            cause = (hook.__name__, *_ids(subject), type(error))
             if cause not in _reported:
                 _reported.add(cause)
                 log.warning(
@@ -46,3 +41,10 @@ def guarded(hook: Callable[..., None]) -> Callable[..., None]:
                 )
 
     return call
+
+
+def _ids(subject: Any) -> tuple[Any, ...]:
+    try:
+        return getattr(subject, "dag_id", None), getattr(subject, "task_id", None)
+    except Exception:  # noqa: BLE001 -- an object of a session that is gone does not even tell its ids
+        return ()

@@ -41,6 +41,18 @@ def test_what_ends_a_process_still_ends_it(error):
         hook(subject(), error)
 
 
+def test_a_subject_that_does_not_even_tell_its_ids_is_no_reason_to_raise(caplog):
+    class Gone:
+        def __getattr__(self, name):
+            raise RuntimeError("its session is gone")
+
+        def __str__(self):
+            raise RuntimeError("its session is gone")
+
+    with caplog.at_level(logging.CRITICAL):
+        hook(Gone(), OSError("the first of this kind"))
+
+
 def test_pluggy_sees_the_arguments_of_the_hook():
     assert list(inspect.signature(hook).parameters) == ["subject", "error"]
 
