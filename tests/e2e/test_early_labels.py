@@ -54,7 +54,8 @@ def test_instances_have_their_labels_at_all_times_and_those_of_other_tasks_are_a
     # The label of an instance that runs is written by its own process, once it has started.
     stack.processes.wait(
         "The labels of running instances that were not known before",
-        lambda: labels_of(stack, run_id)["mapped"][0] and labels_of(stack, run_id)["templated"][0],
+        lambda: [labels_of(stack, run_id)[task_id][0] for task_id in ("mapped", "templated", "inside")]
+        == ["day 2013-01-01", str(gate), f"EWR {gate}"],
         seconds=60,
     )
     while_it_runs = labels_of(stack, run_id)
