@@ -17,6 +17,7 @@ AIRFLOW_3 = not airflow.__version__.startswith("2.")
 if TYPE_CHECKING or not AIRFLOW_3:
     from airflow.decorators import task, task_group
     from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
+    from airflow.decorators.base import _TaskDecorator as DecoratedTask
     from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
     from airflow.hooks.base import BaseHook
     from airflow.models.baseoperator import BaseOperator
@@ -24,7 +25,8 @@ if TYPE_CHECKING or not AIRFLOW_3:
     from airflow.models.param import Param
     from airflow.models.xcom_arg import XComArg
     from airflow.operators.python import get_current_context
-    from airflow.utils.context import KNOWN_CONTEXT_KEYS
+    from airflow.utils.context import KNOWN_CONTEXT_KEYS, context_merge
+    from airflow.utils.operator_helpers import determine_kwargs
     from airflow.utils.task_group import TaskGroup
 else:
     # Airflow 3 moved what a DAG author touches into the Task SDK; the 2.x paths warn or are gone.
@@ -39,6 +41,7 @@ else:
         task_group,
     )
     from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
+    from airflow.sdk.bases.decorator import _TaskDecorator as DecoratedTask
     from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
     from airflow.sdk.definitions.mappedoperator import MappedOperator
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
@@ -65,14 +68,18 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "DecoratedOperator",
+    "DecoratedTask",
     "MappedOperator",
     "Param",
     "TaskDecorator",
     "TaskGroup",
     "XComArg",
     "bad_input_fails_at_once",
+    "context_merge",
+    "determine_kwargs",
     "expand_input_of",
     "get_current_context",
+    "group_argument_of",
     "is_mapped",
     "own_session",
     "resolve_expand_input",
@@ -134,6 +141,14 @@ def own_session() -> Iterator[Any]:
 
     with Session(settings.engine) as session, session.begin():
         yield session
+
+
+def group_argument_of(value: Any) -> str | None:
+    """Return which argument of the mapped group around it a task takes, `None` if it is none of them."""
+    if type(value).__name__.removeprefix("Scheduler") != "MappedArgument":
+        return None
+    name: str = value._key  # noqa: SLF001 -- Airflow has no public name for it
+    return name
 
 
 def is_mapped(operator: Any) -> bool:

@@ -6,6 +6,7 @@
   * PartitionError: a date, dimension, partition or key that cannot be one
   * PlanError: a list of pieces that Airflow could not map over
   * QueryError: a query that does not fit its partition
+  * ResultError: what an item returned, where it cannot be kept
   * StorageError: a bucket, prefix or key that cannot be listed or moved as asked
   * TargetError: a place that a partition cannot be written to
 
@@ -33,6 +34,10 @@ class PlanError(MappingKitError):
 
 class QueryError(MappingKitError):
     """A query and its partition do not fit each other."""
+
+
+class ResultError(MappingKitError):
+    """What an item of a batch returned cannot be kept as an XCom."""
 
 
 class StorageError(MappingKitError):

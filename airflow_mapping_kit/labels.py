@@ -12,7 +12,7 @@ import logging
 import re
 import string
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import MappingKitError, PartitionError
 from airflow_mapping_kit.partitions import piece_key
@@ -27,7 +27,7 @@ MAX_LABEL_LENGTH = 250
 
 # A name, then any number of indexes: `{origin}`, `{order[customer][name]}`. No positions, no attributes.
 _FIELD = re.compile(r"[^.\[\]\d][^.\[\]]*(\[[^\]]+\])*")
-_BATCH_ELLIPSIS = " … "
+_ELLIPSIS = " … "
 # Where the plugin is not loaded a number is better than an error: on Airflow 2.10 a template that
 # raises fails a task whose work had succeeded.
 _TEMPLATE = (
@@ -35,10 +35,26 @@ _TEMPLATE = (
     "{%% else %%}{{ ti.map_index }}{%% endif %%}"
 )
 _FORMAT = re.compile(r'macros\.mapping_kit\.label\(("(?:[^"\\]|\\.)*")\)')
-# Serialized DAGs keep the arguments of `expand` sorted, and which instance holds which values depends on
-# their order. A comment in the template carries it; Jinja drops it.
-_ORDER = "{# mapping_kit: %s #}"
-_ORDERED = re.compile(r"\{# mapping_kit: (\[.*?\]) #\}")
+# What serialized DAGs forget: the order of the arguments of `expand`, on which it depends which instance holds
+# which values, and which of them is a batch. A comment in the template carries it; Jinja drops it.
+_NOTE = "{# mapping_kit: %s #}"
+_NOTED = re.compile(r"\{# mapping_kit: (\{.*?\}) #\}")
+
+
+class Batch(NamedTuple):
+    """Which items an instance holds, of all that there are.
+
+    :param first: the number of its first item, from 1.
+    :param last: the number of its last.
+    :param total: how many items the plan has.
+    :param ends: key and mapped arguments of its first and of its last item; of a single one, once. `None` for
+        the arguments of one that is nothing but its key: what was before it failed.
+    """
+
+    first: int
+    last: int
+    total: int
+    ends: tuple[tuple[str, Mapping[str, Any] | None], ...]
 
 
 def label(text: str = "") -> str:
@@ -77,7 +93,7 @@ def format_of(template: str | None) -> str | None:
 
     `format_of(label("{origin}"))` gives `{origin}`.
     """
-    bare = _ORDERED.sub("", template or "")
+    bare = _NOTED.sub("", template or "")
     found = _FORMAT.search(bare)
     if not found:
         return None
@@ -86,46 +102,74 @@ def format_of(template: str | None) -> str | None:
     return text if bare == _TEMPLATE % found[1] else None
 
 
-def with_order(template: str, arguments: Sequence[str]) -> str:
-    """Return a template of `label` that remembers the order in which `expand` was given its arguments."""
-    return _ORDER % json.dumps(list(arguments)) + _ORDERED.sub("", template)
+def with_note(template: str, note: Mapping[str, Any]) -> str:
+    """Return a template of `label` that carries a note about its task, through serialization too."""
+    return _NOTE % json.dumps(note) + _NOTED.sub("", template)
 
 
-def order_of(template: str) -> list[str] | None:
-    """Return the order that `with_order` wrote into a template, if it did."""
-    found = _ORDERED.search(template)
-    return json.loads(found[1]) if found else None
+def note_of(template: str | None) -> dict[str, Any]:
+    """Return what `with_note` wrote into a template; nothing if it did not."""
+    found = _NOTED.search(template or "")
+    note: dict[str, Any] = json.loads(found[1]) if found else {}
+    return note
 
 
-def render(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any], *, final: bool = True) -> str:
+def render(
+    text: str,
+    mapped: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    *,
+    batch: Batch | None = None,
+    key: str | None = None,
+    final: bool = True,
+) -> str:
     """Return the label of one instance.
 
     :param text: the format that `label` was given.
     :param mapped: the arguments that the instance was mapped over: `{argument: value}`.
     :param arguments: all the arguments of its task, by name.
+    :param batch: which items the instance holds, if it counts them.
+    :param key: the key of what is labelled, where it is not that of `mapped`.
     :param final: whether a field that is missing deserves a warning: before the task runs, not all of its
         arguments are known.
     :return: at most 250 characters. Never raises.
 
     Example: `render("{origin}", {"partition": {"origin": "EWR"}}, {})` gives `EWR`.
     """
-    if text:
-        try:
-            return _shown(_formatted(text, mapped, arguments))
-        except Exception as error:  # noqa: BLE001 -- a format meets any value; its task must not fail for it
-            known = sorted(map(str, {*arguments, *_fields(mapped)}))
-            log.log(
-                logging.WARNING if final else logging.DEBUG,
-                "label(%r) cannot be shown: %s %s. The instance is labelled with its key. Known fields: %s",
-                text,
-                type(error).__name__,
-                error,
-                ", ".join(known),
-            )
+    if batch is None:
+        return _shown(_text(text, mapped, arguments, final=final) or key or _key(mapped))
+    items = f"item {batch.first:,}" if batch.first == batch.last else f"items {batch.first:,}–{batch.last:,}"
+    ends = (
+        (None if item is None else _text(text, item, arguments, final=final)) or name
+        for name, item in batch.ends
+    )
+    return _shown(f"{items} of {batch.total:,}: {_ELLIPSIS.join(ends)}")
+
+
+def _text(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any], *, final: bool) -> str | None:
+    """Return the text with its fields filled in; `None` where there is none, or a field is missing."""
+    if not text:
+        return None
     try:
-        return _shown(piece_key(mapped))
+        return _formatted(text, mapped, arguments)
+    except Exception as error:  # noqa: BLE001 -- a format meets any value; its task must not fail for it
+        known = sorted(map(str, {*arguments, *_fields(mapped)}))
+        log.log(
+            logging.WARNING if final else logging.DEBUG,
+            "label(%r) cannot be shown: %s %s. The instance is labelled with its key. Known fields: %s",
+            text,
+            type(error).__name__,
+            error,
+            ", ".join(known),
+        )
+        return None
+
+
+def _key(mapped: Mapping[str, Any]) -> str:
+    try:
+        return piece_key(mapped)
     except MappingKitError:
-        return _shown(repr(dict(mapped)))
+        return repr(dict(mapped))
 
 
 def _formatted(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
@@ -133,7 +177,7 @@ def _formatted(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any
     if batch is None:
         return text.format_map({**arguments, **_fields(mapped)})
     ends = batch if len(batch) == 1 else (batch[0], batch[-1])
-    return _BATCH_ELLIPSIS.join(text.format_map({**arguments, **_fields(mapped), **item}) for item in ends)
+    return _ELLIPSIS.join(text.format_map({**arguments, **_fields(mapped), **item}) for item in ends)
 
 
 def _fields(mapped: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +203,7 @@ class _Keys(list[Any]):
 
     def __format__(self, spec: str) -> str:
         ends = [str(item) for item in (self if len(self) == 1 else self[:1] + self[-1:])]
-        return format(_BATCH_ELLIPSIS.join(ends), spec)
+        return format(_ELLIPSIS.join(ends), spec)
 
 
 def _shown(text: str) -> str:

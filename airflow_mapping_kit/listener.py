@@ -1,4 +1,4 @@
-"""What the kit does when Airflow says that a run or an instance starts, or that an instance failed.
+"""What the kit does when Airflow says that a run or an instance starts, and how an instance ended.
 
 It labels what the policy could not, and keeps for the fan-in what Airflow forgets. Airflow 2.x.
 """
@@ -54,6 +54,7 @@ def on_task_instance_running(task_instance: Any) -> None:
     from airflow_mapping_kit import labels
     from airflow_mapping_kit.pieces import early_labels
     from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
+    from airflow_mapping_kit.pieces.batches import held_by
     from airflow_mapping_kit.pieces.records import RECORD_KEY, record_of
 
     task, label = task_instance.task, task_instance.rendered_map_index
@@ -69,7 +70,10 @@ def on_task_instance_running(task_instance: Any) -> None:
         "expanded_ti_count": None,
     }
     mapped = mapped_arguments(context)
-    shown = labels.render(text or "", mapped, arguments(task), final=False) if labelled else label
+    shown = label
+    if labelled:
+        batch = held_by(task_instance, task)
+        shown = labels.render(text or "", mapped, arguments(task), batch=batch, final=False)
     if shown == label and not collected:
         return
     from airflow.models.xcom import XCom
@@ -104,6 +108,26 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
         record = XCom.get_one(key=RECORD_KEY, **place, session=session) or {}
         record.update(error=error_of(error), try_number=task_instance.try_number)
         XCom.set(key=RECORD_KEY, value=record, **place, session=session)
+
+
+@hookimpl
+@guarded
+def on_task_instance_success(task_instance: Any, session: Any) -> None:
+    """Delete the checkpoint of a batch that is done: its results are where they belong."""
+    task: Any = getattr(task_instance, "task", None)
+    if not hasattr(task, "batch_parameter"):
+        return
+    from airflow_mapping_kit.pieces.checkpoints import delete, place_of
+
+    place = place_of(
+        task.dag.get_task(task.task_id),
+        run_id=task_instance.run_id,
+        map_index=task_instance.map_index,
+        max_tries=task_instance.max_tries,
+    )
+    if place is not None:
+        with session.begin_nested():
+            delete(place, session)
 
 
 def _is_collected(task: Any) -> bool:

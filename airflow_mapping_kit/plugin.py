@@ -11,6 +11,7 @@ from jinja2 import pass_context
 from airflow_mapping_kit import labels, listener
 from airflow_mapping_kit.compat import AIRFLOW_3
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
+from airflow_mapping_kit.pieces.batches import held_by
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -25,7 +26,10 @@ def label(jinja_context: JinjaContext, text: str) -> str:
     try:
         context: Context = jinja_context.get_all()  # type: ignore[assignment]  # it is what Airflow renders with
         native = getattr(context["dag"], "render_template_as_native_obj", False)
-        rendered = labels.render(text, mapped_arguments(context), arguments(context["task"]))
+        task = context["task"]
+        rendered = labels.render(
+            text, mapped_arguments(context), arguments(task), batch=held_by(context["ti"], task)
+        )
     except Exception:  # noqa: BLE001 -- Airflow 2.10 fails a succeeded task when its label cannot be rendered
         log.warning("label(%r) cannot be shown; the instance keeps its number.", text, exc_info=True)
         return str(getattr(jinja_context.get("ti"), "map_index", ""))

@@ -1,4 +1,4 @@
-"""Airflow's policy hooks: labels for instances as they are made, and the order of arguments for them.
+"""Airflow's policy hooks: labels for instances as they are made, and what those need of a DAG's file.
 
 Airflow does not start where a policy module fails to import: what is needed is imported when it is used.
 """
@@ -39,15 +39,16 @@ def task_instance_mutation_hook(task_instance: Any) -> None:
 @hookimpl
 @guarded
 def task_policy(task: Any) -> None:
-    """Write the order of the arguments of `expand` into the template: serialized DAGs may sort them."""
+    """Write into the template what a label needs and serialized DAGs do not have.
+
+    They may sort the arguments of `expand`, and they do not have the classes of operators.
+    """
     template = getattr(task, "map_index_template", None) or ""
     if _MARK not in template:
         return
     from airflow_mapping_kit import labels
-    from airflow_mapping_kit.compat import expand_input_of
+    from airflow_mapping_kit.pieces.early_labels import note_about
 
-    expand_input = expand_input_of(task)
-    if labels.format_of(template) is None or expand_input is None:
-        return
-    if isinstance(expand_input.value, dict) and len(expand_input.value) > 1:
-        task.map_index_template = labels.with_order(template, list(expand_input.value))
+    note = note_about(task)
+    if labels.format_of(template) is not None and note:
+        task.map_index_template = labels.with_note(template, note)

@@ -17,6 +17,9 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Mapping Kit",
         "description": "One DAG over many partitions: generators, labels, safe operators, a fan-in.",
         "versions": [__version__],
+        "task-decorators": [
+            {"name": "batched", "class-name": "airflow_mapping_kit.operators.batched.batched"},
+        ],
         "config": {
             "mapping_kit": {
                 "description": "Facts about the deployment that the mapping kit needs.",
@@ -33,8 +36,9 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_result_kb": {
                         "description": (
-                            "How many KiB of JSON the report of a fan-in may have as an XCom; "
-                            "a larger one has to be written to a file, collect(..., write_to=...)."
+                            "How many KiB of JSON the report of a fan-in may have as an XCom, and all that the "
+                            "items of one batch return. A larger report has to be written to a file, "
+                            "collect(..., write_to=...)."
                         ),
                         "version_added": "0.1.0",
                         "type": "integer",

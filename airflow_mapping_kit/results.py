@@ -14,7 +14,8 @@ SKIPPED = "skipped"
 UPSTREAM_FAILED = "upstream_failed"
 NOT_STARTED = "not_started"
 
-FAILURES = (FAILED, UPSTREAM_FAILED)
+# Whoever tolerates so many failures tolerates so many pieces without a result, not more that nobody began.
+FAILURES = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
 
 
 class Error(TypedDict):
@@ -39,6 +40,21 @@ class Result(TypedDict):
     duration_s: float | None
     value: Any
     error: Error | None
+
+
+class ItemResult(TypedDict):
+    """What became of one item of a batch, as the instance that worked on the batch returns it.
+
+    `tries` is how often the item was tried, `duration_s` the seconds that its last try took, `None` if it
+    never was.
+    """
+
+    key: str
+    state: str
+    value: Any
+    error: Error | None
+    tries: int
+    duration_s: float | None
 
 
 class Counts(TypedDict):

@@ -13,8 +13,8 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import FanInError, PlanError
+from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.fan_in import json_lines
-from airflow_mapping_kit.fan_in.failures import described
 from airflow_mapping_kit.fan_in.tolerance import Tolerance
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
 from airflow_mapping_kit.pieces.mapped import Mapped

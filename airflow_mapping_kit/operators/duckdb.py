@@ -22,11 +22,15 @@ from airflow_mapping_kit.operators.lake.query import PartitionQuery
 from airflow_mapping_kit.operators.lake.s3 import S3Target, let_duckdb_read_s3
 from airflow_mapping_kit.operators.lake.scratch import scratch_directory
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.pieces.records import ITEMS_KEY, item_result
+from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow.utils.context import Context
+
+    from airflow_mapping_kit.results import ItemResult
 
 _ON_EMPTY = ("replace", "skip", "fail")
 _MAX_NAMED = 20
@@ -85,6 +89,7 @@ class DuckDBPartitionOperator(BaseOperator):
     template_ext = (".sql",)
     template_fields_renderers = {"sql": "sql", "partition": "json", "parameters": "json"}  # noqa: RUF012  as Airflow has it
     ui_color = "#fff6cc"
+    items_key = ITEMS_KEY
 
     def __init__(
         self,
@@ -123,7 +128,12 @@ class DuckDBPartitionOperator(BaseOperator):
         self.on_empty = on_empty
         self.unused = unused
 
-    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:  # noqa: ARG002  Airflow's signature
+    @staticmethod
+    def batch_parameter(_: Any) -> str:
+        """Return which argument may be a batch, whose partitions then count as pieces of their own."""
+        return "partition"
+
+    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Publish the partition, or each of a batch, and return where it is and how large."""
         with bad_input_fails_at_once(), ExitStack() as stack:
             places = addresses(self._partitions(), self.partition_by)
@@ -141,7 +151,7 @@ class DuckDBPartitionOperator(BaseOperator):
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
                 let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
             if not isinstance(self.partition, Mapping):
-                return self._publish_each(query, target, places)
+                return self._publish_each(query, target, places, context)
             result = self._publish(query, target, places[0])
             if result is None:
                 raise AirflowSkipException(
@@ -192,19 +202,29 @@ class DuckDBPartitionOperator(BaseOperator):
         return {"key": place.key, "path": path, "rows": rows, "bytes": size}
 
     def _publish_each(
-        self, query: PartitionQuery, target: LocalTarget | S3Target, places: Sequence[Address]
+        self,
+        query: PartitionQuery,
+        target: LocalTarget | S3Target,
+        places: Sequence[Address],
+        context: Context,
     ) -> list[dict[str, Any]]:
         published: list[dict[str, Any]] = []
         failed: dict[str, Exception] = {}
+        results: list[ItemResult] = []
         for place in places:
+            started = time.monotonic()
             try:
-                result = self._publish(query, target, place)
-            except (MappingKitError, AirflowException) as error:  # noqa: PERF203  one failing must not stop the others
+                value = self._publish(query, target, place)
+            except (MappingKitError, AirflowException) as error:
                 self.log.error("%s", error)  # noqa: TRY400  the error of the whole batch brings the traceback
                 failed[place.key] = error
+                results.append(item_result(place.key, FAILED, started=started, error=error))
             else:
-                if result is not None:
-                    published.append(result)
+                published += [] if value is None else [value]
+                state = SKIPPED if value is None else SUCCESS
+                results.append(item_result(place.key, state, started=started, value=value))
+        # For the fan-in: what the task returns says nothing of the others, and a failed one returns nothing.
+        context["ti"].xcom_push(self.items_key, results)
         if failed:
             first = next(iter(failed.values()))
             message = (

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
 from airflow_mapping_kit.compat import MappedOperator, expand_input_of
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
+from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow_mapping_kit.pieces.planned import Read
+
 # Airflow makes the instances of a plan in one go. A generator that is cleared takes longer than this to run again.
 _KEPT_SECONDS = 5.0
 _KEPT_PLANS = 8
-_plans: OrderedDict[tuple[str, str, str], tuple[float, Plan]] = OrderedDict()
+_plans: OrderedDict[tuple[str, str, str], tuple[float, _Planned]] = OrderedDict()
 
 
 def enabled() -> bool:
@@ -41,10 +45,10 @@ def of_instance(operator: Any, *, dag_id: str, run_id: str, map_index: int) -> s
     expand_input = expand_input_of(operator)
     if text is None or expand_input is None or _known_in_the_task_only(operator, expand_input):
         return None
-    plan = _plan(operator, expand_input, dag_id, run_id)
-    if plan is None or map_index >= len(plan):
+    planned = _planned(operator, expand_input, dag_id, run_id)
+    if planned is None or map_index >= len(planned.plan):
         return None
-    return labels.render(text, plan[map_index], _fixed_arguments(operator), final=False)
+    return planned.label(text, map_index, fixed_arguments(operator))
 
 
 def of_literals(operator: Any) -> Iterator[str]:
@@ -56,9 +60,36 @@ def of_literals(operator: Any) -> Iterator[str]:
     expand_input = None if text is None else expand_input_of(operator)
     if expand_input is None or sources(expand_input) or _known_in_the_task_only(operator, expand_input):
         return
-    fixed = _fixed_arguments(operator)
-    for piece in Plan(expand_input, lambda _: None, order=labels.order_of(operator.map_index_template)):
-        yield labels.render(str(text), piece, fixed, final=False)
+    planned = _Planned(operator, expand_input, lambda _: None)
+    fixed = fixed_arguments(operator)
+    for map_index in range(len(planned.plan)):
+        yield planned.label(str(text), map_index, fixed)
+
+
+def note_about(operator: Any) -> dict[str, Any]:
+    """Return what has to be noted about a declared operator before it is serialized, if anything."""
+    expand_input = expand_input_of(operator)
+    note: dict[str, Any] = {}
+    if expand_input is not None and isinstance(expand_input.value, dict) and len(expand_input.value) > 1:
+        note["order"] = list(expand_input.value)
+    how = batched(operator)
+    if how is not None:
+        note["batched"] = asdict(how)
+    return note
+
+
+class _Planned:
+    """A plan, and which items its batches hold, of an operator that may be a serialized one."""
+
+    def __init__(self, operator: Any, expand_input: Any, read: Read) -> None:
+        note = labels.note_of(operator.map_index_template)
+        self.plan = Plan(expand_input, read, order=note.get("order"))
+        how = Batched(**note["batched"]) if "batched" in note else batched(operator)
+        self._ranges = None if how is None else Ranges(self.plan, how)
+
+    def label(self, text: str, map_index: int, fixed: Mapping[str, Any]) -> str:
+        batch = None if self._ranges is None else self._ranges[map_index]
+        return labels.render(text, self.plan[map_index], fixed, batch=batch, final=False)
 
 
 def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
@@ -71,7 +102,7 @@ def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
     )
 
 
-def _plan(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> Plan | None:
+def _planned(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> _Planned | None:
     key = (dag_id, run_id, operator.task_id)
     kept = _plans.get(key)
     if kept and time.monotonic() - kept[0] < _KEPT_SECONDS:
@@ -86,16 +117,16 @@ def _plan(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> Plan | 
 
     found = pushed(dag_id, run_id, wanted)
     try:
-        plan = Plan(expand_input, found.get, order=labels.order_of(operator.map_index_template))
+        planned = _Planned(operator, expand_input, found.get)
     except PlanError:  # not pushed: whoever maps over it says so
         return None
     while len(_plans) >= _KEPT_PLANS:
         _plans.popitem(last=False)
-    _plans[key] = (time.monotonic(), plan)
-    return plan
+    _plans[key] = (time.monotonic(), planned)
+    return planned
 
 
-def _fixed_arguments(operator: Any) -> dict[str, Any]:
+def fixed_arguments(operator: Any) -> dict[str, Any]:
     """Return the arguments of a task that are the same for all instances and known without running it."""
     if isinstance(operator, MappedOperator):
         given = {**operator.partial_kwargs, **(operator.partial_kwargs.get("op_kwargs") or {})}

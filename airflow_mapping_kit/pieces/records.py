@@ -6,6 +6,7 @@ Airflow itself keeps neither the text of an exception nor what an instance was m
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.pieces.planned import key_of
@@ -13,9 +14,11 @@ from airflow_mapping_kit.pieces.planned import key_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_mapping_kit.results import Error
+    from airflow_mapping_kit.results import Error, ItemResult
 
 RECORD_KEY = "mapping_kit"
+# What became of the items of a batch, where the task returns something else.
+ITEMS_KEY = "mapping_kit_items"
 MAX_MESSAGE_BYTES = 2048
 # Of an instance whose process was killed Airflow says which one it is, as a dict, and nothing more.
 _ZOMBIE = "{'DAG Id'"
@@ -37,6 +40,29 @@ def error_of(error: BaseException | str | None) -> Error:
     if isinstance(error, str):
         return {"type": None, "message": _cut(error)}
     return {"type": type(error).__name__, "message": _cut(str(error))}
+
+
+def item_result(
+    key: str,
+    state: str,
+    *,
+    started: float,
+    value: Any = None,
+    error: BaseException | None = None,
+    tries: int = 1,
+) -> ItemResult:
+    """Return what became of an item that was worked on.
+
+    :param started: what `time.monotonic()` said when its last try began.
+    """
+    return {
+        "key": key,
+        "state": state,
+        "value": value,
+        "error": None if error is None else error_of(error),
+        "tries": tries,
+        "duration_s": round(time.monotonic() - started, 6),
+    }
 
 
 def _cut(text: str) -> str:

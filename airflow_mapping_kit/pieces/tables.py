@@ -25,6 +25,7 @@ class Instance:
     try_number: int
     duration: float | None
     label: str | None
+    max_tries: int
 
 
 def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, dict[int, Instance]]:
@@ -40,6 +41,7 @@ def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, 
         table.c.try_number,
         table.c.duration,
         table.c.rendered_map_index,
+        table.c.max_tries,
     ).where(table.c.dag_id == dag_id, table.c.run_id == run_id, table.c.task_id.in_(task_ids))
     found: dict[str, dict[int, Instance]] = {task_id: {} for task_id in task_ids}
     with own_session() as session:

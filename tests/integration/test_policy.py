@@ -146,7 +146,7 @@ def test_the_order_of_arguments_is_written_into_templates_of_the_kit_alone(metad
         plain = EmptyOperator(task_id="plain")
     for operator in (mine, theirs, one, plain):
         settings.task_policy(operator)
-    assert labels.order_of(mine.map_index_template) == ["zebra", "ant"]
+    assert labels.note_of(mine.map_index_template) == {"order": ["zebra", "ant"]}
     assert theirs.map_index_template == "{{ ti.map_index }}"
     assert one.map_index_template == label("{zebra}")
     assert plain.map_index_template is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, format_of, label, order_of, render, with_order
+from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, Batch, format_of, label, note_of, render, with_note
 
 PARTITION = {"origin": "EWR", "date": "2013-01-01"}
 
@@ -147,7 +147,7 @@ class TestFormatOf:
     def test_gives_back_the_text_that_label_was_given(self, text):
         template = label(text)
         assert format_of(template) == text
-        assert format_of(with_order(template, ["b", "a"])) == text
+        assert format_of(with_note(template, {"order": ["b", "a"]})) == text
 
     @pytest.mark.parametrize(
         "template",
@@ -164,15 +164,15 @@ class TestFormatOf:
         assert format_of(template) is None
 
     def test_the_order_is_kept_once_and_read_again(self):
-        template = with_order(with_order(label("{x}"), ["x", "y"]), ["b", "a"])
-        assert order_of(template) == ["b", "a"]
+        template = with_note(with_note(label("{x}"), {"order": ["x", "y"]}), {"order": ["b", "a"]})
+        assert note_of(template) == {"order": ["b", "a"]}
         assert template.endswith(label("{x}"))
-        assert order_of(label("{x}")) is None
+        assert note_of(label("{x}")) == {}
 
     def test_a_template_with_an_order_renders_as_without(self):
         class Macros:
             class mapping_kit:
                 label = str.upper
 
-        template = with_order(label("{x}"), ["x", "y"])
+        template = with_note(label("{x}"), {"order": ["x", "y"]})
         assert jinja2.Environment(autoescape=True).from_string(template).render(macros=Macros) == "{X}"

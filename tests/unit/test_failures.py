@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from airflow_mapping_kit.fan_in.failures import described
+from airflow_mapping_kit.failures import described
 
 
 def failed(key, kind="ValueError", message="no such file", state="failed"):

@@ -1,4 +1,4 @@
-"""The failed pieces of a fan-in as an error says them: which ones, why, and what they have in common."""
+"""Failed pieces as an error says them: which ones, why, and what they have in common."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions import parse_partition_key
-from airflow_mapping_kit.results import UPSTREAM_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from airflow_mapping_kit.results import Result
+    from airflow_mapping_kit.results import ItemResult, Result
 
 MAX_KEYS = 20
 _MAX_VALUES = 3
 _MAX_MESSAGE = 200
 
 
-def described(failed: Sequence[Result]) -> str:
+def described(failed: Sequence[Result] | Sequence[ItemResult]) -> str:
     """Return the failed pieces, grouped by error: a line an error, then its keys, 20 keys in all.
 
     Two flights of a day that failed with one error give::
@@ -43,9 +42,9 @@ def described(failed: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def _error(result: Result) -> str:
+def _error(result: Result | ItemResult) -> str:
     if result["error"] is None:
-        return "upstream failed" if result["state"] == UPSTREAM_FAILED else result["state"]
+        return result["state"].replace("_", " ")
     first = (result["error"]["message"].strip().splitlines() or [""])[0]
     message = first if len(first) <= _MAX_MESSAGE else f"{first[:_MAX_MESSAGE]}…"
     return ": ".join(part for part in (result["error"]["type"], message) if part)

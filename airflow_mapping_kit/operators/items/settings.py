@@ -1,0 +1,66 @@
+"""What a batched task may be asked for, checked when its DAG is parsed."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import KNOWN_CONTEXT_KEYS
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.partitions.sequences import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def item_parameter(function: Callable[..., Any]) -> str:
+    """Return the name of the parameter that takes an item: the first that Airflow's context has no name for.
+
+    :raises PlanError: if there is none.
+    """
+    for parameter in inspect.signature(function).parameters.values():
+        named = parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
+        if named and parameter.name not in KNOWN_CONTEXT_KEYS:
+            return parameter.name
+    name = getattr(function, "__name__", repr(function))
+    raise PlanError(
+        f"@task.batched: {name}() has no parameter that could take an item. Give it one, def {name}(item), "
+        f"and map over it: {name}.expand(item=batches(items, batch_size=50))."
+    )
+
+
+def check(
+    function: Callable[..., Any],
+    *,
+    concurrency: Any = 1,
+    item_retries: Any = 0,
+    item_retry_delay: Any = 1.0,
+    item_timeout: Any = None,
+    stop_after: Any = None,
+    **_: Any,
+) -> None:
+    """Check the settings of a batched task among the arguments of its operator.
+
+    :raises PlanError: naming the setting that can't be.
+    """
+    item_parameter(function)
+    for name, value, least in (
+        ("concurrency", concurrency, 1),
+        ("item_retries", item_retries, 0),
+        ("stop_after", 1 if stop_after is None else stop_after, 1),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise PlanError(f"{name}={shown(value)}: give a whole number of at least {least}.")
+    for name, value in (
+        ("item_retry_delay", item_retry_delay),
+        ("item_timeout", 1 if item_timeout is None else item_timeout),
+    ):
+        number = not isinstance(value, bool) and isinstance(value, timedelta | int | float)
+        if not number or seconds(value) < 0 or (name == "item_timeout" and seconds(value) == 0):
+            raise PlanError(f"{name}={shown(value)}: give seconds above 0, or a timedelta.")
+
+
+def seconds(duration: timedelta | float) -> float:
+    """Return a duration in seconds: `timedelta(minutes=1)` gives 60.0."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)

@@ -1,0 +1,123 @@
+"""What is done of a batch, kept where a retry of its instance finds it. Airflow 2.x.
+
+An instance's own XComs go when its next try starts. Those of the task that made the plan stay until it runs
+again, and with them what was done of it: a row of results at a time, under keys of their own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mapping_kit.compat import AIRFLOW_3, is_mapped, own_session
+from airflow_mapping_kit.pieces.batches import batch_parameter_of, given_to
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_mapping_kit.results import ItemResult
+
+_PREFIX = "mapping_kit"
+
+
+class Place(NamedTuple):
+    """Where the checkpoint of an instance is.
+
+    :param anchor: the task that keeps it.
+    :param max_tries: how many tries the instance has. A person who clears it changes that, a retry doesn't.
+    """
+
+    dag_id: str
+    run_id: str
+    anchor: str
+    task_id: str
+    map_index: int
+    max_tries: int
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of all its XComs begin with."""
+        return f"{_PREFIX}/{self.task_id}/{self.map_index}/"
+
+
+def place_of(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> Place | None:
+    """Return where the checkpoint of an instance is, `None` if nothing can keep one.
+
+    :param declared: its operator, as the DAG keeps it.
+    """
+    parameter = batch_parameter_of(declared)
+    if AIRFLOW_3 or parameter is None:
+        return None
+    anchor = _anchor_of(given_to(declared, parameter))
+    if anchor is None:
+        return None
+    return Place(declared.dag.dag_id, run_id, anchor, declared.task_id, map_index, max_tries)
+
+
+def _anchor_of(given: Any) -> str | None:
+    """Return the unmapped task that a batch comes from, however many mapped ones are between.
+
+    :param given: what the declared task gets as its batch.
+    :return: its id; `None` of a literal, which no task made.
+    """
+    waiting = (
+        [operator for operator, _ in given.iter_references()] if hasattr(given, "iter_references") else []
+    )
+    seen = set()
+    while waiting:
+        operator = waiting.pop(0)
+        if not is_mapped(operator):
+            return str(operator.task_id)
+        if operator.task_id not in seen:
+            seen.add(operator.task_id)
+            waiting += operator.upstream_list
+    return None
+
+
+def load(place: Place) -> list[ItemResult]:
+    """Return what was saved of an instance since somebody cleared it, if at all."""
+    from airflow.models.xcom import XCom
+    from sqlalchemy import select
+
+    table = XCom.__table__
+    columns = (table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id"))
+    with own_session() as session:
+        rows = session.execute(select(*columns).where(*_of(place, table.c))).all()
+    saved = map(XCom.deserialize_value, rows)
+    return [row for chunk in saved if chunk["max_tries"] == place.max_tries for row in chunk["results"]]
+
+
+def save(place: Place, results: Sequence[ItemResult]) -> None:
+    """Add to what was saved of an instance."""
+    from airflow.models.xcom import XCom
+
+    with own_session() as session:
+        # Chunks are added, not rewritten: were all of it written each time, it would be written very often.
+        XCom.set(
+            key=f"{place.prefix}{uuid.uuid4().hex}",
+            value={"max_tries": place.max_tries, "results": list(results)},
+            dag_id=place.dag_id,
+            task_id=place.anchor,
+            run_id=place.run_id,
+            session=session,
+        )
+
+
+def delete(place: Place, session: Any) -> None:
+    """Delete what was saved of this very instance."""
+    from airflow.models.xcom import XCom
+    from sqlalchemy import select
+
+    for xcom in session.scalars(select(XCom).where(*_of(place, XCom))):
+        # A backend of the deployment's own may keep the value elsewhere.
+        XCom.purge(xcom, session)
+        session.delete(xcom)
+
+
+def _of(place: Place, columns: Any) -> tuple[Any, ...]:
+    return (
+        columns.dag_id == place.dag_id,
+        columns.run_id == place.run_id,
+        columns.task_id == place.anchor,
+        columns.key.startswith(place.prefix, autoescape=True),
+    )
