@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from airflow_mapping_kit.compat import (
-    AIRFLOW_3,
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
@@ -28,11 +26,11 @@ from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.items.attempts import Policy
 from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, SAVE_SECONDS, Call, worked_on
 from airflow_mapping_kit.operators.items.results import Room
-from airflow_mapping_kit.operators.items.settings import check, item_parameter, seconds
+from airflow_mapping_kit.operators.items.settings import check, check_literals, item_parameter, seconds
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.pieces import checkpoints
-from airflow_mapping_kit.pieces.arguments import arguments, known_at_run_time, mapped_arguments
+from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE, Batched, given_to, unwraps
 from airflow_mapping_kit.pieces.batches import batched as batches_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
@@ -224,26 +222,9 @@ class _BatchedTask(DecoratedTask[..., Any, Any]):
         parameter = item_parameter(self.function)
         given = expand_input.value.get(parameter) if isinstance(expand_input.value, dict) else None
         if isinstance(given, list | tuple):
-            self._check_literals(parameter, given)
+            check_literals(self.kwargs["task_id"], parameter, given)
         mapped: XComArg = super()._expand(expand_input, strict=strict)
         return mapped
-
-    def _check_literals(self, parameter: str, batches: Sequence[Any]) -> None:
-        name = self.kwargs["task_id"]
-        for batch in batches:
-            if not known_at_run_time(batch) and (
-                not isinstance(batch, Sequence) or isinstance(batch, str) or not batch
-            ):
-                raise PlanError(
-                    f"{name}.expand({parameter}=...): {shown(batch)} is no batch. Give a list of batches, "
-                    f"each a list of items: [[1, 2], [3]], or batches(items, batch_size=50)."
-                )
-        if not AIRFLOW_3:
-            warnings.warn(
-                f"{name} is mapped over literal batches, which no task made: there is nowhere to keep a "
-                f"checkpoint, and a retry does all of a batch again. Map it over batches(items, batch_size=50).",
-                stacklevel=4,
-            )
 
 
 @overload
@@ -330,4 +311,11 @@ def _max_result_kb() -> int:
 def _not_run(item: Item) -> ItemResult:
     """Return the result of an item that nothing was done for: for what it was before, or for `stop_after`."""
     state = NOT_STARTED if item.state == SUCCESS else item.state
-    return {"key": item.key, "state": state, "value": None, "error": None, "tries": 0, "duration_s": None}
+    return {
+        "key": item.key,
+        "state": state,
+        "value": None,
+        "error": item.error,
+        "tries": 0,
+        "duration_s": None,
+    }

@@ -23,17 +23,26 @@ from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from airflow_mapping_kit.results import Error
+
 RETURN_VALUE = "return_value"
 # What Airflow's default trigger rule would make of an instance whose only predecessor ended so.
 _AFTER = {SUCCESS: SUCCESS, SKIPPED: SKIPPED}
 
 
 class Item(NamedTuple):
-    """One item of a batch: its key, what the function gets, and whether there is anything to do for it."""
+    """One item of a batch.
+
+    :param key: its key, not yet told apart from equal ones.
+    :param value: what the function gets.
+    :param state: `success` if there is something to do for it, else what it is without that.
+    :param error: what went wrong before it came here.
+    """
 
     key: str
     value: Any
-    state: str
+    state: str = SUCCESS
+    error: Error | None = None
 
 
 @dataclass(frozen=True)
@@ -63,9 +72,14 @@ class Batched:
     def items(self, mapped: Mapping[str, Any], batch: Iterable[Any]) -> list[Item]:
         """Return the items of a batch. Keys are not told apart: equal ones may be in different batches."""
         if not self.chained:
-            return [Item(key_of(self.arguments(mapped, value)), value, SUCCESS) for value in batch]
+            return [Item(key_of(self.arguments(mapped, value)), value) for value in batch]
         return [
-            Item(row["key"].partition("#")[0], row["value"], _AFTER.get(row["state"], UPSTREAM_FAILED))
+            Item(
+                row["key"].partition("#")[0],
+                row["value"],
+                _AFTER.get(row["state"], UPSTREAM_FAILED),
+                row["error"],
+            )
             for row in batch
         ]
 

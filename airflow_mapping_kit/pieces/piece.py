@@ -85,7 +85,7 @@ class Piece:
         """
         state = self._state({task_id: one.state for task_id, one in instances.items()})
         # Of a group the task that stopped the piece, of any other piece whichever is there.
-        stopped = [task_id for task_id, one in instances.items() if one.state == state == FAILED]
+        stopped = [errors.get(task_id) for task_id, one in instances.items() if one.state == state]
         durations = [one.duration for one in instances.values() if one.duration is not None]
         return {
             "key": key,
@@ -95,7 +95,7 @@ class Piece:
             "try_number": max((one.try_number for one in instances.values()), default=0),
             "duration_s": sum(durations) if durations else None,
             "value": value if state == SUCCESS else None,
-            "error": errors.get(stopped[0]) or error_of(None) if stopped else None,
+            "error": _error(state, stopped),
         }
 
     def error(self, task_id: str) -> Error | None:
@@ -109,6 +109,14 @@ class Piece:
         # A group that chose a branch has skipped tasks in every piece: what it ends in decides.
         ends = (self._mapped.returns,) if self._mapped.returns else self._mapped.leaves
         return SUCCESS if any(states.get(task_id) == SUCCESS for task_id in ends) else SKIPPED
+
+
+def _error(state: str, stopped: list[Error | None]) -> Error | None:
+    """Return what stopped a piece; what is upstream-failed has none, unless an item brought it along."""
+    if state not in {FAILED, UPSTREAM_FAILED}:
+        return None
+    known = next((error for error in stopped if error is not None), None)
+    return known or (error_of(None) if state == FAILED else None)
 
 
 def worst(states: Iterable[str | None]) -> str:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -40,6 +41,10 @@ EWR_KEY = "date=2013-01-02/origin=EWR"
 ROW = "SELECT $p AS value, 1 AS n"
 
 
+# What the results of a batch are pushed to.
+INSTANCE = SimpleNamespace(xcom_push=lambda *_: None)
+
+
 @pytest.fixture
 def lake(tmp_path):
     return tmp_path / "lake"
@@ -51,7 +56,7 @@ def publish(lake):
 
     def run(sql, partition, **arguments):
         given = {"sql": sql, "partition": partition, "target": str(lake), **arguments}
-        return DuckDBPartitionOperator(task_id="load", **given).execute({})
+        return DuckDBPartitionOperator(task_id="load", **given).execute({"ti": INSTANCE})
 
     return run
 

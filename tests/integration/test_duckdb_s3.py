@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import traceback
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -14,6 +15,10 @@ from airflow.exceptions import AirflowException, AirflowFailException, AirflowSk
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 
 ROW = "SELECT $p AS value, 1 AS n"
+
+
+# What the results of a batch are pushed to.
+INSTANCE = SimpleNamespace(xcom_push=lambda *_: None)
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def publish(s3_bucket, s3_conn):
             "target": f"s3://{s3_bucket}/lake",
             "aws_conn_id": s3_conn,
         }
-        return DuckDBPartitionOperator(task_id="load", **{**given, **arguments}).execute({})
+        return DuckDBPartitionOperator(task_id="load", **{**given, **arguments}).execute({"ti": INSTANCE})
 
     return run
 

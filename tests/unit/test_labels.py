@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, Batch, format_of, label, note_of, render, with_note
+from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, format_of, label, note_of, render, with_note
 
 PARTITION = {"origin": "EWR", "date": "2013-01-01"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -14,7 +15,7 @@ from airflow_mapping_kit.operators.items.threads import Threads
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_mapping_kit.operators.items.attempts import Policy
     from airflow_mapping_kit.results import ItemResult
@@ -53,12 +54,11 @@ def worked_on(
     :param stop_after: so many failures in a row begin no further call.
     :param save: keeps some results where a later try finds them; without it nothing is saved.
     """
-    results: SimpleQueue[ItemResult | None] = SimpleQueue()
+    results = Results(stop_after)
     kind = EventLoop if in_event_loop else Threads
     workers = kind(iter(calls), min(concurrency, len(calls)), policy, results)
     saved = _Saved(save)
     by_key: dict[str, ItemResult] = {}
-    in_a_row = 0
     with with_keys():
         try:
             running = workers.start()
@@ -73,27 +73,56 @@ def worked_on(
                     continue
                 by_key[result["key"]] = result
                 saved.add(result)
-                in_a_row = in_a_row + 1 if result["state"] == FAILED else 0
-                if stop_after and in_a_row == stop_after:
-                    log.error("%d items in a row failed (stop_after): no further one is begun.", in_a_row)
-                    workers.begin_no_more()
         except BaseException:
             workers.stop(STOP_SECONDS)
-            saved.add_all(_left_in(results))
+            saved.add_all(results.left())
             saved.save()
             raise
     # What succeeded as a whole needs no checkpoint any more.
+    if results.over.is_set():
+        log.error("%s items in a row failed (stop_after): no further one was begun.", stop_after)
     if any(result["state"] == FAILED for result in by_key.values()):
         saved.save()
     return by_key
 
 
-def _left_in(results: SimpleQueue[ItemResult | None]) -> Iterable[ItemResult]:
-    with suppress(Empty):
-        while True:
-            result = results.get_nowait()
+class Results:
+    """What those who work on items hand to the one who waits for it.
+
+    :param stop_after: so many failures in a row say that it is over.
+    """
+
+    def __init__(self, stop_after: int | None) -> None:
+        self.over = threading.Event()
+        self._stop_after = stop_after
+        self._in_a_row = 0
+        self._counting = threading.Lock()
+        self._queue: SimpleQueue[ItemResult | None] = SimpleQueue()
+
+    def put(self, result: ItemResult | None) -> None:
+        """Hand over a result; `None` from who has no more of them."""
+        # Counted before whoever hands it over takes another item.
+        with self._counting:
             if result is not None:
-                yield result
+                self._in_a_row = self._in_a_row + 1 if result["state"] == FAILED else 0
+            if self._stop_after is not None and self._in_a_row >= self._stop_after:
+                self.over.set()
+        self._queue.put(result)
+
+    def get(self, timeout: float | None) -> ItemResult | None:
+        """Wait for the next.
+
+        :raises Empty: if none came in so many seconds.
+        """
+        return self._queue.get(timeout=timeout)
+
+    def left(self) -> Iterator[ItemResult]:
+        """Yield the results that nobody waited for."""
+        with suppress(Empty):
+            while True:
+                result = self._queue.get_nowait()
+                if result is not None:
+                    yield result
 
 
 class _Saved:

@@ -11,12 +11,13 @@ from tenacity import AsyncRetrying
 
 from airflow_mapping_kit.operators.items import log_lines
 from airflow_mapping_kit.operators.items.attempts import Policy, ended
+from airflow_mapping_kit.pieces.records import item_result
+from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from queue import SimpleQueue
 
-    from airflow_mapping_kit.operators.items.batch import Call
+    from airflow_mapping_kit.operators.items.batch import Call, Results
     from airflow_mapping_kit.results import ItemResult
 
 
@@ -26,17 +27,15 @@ class EventLoop:
     :param calls: what there is to do, taken as there is somebody to do it.
     :param workers: how many coroutines take from them.
     :param policy: how an item is tried.
-    :param results: where results go, and `None` when the loop has ended.
+    :param results: where results go, what says that no further call is to be begun, and `None` when the loop has ended.
     """
 
-    def __init__(
-        self, calls: Iterator[Call], workers: int, policy: Policy, results: SimpleQueue[ItemResult | None]
-    ) -> None:
+    def __init__(self, calls: Iterator[Call], workers: int, policy: Policy, results: Results) -> None:
         self._calls = calls
         self._count = workers
         self._policy = policy
         self._results = results
-        self._over = threading.Event()
+        self._over = results.over
         self._stopped = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._workers: list[asyncio.Task[None]] = []
@@ -46,10 +45,6 @@ class EventLoop:
         """Start, and return how many `None` will be among the results."""
         self._thread.start()
         return 1
-
-    def begin_no_more(self) -> None:
-        """Let what runs end, and take nothing else."""
-        self._over.set()
 
     def stop(self, seconds: float) -> None:
         """Take nothing else, cancel what runs, and wait for it so long."""
@@ -99,7 +94,7 @@ class EventLoop:
             return value
 
         try:
-            value = await AsyncRetrying(**self._policy.tenacity(self._over))(attempt)
+            value: Any = await AsyncRetrying(**self._policy.tenacity(self._over))(attempt)
             return item_result(call.key, SUCCESS, started=started, value=value, tries=tries)
         except asyncio.CancelledError as error:
             if self._stopped.is_set():

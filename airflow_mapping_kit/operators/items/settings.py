@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import KNOWN_CONTEXT_KEYS
+from airflow_mapping_kit.compat import AIRFLOW_3, KNOWN_CONTEXT_KEYS
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.pieces.arguments import known_at_run_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +62,26 @@ def check(
         number = not isinstance(value, bool) and isinstance(value, timedelta | int | float)
         if not number or seconds(value) < 0 or (name == "item_timeout" and seconds(value) == 0):
             raise PlanError(f"{name}={shown(value)}: give seconds above 0, or a timedelta.")
+
+
+def check_literals(task_id: str, parameter: str, batches: Sequence[Any]) -> None:
+    """Check batches that are written into the DAG's file, and warn of what they go without.
+
+    :raises PlanError: naming the one that is no batch.
+    """
+    for batch in batches:
+        is_list = isinstance(batch, Sequence) and not isinstance(batch, str)
+        if not known_at_run_time(batch) and (not is_list or not batch):
+            raise PlanError(
+                f"{task_id}.expand({parameter}=...): {shown(batch)} is no batch. Give a list of batches, "
+                f"each a list of items: [[1, 2], [3]], or batches(items, batch_size=50)."
+            )
+    if not AIRFLOW_3:
+        warnings.warn(
+            f"{task_id} is mapped over literal batches, which no task made: there is nowhere to keep a "
+            f"checkpoint, and a retry does all of a batch again. Map it over batches(items, batch_size=50).",
+            stacklevel=4,  # whoever called expand()
+        )
 
 
 def seconds(duration: timedelta | float) -> float:

@@ -17,9 +17,8 @@ from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from queue import SimpleQueue
 
-    from airflow_mapping_kit.operators.items.batch import Call
+    from airflow_mapping_kit.operators.items.batch import Call, Results
     from airflow_mapping_kit.results import ItemResult
 
 
@@ -29,17 +28,15 @@ class Threads:
     :param calls: what there is to do, taken as there is somebody to do it.
     :param workers: how many threads.
     :param policy: how an item is tried.
-    :param results: where results go, and `None` when a thread has ended.
+    :param results: where results go, what says that no further call is to be begun, and `None` when a thread has ended.
     """
 
-    def __init__(
-        self, calls: Iterator[Call], workers: int, policy: Policy, results: SimpleQueue[ItemResult | None]
-    ) -> None:
+    def __init__(self, calls: Iterator[Call], workers: int, policy: Policy, results: Results) -> None:
         self._calls = calls
         self._policy = policy
         self._results = results
         self._taking = threading.Lock()
-        self._over = threading.Event()
+        self._over = results.over
         self._stopped = threading.Event()
         self._tries: dict[int, threading.Thread] = {}
         self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
@@ -49,10 +46,6 @@ class Threads:
         for worker in self._workers:
             worker.start()
         return len(self._workers)
-
-    def begin_no_more(self) -> None:
-        """Let what runs end, and take nothing else."""
-        self._over.set()
 
     def stop(self, seconds: float) -> None:
         """Take nothing else, end what runs, and wait for it so long. What is within C code ends with the process."""

@@ -1,0 +1,402 @@
+"""Batches in a DAG: what a retry finds done, what becomes of every item, and what follows."""
+
+from __future__ import annotations
+
+import uuid
+
+import pendulum
+import pytest
+from airflow import DAG
+from airflow.decorators import task, task_group
+from airflow.exceptions import AirflowException, AirflowSkipException
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.models.xcom import XCom
+from airflow.utils.session import create_session
+
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.generators import batches
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.operators.batched import BatchedOperator, batched
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+
+DONE: list[object] = []
+BROKEN: set[object] = set()
+
+
+@pytest.fixture(autouse=True)
+def counted():
+    """Forget what was done before."""
+    DONE.clear()
+    BROKEN.clear()
+
+
+def work(x):
+    """Count, and become what x says."""
+    DONE.append(x)
+    if x in BROKEN:
+        raise ValueError(f"{x} is broken")
+    if x == "skip":
+        raise AirflowSkipException("nothing to do")
+    if x == "set":
+        return {object()}
+    if x == "large":
+        return "x" * 2_000_000
+    return None if x == "none" else f"did {x}"
+
+
+@task
+def plan(pieces):
+    return pieces
+
+
+class End:
+    """A run that `dag.test` ended."""
+
+    def __init__(self, build, **options):
+        start = pendulum.datetime(2024, 1, 1)
+        with DAG(f"b{uuid.uuid4().hex}", schedule=None, start_date=start, **options) as self.dag:
+            build()
+        self.run = self.dag.test()
+
+    def instance(self, task_id, map_index=-1):
+        instance = self.run.get_task_instance(task_id, map_index=map_index)
+        instance.refresh_from_task(self.dag.get_task(task_id))
+        return instance
+
+    def xcom(self, task_id, map_index=-1, key="return_value"):
+        place = {"run_id": self.run.run_id, "dag_id": self.dag.dag_id, "task_id": task_id}
+        return XCom.get_one(key=key, map_index=map_index, **place)
+
+    def rows(self, task_id):
+        return [(row["key"], row["state"], row["value"]) for row in self.xcom(task_id)["results"]]
+
+    def saved(self, task_id):
+        """Return which items a checkpoint keeps."""
+        with create_session() as session:
+            found = session.query(XCom).filter(
+                XCom.run_id == self.run.run_id,
+                XCom.dag_id == self.dag.dag_id,
+                XCom.key.startswith(f"mapping_kit/{task_id}/"),
+            )
+            return sorted(row["key"] for xcom in found for row in xcom.value["results"])
+
+    def again(self, task_id, map_index=-1, *, cleared=False):
+        """Run an instance once more, as a retry does, or as Airflow does when somebody has cleared it."""
+        if cleared:
+            with create_session() as session:
+                instance = session.get(
+                    TaskInstance,
+                    {
+                        "dag_id": self.dag.dag_id,
+                        "task_id": task_id,
+                        "run_id": self.run.run_id,
+                        "map_index": map_index,
+                    },
+                )
+                clear_task_instances([instance], session, dag=self.dag)
+        instance = self.instance(task_id, map_index)
+        try:
+            instance.run(ignore_ti_state=True, ignore_all_deps=True)
+        except AirflowException as error:
+            return error
+        return None
+
+
+@pytest.fixture
+def run(metadata_db):
+    """Return a function that runs a DAG which a function builds."""
+    return End
+
+
+def collected(pieces, *, size=3, tolerated=100, **settings):
+    """Build `work`, batched over a plan, with its fan-in."""
+
+    def build():
+        mapped = batched(**{"concurrency": 2, **settings})(work).expand(
+            x=batches(plan(pieces), batch_size=size)
+        )
+        collect(mapped, task_id="all", tolerated_failure_percentage=tolerated)
+
+    return build
+
+
+class TestItemsInTheFanIn:
+    def test_are_rows_of_their_own_whatever_became_of_them(self, run):
+        BROKEN.add("broken")
+        end = run(collected(["a", "none", "skip", "broken", "set", "large", "a"]))
+        assert end.rows("all") == [
+            ("x=a", "success", "did a"),
+            ("x=none", "success", None),
+            ("x=skip", "skipped", None),
+            ("x=broken", "failed", None),
+            ("x=set", "failed", None),
+            ("x=large", "failed", None),
+            ("x=a#2", "success", "did a"),
+        ]
+        errors = {row["key"]: row["error"] for row in end.xcom("all")["results"] if row["error"]}
+        assert errors["x=broken"] == {"type": "ValueError", "message": "broken is broken"}
+        assert errors["x=set"]["message"].startswith(
+            "the item was worked on, but its result is not kept: set"
+        )
+        assert "of 1,953 KiB is not kept" in errors["x=large"]["message"]
+        assert [row["map_index"] for row in end.xcom("all")["results"]] == [0, 0, 0, 1, 1, 1, 2]
+
+    def test_of_instances_that_say_what_they_hold(self, run):
+        end = run(collected([{"origin": o, "n": n} for o in ("EWR", "JFK") for n in (1, 2)], size=3,
+                            map_index_template=label("{origin} {n}")))  # fmt: skip
+        assert end.instance("work", 0).rendered_map_index == "items 1–3 of 4: EWR 1 … JFK 1"
+        assert end.instance("work", 1).rendered_map_index == "item 4 of 4: JFK 2"
+        assert [row["label"] for row in end.xcom("all")["results"]] == ["EWR 1", "EWR 2", "JFK 1", "JFK 2"]
+
+    def test_are_upstream_failed_with_their_instance(self, run):
+        def build():
+            @task
+            def first():
+                raise ValueError("no")
+
+            mapped = batched(work).expand(x=batches(plan([1, 2, 3]), batch_size=2))
+            first() >> mapped
+            collect(mapped, task_id="all", tolerated_failure_count=3)
+
+        # Nothing was expanded: dag.test() ends the mapped task as a whole.
+        end = run(build)
+        assert end.instance("all").state == "failed"
+
+    def test_that_nobody_began_are_not_tolerated_as_few(self, run):
+        BROKEN.update(range(2))
+        end = run(collected(list(range(10)), size=10, tolerated=30, concurrency=1, stop_after=2))
+        report = end.xcom("all")
+        assert (report["failed"], report["not_started"]) == (2, 8)
+        assert end.instance("all").state == "failed"
+
+    def test_are_what_somebody_marked_their_instance_as(self, run):
+        BROKEN.add("broken")
+        end = run(collected(["a", "broken"]))
+        for state, expected in (("success", ["success"] * 2), ("failed", ["success", "failed"])):
+            with create_session() as session:
+                session.query(TaskInstance).filter_by(
+                    dag_id=end.dag.dag_id, run_id=end.run.run_id, task_id="work"
+                ).update({"state": state})
+            end.again("all")
+            assert [state for _, state, _ in end.rows("all")] == expected
+
+
+class TestRetry:
+    def test_does_what_is_not_done_and_a_person_who_clears_does_all(self, run):
+        BROKEN.update({2, 4})
+        end = run(collected([1, 2, 3, 4, "skip"], size=5))
+        assert sorted(DONE, key=str) == [1, 2, 3, 4, "skip"]
+        assert end.saved("work") == ["x=1", "x=3", "x=skip"]
+
+        DONE.clear()
+        BROKEN.discard(2)
+        error = end.again("work", 0)
+        assert sorted(DONE) == [2, 4]
+        assert "1 of 5 items of work failed, 3 succeeded and are not done again by a retry" in str(error)
+        assert "1 × ValueError: 4 is broken\n  x=4" in str(error)
+        assert end.saved("work") == ["x=1", "x=2", "x=3", "x=skip"]
+
+        DONE.clear()
+        assert end.again("work", 0, cleared=True) is not None
+        assert sorted(DONE, key=str) == [1, 2, 3, 4, "skip"]
+
+        BROKEN.clear()
+        DONE.clear()
+        assert end.again("work", 0) is None
+        assert DONE == [4]
+        end.again("all")
+        assert end.rows("all")[:2] == [("x=1", "success", "did 1"), ("x=2", "success", "did 2")]
+        # What succeeded as a whole needs no checkpoint any more.
+        assert end.saved("work") == []
+
+    def test_of_a_plan_that_was_made_again_does_all_of_it(self, run):
+        BROKEN.add(2)
+        end = run(collected([1, 2], size=2))
+        end.again("batches")
+        DONE.clear()
+        end.again("work", 0)
+        assert sorted(DONE) == [1, 2]
+
+    def test_of_literals_does_all_of_it_and_says_so(self, run, caplog):
+        BROKEN.add(2)
+
+        def build():
+            with pytest.warns(UserWarning, match="literal batches"):
+                batched(work).expand(x=[[1, 2]])
+
+        end = run(build)
+        assert "No task made this batch, so there is no checkpoint" in caplog.text
+        DONE.clear()
+        end.again("work", 0)
+        assert sorted(DONE) == [1, 2]
+
+    def test_is_not_made_where_all_failures_are_final(self, run):
+        def build():
+            @batched(retries=5)
+            def give_up(x):
+                from airflow.exceptions import AirflowFailException
+
+                raise AirflowFailException("never")
+
+            give_up.expand(x=batches(plan([1, 2]), batch_size=2))
+
+        end = run(build)
+        assert end.instance("give_up", 0).state == "failed"
+
+
+class TestChain:
+    def test_goes_on_with_what_succeeded_and_keeps_keys(self, run):
+        BROKEN.add("broken")
+
+        def build():
+            @batched(trigger_rule="all_done")
+            def after(text):
+                return text.upper()
+
+            done = batched(concurrency=2)(work).expand(
+                x=batches(plan(["a", "broken", "skip", "b", "a"]), batch_size=3)
+            )
+            followed = after.expand(text=done)
+            collect(followed, task_id="all", tolerated_failure_count=1)
+
+        end = run(build)
+        assert end.rows("all") == [
+            ("x=a", "success", "DID A"),
+            ("x=broken", "upstream_failed", None),
+            ("x=skip", "skipped", None),
+            ("x=b", "success", "DID B"),
+            ("x=a#2", "success", "DID A"),
+        ]
+        assert end.xcom("all")["results"][1]["error"] == {"type": "ValueError", "message": "broken is broken"}
+        assert end.instance("all").state == "success"
+
+    def test_within_a_mapped_group_has_the_worst_state_of_each_items_steps(self, run):
+        BROKEN.add(2)
+
+        def build():
+            @task_group
+            def steps(numbers):
+                @batched(trigger_rule="all_done")
+                def second(text):
+                    return text.upper()
+
+                return second(batched(work)(numbers))
+
+            collect(steps.expand(numbers=batches(plan([1, 2, 3]), batch_size=2)), task_id="all",
+                    tolerated_failure_count=1)  # fmt: skip
+
+        end = run(build)
+        assert [(state, value) for _, state, value in end.rows("all")] == [
+            ("success", "DID 1"),
+            ("failed", None),
+            ("success", "DID 3"),
+        ]
+
+
+class TestArguments:
+    def test_are_those_of_any_task(self, run):
+        def build():
+            @batched
+            async def all_of_them(x, ti, *, suffix, params=None, **context):
+                return f"{x}{suffix} {ti.task_id} {params['p']} {context['run_id'] == ti.run_id}"
+
+            all_of_them.partial(suffix="!").expand(x=batches(plan([1, 2]), batch_size=2))
+
+        end = run(build, params={"p": 7})
+        assert [row["value"] for row in end.xcom("all_of_them", 0)] == [
+            "1! all_of_them 7 True",
+            "2! all_of_them 7 True",
+        ]
+
+    def test_mapped_beside_the_batch_are_part_of_the_keys(self, run):
+        def build():
+            @batched
+            def pair(x, y):
+                return f"{x}{y}"
+
+            collect(pair.expand(x=batches(plan([1, 2, 3]), batch_size=2), y=plan(["a", "b"])), task_id="all")
+
+        end = run(build)
+        assert [(key, value) for key, _, value in end.rows("all")] == [
+            ("x=1/y=a", "1a"),
+            ("x=2/y=a", "2a"),
+            ("x=1/y=b", "1b"),
+            ("x=2/y=b", "2b"),
+            ("x=3/y=a", "3a"),
+            ("x=3/y=b", "3b"),
+        ]
+
+    def test_of_expand_kwargs_and_of_a_classic_operator(self, run):
+        def build():
+            sets = plan.override(task_id="sets")([{"x": [1, 2]}, {"x": [3]}])
+            collect(batched(work).expand_kwargs(sets), task_id="first")
+            classic = BatchedOperator.partial(task_id="classic", python_callable=work).expand(
+                op_kwargs=plan.override(task_id="kwargs")([{"x": [1]}, {"x": [2, 3]}])
+            )
+            collect(classic, task_id="second")
+
+        end = run(build)
+        did = [(f"x={n}", "success", f"did {n}") for n in (1, 2, 3)]
+        assert end.rows("first") == did
+        assert end.rows("second") == did
+
+    def test_of_an_instance_that_is_not_mapped(self, run):
+        def build():
+            batched(work)(plan([1, 2]))
+
+        end = run(build)
+        assert [(row["key"], row["value"]) for row in end.xcom("work")] == [
+            ("x=1", "did 1"),
+            ("x=2", "did 2"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("batch", "state", "said"),
+        [
+            ({"id": 1}, "failed", "work got {'id': 1} as its batch, which is no list: map it over batches"),
+            ("abc", "failed", "work.expand(x=batches(..., batch_size=50))"),
+            ([], "skipped", "work got an empty batch: there is nothing to do."),
+        ],
+    )
+    def test_that_are_no_batch(self, run, caplog, batch, state, said):
+        caplog.set_level("INFO")
+
+        def build():
+            collect(
+                batched(retries=3)(work).expand(x=plan([[1], batch])),
+                task_id="all",
+                tolerated_failure_count=1,
+            )
+
+        end = run(build)
+        assert [end.instance("work", index).state for index in (0, 1)] == ["success", state]
+        assert said in caplog.text
+        assert [row[1] for row in end.rows("all")] == ["success", state]
+
+
+class TestPartitionsOfDuckDB:
+    def test_count_each_in_a_batch_and_as_always_alone(self, run, tmp_path):
+        def build():
+            load = DuckDBPartitionOperator.partial(
+                task_id="load",
+                sql="SELECT 1 / (CASE WHEN $n = 3 THEN error('no three') ELSE 1 END) AS one WHERE $n <> 4",
+                target=str(tmp_path / "lake"),
+                on_empty="skip",
+                map_index_template=label("number {n}"),
+            )
+            mixed = plan([[{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}], {"n": 5}])
+            collect(load.expand(partition=mixed), task_id="all", tolerated_failure_count=1)
+
+        end = run(build)
+        assert [(key, state, value and value["rows"]) for key, state, value in end.rows("all")] == [
+            ("n=1", "success", 1),
+            ("n=2", "success", 1),
+            ("n=3", "failed", None),
+            ("n=4", "skipped", None),
+            ("n=5", "success", 1),
+        ]
+        report = end.xcom("all")["results"]
+        assert "no three" in report[2]["error"]["message"]
+        assert [row["label"] for row in report] == [f"number {n}" for n in range(1, 6)]
+        assert end.instance("load", 0).rendered_map_index == "items 1–4 of 4: number 1 … number 4"
+        assert end.instance("load", 1).rendered_map_index == "number 5"

@@ -1,0 +1,320 @@
+"""Items one by one, in threads and in an event loop: none takes the others down, none keeps memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import tracemalloc
+
+import pytest
+from airflow.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_mapping_kit.exceptions import ResultError
+from airflow_mapping_kit.operators.items.attempts import Policy
+from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, Call, worked_on
+
+ONCE = Policy(retries=0, delay=0, timeout=None)
+
+
+@pytest.fixture(params=["threads", "event loop"])
+def work(request):
+    """Return a function that works on items with a function that a thread or an event loop calls."""
+
+    def run(function, items, *, concurrency=4, policy=ONCE, stop_after=None, save=None):
+        if request.param == "threads":
+            calls = [Call(str(item), lambda item=item: function(item)) for item in items]
+        else:
+
+            async def call(item):
+                await asyncio.sleep(0)
+                return function(item)
+
+            calls = [Call(str(item), lambda item=item: call(item)) for item in items]
+        return worked_on(
+            calls,
+            concurrency=concurrency,
+            policy=policy,
+            in_event_loop=request.param != "threads",
+            stop_after=stop_after,
+            save=save,
+        )
+
+    return run
+
+
+def become(item):
+    if isinstance(item, BaseException):
+        raise item
+    return item
+
+
+def test_every_item_is_what_it_is_and_none_takes_the_others_down(work):
+    raised = (AirflowSkipException("no"), ValueError("bad"), SystemExit(3), KeyboardInterrupt("^C"))
+    results = work(become, ["ok", None, *raised])
+    assert {key: (r["state"], r["value"], r["error"]) for key, r in results.items()} == {
+        "ok": ("success", "ok", None),
+        "None": ("success", None, None),
+        "no": ("skipped", None, None),
+        "bad": ("failed", None, {"type": "ValueError", "message": "bad"}),
+        "3": ("failed", None, {"type": "SystemExit", "message": "3"}),
+        "^C": ("failed", None, {"type": "KeyboardInterrupt", "message": "^C"}),
+    }
+    assert all(r["tries"] == 1 and r["duration_s"] >= 0 for r in results.values())
+
+
+def test_an_item_that_leaves_with_success_succeeded(work):
+    (result,) = work(become, [SystemExit(0)]).values()
+    assert (result["state"], result["value"]) == ("success", None)
+
+
+def test_an_item_is_tried_again_until_it_succeeds_or_may_be_tried_no_more(work):
+    tries = {"third": 0, "never": 0, "final": 0, "unkept": 0}
+    taking = threading.Lock()
+
+    def function(item):
+        with taking:
+            tries[item] += 1
+        if item == "final":
+            raise AirflowFailException("no use")
+        if item == "unkept":
+            raise ResultError("not kept")
+        if item == "never" or tries[item] < 3:
+            raise ConnectionError("again")
+        return tries[item]
+
+    results = work(function, list(tries), policy=Policy(retries=2, delay=0.01, timeout=None))
+    assert {key: (r["state"], r["tries"]) for key, r in results.items()} == {
+        "third": ("success", 3),
+        "never": ("failed", 3),
+        "final": ("failed", 1),
+        "unkept": ("failed", 1),
+    }
+    assert tries == {"third": 3, "never": 3, "final": 1, "unkept": 1}
+
+
+def test_no_more_items_are_worked_on_at_once_than_asked_for(work):
+    at_once, most, taking = 0, 0, threading.Lock()
+
+    def function(_):
+        nonlocal at_once, most
+        with taking:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.002)
+        with taking:
+            at_once -= 1
+
+    work(function, range(40), concurrency=3)
+    assert most <= 3
+
+
+def test_failures_in_a_row_end_the_batch_and_what_was_not_begun_has_no_result(work):
+    def function(item):
+        if item % 10 > 4:
+            raise ValueError(item)
+
+    assert len(work(function, range(10, 40), concurrency=1, stop_after=6)) == 30
+    results = work(function, range(10, 40), concurrency=1, stop_after=5)
+    assert list(results) == [str(item) for item in range(10, 20)]
+
+
+class TestSaving:
+    def test_is_of_so_many_items_at_a_time_and_not_of_a_batch_that_succeeded(self, work):
+        saved = []
+        results = work(become, range(SAVE_ITEMS * 2 + 7), save=saved.append)
+        assert len(results) == SAVE_ITEMS * 2 + 7
+        assert [len(chunk) for chunk in saved] == [SAVE_ITEMS, SAVE_ITEMS]
+
+    def test_is_of_all_that_is_done_where_an_item_failed(self, work):
+        saved = []
+        work(become, ["a", ValueError("b"), AirflowSkipException("c")], save=saved.append)
+        assert sorted(row["key"] for chunk in saved for row in chunk) == ["a", "c"]
+
+    def test_comes_after_a_second_while_another_item_goes_on(self):
+        saved, saw = [], threading.Event()
+
+        def save(chunk):
+            saved.append([row["key"] for row in chunk])
+            saw.set()
+
+        def function(item):
+            if item == "slow" and not saw.wait(30):
+                raise TimeoutError
+            return item
+
+        results = worked_on(
+            [Call(item, lambda item=item: function(item)) for item in ("quick", "slow")],
+            concurrency=2,
+            policy=ONCE,
+            in_event_loop=False,
+            stop_after=None,
+            save=save,
+        )
+        assert [r["state"] for r in results.values()] == ["success", "success"]
+        assert saved == [["quick"]]
+
+    def test_that_goes_wrong_fails_no_item_and_is_said(self, work, caplog):
+        def save(_):
+            raise OSError("no database")
+
+        results = work(become, range(SAVE_ITEMS), save=save)
+        assert {r["state"] for r in results.values()} == {"success"}
+        assert (
+            "could not be saved: should this task be killed now, 50 items are worked on again" in caplog.text
+        )
+
+
+class Ended(BaseException):
+    """As Airflow raises it in the main thread for a signal."""
+
+
+class TestEndingEarly:
+    def test_stops_what_runs_saves_what_is_done_and_leaves_no_thread(self, mocker):
+        before = set(threading.enumerate())
+        saved, begun = [], threading.Event()
+
+        def function(item):
+            if item == "ok":
+                return item
+            begun.set()
+            while True:
+                time.sleep(0.005)
+
+        def wait(*_, **__):
+            """End the wait for a result as a signal does, once an item runs that would go on for ever."""
+            assert begun.wait(30)
+            raise Ended
+
+        mocker.patch("airflow_mapping_kit.operators.items.batch.Results.get", wait)
+        calls = [Call(item, lambda item=item: function(item)) for item in ("ok", "endless", "never begun")]
+        with pytest.raises(Ended):
+            worked_on(
+                calls, concurrency=1, policy=ONCE, in_event_loop=False, stop_after=None, save=saved.append
+            )
+        assert [row["key"] for chunk in saved for row in chunk] == ["ok"]
+        assert not set(threading.enumerate()) - before
+
+    def test_cancels_coroutines(self, mocker):
+        before = set(threading.enumerate())
+        begun, cancelled = threading.Event(), []
+
+        async def endless():
+            begun.set()
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                cancelled.append(True)
+                raise
+
+        def wait(*_, **__):
+            assert begun.wait(30)
+            raise Ended
+
+        mocker.patch("airflow_mapping_kit.operators.items.batch.Results.get", wait)
+        with pytest.raises(Ended):
+            worked_on(
+                [Call("endless", endless)],
+                concurrency=2,
+                policy=ONCE,
+                in_event_loop=True,
+                stop_after=None,
+                save=None,
+            )
+        assert cancelled == [True]
+        assert not set(threading.enumerate()) - before
+
+
+class TestTimeout:
+    def test_of_a_function_that_hangs_is_its_failure_alone(self):
+        free = threading.Event()
+
+        def function(item):
+            if item == "hangs":
+                free.wait(60)
+            return item
+
+        calls = [Call(item, lambda item=item: function(item)) for item in ("a", "hangs", "b")]
+        policy = Policy(retries=0, delay=0, timeout=0.2)
+        try:
+            results = worked_on(
+                calls, concurrency=1, policy=policy, in_event_loop=False, stop_after=None, save=None
+            )
+        finally:
+            free.set()
+        assert [r["state"] for r in results.values()] == ["success", "failed", "success"]
+        assert results["hangs"]["error"] == {
+            "type": "ItemTimeout",
+            "message": "no result after 0.2 s (item_timeout)",
+        }
+
+    def test_of_a_coroutine_cancels_it_and_is_not_its_own_timeout(self):
+        ends = []
+
+        async def hangs():
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ends.append("cancelled")
+
+        async def times_out_itself():
+            raise asyncio.TimeoutError("its own")
+
+        calls = [Call("hangs", hangs), Call("own", times_out_itself)]
+        results = worked_on(
+            calls,
+            concurrency=2,
+            policy=Policy(retries=0, delay=0, timeout=0.2),
+            in_event_loop=True,
+            stop_after=None,
+            save=None,
+        )
+        assert ends == ["cancelled"]
+        assert results["hangs"]["error"]["type"] == "ItemTimeout"
+        assert results["own"]["error"] == {"type": "TimeoutError", "message": "its own"}
+
+
+def test_lines_that_an_item_logs_carry_its_key_and_others_none(work, caplog):
+    caplog.set_level(logging.INFO)
+    log = logging.getLogger("somebody")
+
+    def function(item):
+        log.info("100 %% of %s", item)
+        log.info("100 % of it")
+
+    log.info("before")
+    work(function, ["50%"], concurrency=1)
+    log.info("after")
+    assert [r.getMessage() for r in caplog.records if r.name == "somebody"] == [
+        "before",
+        "[50%] 100 % of 50%",
+        "[50%] 100 % of it",
+        "after",
+    ]
+
+
+def test_a_failure_is_logged_from_the_function_on(work, caplog):
+    work(become, [ValueError("bad")])
+    assert "[bad] Failed, the last of 1 tries." in caplog.text
+    assert "in become" in caplog.text
+    assert "tenacity" not in caplog.text
+
+
+@pytest.mark.parametrize(("result_bytes", "most"), [(0, 9), (1000, 20)])
+def test_memory_grows_by_the_results_and_not_by_the_work(work, result_bytes, most):
+    def function(item):
+        scratch = bytearray(100_000)
+        scratch[item % 100_000] = 1
+        return "x" * result_bytes + str(item) if result_bytes else None
+
+    work(function, range(10))  # what is imported and made once
+    tracemalloc.start()
+    try:
+        results = work(function, range(10_000), concurrency=8, save=lambda _: None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A gigabyte of work: rows of some 500 bytes, the calls, and the results themselves.
+    assert len(results) == 10_000
+    assert peak / 2**20 < most
