@@ -9,6 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_mapping_kit.operators.items.children import Children
 from airflow_mapping_kit.operators.items.event_loop import EventLoop
 from airflow_mapping_kit.operators.items.log_lines import with_keys
 from airflow_mapping_kit.operators.items.threads import Threads
@@ -58,6 +59,7 @@ def worked_on(
     kind = EventLoop if in_event_loop else Threads
     workers = kind(iter(calls), min(concurrency, len(calls)), policy, results)
     saved = _Saved(save)
+    children = Children()
     by_key: dict[str, ItemResult] = {}
     with with_keys():
         try:
@@ -74,7 +76,10 @@ def worked_on(
                 by_key[result["key"]] = result
                 saved.add(result)
         except BaseException:
-            workers.stop(STOP_SECONDS)
+            workers.interrupt()
+            # After that: an item whose process was ended must not go on as if that had done its work.
+            children.end(STOP_SECONDS)
+            workers.join(STOP_SECONDS)
             saved.add_all(results.left())
             saved.save()
             raise

@@ -46,12 +46,15 @@ class EventLoop:
         self._thread.start()
         return 1
 
-    def stop(self, seconds: float) -> None:
-        """Take nothing else, cancel what runs, and wait for it so long."""
+    def interrupt(self) -> None:
+        """Take nothing else, and cancel what runs."""
         self._stopped.set()
         self._over.set()
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._cancel)
+
+    def join(self, seconds: float) -> None:
+        """Wait so long for what was cancelled. What holds up the loop ends with the process."""
         self._thread.join(seconds)
 
     def _cancel(self) -> None:

@@ -47,16 +47,21 @@ class Threads:
             worker.start()
         return len(self._workers)
 
-    def stop(self, seconds: float) -> None:
-        """Take nothing else, end what runs, and wait for it so long. What is within C code ends with the process."""
+    def interrupt(self) -> None:
+        """Take nothing else, and end what runs: at once, or when it is back from C code."""
         self._stopped.set()
         self._over.set()
-        running = [*list(self._tries.values()), *self._workers]
-        for thread in running:
+        for thread in self._running():
             _interrupt(thread)
+
+    def join(self, seconds: float) -> None:
+        """Wait so long for what was interrupted. What is still in C code then ends with the process."""
         until = time.monotonic() + seconds
-        for thread in running:
+        for thread in self._running():
             thread.join(max(until - time.monotonic(), 0))
+
+    def _running(self) -> list[threading.Thread]:
+        return [*list(self._tries.values()), *self._workers]
 
     def _work(self) -> None:
         try:

@@ -1,0 +1,192 @@
+"""Batches on a real scheduler, whose worker is killed, stopped, retried and cleared; a witness counts the calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psutil
+import pytest
+
+from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS
+
+DAG = "witnessed"
+CONCURRENCY = 4
+
+
+class Witness(ThreadingHTTPServer):
+    """Counts what items tell it, and tells them what to become."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Told)
+        self.calls = Counter()
+        self.pids = set()
+        self.tells = {}
+        self.kill_at = None
+        self.lock = threading.Lock()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/"
+
+    def told(self, item, pid):
+        with self.lock:
+            self.calls[item] += 1
+            self.pids.add(pid)
+            if self.calls.total() == self.kill_at:
+                os.kill(pid, signal.SIGKILL)
+        return self.tells.get(item, "go on")
+
+
+class Told(BaseHTTPRequestHandler):
+    def do_POST(self):
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.server.told(said["item"], said["pid"]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_): ...
+
+
+@pytest.fixture
+def witness():
+    with Witness() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def started(stack, witness):
+    """Return a function that triggers a run with the witness, and gives its id."""
+
+    def start(**conf):
+        stack.airflow.wait_for_dag(DAG)
+        stack.airflow.unpause(DAG)
+        return stack.airflow.trigger(DAG, conf={"witness": witness.url, **conf})
+
+    return start
+
+
+def states(stack, run_id):
+    report = stack.airflow.xcom(DAG, run_id, "collect_work")
+    return {row["key"]: row["state"] for row in report["results"]}
+
+
+def checkpoints(stack, run_id):
+    return stack.postgres.query(
+        "SELECT key FROM xcom WHERE dag_id = %s AND run_id = %s AND key LIKE 'mapping_kit/%%'", [DAG, run_id]
+    )
+
+
+def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, started):
+    witness.kill_at = 130
+    run_id = started(items=250, batch_size=250)
+    assert stack.airflow.wait(DAG, run_id) == "success"
+
+    (instance,) = stack.airflow.instances(DAG, run_id, "work")
+    assert (instance["state"], instance["try_number"]) == ("success", 2)
+    assert set(witness.calls) == set(range(250))
+    repeated = witness.calls.total() - 250
+    assert 0 < repeated <= SAVE_ITEMS + CONCURRENCY
+    assert "which 0 are done already" not in stack.airflow.log(DAG, run_id, "work", 0, try_number=2)
+    report = stack.airflow.xcom(DAG, run_id, "collect_work")
+    assert [row["value"] for row in report["results"]] == [n * 2 for n in range(250)]
+    assert checkpoints(stack, run_id) == []
+
+
+def test_what_was_done_before_the_last_kill_counts_in_the_fan_in(stack, witness, started):
+    # The second try is killed too: nobody is left to say what became of the batch.
+    witness.kill_at = 70
+    kill = witness.told
+
+    def told(item, pid):
+        answer = kill(item, pid)
+        if len(witness.pids) == 2:
+            os.kill(pid, signal.SIGKILL)
+        return answer
+
+    witness.told = told
+    run_id = started(items=100, batch_size=100, tolerated=100)
+    assert stack.airflow.wait(DAG, run_id) == "success"
+    report = stack.airflow.xcom(DAG, run_id, "collect_work")
+    assert (report["total"], report["succeeded"] + report["failed"]) == (100, 100)
+    assert report["succeeded"] == SAVE_ITEMS
+    (error,) = {row["error"]["message"] for row in report["results"] if row["error"]}
+    assert error == "no exception recorded"
+
+
+@pytest.mark.parametrize("how", ["marked failed", "SIGTERM"])
+def test_stopping_an_instance_stops_its_items_and_keeps_what_is_done(stack, witness, started, how):
+    witness.tells = {7: "hang", 8: "hang"}
+    run_id = started(items=10)
+    stack.processes.wait("Eight items are done and two hang", lambda: len(witness.calls) == 10, seconds=90)
+    (pid,) = witness.pids
+    task = psutil.Process(pid)
+    children = stack.processes.wait("Both start a process", lambda: _two(task.children()), seconds=30)
+
+    witness.tells = {}
+    if how == "SIGTERM":
+        os.kill(pid, signal.SIGTERM)
+    else:
+        # As Airflow's UI marks it.
+        stack.postgres.query(
+            "UPDATE task_instance SET state = 'failed' WHERE dag_id = %s AND run_id = %s AND task_id = 'work' "
+            "RETURNING 1",
+            [DAG, run_id],
+        )
+    stack.processes.wait("The task and its children are gone", lambda: _gone([task, *children]), seconds=30)
+    state = stack.airflow.wait(DAG, run_id)
+    if how == "SIGTERM":
+        # Its retry does what is left.
+        assert state == "success"
+        assert set(states(stack, run_id).values()) == {"success"}
+        assert {item for item, calls in witness.calls.items() if calls > 1} == {7, 8}
+    else:
+        assert state == "failed"
+        assert states(stack, run_id) == {
+            f"item={n}": "failed" if n in {7, 8} else "success" for n in range(10)
+        }
+        assert max(witness.calls.values()) == 1
+
+
+def _two(children):
+    return children if len(children) == 2 else None
+
+
+def _gone(processes):
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+def test_failed_items_are_named_retried_alone_and_all_run_again_when_a_person_clears(stack, witness, started):
+    witness.tells = {3: "fail", 14: "fail"}
+    run_id = started(items=20, batch_size=10)
+    assert stack.airflow.wait(DAG, run_id) == "failed"
+    assert {item: calls for item, calls in witness.calls.items() if calls > 1} == {3: 2, 14: 2}
+    assert [key for key, state in states(stack, run_id).items() if state != "success"] == [
+        "item=3",
+        "item=14",
+    ]
+    log = stack.airflow.log(DAG, run_id, "work", 0, try_number=2)
+    assert "10 items, of which 9 are done already. Up to 4 of them run at once" in log
+    assert "[item=3] Failed, the last of 1 tries." in log
+    assert "1 × ValueError: item 3 is broken" in log
+    labels = [i["rendered_map_index"] for i in stack.airflow.instances(DAG, run_id, "work")]
+    assert labels == ["items 1–10 of 20: item=0 … item=9", "items 11–20 of 20: item=10 … item=19"]
+
+    witness.tells = {}
+    witness.calls.clear()
+    stack.airflow.clear(DAG, run_id, "work", 0, downstream=True)
+    assert stack.airflow.wait(DAG, run_id) == "failed"
+    assert witness.calls == dict.fromkeys(range(10), 1)
+    assert [key for key, state in states(stack, run_id).items() if state != "success"] == ["item=14"]
