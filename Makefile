@@ -26,6 +26,9 @@ PURE := .venv-pure
 WHEELHOUSE := build/wheelhouse
 # The stand-in for Snowflake wants a newer DuckDB and a newer connector than Airflow has.
 SNOWFLAKE := .venv-fakesnow
+# What the kit is measured against wants packages that Airflow has other versions of.
+BENCH := .venv-bench
+PARTS ?=
 # `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
 ONLY ?= tests
 
@@ -51,7 +54,7 @@ test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## 
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 
-test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed ## What needs Debian packages, which it installs: run it as root
+test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(BENCH)/.installed ## What needs Debian packages, which it installs: run it as root
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
@@ -71,10 +74,8 @@ format: $(VENV)/.installed-dev ## Lay out the code and the documentation's block
 demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files go from S3 to Snowflake, and nothing is lost
 	@PYTHONPATH=dev $(VENV)/bin/python -m demo s3
 
-bench: $(VENV)/.installed-dev ## Measure what docs/benchmarks.md shows, without the S3 part
-	@$(VENV)/bin/python benchmarks/partitions.py
-	@$(VENV)/bin/python benchmarks/parsing.py
-	@$(VENV)/bin/python benchmarks/collect.py
+bench: $(VENV)/.installed-dev $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
+	@$(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)
 
 # The newest versions of the day on which this Airflow was new, and a DuckDB whose httpfs is on the index.
 constraints: $(VENV)/.installed-demo ## Choose the pinned versions anew
@@ -106,6 +107,11 @@ $(WHEELHOUSE)/.fetched: $(VENV)/.installed-dev
 $(SNOWFLAKE)/.installed: constraints/fakesnow.txt | $(VENV)/bin/uv
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(SNOWFLAKE)
 	@$(VENV)/bin/uv pip install --quiet --python $(SNOWFLAKE)/bin/python --no-deps -r constraints/fakesnow.txt
+	@touch $@
+
+$(BENCH)/.installed: constraints/bench.txt | $(VENV)/bin/uv
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(BENCH)
+	@$(VENV)/bin/uv pip install --quiet --python $(BENCH)/bin/python --no-deps -r constraints/bench.txt
 	@touch $@
 
 $(VENV)/bin/uv: | $(VENV)/.installed-demo

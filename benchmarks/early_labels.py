@@ -8,13 +8,14 @@ processes from the trigger to the end of the run.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
+
+from processes import cpu_seconds
 
 from stack.airflow import Airflow
 from stack.postgres import Postgres
@@ -41,27 +42,6 @@ for dag_id, template in (("labelled", label("{origin} {date}")), ("unlabelled", 
 
     measured()
 """
-
-
-def cpu_seconds() -> float:
-    """Return what all descendants of this process have used, ended ones included."""
-    used: dict[int, float] = {}
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # ended meanwhile
-            continue
-        children.setdefault(int(fields[1]), []).append(int(entry.name))
-        used[int(entry.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    total, waiting = 0.0, list(children.get(os.getpid(), []))
-    while waiting:
-        pid = waiting.pop()
-        total += used.get(pid, 0.0)
-        waiting += children.get(pid, [])
-    return total
 
 
 def measure(airflow: Airflow, dag_id: str, pieces: int) -> float:

@@ -8,12 +8,12 @@ kit, one without. (A form costs more than the kit does: the first `Param` of a p
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
 import sys
 
-RUNS = 15
 SDKS = ("boto3", "botocore", "snowflake", "duckdb", "pandas")
 
 BEFORE = """
@@ -69,14 +69,17 @@ def parse(body: str) -> tuple[float, list[str]]:
 
 def main() -> None:
     """Print the medians, their difference, and the SDKs that were imported."""
-    pairs = [(parse(WITHOUT), parse(WITH)) for _ in range(RUNS)]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    pairs = [(parse(WITHOUT), parse(WITH)) for _ in range(options.rounds)]
     without = statistics.median(pair[0][0] for pair in pairs)
     with_kit = statistics.median(pair[1][0] for pair in pairs)
     difference = statistics.median(pair[1][0] - pair[0][0] for pair in pairs)
     imported = sorted(
         {name for pair in pairs for name in pair[1][1]} - {name for pair in pairs for name in pair[0][1]}
     )
-    print(f"| DAG file | CPU ms, median of {RUNS} |")
+    print(f"| DAG file | CPU ms, median of {options.rounds} |")
     print("|---|---|")
     print(f"| without the kit | {without:.1f} |")
     print(f"| with the kit | {with_kit:.1f} |")

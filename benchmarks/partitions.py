@@ -6,6 +6,7 @@ a machine that slows down slows both. Memory is the peak above that of the proce
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import resource
@@ -14,7 +15,6 @@ import subprocess
 import sys
 import time
 
-ROUNDS = 7
 DIMENSIONS = {
     "date": [f"{year}-{day:03}" for year in range(2000, 2010) for day in range(100)],
     "country": [f"country {number}" for number in range(100)],
@@ -53,13 +53,19 @@ def measure(name: str) -> None:
 
 def main() -> None:
     """Print a Markdown table of the medians."""
-    if sys.argv[1:]:
-        measure(sys.argv[1])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--one", choices=["plain", "kit"], help="one measurement, in this process")
+    options = parser.parse_args()
+    if options.one:
+        measure(options.one)
         return
     rounds: dict[str, list[list[float]]] = {"plain": [], "kit": []}
-    for _ in range(ROUNDS):
+    for _ in range(options.rounds):
         for name, measured in rounds.items():
-            run = subprocess.run([sys.executable, __file__, name], check=True, capture_output=True, text=True)
+            run = subprocess.run(
+                [sys.executable, __file__, "--one", name], check=True, capture_output=True, text=True
+            )
             measured.append(json.loads(run.stdout))
     medians = {
         name: [statistics.median(column) for column in zip(*rows, strict=True)]
@@ -69,7 +75,7 @@ def main() -> None:
         statistics.median(ours / theirs for ours, theirs in zip(*columns, strict=True))
         for columns in zip(*(zip(*rounds[name], strict=True) for name in ("kit", "plain")), strict=True)
     ]
-    print(f"1,000,000 partitions, Python {sys.version.split()[0]}, medians of {ROUNDS} paired runs\n")
+    print(f"1,000,000 partitions, Python {sys.version.split()[0]}, medians of {options.rounds} paired runs\n")
     print("| | seconds | peak MiB |\n|---|---|---|")
     for title, (seconds, mebibytes) in (
         ("itertools.product", medians["plain"]),

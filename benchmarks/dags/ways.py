@@ -1,0 +1,126 @@
+"""The same work on so many items, the ways that people have: items that only return, or wait as for an answer."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pendulum
+from airflow.decorators import dag, task
+from airflow.models.dagrun import DagRun
+from airflow.operators.trigger_dagrun import TriggerDagRunOperator
+
+from airflow_mapping_kit.generators import batches
+from airflow_mapping_kit.operators.batched import batched
+
+DAG = {
+    "schedule": None,
+    "start_date": pendulum.datetime(2024, 1, 1),
+    "params": {"items": 4, "wait": 0.0, "size": 2, "threads": 16},
+    "render_template_as_native_obj": True,
+}
+
+
+def work(item: int, wait: float) -> int:
+    """Do what there is to do for one item."""
+    if wait:
+        time.sleep(wait)
+    return item
+
+
+@task
+def items(params=None):
+    """List the items."""
+    return list(range(params["items"]))
+
+
+@dag("plain_mapping", **DAG)
+def plain_mapping():
+    """Map over the items."""
+
+    @task
+    def one(item, params=None):
+        return work(item, params["wait"])
+
+    one.expand(item=items())
+
+
+@dag("processor_sender", **DAG)
+def processor_sender():
+    """Trigger a run of another DAG an item, and poll until all have ended."""
+
+    @task
+    def confs(found, params=None, run_id=None):
+        return [{"item": item, "wait": params["wait"], "parent": run_id} for item in found]
+
+    @task.sensor(poke_interval=2, mode="reschedule", timeout=7200)
+    def poll(params=None, run_id=None):
+        runs = [run for run in DagRun.find(dag_id="sender") if run.conf.get("parent") == run_id]
+        return len(runs) == params["items"] and all(run.state in {"success", "failed"} for run in runs)
+
+    trigger = TriggerDagRunOperator.partial(task_id="trigger", trigger_dag_id="sender")
+    trigger.expand(conf=confs(items())) >> poll()
+
+
+@dag("sender", schedule=None, start_date=DAG["start_date"], max_active_runs=64)
+def sender():
+    """Do one item."""
+
+    @task
+    def one(dag_run=None):
+        return work(dag_run.conf["item"], dag_run.conf["wait"])
+
+    one()
+
+
+@dag("one_loop", **DAG)
+def one_loop():
+    """Loop over the items in one task."""
+
+    @task
+    def every(found, params=None):
+        return [work(item, params["wait"]) for item in found]
+
+    every(items())
+
+
+@dag("one_pool", **DAG)
+def one_pool():
+    """Give the items to a pool of threads in one task."""
+
+    @task
+    def every(found, params=None):
+        with ThreadPoolExecutor(params["threads"]) as pool:
+            return list(pool.map(work, found, [params["wait"]] * len(found)))
+
+    every(items())
+
+
+@dag("loop_a_batch", **DAG)
+def loop_a_batch():
+    """Map over batches, and loop over the items of each."""
+
+    @task
+    def chunks(found, params=None):
+        return [found[start : start + params["size"]] for start in range(0, len(found), params["size"])]
+
+    @task
+    def every(batch, params=None):
+        return [work(item, params["wait"]) for item in batch]
+
+    every.expand(batch=chunks(items()))
+
+
+@dag("task_batched", **DAG)
+def task_batched():
+    """Map over batches with `@task.batched`."""
+
+    @batched(concurrency=16)
+    def one(item, params=None):
+        return work(item, params["wait"])
+
+    one.expand(item=batches(items(), batch_size="{{ params.size }}"))
+
+
+for build in (plain_mapping, processor_sender, sender, one_loop, one_pool, loop_a_batch, task_batched):
+    build()

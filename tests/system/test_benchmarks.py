@@ -1,0 +1,53 @@
+"""A small run of the benchmarks, so that they do not rot: how long anything takes is not looked at."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+PARTS = ["ways", "generation", "partitions", "parsing", "collect", "early_labels"]
+
+
+def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
+    page, plot = tmp_path / "page.md", tmp_path / "plot.svg"
+    page.write_text((PROJECT / "docs" / "benchmarks.md").read_text())
+    peers = PROJECT / ".venv-bench" / "bin" / "python"
+    done = subprocess.run(
+        [
+            sys.executable,
+            PROJECT / "benchmarks",
+            "--small",
+            "--page",
+            page,
+            "--plot",
+            plot,
+            "--peers",
+            peers,
+            *PARTS,
+        ],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+    measured = dict(
+        re.findall(r"<!-- measured: (\w+) -->\n(.*?)\n<!-- until here -->", page.read_text(), re.DOTALL)
+    )
+    assert set(PARTS) | {"machine"} <= set(measured)
+    assert "4 items that do nothing" in measured["ways"]
+    assert "4 items that wait 0.01 s" in measured["ways"]
+    for way in (
+        "a run an item, and a poll",
+        "plain mapping",
+        "one task, 16 threads",
+        "`@task.batched`, batches of 2",
+    ):
+        (row,) = re.findall(rf"\| {re.escape(way)} \| (.*) \|", measured["ways"].split("\n\n")[0])
+        assert all(float(cell.replace(",", "")) >= 0 for cell in row.split(" | "))
+    assert "| the days of ten years | 3,652 |" in measured["generation"]
+    assert "| `collect` |" in measured["collect"]
+    assert "<svg" in plot.read_text()
