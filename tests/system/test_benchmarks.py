@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).parents[2]
+pytestmark = pytest.mark.system
+
 PARTS = ["ways", "generation", "partitions", "parsing", "collect", "early_labels"]
 
 
