@@ -14,7 +14,7 @@ SKIPPED = "skipped"
 UPSTREAM_FAILED = "upstream_failed"
 NOT_STARTED = "not_started"
 
-# Whoever tolerates so many failures tolerates so many pieces without a result, not more that nobody began.
+# What a tolerance counts: every piece that should have a result and has none, those too that nobody began.
 FAILURES = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
 
 

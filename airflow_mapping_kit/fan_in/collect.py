@@ -194,7 +194,8 @@ def collect(
         group stands for the group: a piece has the worst state of the group's tasks and that task's value.
     :param tolerated_failure_count: how many pieces may fail. (templated)
     :param tolerated_failure_percentage: how many of a hundred may fail, from 0 to 100. (templated) Of two
-        limits each counts; with none, no failure is tolerated. Failed are failed and upstream-failed pieces.
+        limits each counts; with none, no failure is tolerated. Failed, upstream-failed and not-started pieces
+        count.
     :param on_empty: what a plan without pieces, or a skipped generator, does: `"skip"` the task, `"fail"`, or
         `"succeed"` with a report of 0 pieces. Default `"skip"`.
     :param write_to: a file for the rows, as JSON Lines, e.g. `"s3://aws_default@reports/{{ run_id }}.jsonl"`,

@@ -137,7 +137,7 @@ class BatchedOperator(DecoratedOperator):
         """Return the items of the batch, equal keys told apart, and the arguments that are the same for all."""
         parameter = item_parameter(self.python_callable)
         named = arguments(self)
-        batch, declared = named.pop(parameter), self.dag.get_task(self.task_id)
+        batch, declared = named.pop(parameter, None), self.dag.get_task(self.task_id)
         if not isinstance(batch, Sequence) or isinstance(batch, str | bytes):
             raise PlanError(
                 f"{self.task_id} got {shown(batch)} as its batch, which is no list: map it over batches, "
@@ -177,13 +177,13 @@ class BatchedOperator(DecoratedOperator):
         self, items: list[Item], done: dict[str, ItemResult], place: checkpoints.Place | None
     ) -> None:
         self.log.info(
-            "%d items, of which %d are done already. Up to %d of them run at once, and so do those of every "
-            "other instance of %s that runs: where that is too much, give it a pool or "
-            "max_active_tis_per_dagrun.",
+            "%d items, of which %d are done already. Up to %d of them run at once, and as many of every other "
+            "instance of %s that runs; where that is too much, a pool bounds it: pool_slots=%d.",
             len(items),
             len(done),
             min(self.concurrency, len(items)),
             self.task_id,
+            self.concurrency,
         )
         if place is None:
             self.log.info("No task made this batch, so there is no checkpoint: a retry does all of it again.")
