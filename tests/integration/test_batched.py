@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import uuid
 
 import pendulum
@@ -21,13 +23,17 @@ from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 
 DONE: list[object] = []
 BROKEN: set[object] = set()
+HANGS = threading.Event()
 
 
 @pytest.fixture(autouse=True)
 def counted():
-    """Forget what was done before."""
+    """Forget what was done before, and let go what hangs afterwards."""
     DONE.clear()
     BROKEN.clear()
+    HANGS.clear()
+    yield
+    HANGS.set()
 
 
 def work(x):
@@ -37,6 +43,14 @@ def work(x):
         raise ValueError(f"{x} is broken")
     if x == "skip":
         raise AirflowSkipException("nothing to do")
+    if x == "third" and DONE.count(x) < 3:
+        raise ConnectionError("again")
+    if x == "hang":
+        HANGS.wait(60)
+    if x == "exit":
+        sys.exit(3)
+    if x == "interrupt":
+        raise KeyboardInterrupt
     if x == "set":
         return {object()}
     if x == "large":
@@ -123,23 +137,36 @@ def collected(pieces, *, size=3, tolerated=100, **settings):
 class TestItemsInTheFanIn:
     def test_are_rows_of_their_own_whatever_became_of_them(self, run):
         BROKEN.add("broken")
-        end = run(collected(["a", "none", "skip", "broken", "set", "large", "a"]))
-        assert end.rows("all") == [
-            ("x=a", "success", "did a"),
-            ("x=none", "success", None),
-            ("x=skip", "skipped", None),
-            ("x=broken", "failed", None),
-            ("x=set", "failed", None),
-            ("x=large", "failed", None),
-            ("x=a#2", "success", "did a"),
+        kinds = ["a", "none", "skip", "third", "broken", "hang", "set", "large", "exit", "interrupt", "a"]
+        settings = {"item_retries": 2, "item_retry_delay": 0.01, "item_timeout": 0.3}
+        end = run(collected(kinds, size=4, **settings))
+        rows = end.xcom("all")["results"]
+        assert [(row["key"], row["state"], row["value"], row["try_number"]) for row in rows] == [
+            ("x=a", "success", "did a", 1),
+            ("x=none", "success", None, 1),
+            ("x=skip", "skipped", None, 1),
+            ("x=third", "success", "did third", 3),
+            ("x=broken", "failed", None, 3),
+            ("x=hang", "failed", None, 3),
+            ("x=set", "failed", None, 1),
+            ("x=large", "failed", None, 1),
+            ("x=exit", "failed", None, 1),
+            ("x=interrupt", "failed", None, 1),
+            ("x=a#2", "success", "did a", 1),
         ]
-        errors = {row["key"]: row["error"] for row in end.xcom("all")["results"] if row["error"]}
+        errors = {row["key"]: row["error"] for row in rows if row["error"]}
         assert errors["x=broken"] == {"type": "ValueError", "message": "broken is broken"}
+        assert errors["x=hang"] == {
+            "type": "ItemTimeout",
+            "message": "no result after 0.3 s (item_timeout)",
+        }
         assert errors["x=set"]["message"].startswith(
             "the item was worked on, but its result is not kept: set"
         )
         assert "of 1,953 KiB is not kept" in errors["x=large"]["message"]
-        assert [row["map_index"] for row in end.xcom("all")["results"]] == [0, 0, 0, 1, 1, 1, 2]
+        assert errors["x=exit"] == {"type": "SystemExit", "message": "3"}
+        assert errors["x=interrupt"] == {"type": "KeyboardInterrupt", "message": ""}
+        assert [row["map_index"] for row in rows] == [0] * 4 + [1] * 4 + [2] * 3
 
     def test_of_instances_that_say_what_they_hold(self, run):
         end = run(collected([{"origin": o, "n": n} for o in ("EWR", "JFK") for n in (1, 2)], size=3,
