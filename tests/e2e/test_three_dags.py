@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 
 def sub_runs(stack, order_run):
@@ -10,8 +11,6 @@ def sub_runs(stack, order_run):
     rows = stack.postgres.query(
         "SELECT run_id, state, start_date, conf FROM dag_run WHERE dag_id = 'order_sub'"
     )
-    import pickle
-
     runs = [(pickle.loads(bytes(row["conf"])), row) for row in rows]
     return {conf["piece"]["item"]: row for conf, row in runs if conf["order_run"] == order_run}
 
@@ -22,8 +21,7 @@ def summary_of(stack, order_run):
     def ended():
         for run in stack.airflow.runs("order_poll"):
             if run["state"] in {"success", "failed"}:
-                found = run["run_id"]
-                return found
+                return run["run_id"]
         return None
 
     run_id = stack.processes.wait("The polling DAG has ended", ended, seconds=120)

@@ -262,8 +262,8 @@ def test_airflow_knows_the_options_of_the_kit(astro):
 
 def test_every_dag_file_loads(astro):
     assert astro.airflow_list("dags", "list-import-errors") == []
-    assert {row["dag_id"] for row in astro.airflow_list("dags", "list")} == {
-        file.stem for file in (ROOT / "dags").glob("*.py")
+    assert {Path(row["fileloc"]).name for row in astro.airflow_list("dags", "list")} == {
+        file.name for file in (ROOT / "dags").glob("*.py")
     }
 
 
