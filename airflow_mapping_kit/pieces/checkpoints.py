@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.compat import AIRFLOW_3, is_mapped, own_session
+from airflow_mapping_kit.compat import AIRFLOW_3, expand_input_of, is_mapped, own_session
 from airflow_mapping_kit.pieces.batches import batch_parameter_of, given_to
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def place_of(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> P
     parameter = batch_parameter_of(declared)
     if AIRFLOW_3 or parameter is None:
         return None
-    anchor = _anchor_of(given_to(declared, parameter))
+    given = given_to(declared, parameter)
+    anchor = _anchor_of(expand_input_of(declared) if given is None else given)
     if anchor is None:
         return None
     return Place(declared.dag.dag_id, run_id, anchor, declared.task_id, map_index, max_tries)
@@ -57,7 +58,7 @@ def place_of(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> P
 def _anchor_of(given: Any) -> str | None:
     """Return the unmapped task that a batch comes from, however many mapped ones are between.
 
-    :param given: what the declared task gets as its batch.
+    :param given: what the declared task gets as its batch, or sets of arguments with it.
     :return: its id; `None` of a literal, which no task made.
     """
     waiting = (

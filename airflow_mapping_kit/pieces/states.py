@@ -41,7 +41,7 @@ class Outcome:
 def outcome(mapped: Mapped, run_id: str) -> Outcome:
     """Return what became of every piece of `mapped` in a run.
 
-    Two queries, however many pieces there are.
+    Two queries, however many pieces there are, and one for each batch whose instance was killed.
 
     :raises PlanError: if the plan cannot be read any more.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tenacity import AsyncRetrying
@@ -27,7 +28,7 @@ class EventLoop:
     :param calls: what there is to do, taken as there is somebody to do it.
     :param workers: how many coroutines take from them.
     :param policy: how an item is tried.
-    :param results: where results go, what says that no further call is to be begun, and `None` when the loop has ended.
+    :param results: where results go, and what says that no further call is to be begun.
     """
 
     def __init__(self, calls: Iterator[Call], workers: int, policy: Policy, results: Results) -> None:
@@ -42,7 +43,7 @@ class EventLoop:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> int:
-        """Start, and return how many `None` will be among the results."""
+        """Start, and return how many will say that they have ended."""
         self._thread.start()
         return 1
 
@@ -51,7 +52,8 @@ class EventLoop:
         self._stopped.set()
         self._over.set()
         if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._cancel)
+            with suppress(RuntimeError):  # it has just closed
+                self._loop.call_soon_threadsafe(self._cancel)
 
     def join(self, seconds: float) -> None:
         """Wait so long for what was cancelled. What holds up the loop ends with the process."""
@@ -71,7 +73,7 @@ class EventLoop:
             await asyncio.gather(*self._workers, return_exceptions=True)
         finally:
             # Now, not when the loop has closed: that waits for threads that an item may have left behind.
-            self._results.put(None)
+            self._results.end()
 
     async def _work(self) -> None:
         while not self._over.is_set():

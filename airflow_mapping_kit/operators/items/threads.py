@@ -28,7 +28,7 @@ class Threads:
     :param calls: what there is to do, taken as there is somebody to do it.
     :param workers: how many threads.
     :param policy: how an item is tried.
-    :param results: where results go, what says that no further call is to be begun, and `None` when a thread has ended.
+    :param results: where results go, and what says that no further call is to be begun.
     """
 
     def __init__(self, calls: Iterator[Call], workers: int, policy: Policy, results: Results) -> None:
@@ -42,7 +42,7 @@ class Threads:
         self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
 
     def start(self) -> int:
-        """Start, and return how many `None` will be among the results."""
+        """Start, and return how many will say that they have ended."""
         for worker in self._workers:
             worker.start()
         return len(self._workers)
@@ -74,7 +74,7 @@ class Threads:
         except ItemStopped:
             pass
         finally:
-            self._results.put(None)
+            self._results.end()
 
     def _result(self, call: Call) -> ItemResult:
         token = log_lines.key.set(call.key)

@@ -155,6 +155,24 @@ class TestSaving:
         assert [r["state"] for r in results.values()] == ["success", "success"]
         assert saved == [["quick"]]
 
+    def test_that_is_slow_lets_nobody_get_ahead_of_it(self, work):
+        begun, saved, ahead, taking = 0, 0, [], threading.Lock()
+
+        def function(_):
+            nonlocal begun
+            with taking:
+                begun += 1
+
+        def save(chunk):
+            nonlocal saved
+            time.sleep(0.05)  # a database that takes its time
+            ahead.append(begun - saved)
+            saved += len(chunk)
+
+        work(function, range(400), concurrency=8, save=save)
+        assert len(ahead) >= 7
+        assert max(ahead) <= SAVE_ITEMS + 8
+
     def test_that_goes_wrong_fails_no_item_and_is_said(self, work, caplog):
         def save(_):
             raise OSError("no database")
@@ -187,7 +205,7 @@ class TestEndingEarly:
             assert begun.wait(30)
             raise Ended
 
-        mocker.patch("airflow_mapping_kit.operators.items.batch.Results.get", wait)
+        mocker.patch("airflow_mapping_kit.operators.items.batch.Results.wait", wait)
         calls = [Call(item, lambda item=item: function(item)) for item in ("ok", "endless", "never begun")]
         with pytest.raises(Ended):
             worked_on(
@@ -212,7 +230,7 @@ class TestEndingEarly:
             assert begun.wait(30)
             raise Ended
 
-        mocker.patch("airflow_mapping_kit.operators.items.batch.Results.get", wait)
+        mocker.patch("airflow_mapping_kit.operators.items.batch.Results.wait", wait)
         with pytest.raises(Ended):
             worked_on(
                 [Call("endless", endless)],
