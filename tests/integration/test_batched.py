@@ -244,6 +244,37 @@ class TestRetry:
         end.again("work", 0)
         assert sorted(DONE) == [1, 2]
 
+    @pytest.mark.parametrize("how", ["expand_kwargs", "classic", "group", "chain"])
+    def test_does_what_is_not_done_however_the_batch_came(self, run, how):
+        BROKEN.add(2)
+
+        def build():
+            if how == "expand_kwargs":
+                batched(work).expand_kwargs(plan([{"x": [1, 2]}]))
+            elif how == "classic":
+                BatchedOperator.partial(task_id="work", python_callable=work).expand(
+                    op_kwargs=plan([{"x": [1, 2]}])
+                )
+            elif how == "group":
+
+                @task_group(prefix_group_id=False)
+                def steps(numbers):
+                    batched(work)(numbers)
+
+                steps.expand(numbers=batches(plan([1, 2]), batch_size=2))
+            else:
+
+                @batched
+                def first(n):
+                    return n
+
+                batched(work).expand(x=first.expand(n=batches(plan([1, 2]), batch_size=2)))
+
+        end = run(build)
+        DONE.clear()
+        assert end.again("work", 0) is not None
+        assert DONE == [2]
+
     def test_of_literals_does_all_of_it_and_says_so(self, run, caplog):
         BROKEN.add(2)
 
