@@ -30,9 +30,12 @@ def test_a_block_of_python_runs(block):
     exec(compile(block["text"], "documentation", "exec", dont_inherit=True), {"__name__": "documentation"})
 
 
-@pytest.mark.parametrize("block", list(blocks("pycon")))
-def test_a_session_prints_what_the_page_shows(block):
-    test = doctest.DocTestParser().get_doctest(block["text"], {}, "documentation", None, 0)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if "```pycon" in p.read_text()], ids=lambda page: page.name
+)
+def test_the_sessions_of_a_page_print_what_it_shows(page):
+    text = "".join(b["text"] for b in BLOCK.finditer(page.read_text()) if b["language"] == "pycon")
+    test = doctest.DocTestParser().get_doctest(text, {}, page.name, None, 0)
     report = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(
         test, out=report.append
