@@ -1,7 +1,8 @@
 """How the reference of the site reads the sources: an extension of griffe, which parses them and imports nothing.
 
-The kit's docstrings are Markdown with Sphinx's fields. Two things of them griffe would show otherwise than they
-are meant: a generator is an object that wraps a function, and an example may follow the fields.
+The kit's docstrings are Markdown with Sphinx's fields. Three things of them griffe would show otherwise than they
+are meant: a generator is an object that wraps a function, an example may follow the fields, and an overloaded
+function has the arguments of its overloads.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ PACKAGE = "airflow_mapping_kit"
 
 
 class Reference(griffe.Extension):
-    """Show generators as the functions that people call, and examples before the fields."""
+    """Show what people call as they call it, and examples before the fields."""
 
     def on_package_loaded(self, *, pkg: griffe.Module, **_: Any) -> None:
         """Change what was read of the kit; the last moment before names are resolved."""
@@ -26,7 +27,7 @@ class Reference(griffe.Extension):
                 function = _wrapped(pkg, module, attribute)
                 if function is not None:
                     module.set_member(name, _as(function, name, module))
-        _reorder(pkg)
+        _straighten(pkg)
 
 
 def _wrapped(
@@ -51,12 +52,15 @@ def _as(function: griffe.Function, name: str, module: griffe.Module) -> griffe.F
     return renamed
 
 
-def _reorder(obj: griffe.Object) -> None:
+def _straighten(obj: griffe.Object) -> None:
     if obj.docstring is not None:
         obj.docstring.value = _fields_last(obj.docstring.value)
+    if obj.is_function and obj.overloads:
+        # The docstring is that of the implementation, which takes anything; it describes the last overload's.
+        obj.parameters = obj.overloads[-1].parameters
     for member in obj.members.values():
         if not member.is_alias:
-            _reorder(member)
+            _straighten(member)
 
 
 def _fields_last(text: str) -> str:

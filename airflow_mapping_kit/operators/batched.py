@@ -274,7 +274,7 @@ def batched(
         keeps their keys; with `trigger_rule="all_done"` also where an instance failed.
     :raises PlanError: if the function has no parameter for an item, or an argument can't be.
 
-    Example:
+    As a decorator:
 
     ```python
     @batched(concurrency=16, item_retries=2)
