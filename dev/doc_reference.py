@@ -56,8 +56,9 @@ def _straighten(obj: griffe.Object) -> None:
     if obj.docstring is not None:
         obj.docstring.value = _fields_last(obj.docstring.value)
     if obj.is_function and obj.overloads:
-        # The docstring is that of the implementation, which takes anything; it describes the last overload's.
-        obj.parameters = obj.overloads[-1].parameters
+        # The docstring is that of the implementation, which takes anything; it describes the last overload.
+        last = obj.overloads[-1]
+        obj.parameters, obj.returns, obj.overloads = last.parameters, last.returns, None
     for member in obj.members.values():
         if not member.is_alias:
             _straighten(member)
