@@ -80,8 +80,9 @@ demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files g
 bench: $(VENV)/.installed-dev $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
 	@$(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)
 
+# Not with --quiet: what it does not print it does not count.
 docs: $(DOCS)/.installed ## Build the documentation's site; what leads nowhere is an error
-	@$(DOCS)/bin/mkdocs build --quiet --strict
+	@$(DOCS)/bin/mkdocs build --strict
 	@echo "The site is in $(SITE): open index.html, or to search in it $(DOCS)/bin/mkdocs serve"
 
 # The newest versions of the day on which this Airflow was new, and a DuckDB whose httpfs is on the index.
