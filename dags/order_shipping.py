@@ -74,11 +74,13 @@ def order_shipping():
     def close_order(order: str) -> str:
         return f"{json.loads(Path(order).read_text())['order']} is shipped"
 
+    # [START mapping]
     shipped = ship.partial(address_book="{{ params.address_book }}", target="{{ params.target }}").expand(
         piece=items("{{ params.order }}")
     )
     summarise(collect(shipped, tolerated_failure_count="{{ params.tolerated }}"))
     shipped >> close_order("{{ params.order }}")
+    # [END mapping]
 
 
 order_shipping()
