@@ -298,6 +298,8 @@ class TestWaiting:
         parent.go()
         trigger, _ = parent.trigger()
 
+        caplog.set_level("INFO")
+
         def said():
             return [r.message for r in caplog.records if "have ended" in r.message]
 
@@ -312,7 +314,7 @@ class TestWaiting:
                 change()
             await asyncio.wait_for(waiting, 30)
 
-        asyncio.run(watch())
+        asyncio.run(asyncio.wait_for(watch(), 60))
         name = f"of 3 runs of {child} have ended:"
         assert said() == [
             f"0 {name} 3 queued",
@@ -334,7 +336,8 @@ class TestWaiting:
             await asyncio.wait([waiting])
             return waiting.cancelled()
 
-        assert asyncio.run(cancelled())
+        caplog.set_level("INFO")
+        assert asyncio.run(asyncio.wait_for(cancelled(), 60))
         assert "The runs themselves go on. When the task runs again it adopts them." in caplog.text
 
     def test_is_in_vain_without_the_xcom_that_says_for_what(self, child):
