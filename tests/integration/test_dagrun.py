@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
+import signal
 import uuid
 
 import pendulum
 import pytest
 from airflow import DAG
 from airflow.decorators import setup, task, task_group, teardown
-from airflow.exceptions import AirflowException, AirflowSkipException
+from airflow.exceptions import AirflowException, AirflowSkipException, AirflowTaskTerminated
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
@@ -24,6 +26,7 @@ from airflow.models.trigger import Trigger
 from airflow.models.xcom import XCom
 from airflow.operators.empty import EmptyOperator
 from airflow.utils.session import create_session
+from sqlalchemy import event
 
 from airflow_mapping_kit.operators.child_runs import runs
 from airflow_mapping_kit.operators.child_runs.child import Child
@@ -228,6 +231,31 @@ class TestAnotherTry:
         assert {after[item].id for item in "ac"} == {before[item].id for item in "ac"}
         assert (after["a"].state, after["c"].state) == ("success", "queued")
 
+    def test_after_a_signal_between_two_runs_adopts_those_that_were_started(self, child, caplog):
+        parent = Parent(child)
+
+        def ended(mapper, connection, run):
+            if run.dag_id == child and run.conf["item"] == "b":
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        before = signal.getsignal(signal.SIGTERM)
+        event.listen(DagRun, "before_insert", ended)
+        try:
+            with pytest.raises(AirflowTaskTerminated):
+                parent.go()
+        finally:
+            event.remove(DagRun, "before_insert", ended)
+            signal.signal(signal.SIGTERM, before)
+        assert f"The runs of {child} that this task has started go on" in caplog.text
+        first = child_runs(child)
+        assert set(first) == {"a"}
+        assert parent.again() == "deferred"
+        assert {item: run.id == first["a"].id for item, run in child_runs(child).items()} == {
+            "a": True,
+            "b": False,
+            "c": False,
+        }
+
     def test_runs_again_what_failed_alone(self, child):
         parent = Parent(child, retries=1)
         parent.go()
@@ -276,9 +304,9 @@ class TestWaiting:
         parent.go()
         ended(child)
         trigger, trigger_id = parent.trigger()
-        (event,) = asyncio.run(everything(trigger.run()))
+        (fired,) = asyncio.run(everything(trigger.run()))
         ended(child, a="running")
-        Trigger.submit_event(trigger_id=trigger_id, event=event)
+        Trigger.submit_event(trigger_id=trigger_id, event=fired)
         assert parent.go() == "deferred"
         ended(child)
         assert parent.wait() == "success"
