@@ -158,11 +158,11 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         states = Counter(found.values())
         total = len(missing) + states.total()
         self.log.info(
-            "%d items: %d runs of %s to start, %d that failed to run again, %d that go on to wait for, %d that "
-            "succeeded to keep. All of them go on if this task is ended; when it runs again it adopts them.",
+            "%d items, runs of %s: %d to start, %d failed ones to run again, %d unfinished ones to adopt, %d "
+            "succeeded ones to keep. All of them go on if this task is ended; when it runs again it adopts them.",
             total,
-            len(missing),
             self.trigger_dag_id,
+            len(missing),
             len(failed),
             states[runs.QUEUED] + states[runs.RUNNING],
             states[SUCCESS],
@@ -200,7 +200,7 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         ]
         failed = [row for row in rows if row["state"] != SUCCESS]
         if not failed:
-            self.log.info("All %d runs of %s succeeded.", len(rows), self.trigger_dag_id)
+            self.log.info("%d of %d runs of %s succeeded.", len(rows), len(rows), self.trigger_dag_id)
             return rows
         # A task that fails returns nothing, and who looks for the failed runs needs their ids.
         if self.do_xcom_push:
@@ -210,8 +210,8 @@ class TriggerDagRunPerItemOperator(BaseOperator):
             f"{len(failed):,} of {len(rows):,} runs of {self.trigger_dag_id} failed:\n"
             f"{described([_result(row, tasks.get(row['run_id'], [])) for row in failed])}\n"
             f"Their run ids are in the XCom return_value of {self.task_id}. When {self.task_id} runs again, by a "
-            f"retry or cleared, it runs again what did not succeed in these {len(failed):,}, and leaves the others "
-            f"as they are."
+            f"retry or cleared, it runs again what did not succeed in those that failed, and leaves the others as "
+            f"they are."
         )
 
 

@@ -162,7 +162,7 @@ def test_a_parent_killed_in_the_middle_adopts_what_is_there_and_starts_none_twic
     assert times(tmp_path) == dict.fromkeys(items, 1)
     rows = airflow.xcom("parent_that_retries", run_id, "ship")
     assert [(row["key"], row["state"]) for row in rows] == [(f"item={item}", "success") for item in items]
-    assert "5 runs of child_that_counts to start, 0 that failed to run again" in airflow.log(
+    assert "15 items, runs of child_that_counts: 5 to start, 0 failed ones to run again" in airflow.log(
         "parent_that_retries", run_id, "ship", try_number=2
     )
 

@@ -182,7 +182,10 @@ class TestAFirstTry:
 
     def test_says_how_many_run_at_once_and_that_nobody_waits(self, child, caplog):
         Parent(child).go()
-        assert f"3 items: 3 runs of {child} to start, 0 that failed to run again" in caplog.text
+        assert (
+            f"3 items, runs of {child}: 3 to start, 0 failed ones to run again, 0 unfinished ones to adopt"
+            in caplog.text
+        )
         assert f"{child} has max_active_runs=2" in caplog.text
         assert "No triggerer is alive" in caplog.text
 
