@@ -290,8 +290,12 @@ class TestAnotherTry:
         assert parent.again() == "success"
         assert set(states(parent.rows()).values()) == {"success"}
 
-    def test_of_another_run_has_runs_of_its_own(self, child):
+    def test_in_another_run_of_the_dag_has_runs_of_its_own(self, child):
         parents = [Parent(child), Parent(child)]
+        parents[1].dag, day = parents[0].dag, START.add(days=1)
+        parents[1].run = parents[0].dag.create_dagrun(
+            state="running", run_id="manual__2", execution_date=day, data_interval=(day, day)
+        )
         for parent in parents:
             parent.go()
         with create_session() as session:
