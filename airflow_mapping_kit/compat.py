@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import airflow
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_mapping_kit.exceptions import MappingKitError
 
@@ -67,12 +68,14 @@ __all__ = [
     "AirflowSkipException",
     "BaseHook",
     "BaseOperator",
+    "BaseTrigger",
     "DecoratedOperator",
     "DecoratedTask",
     "MappedOperator",
     "Param",
     "TaskDecorator",
     "TaskGroup",
+    "TriggerEvent",
     "XComArg",
     "bad_input_fails_at_once",
     "context_merge",

@@ -2,6 +2,7 @@
 
 * MappingKitError
 
+  * ChildRunError: a DAG whose runs cannot be started as asked
   * FanInError: a fan-in that cannot say what became of every piece
   * PartitionError: a date, dimension, partition or key that cannot be one
   * PlanError: a list of pieces that Airflow could not map over
@@ -18,6 +19,10 @@ from __future__ import annotations
 
 class MappingKitError(ValueError):
     """Base of every error that the kit raises about what it was given."""
+
+
+class ChildRunError(MappingKitError):
+    """Runs of another DAG cannot be started as asked, or nothing would come of them."""
 
 
 class FanInError(MappingKitError):

@@ -20,6 +20,12 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "batched", "class-name": "airflow_mapping_kit.operators.batched.batched"},
         ],
+        "triggers": [
+            {
+                "integration-name": "Mapping Kit",
+                "python-modules": ["airflow_mapping_kit.operators.child_runs.trigger"],
+            },
+        ],
         "config": {
             "mapping_kit": {
                 "description": "Facts about the deployment that the mapping kit needs.",

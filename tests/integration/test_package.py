@@ -50,8 +50,22 @@ def test_airflow_lists_the_plugin_with_the_macro():
     assert "airflow_mapping_kit.plugin.label" in str(plugin["macros"])
 
 
+def test_airflow_lists_the_trigger():
+    assert "airflow_mapping_kit.operators.child_runs.trigger" in airflow("providers", "triggers")
+
+
 @pytest.mark.parametrize(
-    "module", ["generators", "labels", "operators.duckdb", "partitions", "plugin", "provider_info", "reload"]
+    "module",
+    [
+        "generators",
+        "labels",
+        "operators.dagrun",
+        "operators.duckdb",
+        "partitions",
+        "plugin",
+        "provider_info",
+        "reload",
+    ],
 )
 def test_no_module_imports_an_optional_sdk(module):
     program = f"""

@@ -1,0 +1,557 @@
+"""Child runs in a real database: which are started, adopted, run again or refused, and what is waited for.
+
+What the scheduler does with a child run is written into the tables by the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import uuid
+
+import pendulum
+import pytest
+from airflow import DAG
+from airflow.decorators import setup, task, task_group, teardown
+from airflow.exceptions import AirflowException, AirflowSkipException, AirflowTaskTerminated
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.errors import ParseImportError
+from airflow.models.param import Param
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.models.trigger import Trigger
+from airflow.models.xcom import XCom
+from airflow.operators.empty import EmptyOperator
+from airflow.utils.session import create_session
+from sqlalchemy import event
+
+from airflow_mapping_kit.operators.child_runs import runs
+from airflow_mapping_kit.operators.child_runs.child import Child
+from airflow_mapping_kit.operators.child_runs.plan import ChildRun
+from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator
+
+START = pendulum.datetime(2024, 1, 1)
+
+
+def synced(dag):
+    """Let the database know a DAG that is not paused, as the DAG processor does."""
+    dag.is_paused_upon_creation = False
+    dag.sync_to_db()
+    SerializedDagModel.write_dag(dag)
+    return dag
+
+
+@pytest.fixture
+def child(metadata_db):
+    """Return the id of a DAG of one task."""
+    with DAG(f"child_{uuid.uuid4().hex}", schedule=None, start_date=START, max_active_runs=2) as dag:
+        EmptyOperator(task_id="work")
+    return synced(dag).dag_id
+
+
+def child_runs(dag_id):
+    """Return the runs of a DAG by key; the key is what they were told."""
+    with create_session() as session:
+        found = session.query(DagRun).filter_by(dag_id=dag_id).order_by(DagRun.id).all()
+        session.expunge_all()
+    return {str(run.conf["item"]): run for run in found}
+
+
+def ended(dag_id, state="success", **others):
+    """End all runs of a DAG, or those whose items are named in another state."""
+    with create_session() as session:
+        for run in session.query(DagRun).filter_by(dag_id=dag_id):
+            run.state = others.get(str(run.conf["item"]), state)
+            tasks = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run.run_id)
+            tasks.update({"state": run.state})
+
+
+class Parent:
+    """A run of a DAG with the operator in it, which goes as far as its child runs let it."""
+
+    def __init__(self, dag_id, items=("a", "b", "c"), build=None, **arguments):
+        with DAG(f"parent_{uuid.uuid4().hex}", schedule=None, start_date=START) as self.dag:
+            if build:
+                build()
+            else:
+                TriggerDagRunPerItemOperator(
+                    task_id="ship", trigger_dag_id=dag_id, items=list(items), poll_interval=0.01, **arguments
+                )
+        self.run = self.dag.test() if build else None
+        if self.run is None:
+            synced(self.dag)
+            self.run = self.dag.create_dagrun(
+                state="running", run_id="manual__1", execution_date=START, data_interval=(START, START)
+            )
+        self.error = None
+
+    def go(self, map_index=-1):
+        """Run the task as a worker does, to its end or until it waits; return its state."""
+        instance = self.run.get_task_instance("ship", map_index=map_index)
+        instance.refresh_from_task(self.dag.get_task("ship"))
+        self.error = None
+        try:
+            instance.run(ignore_ti_state=True, ignore_all_deps=True)
+        except AirflowException as error:
+            self.error = str(error)
+        instance.refresh_from_db()
+        return instance.state
+
+    def again(self):
+        """Run the task once more, when somebody has cleared it."""
+        with create_session() as session:
+            instance = session.merge(self.run.get_task_instance("ship", session=session))
+            clear_task_instances([instance], session, dag=self.dag)
+        return self.go()
+
+    def wait(self):
+        """Wait as the triggerer does, then go on."""
+        trigger, trigger_id = self.trigger()
+        events = asyncio.run(asyncio.wait_for(everything(trigger.run()), 30))
+        assert len(events) == 1
+        Trigger.submit_event(trigger_id=trigger_id, event=events[0])
+        return self.go()
+
+    def trigger(self):
+        """Return the trigger that the task waits for, made anew from what the database keeps."""
+        instance = self.run.get_task_instance("ship")
+        instance.refresh_from_db()
+        with create_session() as session:
+            row = session.get(Trigger, instance.trigger_id)
+            module, _, name = row.classpath.rpartition(".")
+            return getattr(importlib.import_module(module), name)(**row.kwargs), row.id
+
+    def rows(self):
+        place = {"run_id": self.run.run_id, "dag_id": self.dag.dag_id, "task_id": "ship"}
+        return XCom.get_one(key="return_value", **place)
+
+
+async def everything(events):
+    return [event async for event in events]
+
+
+def states(rows):
+    return {row["key"]: row["state"] for row in rows}
+
+
+class TestAFirstTry:
+    def test_starts_a_run_an_item_and_returns_their_states(self, child):
+        parent = Parent(child, conf={"by": "{{ ds }}"})
+        assert parent.go() == "deferred"
+        found = child_runs(child)
+        assert [run.conf for run in found.values()] == [
+            {"by": "2024-01-01", "item": item} for item in ("a", "b", "c")
+        ]
+        assert {(run.state, run.run_type, run.external_trigger) for run in found.values()} == {
+            ("queued", "manual", True)
+        }
+        with create_session() as session:
+            tasks = session.query(TaskInstance).filter_by(dag_id=child).all()
+        assert sorted(one.run_id for one in tasks) == sorted(run.run_id for run in found.values())
+
+        ended(child)
+        assert parent.wait() == "success"
+        assert parent.rows() == [
+            {"key": f"item={item}", "run_id": run.run_id, "state": "success"} for item, run in found.items()
+        ]
+
+    def test_of_no_items_is_skipped(self, child):
+        assert Parent(child, []).go() == "skipped"
+        assert child_runs(child) == {}
+
+    def test_takes_what_mapped_tasks_returned_as_it_is(self, child):
+        def build():
+            @task
+            def order(n):
+                return {"text": f"{{{{ {n} }}}}"}
+
+            TriggerDagRunPerItemOperator(
+                task_id="ship", trigger_dag_id="none yet", items=order.expand(n=[1, 2])
+            )
+
+        parent = Parent(child, build=build)
+        parent.dag.get_task("ship").trigger_dag_id = child
+        assert parent.go() == "deferred"
+        assert [run.conf for run in child_runs(child).values()] == [
+            {"item": {"text": "{{ 1 }}"}},
+            {"item": {"text": "{{ 2 }}"}},
+        ]
+
+    def test_says_how_many_run_at_once_and_that_nobody_waits(self, child, caplog):
+        Parent(child).go()
+        assert (
+            f"3 items, runs of {child}: 3 to start, 0 failed ones to run again, 0 unfinished ones to adopt"
+            in caplog.text
+        )
+        assert f"{child} has max_active_runs=2" in caplog.text
+        assert "No triggerer is alive" in caplog.text
+
+    def test_of_more_items_than_one_query_takes(self, child):
+        parent = Parent(child, range(251))
+        parent.go()
+        assert len(child_runs(child)) == 251
+        ended(child, **{"250": "failed"})
+        assert parent.wait() == "failed"
+        assert states(parent.rows()) == {f"item={n}": "failed" if n == 250 else "success" for n in range(251)}
+
+    def test_of_each_mapped_instance_has_runs_of_its_own(self, child):
+        def build():
+            TriggerDagRunPerItemOperator.partial(task_id="ship", trigger_dag_id=child).expand(
+                items=[["a"], ["a"]]
+            )
+
+        with DAG(f"mapped_{uuid.uuid4().hex}", schedule=None, start_date=START) as dag:
+            build()
+        synced(dag)
+        run = dag.create_dagrun(
+            state="running", run_id="manual__1", execution_date=START, data_interval=(START, START)
+        )
+        run.dag = dag
+        run.update_state()
+        for instance in run.get_task_instances():
+            instance.refresh_from_task(dag.get_task("ship"))
+            instance.run(ignore_ti_state=True, ignore_all_deps=True)
+        with create_session() as session:
+            assert session.query(DagRun).filter_by(dag_id=child).count() == 2
+
+
+class TestAnotherTry:
+    def test_adopts_what_is_there_and_starts_what_is_missing(self, child):
+        parent = Parent(child)
+        parent.go()
+        before = child_runs(child)
+        with create_session() as session:
+            session.get(DagRun, before["a"].id).state = "success"
+            session.delete(session.get(DagRun, before["b"].id))
+
+        assert parent.again() == "deferred"
+        after = child_runs(child)
+        assert after["b"].run_id == before["b"].run_id
+        assert after["b"].id not in {run.id for run in before.values()}
+        assert {after[item].id for item in "ac"} == {before[item].id for item in "ac"}
+        assert (after["a"].state, after["c"].state) == ("success", "queued")
+
+    def test_after_a_signal_between_two_runs_adopts_those_that_were_started(self, child, caplog):
+        parent = Parent(child)
+
+        def ended(mapper, connection, run):
+            if run.dag_id == child and run.conf["item"] == "b":
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        before = signal.getsignal(signal.SIGTERM)
+        event.listen(DagRun, "before_insert", ended)
+        try:
+            with pytest.raises(AirflowTaskTerminated):
+                parent.go()
+        finally:
+            event.remove(DagRun, "before_insert", ended)
+            signal.signal(signal.SIGTERM, before)
+        assert f"The runs of {child} that this task has started go on" in caplog.text
+        first = child_runs(child)
+        assert set(first) == {"a"}
+        assert parent.again() == "deferred"
+        assert {item: run.id == first["a"].id for item, run in child_runs(child).items()} == {
+            "a": True,
+            "b": False,
+            "c": False,
+        }
+
+    def test_runs_again_what_failed_alone(self, child):
+        parent = Parent(child, retries=1)
+        parent.go()
+        ended(child, b="failed")
+        assert parent.wait() == "up_for_retry"
+        assert states(parent.rows()) == {"item=a": "success", "item=b": "failed", "item=c": "success"}
+        assert f"1 of 3 runs of {child} failed:\n1 × work failed\n  item=b\n" in parent.error
+
+        before = child_runs(child)
+        assert parent.go() == "deferred"
+        after = child_runs(child)
+        assert {item: run.state for item, run in after.items()} == {
+            "a": "success",
+            "b": "queued",
+            "c": "success",
+        }
+        assert [run.clear_number for run in after.values()] == [0, 1, 0]
+        assert {run.id for run in after.values()} == {run.id for run in before.values()}
+        ended(child)
+        assert parent.wait() == "success"
+        assert set(states(parent.rows()).values()) == {"success"}
+
+    def test_where_all_have_succeeded_needs_neither_the_dag_nor_a_triggerer(self, child):
+        parent = Parent(child)
+        parent.go()
+        ended(child)
+        with create_session() as session:
+            session.get(DagModel, child).is_paused = True
+        assert parent.again() == "success"
+        assert set(states(parent.rows()).values()) == {"success"}
+
+    def test_in_another_run_of_the_dag_has_runs_of_its_own(self, child):
+        parents = [Parent(child), Parent(child)]
+        parents[1].dag, day = parents[0].dag, START.add(days=1)
+        parents[1].run = parents[0].dag.create_dagrun(
+            state="running", run_id="manual__2", execution_date=day, data_interval=(day, day)
+        )
+        for parent in parents:
+            parent.go()
+        with create_session() as session:
+            assert session.query(DagRun).filter_by(dag_id=child).count() == 6
+        ended(child)
+        ids = [{row["run_id"] for row in parent.rows()} for parent in parents if parent.wait()]
+        assert len(ids[0] | ids[1]) == 6
+
+
+class TestWaiting:
+    def test_goes_on_for_a_run_that_somebody_clears_at_the_last_moment(self, child):
+        parent = Parent(child)
+        parent.go()
+        ended(child)
+        trigger, trigger_id = parent.trigger()
+        (fired,) = asyncio.run(everything(trigger.run()))
+        ended(child, a="running")
+        Trigger.submit_event(trigger_id=trigger_id, event=fired)
+        assert parent.go() == "deferred"
+        ended(child)
+        assert parent.wait() == "success"
+
+    def test_ends_for_a_run_that_somebody_deletes(self, child):
+        parent = Parent(child)
+        parent.go()
+        with create_session() as session:
+            session.delete(session.get(DagRun, child_runs(child)["b"].id))
+        ended(child)
+        assert parent.wait() == "failed"
+        assert states(parent.rows()) == {"item=a": "success", "item=b": "deleted", "item=c": "success"}
+        assert "1 × the run was deleted while this task waited\n  item=b" in parent.error
+
+    def test_says_how_far_it_is_when_that_changes(self, child, caplog):
+        parent = Parent(child)
+        parent.go()
+        trigger, _ = parent.trigger()
+
+        caplog.set_level("INFO")
+
+        def said():
+            return [r.message for r in caplog.records if "have ended" in r.message]
+
+        async def watch():
+            waiting = asyncio.create_task(everything(trigger.run()))
+            for count, change in enumerate(
+                (lambda: ended(child, "queued", a="failed"), lambda: paused(child), lambda: ended(child)),
+                start=1,
+            ):
+                while len(said()) < count:
+                    await asyncio.sleep(0.01)
+                change()
+            await asyncio.wait_for(waiting, 30)
+
+        asyncio.run(asyncio.wait_for(watch(), 60))
+        name = f"of 3 runs of {child} have ended:"
+        assert said() == [
+            f"0 {name} 3 queued",
+            f"1 {name} 1 failed, 2 queued",
+            f"1 {name} 1 failed, 2 queued; {child} is paused: they wait until somebody unpauses it",
+            f"3 {name} 1 failed, 2 success",
+        ]
+
+    def test_that_is_cancelled_says_what_becomes_of_the_runs(self, child, caplog):
+        parent = Parent(child)
+        parent.go()
+        trigger, _ = parent.trigger()
+
+        async def cancelled():
+            waiting = asyncio.create_task(everything(trigger.run()))
+            while "have ended" not in caplog.text:
+                await asyncio.sleep(0.01)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            return waiting.cancelled()
+
+        caplog.set_level("INFO")
+        assert asyncio.run(asyncio.wait_for(cancelled(), 60))
+        assert "The runs themselves go on. When the task runs again it adopts them." in caplog.text
+
+    def test_is_in_vain_without_the_xcom_that_says_for_what(self, child):
+        parent = Parent(child)
+        parent.go()
+        with create_session() as session:
+            session.query(XCom).filter_by(dag_id=parent.dag.dag_id).delete()
+        assert parent.wait() == "failed"
+        assert "'mapping_kit_child_runs' of ship, which says what it waits for, was deleted" in parent.error
+
+
+def paused(dag_id):
+    with create_session() as session:
+        session.get(DagModel, dag_id).is_paused = True
+
+
+def inactive(dag_id):
+    with create_session() as session:
+        session.get(DagModel, dag_id).is_active = False
+
+
+def broken(dag_id):
+    with create_session() as session:
+        model = session.get(DagModel, dag_id)
+        model.has_import_errors = True
+        session.add(
+            ParseImportError(filename=model.fileloc, stacktrace="Traceback:\n  x\nImportError: no module y\n")
+        )
+
+
+class TestADagThatCannotRun:
+    @pytest.mark.parametrize(
+        ("make", "said"),
+        [
+            (paused, "is paused, so its runs would never begin. Unpause it (`airflow dags unpause child_"),
+            (inactive, "There is no DAG 'child_"),
+            (broken, "can't be imported: ImportError: no module y. No run was started."),
+        ],
+    )
+    def test_fails_the_task_at_once_before_any_run_is_started(self, child, make, said):
+        make(child)
+        parent = Parent(child, retries=3)
+        try:
+            assert parent.go() == "failed"
+        finally:
+            with create_session() as session:
+                session.query(ParseImportError).delete()
+        assert said in parent.error
+        assert child_runs(child) == {}
+
+    def test_is_one_with_a_misspelt_name(self, child):
+        parent = Parent(f"{child[:-1]}x", retries=3)
+        assert parent.go() == "failed"
+        assert f"There is no DAG '{child[:-1]}x' (there are {child}" in parent.error
+
+    @pytest.mark.parametrize(
+        ("dates", "said"),
+        [
+            ({"start_date": pendulum.datetime(2999, 1, 1)}, "has the start_date 2999-01-01T00:00:00+00:00"),
+            ({"end_date": pendulum.datetime(2024, 2, 1)}, "has the end_date 2024-02-01T00:00:00+00:00"),
+        ],
+    )
+    def test_is_one_whose_tasks_a_run_of_now_would_leave_out(self, metadata_db, dates, said):
+        with DAG(f"child_{uuid.uuid4().hex}", schedule=None, **{"start_date": START, **dates}) as dag:
+            EmptyOperator(task_id="work")
+        parent = Parent(synced(dag).dag_id)
+        assert parent.go() == "failed"
+        assert f"work of the DAG {dag.dag_id!r} {said}" in parent.error
+        assert child_runs(dag.dag_id) == {}
+
+    def test_is_one_whose_params_do_not_allow_an_item(self, metadata_db):
+        params = {"item": Param(1, type="integer", minimum=0)}
+        with DAG(f"child_{uuid.uuid4().hex}", schedule=None, start_date=START, params=params) as dag:
+            EmptyOperator(task_id="work")
+        parent = Parent(synced(dag).dag_id, [1, 2, "three"])
+        assert parent.go() == "failed"
+        assert "don't allow what item=three would be told: " in parent.error
+        assert "'three' is not of type 'integer'. No run was started." in parent.error
+        assert child_runs(dag.dag_id) == {}
+        parent = Parent(dag.dag_id, [1, 2])
+        assert parent.go() == "deferred"
+        assert set(child_runs(dag.dag_id)) == {"1", "2"}
+
+
+def test_a_run_that_another_process_has_started_meanwhile_is_not_started_twice(child):
+    run = ChildRun("item=a", "per_item__x", {"item": "a"})
+    assert [runs.start(Child.of(child), run) for _ in range(2)] == [True, False]
+    assert len(child_runs(child)) == 1
+
+
+class TestWhatRunsAgain:
+    """What is cleared in a child run that really ran and failed."""
+
+    @pytest.fixture
+    def cleared(self, metadata_db):
+        """Return a function that runs a DAG, marks what is told, restarts the run, and returns what is cleared."""
+
+        def run(build, **marked):
+            with DAG(f"child_{uuid.uuid4().hex}", schedule=None, start_date=START) as dag:
+                build()
+            run = synced(dag).test()
+            with create_session() as session:
+                row = session.get(DagRun, run.id)
+                row.state = "failed"
+                for task_id, state in marked.items():
+                    session.query(TaskInstance).filter_by(
+                        run_id=run.run_id, dag_id=dag.dag_id, task_id=task_id
+                    ).update({"state": state})
+            assert runs.restart(Child.of(dag.dag_id), run.run_id)
+            assert runs.states(dag.dag_id, [run.run_id]) == {run.run_id: "queued"}
+            assert not runs.restart(Child.of(dag.dag_id), run.run_id)
+            return {(one.task_id, one.map_index) for one in run.get_task_instances() if one.state is None}
+
+        return run
+
+    def test_is_what_failed_and_what_follows_even_if_that_had_succeeded(self, cleared):
+        def build():
+            done, after, always = (EmptyOperator(task_id=name) for name in ("done", "after", "always"))
+            always.trigger_rule = "all_done"
+            done >> fails() >> after >> always
+
+        assert cleared(build) == {("fails", -1), ("after", -1), ("always", -1)}
+
+    def test_is_what_nobody_began_where_a_run_was_marked_failed(self, cleared):
+        def build():
+            EmptyOperator(task_id="done") >> EmptyOperator(task_id="ran") >> EmptyOperator(task_id="waited")
+
+        assert cleared(build, ran="failed", waited="skipped") == {("ran", -1), ("waited", -1)}
+
+    def test_is_nothing_where_all_tasks_had_succeeded(self, cleared):
+        assert cleared(lambda: EmptyOperator(task_id="done")) == set()
+
+    def test_is_the_setup_that_the_work_needs_too(self, cleared):
+        def build():
+            @setup
+            def opened(): ...
+
+            @teardown
+            def closed(): ...
+
+            first, last = opened(), closed()
+            EmptyOperator(task_id="before") >> first >> fails() >> last
+            first >> last
+
+        assert cleared(build) == {("opened", -1), ("fails", -1), ("closed", -1)}
+
+    def test_is_the_piece_of_a_mapped_group_alone_and_what_follows_the_group(self, cleared):
+        def build():
+            @task
+            def one(n):
+                return n
+
+            @task
+            def two(n):
+                if n == 2:
+                    raise AirflowException("two is broken")
+
+            @task
+            def three(): ...
+
+            @task_group
+            def steps(n):
+                two(one(n)) >> three()
+
+            steps.expand(n=[1, 2, 3]) >> EmptyOperator(task_id="end", trigger_rule="all_done")
+
+        assert cleared(build) == {("steps.two", 1), ("steps.three", 1), ("end", -1)}
+
+    def test_is_what_had_skipped_itself(self, cleared):
+        def build():
+            @task
+            def skips():
+                raise AirflowSkipException
+
+            [skips(), fails()]
+
+        assert cleared(build) == {("skips", -1), ("fails", -1)}
+
+
+@task
+def fails():
+    raise AirflowException("broken")
