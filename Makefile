@@ -28,6 +28,9 @@ WHEELHOUSE := build/wheelhouse
 SNOWFLAKE := .venv-fakesnow
 # What the kit is measured against wants packages that Airflow has other versions of.
 BENCH := .venv-bench
+# The site is made from the sources, without Airflow.
+DOCS := .venv-docs
+SITE := build/site
 PARTS ?=
 # `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
 ONLY ?= tests
@@ -35,7 +38,7 @@ ONLY ?= tests
 # Two processes side by side: one runs the end-to-end tests, which share one Airflow, the other all that is left.
 BESIDE := --numprocesses 2 --dist loadgroup
 
-.PHONY: help demo demo-s3 up test test-system lint format bench constraints clean stale
+.PHONY: help demo demo-s3 up test test-system lint format bench docs constraints clean stale
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -46,7 +49,7 @@ demo: $(VENV)/.installed-demo ## One DAG loads 93 partitions in parallel; ends b
 up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
 	@PYTHONPATH=dev $(VENV)/bin/python -m demo up --port $(PORT)
 
-test: lint $(PURE)/.installed $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too
+test: lint docs $(PURE)/.installed $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
 	$(PURE)/bin/pytest -q tests/unit/partitions tests/property
 	$(VENV)/bin/pytest -m "not system" $(if $(filter tests,$(ONLY)),$(BESIDE)) --ignore tests/property --ignore tests/unit/partitions $(ONLY)
@@ -77,12 +80,19 @@ demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files g
 bench: $(VENV)/.installed-dev $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
 	@$(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)
 
+# Not with --quiet: what it does not print it does not count.
+docs: $(DOCS)/.installed ## Build the documentation's site; what leads nowhere is an error
+	@$(DOCS)/bin/mkdocs build --strict
+	@echo "The site is in $(SITE): open index.html, or to search in it $(DOCS)/bin/mkdocs serve"
+
 # The newest versions of the day on which this Airflow was new, and a DuckDB whose httpfs is on the index.
 constraints: $(VENV)/.installed-demo ## Choose the pinned versions anew
 	echo "apache-airflow==$(AIRFLOW)" | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer 2025-02-12 $(foreach package,duckdb duckdb-extensions duckdb-extension-httpfs,--exclude-newer-package $(package)=2026-03-02) \
 		--no-annotate --no-header --no-emit-package airflow-mapping-kit --all-extras --output-file $(CONSTRAINTS) \
 		pyproject.toml -
+	printf 'mkdocs-material\nmkdocstrings[python]\nruff\n' | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 \
+		--exclude-newer 2025-02-12 --no-annotate --no-header --output-file constraints/docs.txt -
 
 clean: ## Remove what make made
 	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -112,6 +122,11 @@ $(SNOWFLAKE)/.installed: constraints/fakesnow.txt | $(VENV)/bin/uv
 $(BENCH)/.installed: constraints/bench.txt | $(VENV)/bin/uv
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(BENCH)
 	@$(VENV)/bin/uv pip install --quiet --python $(BENCH)/bin/python --no-deps -r constraints/bench.txt
+	@touch $@
+
+$(DOCS)/.installed: constraints/docs.txt | $(VENV)/bin/uv
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(DOCS)
+	@$(VENV)/bin/uv pip install --quiet --python $(DOCS)/bin/python --no-deps -r constraints/docs.txt
 	@touch $@
 
 $(VENV)/bin/uv: | $(VENV)/.installed-demo

@@ -274,13 +274,15 @@ def batched(
         keeps their keys; with `trigger_rule="all_done"` also where an instance failed.
     :raises PlanError: if the function has no parameter for an item, or an argument can't be.
 
-    Example::
+    As a decorator:
 
-        @batched(concurrency=16, item_retries=2)
-        def ship(order, api):
-            return requests.post(api, json=order, timeout=10).json()
+    ```python
+    @batched(concurrency=16, item_retries=2)
+    def ship(order, api):
+        return requests.post(api, json=order, timeout=10).json()
 
-        ship.partial(api=url).expand(order=batches(orders, batch_size=50))
+    ship.partial(api=url).expand(order=batches(orders, batch_size=50))
+    ```
 
     of which an instance returns `[{"key": "id=1", "state": "success", "value": {"sent": True}, ...}, ...]`.
     """

@@ -52,13 +52,13 @@ class DuckDBPartitionOperator(BaseOperator):
     On S3 a reader that takes an object in several requests has to hold to its ETag, as DuckDB 1.4 does (it
     then fails and can be run again); DuckDB 1.2 doesn't, and may mix the old object with the new.
 
-    .. code-block:: python
-
-        DuckDBPartitionOperator.partial(
-            task_id="load",
-            sql="SELECT carrier, delay FROM 'flights.parquet' WHERE origin = $origin AND day = $date::DATE",
-            target="s3://lake/flights",
-        ).expand(partition=[{"origin": "EWR", "date": "2013-01-01"}])
+    ```python
+    DuckDBPartitionOperator.partial(
+        task_id="load",
+        sql="SELECT carrier, delay FROM 'flights.parquet' WHERE origin = $origin AND day = $date::DATE",
+        target="s3://lake/flights",
+    ).expand(partition=[{"origin": "EWR", "date": "2013-01-01"}])
+    ```
 
     returns `{"key": "date=2013-01-01/origin=EWR", "path":
     "s3://lake/flights/date=2013-01-01/origin=EWR/data_0.parquet", "rows": 305, "bytes": 7811}`; for a list of

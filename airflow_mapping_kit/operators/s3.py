@@ -52,15 +52,15 @@ class S3MoveKeysOperator(BaseOperator):
     It needs `s3:ListBucket` on both buckets, and with versions `s3:ListBucketVersions` and
     `s3:DeleteObjectVersion`.
 
-    .. code-block:: python
-
-        S3MoveKeysOperator(
-            task_id="move",
-            keys=s3_keys("lake", "landing/20130101/"),
-            source_bucket="lake",
-            source_prefix="landing/",
-            dest_prefix="processed/",
-        )
+    ```python
+    S3MoveKeysOperator(
+        task_id="move",
+        keys=s3_keys("lake", "landing/20130101/"),
+        source_bucket="lake",
+        source_prefix="landing/",
+        dest_prefix="processed/",
+    )
+    ```
 
     returns `[{"key": "landing/20130101/EWR.csv", "moved_to": "processed/20130101/EWR.csv", "bytes": 25604,
     "status": "moved"}, ...]`, a row a key in their order.

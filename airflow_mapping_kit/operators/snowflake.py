@@ -42,15 +42,15 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     Loads by Snowpipe are remembered apart. Two tasks that load the same file at the same moment are not kept
     apart: let only one run at a time do so (`max_active_runs=1`).
 
-    .. code-block:: python
-
-        S3KeysToSnowflakeOperator.partial(
-            task_id="load",
-            table="lake.public.flights",
-            stage="lake.public.landing",  # URL = 's3://bucket/landing/'
-            stage_prefix="landing/",
-            file_format="(TYPE = CSV SKIP_HEADER = 1)",
-        ).expand(keys=s3_keys("bucket", "landing/"))  # ["landing/20130101/EWR.csv", ...]
+    ```python
+    S3KeysToSnowflakeOperator.partial(
+        task_id="load",
+        table="lake.public.flights",
+        stage="lake.public.landing",  # URL = 's3://bucket/landing/'
+        stage_prefix="landing/",
+        file_format="(TYPE = CSV SKIP_HEADER = 1)",
+    ).expand(keys=s3_keys("bucket", "landing/"))  # ["landing/20130101/EWR.csv", ...]
+    ```
 
     returns `[{"key": "landing/20130101/EWR.csv", "status": "loaded", "rows_parsed": 305, "rows_loaded":
     305}]`; for a file that the table had already `"already_loaded"` and 0 rows.

@@ -7,7 +7,15 @@ import re
 
 import pytest
 
+import airflow_mapping_kit.fan_in
+import airflow_mapping_kit.generators
+import airflow_mapping_kit.partitions
+import airflow_mapping_kit.task_groups
+from airflow_mapping_kit import exceptions
+from airflow_mapping_kit.provider_info import get_provider_info
 from doc_blocks import BLOCK, PAGES, ROOT, source
+
+REFERENCE = ROOT / "docs" / "reference"
 
 LINK = re.compile(r"\]\((?!https?://|#)(?P<path>[^)#\s]+)")
 
@@ -30,9 +38,12 @@ def test_a_block_of_python_runs(block):
     exec(compile(block["text"], "documentation", "exec", dont_inherit=True), {"__name__": "documentation"})
 
 
-@pytest.mark.parametrize("block", list(blocks("pycon")))
-def test_a_session_prints_what_the_page_shows(block):
-    test = doctest.DocTestParser().get_doctest(block["text"], {}, "documentation", None, 0)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if "```pycon" in p.read_text()], ids=lambda page: page.name
+)
+def test_the_sessions_of_a_page_print_what_it_shows(page):
+    text = "".join(b["text"] for b in BLOCK.finditer(page.read_text()) if b["language"] == "pycon")
+    test = doctest.DocTestParser().get_doctest(text, {}, page.name, None, 0)
     report = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(
         test, out=report.append
@@ -50,3 +61,31 @@ def test_every_dag_has_a_page_that_shows_it():
     for dag in sorted(ROOT.glob("dags/*.py")):
         page = ROOT / "docs" / "dags" / f"{dag.stem}.md"
         assert f"<!-- from dags/{dag.name}" in page.read_text()
+
+
+def test_every_generator_has_a_page_with_its_reference():
+    for name in set(airflow_mapping_kit.generators.__all__) - {"generator"}:
+        page = ROOT / "docs" / "generators" / f"{name}.md"
+        assert f"::: airflow_mapping_kit.generators.{name}\n" in page.read_text()
+
+
+@pytest.mark.parametrize("module", ["partitions", "generators", "task_groups", "fan_in"])
+def test_every_public_name_is_in_the_reference(module):
+    names = set(getattr(airflow_mapping_kit, module).__all__) - {"CollectOperator"}
+    (row,) = [line for line in (REFERENCE / "index.md").read_text().splitlines() if f"kit.{module}`" in line]
+    assert names == set(re.findall(r"`(\w+)`", row))
+
+
+def test_every_error_is_in_the_reference():
+    named = re.findall(r"^\| `(\w+)`", (REFERENCE / "exceptions.md").read_text(), re.MULTILINE)
+    assert set(named) == {name for name in vars(exceptions) if name.endswith("Error")}
+
+
+def test_every_setting_is_in_the_reference_with_its_default():
+    page = (REFERENCE / "settings.md").read_text()
+    for name, option in get_provider_info()["config"]["mapping_kit"]["options"].items():
+        assert f"| `{name}` | {_shown(option)}" in page
+
+
+def _shown(option):
+    return f"`{option['default']}`" if option["default"] else "empty"
