@@ -103,6 +103,30 @@ def save(place: Place, results: Sequence[ItemResult]) -> None:
         )
 
 
+def keep(place: Place, max_tries: int, session: Any) -> None:
+    """Let what was saved of an instance stand although somebody clears it: what is done stays done.
+
+    :param place: of the instance as it was before it was cleared.
+    :param max_tries: how many tries it has since.
+    :param session: that of the transaction that clears it.
+    """
+    from airflow.models.xcom import XCom
+    from sqlalchemy import select
+
+    for xcom in session.scalars(select(XCom).where(*_of(place, XCom))).all():
+        chunk = XCom.deserialize_value(xcom)
+        if chunk["max_tries"] != place.max_tries:
+            continue  # of an earlier clear, that was to do all of it again
+        XCom.set(
+            key=xcom.key,
+            value={**chunk, "max_tries": max_tries},
+            dag_id=place.dag_id,
+            task_id=place.anchor,
+            run_id=place.run_id,
+            session=session,
+        )
+
+
 def delete(place: Place, session: Any) -> None:
     """Delete what was saved of this very instance."""
     from airflow.models.xcom import XCom
