@@ -48,9 +48,9 @@ class Foreseen:
 
 def foresee(mapped: Mapped, run: Imagined) -> Foreseen:
     """Return what a mapped task or group would be mapped over in a run."""
+    if calls_functions(mapped.expand_input.value):
+        return Foreseen(mapped.name, known_at_run_time="it is mapped through a function of yours, .map()")
     try:
-        if calls_functions(mapped.expand_input.value):
-            raise _AtRunTime("it is mapped through a function of yours, .map()")
         read = {source: _read(mapped.dag, source, run) for source in sources(mapped.expand_input)}
         return Foreseen(mapped.name, _pieces(mapped, read, run))
     except _AtRunTime as unknown:
@@ -117,7 +117,10 @@ def _resolved(value: Any, dag: Any, run: Imagined) -> Any:
     """Return an argument of a generator as it would get it: templates rendered, outputs of others in place."""
     if isinstance(value, XComArg):
         if xcom_kind(value) != "plain":
-            raise _AtRunTime(f"a generator takes {value!r}, which is made from the output of a task")
+            before = ", ".join(sorted({task.task_id for task, _ in value.iter_references()}))
+            raise _AtRunTime(
+                f"its generator takes what is made of the output of {before}, by .map() or .zip()"
+            )
         operator: Any = value.operator  # type: ignore[attr-defined]  # a plain one has it
         return _read(dag, Source(operator.task_id, value.key, is_mapped(operator)), run)  # type: ignore[attr-defined]
     if isinstance(value, dict):

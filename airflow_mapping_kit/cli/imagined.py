@@ -47,6 +47,7 @@ def imagined_run(dag: Any, conf: dict[str, Any] | None, logical_date: datetime |
     """
     from airflow import macros
     from airflow.utils import timezone
+    from airflow.utils.types import DagRunType
 
     run_type = SCHEDULED if logical_date is not None and conf is None and has_schedule(dag) else MANUAL
     # As `airflow dags trigger` has it.
@@ -59,7 +60,9 @@ def imagined_run(dag: Any, conf: dict[str, Any] | None, logical_date: datetime |
         params = validated_params(dag, conf)
     except ValueError as error:
         raise Failure(f"The params of {dag.dag_id} refuse this run: {error}") from None
-    run_id = dag.timetable.generate_run_id(run_type=run_type, logical_date=date, data_interval=interval)
+    run_id = dag.timetable.generate_run_id(
+        run_type=DagRunType(run_type), logical_date=date, data_interval=interval
+    )
     dag_run = SimpleNamespace(
         dag_id=dag.dag_id,
         run_id=run_id,

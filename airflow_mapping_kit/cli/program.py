@@ -34,7 +34,7 @@ def commands() -> None:
       1  it was answered, and is not: pieces failed, a plan is over --max or
          can't be made, or the question before a retry was answered with no
       2  it could not be answered: bad usage, nothing of that name, no database
-    """
+    """  # noqa: D301 -- click's mark for lines that stay lines
 
 
 for _command in (plan, status, retry):

@@ -115,11 +115,15 @@ def part(name: str) -> str:
 def _refused(answer: httpx.Response) -> str:
     if answer.status_code in (401, 403):
         return (
-            f"{answer.url.host} refuses ({answer.status_code}): sign in with {TOKEN}, or with {USER} and {PASSWORD}; "
-            f"a password needs airflow.providers.fab.auth_manager.api.auth.backend.basic_auth among [api] auth_backends."
+            f"{answer.url.host} refuses ({answer.status_code}): sign in with {TOKEN}, or with {USER} and {PASSWORD}. "
+            f"For a password Airflow needs "
+            f"airflow.providers.fab.auth_manager.api.auth.backend.basic_auth among [api] auth_backends."
         )
     try:
         said = answer.json().get("detail") or answer.reason_phrase
     except ValueError:
-        return f"{answer.url.host} answers {answer.status_code}, but not as Airflow's REST API does: is the address right?"
+        return (
+            f"{answer.url.host} answers {answer.status_code}, but not as Airflow's REST API does: "
+            f"is the address right?"
+        )
     return f"{answer.url.host} answers {answer.status_code}: {said}"

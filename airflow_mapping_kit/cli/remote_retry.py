@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from airflow_mapping_kit.cli import output as out
+from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.failures import Failure
 from airflow_mapping_kit.cli.remote import part
 from airflow_mapping_kit.cli.remote_status import is_batched, remote_run, state_of
@@ -18,72 +16,80 @@ from airflow_mapping_kit.results import FAILED, NOT_STARTED, UPSTREAM_FAILED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_mapping_kit.cli.clearing import Request
     from airflow_mapping_kit.cli.remote import Api
     from airflow_mapping_kit.cli.remote_status import RemoteRun
 
 _FINISHED_RUN = ("success", "failed")
 
 
-def retried(
-    api: Api,
-    dag_id: str,
-    run_id: str,
-    task_id: str | None,
-    *,
-    keys: Sequence[str],
-    fresh: bool,
-    dry_run: bool,
-    yes: bool,
-    form: str,
-) -> None:
-    """Clear what failed of a run and what follows it; say what the API can't."""
-    if keys:
+def retried_through(api: Api, request: Request) -> None:
+    """Clear what failed of a run and what follows it; refuse what the API can't do."""
+    if request.keys:
         raise Failure(
             "--key needs the database: Airflow 2.10's API clears all failed instances of a task, not one of them. "
             "Leave --key out, or clear the one in Airflow's grid."
         )
-    run = remote_run(api, dag_id, run_id)
-    targets = run.mapped(task_id)
+    run = remote_run(api, request.dag_id, request.run_id)
+    targets = run.mapped(request.task_id)
     failed = [task for task in targets if _count(run, task, (FAILED, UPSTREAM_FAILED))]
+    _refuse_what_is_undone(run, targets)
+    if not failed:
+        request.print_nothing(run.run_id, run.state)
+        return
+    _refuse_batches(run, failed, fresh=request.fresh)
+    if run.state not in _FINISHED_RUN and not (request.yes or request.dry_run):
+        raise Failure(
+            f"The run {run.run_id} is {run.state}: what follows the failed pieces is stopped if it runs. If that is "
+            f"meant, say --yes."
+        )
+    after = _following(run, failed)
+    would = [*_cleared(api, run, failed, only_failed=True), *_cleared(api, run, after, only_failed=False)]
+    if request.form == output.TABLE:
+        _show(run, failed, after)
+    if request.dry_run:
+        request.print_cleared(would)
+        return
+    request.confirm(len(would))
+    # The pieces first: until they are done again nothing after them starts.
+    done = _cleared(api, run, failed, only_failed=True, really=True)
+    done += _cleared(api, run, after, only_failed=False, really=True)
+    request.print_cleared(done)
+
+
+def _refuse_what_is_undone(run: RemoteRun, targets: Sequence[str]) -> None:
     undone = [task for task in targets if _count(run, task, (NOT_STARTED,)) and run.state in _FINISHED_RUN]
     if undone:
         raise Failure(
-            f"{', '.join(undone)} has instances that were not started when the run timed out. Airflow calls them "
-            f"skipped, and its API would clear all instances or none of those: run retry beside the database."
+            f"{', '.join(undone)} has instances that were not started when the run ended. Airflow calls them "
+            f"skipped, and its API would clear none of those, or all instances: run retry beside the database."
         )
-    if not failed:
-        _print(form, [], f"Nothing to retry in {dag_id}, run {run.run_id} ({run.state}).")
-        return
-    batched = [task for task in failed if is_batched(run, task)]
-    if batched and not fresh:
+
+
+def _refuse_batches(run: RemoteRun, failed: Sequence[str], *, fresh: bool) -> None:
+    batches = [task for task in failed if is_batched(run, task)]
+    if batches and not fresh:
         raise Failure(
-            f"{', '.join(batched)} works on batches. Through the API all items of a batch that failed would run again, "
+            f"{', '.join(batches)} works on batches. Through the API all items of a batch that failed run again, "
             f"those that are done too. If that is meant, say --fresh; else run retry beside the database."
         )
-    if run.state not in _FINISHED_RUN and not (yes or dry_run):
-        raise Failure(
-            f"The run {run.run_id} is {run.state}: what follows the failed pieces would be stopped if it runs. "
-            f"If that is meant, say --yes."
+
+
+def _show(run: RemoteRun, failed: Sequence[str], after: Sequence[str]) -> None:
+    output.say(f"{run.dag_id}, run {run.run_id}: {run.state}\n")
+    rows = [
+        (task, state.replace("_", " "), f"{number:,}")
+        for task in failed
+        for state in (FAILED, UPSTREAM_FAILED)
+        if (number := _count(run, task, (state,)))
+    ]
+    states = {one["task_id"]: str(one["state"]) for one in run.instances}
+    rows += [(task, states[task].replace("_", " "), "1") for task in after]
+    output.table(("task", "was", "instances"), rows, number=("instances",))
+    if any(not run.tasks[task]["is_mapped"] for task in failed):
+        output.say(
+            "\nOf a mapped group only what failed is cleared: what comes after it and succeeded all the same stays."
         )
-    after = _following(run, failed)
-    # The pieces first: until they are done again nothing after them starts.
-    would = [*_cleared(api, run, failed, only_failed=True), *_cleared(api, run, after, only_failed=False)]
-    if form == out.TABLE:
-        out.say(f"{dag_id}, run {run.run_id}: {run.state}\n")
-        out.table(("task", "was", "instances"), _counts(run, failed, after), number=("instances",))
-        if any(task not in run.tasks or not run.tasks[task]["is_mapped"] for task in failed):
-            out.say(
-                "\nWithin a mapped group only what failed is cleared: what came after it and succeeded all the same "
-                "stays."
-            )
-    if dry_run:
-        _print(form, would, "")
-        return
-    if not yes:
-        click.confirm(f"\nClear these {len(would):,} instances?", abort=True, err=form != out.TABLE)
-    done = _cleared(api, run, failed, only_failed=True, really=True)
-    done += _cleared(api, run, after, only_failed=False, really=True)
-    _print(form, done, f"{len(done):,} instances cleared: they run as soon as there is room.")
 
 
 def _count(run: RemoteRun, task_id: str, states: Sequence[str]) -> int:
@@ -119,25 +125,10 @@ def _cleared(
         "include_parentdag": False,
     }
     found = api.post(f"dags/{part(run.dag_id)}/clearTaskInstances", body).get("task_instances", [])
-    return [one for one in found if one["task_id"] in tasks]
-
-
-def _counts(run: RemoteRun, failed: Sequence[str], after: Sequence[str]) -> list[tuple[str, str, str]]:
-    rows = [
-        (task, state.replace("_", " "), f"{number:,}")
-        for task in failed
-        for state in (FAILED, UPSTREAM_FAILED)
-        if (number := _count(run, task, (state,)))
+    was = {(one["task_id"], one["map_index"]): one["state"] for one in run.instances}
+    places = ((one["task_id"], one.get("map_index", -1)) for one in found)
+    return [
+        {"task": task, "map_index": index, "was": was.get((task, index))}
+        for task, index in places
+        if task in tasks
     ]
-    states = {one["task_id"]: str(one["state"]) for one in run.instances}
-    return [*rows, *((task, states[task].replace("_", " "), "1") for task in after)]
-
-
-def _print(form: str, cleared: list[dict[str, Any]], said: str) -> None:
-    rows = [{"task": one["task_id"], "map_index": one.get("map_index")} for one in cleared]
-    if form == out.JSON:
-        out.as_json({"cleared": rows})
-    elif form == out.CSV:
-        out.as_csv(("task", "map_index"), rows)
-    elif said:
-        out.say(said)

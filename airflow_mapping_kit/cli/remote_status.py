@@ -78,9 +78,7 @@ def told_by(api: Api, dag_id: str, run_id: str, task_id: str | None) -> tuple[st
     told = []
     for mapped in run.mapped(task_id):
         instances = [one for one in run.instances if one["task_id"] == mapped]
-        rows = [
-            _row(one) for one in sorted(instances, key=lambda i: i["map_index"]) if is_piece(one)
-        ]
+        rows = [_row(one) for one in sorted(instances, key=lambda i: i["map_index"]) if is_piece(one)]
         _add_errors(api, run, mapped, rows)
         told.append(Told(mapped, rows, _note(run, mapped, instances, rows)))
     return run.run_id, run.state, told

@@ -45,7 +45,7 @@ def status(
       0  no piece failed
       1  pieces failed, are upstream-failed, or were not started in a run that ended
       2  no such DAG, run or mapped task; no database, no API
-    """
+    """  # noqa: D301 -- click's mark for lines that stay lines
     if api is not None:
         from airflow_mapping_kit.cli import remote_status
 
