@@ -25,7 +25,6 @@ _COLUMNS = (
     "error_type",
     "error_message",
 )
-_ROWS_TOLD_APART = 1
 
 
 @dataclass
@@ -114,7 +113,7 @@ def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
             ],
             number=("#", "tries", "seconds"),
         )
-    if len(failed) > _ROWS_TOLD_APART:
+    if len(failed) > 1 or (failed and len(shown) > output.ROWS):
         output.say(f"\nNot done of {one.task}, by error:\n{failures.described(failed)}")  # type: ignore[arg-type]
 
 

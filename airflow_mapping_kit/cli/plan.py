@@ -40,7 +40,8 @@ def plan(dag_id: str, conf: str | None, logical_date: str | None, most: int | No
     Exit status:
       0  every task that can be foreseen has a plan
       1  a task has more pieces than --max, or its generator would fail
-      2  no such DAG; --conf or --logical-date can't be read, or params refuse them
+      2  no such DAG; --conf or --logical-date can't be read, or the DAG's params
+         refuse them
     """  # noqa: D301 -- click's mark for lines that stay lines
     from airflow_mapping_kit.cli.foresight import foresee
     from airflow_mapping_kit.cli.imagined import imagined_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import click
 
@@ -59,7 +60,8 @@ def main() -> None:
     except Exception as error:
         message = said_of(error)
         if message is None:
-            raise
-        Failure(message).show()
+            traceback.print_exc()
+        else:
+            Failure(message).show()
         sys.exit(Failure.exit_code)
     sys.exit(status or 0)

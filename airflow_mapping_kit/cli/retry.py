@@ -44,8 +44,8 @@ def retry(
     Exit status:
       0  it was cleared, or there was nothing to clear
       1  the question was answered with no
-      2  no such DAG, run, task or key; the run still runs, and --yes is not given;
-         no database, no API
+      2  no such DAG, run, task or key; the run still runs, and --yes is not
+         given; no database, no API
     """  # noqa: D301 -- click's mark for lines that stay lines
     request = Request(dag_id, run_id, task_id, keys, fresh, dry_run, yes, output)
     if api is not None:

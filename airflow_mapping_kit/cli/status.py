@@ -43,7 +43,8 @@ def status(
     \b
     Exit status:
       0  no piece failed
-      1  pieces failed, are upstream-failed, or were not started in a run that ended
+      1  pieces failed, are upstream-failed, or were not started before the run
+         ended
       2  no such DAG, run or mapped task; no database, no API
     """  # noqa: D301 -- click's mark for lines that stay lines
     if api is not None:

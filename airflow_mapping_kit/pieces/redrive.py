@@ -216,13 +216,15 @@ def clear(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool = False) -> lis
             if (row.task_id, row.map_index) in others
             or ((row.task_id, row.map_index) in pieces and not _changed(row, pieces))
         ]
-        places = [] if fresh else [(row, _place(dag, row)) for row in instances]
+        places = [(row, place) for row in instances if (place := _place(dag, row)) is not None]
         clear_instances(instances, session, dag)
         for row, place in places:
-            if place is not None:
+            if fresh:
+                checkpoints.delete(place, session)
+            else:
                 checkpoints.keep(place, row.max_tries, session)
-        known = {**pieces, **others}
-        return [known[row.task_id, row.map_index] for row in instances]
+        cleared = {(row.task_id, row.map_index) for row in instances}
+        return [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
 
 
 def _changed(row: Any, pieces: Mapping[tuple[str, int], Cleared]) -> bool:

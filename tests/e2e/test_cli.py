@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from stack.ports import free_port
+
 PROGRAM = Path(sys.executable).with_name("mapping-kit")
 
 
@@ -207,7 +209,7 @@ def test_what_a_timeout_left_undone_is_not_started_and_runs_when_it_is_retried(
     airflow = stack.airflow
     witness.held = {"wait a", "wait b"}
     run_id = failed_run("redriven_late")
-    assert {i["state"] for i in airflow.instances("redriven_late", run_id)} == {"skipped"}
+    assert {i["state"] for i in airflow.instances("redriven_late", run_id, "wait")} == {"skipped"}
 
     status, text, _ = mapping_kit("status", "redriven_late", run_id, "--output", "csv")
     assert status == 1
@@ -219,3 +221,107 @@ def test_what_a_timeout_left_undone_is_not_started_and_runs_when_it_is_retried(
     assert mapping_kit("retry", "redriven_late", run_id, "--yes")[0] == 0
     assert airflow.wait("redriven_late", run_id) == "success"
     assert airflow.xcom("redriven_late", run_id, "collect_wait")["succeeded"] == 4
+
+
+@pytest.fixture(scope="module")
+def api(stack):
+    """Start the webserver, and return the environment and the arguments that the command reaches it with."""
+    port = free_port()
+    password = stack.airflow.create_admin("operator")
+    webserver = stack.airflow.start_webserver(port)
+    signed_in = {"MAPPING_KIT_API_USER": "operator", "MAPPING_KIT_API_PASSWORD": password}
+    # What has no database must not need one.
+    nowhere = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://nobody@127.0.0.1:9/nothing"}
+    yield ("--api", f"http://127.0.0.1:{port}"), {**signed_in, **nowhere}
+    webserver.end()
+
+
+def test_through_the_api_what_failed_and_the_fan_in_run_again(stack, witness, mapping_kit, failed_run, api):
+    airflow, (address, signed_in) = stack.airflow, api
+    witness.broken = {"check 3", "check 7"}
+    run_id = failed_run("redriven_steps")
+    before = by_place(airflow.instances("redriven_steps", run_id))
+    witness.again()
+
+    status, text, errors = mapping_kit(
+        "status",
+        "redriven_steps",
+        "latest",
+        "steps.check",
+        "--failed",
+        "--output",
+        "json",
+        *address,
+        **signed_in,
+    )
+    assert (status, errors) == (1, "")
+    found = json.loads(text)
+    assert found["run_id"] == run_id
+    rows = [(row["map_index"], row["key"], row["label"]) for row in found["tasks"][0]["results"]]
+    assert rows == [(3, "number=3", "number 3"), (7, "number=7", "number 7")]
+    assert {row["error"]["type"] for row in found["tasks"][0]["results"]} == {"HTTPError"}
+
+    witness.broken = set()
+    status, text, errors = mapping_kit(
+        "retry", "redriven_steps", run_id, "--yes", "--output", "csv", *address, **signed_in
+    )
+    assert (status, errors) == (0, "")
+    wanted = {
+        ("steps.check", 3),
+        ("steps.keep", 3),
+        ("steps.check", 7),
+        ("steps.keep", 7),
+        ("collect_steps", -1),
+    }
+    rows = [line.split(",") for line in text.splitlines()[1:]]
+    assert {(task, int(index)) for task, index, _ in rows} == wanted
+    assert airflow.wait("redriven_steps", run_id) == "success"
+    after = by_place(airflow.instances("redriven_steps", run_id))
+    assert started_again(before, after) == wanted
+    assert witness.again() == {"check 3": 1, "keep 3": 1, "check 7": 1, "keep 7": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", "redriven_step", "latest"], "Did you mean redriven_steps"),
+        (["status", "redriven_steps", "nothing"], "has no run 'nothing'"),
+        (["status", "redriven_steps", "latest", "steps.chek"], "Did you mean steps.check"),
+        (["retry", "redriven_steps", "latest", "collect_steps"], "collect_steps is not mapped"),
+        (["retry", "redriven_steps", "latest", "--key", "number=3"], "--key needs the database"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_what_the_api_does_not_know_or_cannot_do_is_said(stack, mapping_kit, api, arguments, said):
+    stack.airflow.wait_for_dag("redriven_steps")
+    if not stack.airflow.runs("redriven_steps"):
+        stack.airflow.trigger("redriven_steps")
+    address, signed_in = api
+    status, text, errors = mapping_kit(*arguments, *address, **signed_in)
+    assert (status, text) == (2, "")
+    assert said in " ".join(errors.split())
+
+
+def test_items_of_batches_are_not_done_again_through_the_api_unless_that_is_asked_for(
+    stack, witness, mapping_kit, failed_run, api
+):
+    address, signed_in = api
+    witness.broken = {"order 999"}
+    run_id = failed_run("redriven_batches")
+    witness.again()
+    status, _, errors = mapping_kit("retry", "redriven_batches", run_id, "--yes", *address, **signed_in)
+    assert status == 2
+    assert "ship works on batches" in " ".join(errors.split())
+    witness.broken = set()
+    assert mapping_kit("retry", "redriven_batches", run_id, "--yes", "--fresh", *address, **signed_in)[0] == 0
+    assert stack.airflow.wait("redriven_batches", run_id) == "success"
+    assert witness.again() == {f"order {number}": 1 for number in range(901, 1001)}
+
+
+def test_without_a_password_the_api_refuses_and_the_command_says_what_is_missing(mapping_kit, api):
+    address, _ = api
+    status, _, errors = mapping_kit("status", "redriven_steps", "latest", *address)
+    assert status == 2
+    assert "127.0.0.1 refuses (401): sign in with MAPPING_KIT_API_TOKEN, or with MAPPING_KIT_API_USER" in (
+        " ".join(errors.split())
+    )
