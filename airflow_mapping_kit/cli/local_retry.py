@@ -68,8 +68,8 @@ def _indexes(targets: Sequence[Mapped], run: Run, keys: Sequence[str]) -> dict[s
         failed = [(task, row) for task, row in named if is_failure(row["state"], run.state)]
         if not failed:
             raise Failure(
-                f"{key} is {str(named[0][1]['state']).replace('_', ' ')}, so there is nothing to retry: only what "
-                f"failed is run again."
+                f"{key} is in state {named[0][1]['state']}, so there is nothing to retry: only what failed is run "
+                f"again."
             )
         for task, row in failed:
             found.setdefault(task, set()).add(row["map_index"])

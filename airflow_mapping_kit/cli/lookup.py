@@ -131,7 +131,7 @@ def no_run(dag_id: str, run_id: str, others: list[str]) -> str:
     """
     if not others:
         return f"The DAG {dag_id!r} has no runs yet."
-    guess = near(run_id, others) or f" The latest is {others[0]}."
+    guess = near(run_id, [LATEST, *others]) or f" The latest is {others[0]}."
     return f"The DAG {dag_id!r} has no run {run_id!r}.{guess}"
 
 

@@ -30,6 +30,7 @@ _STYLES = {
 }
 # Where nobody looks, lines are as long as they have to be.
 _UNLIMITED = 100_000
+_NARROW = 12
 
 output_option: Callable[[Any], Any] = click.option(
     "--output",
@@ -52,18 +53,37 @@ def say(text: str = "", *, err: bool = False) -> None:
     (to if err else console()).print(Text(text))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, number: Sequence[str] = ()) -> None:
-    """Print rows under headings; of many the first, and how many more there are.
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    number: Sequence[str] = (),
+    cut: Sequence[str] = (),
+) -> None:
+    """Print rows, at least one, under headings; of many the first, and how many more there are.
 
     :param number: the columns that hold numbers, set to the right.
+    :param cut: the columns that are cut where the terminal is too narrow; others get several lines.
     """
     to = console()
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in columns:
-        right = name in number
-        shown.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for row in rows[:ROWS]:
-        shown.add_row(*(_cell(value) for value in row))
+    cells = [[_cell(value) for value in row] for row in rows[:ROWS]]
+    widths = [
+        max(len(name), *(one.cell_len for one in column))
+        for name, column in zip(columns, zip(*cells, strict=True), strict=True)
+    ]
+    for name, width in zip(columns, widths, strict=True):
+        room = to.width - sum(widths) - 2 * len(columns) + width
+        shown.add_column(
+            name,
+            justify="right" if name in number else "left",
+            no_wrap=name in number or name in cut,
+            overflow="ellipsis" if name in cut else "fold",
+            # Else the others would be narrowed first.
+            max_width=max(room, _NARROW) if name in cut else None,
+        )
+    for row in cells:
+        shown.add_row(*row)
     with to.capture() as captured:
         to.print(shown)
     # Cells are padded; in a file nobody wants that.

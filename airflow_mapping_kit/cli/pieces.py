@@ -103,7 +103,7 @@ def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
             [
                 (
                     row["map_index"],
-                    _name(row),
+                    row["label"] or row["key"],
                     row["state"],
                     row["try_number"],
                     None if row["duration_s"] is None else f"{row['duration_s']:,.1f}",
@@ -112,6 +112,7 @@ def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
                 for row in shown
             ],
             number=("#", "tries", "seconds"),
+            cut=("error",),
         )
     if len(failed) > 1 or (failed and len(shown) > output.ROWS):
         output.say(f"\nNot done of {one.task}, by error:\n{failures.described(failed)}")  # type: ignore[arg-type]
@@ -119,12 +120,6 @@ def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
 
 def _states(one: Told) -> list[tuple[str, int]]:
     return Counter(str(row["state"]) for row in one.rows).most_common()
-
-
-def _name(row: dict[str, Any]) -> str:
-    if row["label"] == row["key"] or not row["label"]:
-        return str(row["key"])
-    return f"{row['label']}\n{row['key']}" if row["key"] else str(row["label"])
 
 
 def _error(row: dict[str, Any]) -> str:

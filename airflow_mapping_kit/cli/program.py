@@ -57,7 +57,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the exit status is not that of an answer
         message = said_of(error)
         if message is None:
             traceback.print_exc()

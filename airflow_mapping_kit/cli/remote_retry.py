@@ -113,6 +113,10 @@ def _following(run: RemoteRun, failed: Sequence[str]) -> list[str]:
 def _cleared(
     api: Api, run: RemoteRun, tasks: Sequence[str], *, only_failed: bool, really: bool = False
 ) -> list[dict[str, Any]]:
+    """Clear tasks, or find out whether one may; return the instances.
+
+    :raises Failure: if the API refuses.
+    """
     if not tasks:
         return []
     body = {
@@ -124,11 +128,11 @@ def _cleared(
         "include_subdags": False,
         "include_parentdag": False,
     }
-    found = api.post(f"dags/{part(run.dag_id)}/clearTaskInstances", body).get("task_instances", [])
-    was = {(one["task_id"], one["map_index"]): one["state"] for one in run.instances}
-    places = ((one["task_id"], one.get("map_index", -1)) for one in found)
+    api.post(f"dags/{part(run.dag_id)}/clearTaskInstances", body)
+    # The answer has no map indexes.
     return [
-        {"task": task, "map_index": index, "was": was.get((task, index))}
-        for task, index in places
-        if task in tasks
+        {"task": one["task_id"], "map_index": one["map_index"], "was": one["state"]}
+        for task in tasks
+        for one in sorted(run.instances, key=lambda instance: int(instance["map_index"]))
+        if one["task_id"] == task and (not only_failed or one["state"] in (FAILED, UPSTREAM_FAILED))
     ]

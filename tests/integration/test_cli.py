@@ -391,7 +391,7 @@ class TestRetry:
         run_id = home.run("shop")
         status, _, errors = home.cli("retry", "shop", run_id, "--key", "order=4")
         assert status == 2
-        assert "order=4 is success, so there is nothing to retry" in flat(errors)
+        assert "order=4 is in state success, so there is nothing to retry" in flat(errors)
         _, found = home.json("retry", "shop", run_id, "--key", "order=3", "--dry-run")
         assert found["would_be_cleared"][0] == {"task": "ship", "map_index": 0, "was": "failed"}
 
