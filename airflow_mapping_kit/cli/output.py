@@ -50,7 +50,7 @@ def console() -> Console:
 def say(text: str = "", *, err: bool = False) -> None:
     """Print a paragraph, filled to the width of the terminal; its lines stay lines."""
     to = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _UNLIMITED)
-    (to if err else console()).print(Text(text))
+    _print(to if err else console(), Text(text), err=err)
 
 
 def table(
@@ -84,12 +84,7 @@ def table(
         )
     for row in cells:
         shown.add_row(*row)
-    with to.capture() as captured:
-        to.print(shown)
-    # Cells are padded; in a file nobody wants that.
-    click.echo(
-        "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")), color=to.is_terminal
-    )
+    _print(to, shown)
     if len(rows) > ROWS:
         say(f"and {len(rows) - ROWS:,} more: --output json or csv has all of them")
 
@@ -106,6 +101,14 @@ def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     click.echo(text.getvalue(), nl=False)
+
+
+def _print(to: Console, what: Table | Text, *, err: bool = False) -> None:
+    with to.capture() as captured:
+        to.print(what)
+    # Cells are padded, and so are lines that were broken; in a file nobody wants that.
+    lines = captured.get().removesuffix("\n").split("\n")
+    click.echo("\n".join(map(str.rstrip, lines)), color=to.is_terminal, err=err)
 
 
 def _cell(value: Any) -> Text:

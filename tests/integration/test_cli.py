@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import logging
+import re
+import shlex
 import sys
 import textwrap
 
@@ -20,7 +22,8 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from sqlalchemy import create_engine, event
 
-from airflow_mapping_kit.cli.program import main
+from airflow_mapping_kit.cli.program import commands, main
+from doc_blocks import BLOCK, ROOT
 
 START = pendulum.datetime(2024, 1, 1)
 HEAD = """
@@ -720,3 +723,28 @@ def test_help_says_the_exit_statuses_and_fits_80_columns(home, command):
     assert status == 0
     assert "Exit status:" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+SESSIONS = [
+    block["text"]
+    for block in BLOCK.finditer((ROOT / "docs" / "command_line.md").read_text())
+    if block["language"] == "console"
+]
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.split()[3])
+def test_the_documentation_shows_what_the_command_prints(home, monkeypatch, session):
+    monkeypatch.setattr(settings, "DAGS_FOLDER", str(ROOT / "dags"))
+    typed = re.match(r"\$ mapping-kit (?P<line>(?:.*\\\n)*.*)\n", session)
+    _, text, errors = home.cli(*shlex.split(typed["line"].replace("\\\n", " ")))
+    assert text + errors == session[typed.end() :]
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "retry"])
+def test_every_option_is_in_the_documentation(command):
+    page = (ROOT / "docs" / "command_line.md").read_text()
+    options = [
+        name for option in commands.commands[command].params for name in option.opts if name[:2] == "--"
+    ]
+    assert f"mapping-kit {command} " in page
+    assert [name for name in options if name not in page] == []
