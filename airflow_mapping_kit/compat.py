@@ -59,6 +59,7 @@ _XCOM_KINDS: dict[str, Literal["plain", "map", "zip", "concat"]] = {
     "ZipXComArg": "zip",
     "ConcatXComArg": "concat",
 }
+_CLEARED_AT_ONCE = 500
 
 __all__ = [
     "AIRFLOW_3",
@@ -116,7 +117,9 @@ def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:
     """
     from airflow.models.taskinstance import clear_task_instances
 
-    clear_task_instances(list(instances), session, dag=dag)
+    # Airflow puts every instance into one expression, and databases limit how deep one may be: SQLite at 1,000.
+    for start in range(0, len(instances), _CLEARED_AT_ONCE):
+        clear_task_instances(list(instances[start : start + _CLEARED_AT_ONCE]), session, dag=dag)
 
 
 def expand_input_of(operator: Any) -> Any | None:

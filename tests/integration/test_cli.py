@@ -398,6 +398,29 @@ class TestRetry:
         _, found = home.json("retry", "shop", run_id, "--key", "order=3", "--dry-run")
         assert found["would_be_cleared"][0] == {"task": "ship", "map_index": 0, "was": "failed"}
 
+    def test_more_instances_than_a_statement_takes_are_cleared_together(self, home):
+        home.file("stepwise", STEPS)
+        run_id = home.run("stepwise")
+        with create_session() as session:
+            table = TaskInstance.__table__
+            (one,) = session.execute(
+                table.select().where(
+                    table.c.run_id == run_id, table.c.task_id == "alone", table.c.map_index == 0
+                )
+            ).mappings()
+            many = [{**one, "map_index": index, "state": "failed"} for index in range(3, 1203)]
+            session.execute(table.insert(), many)
+        status, found = home.json("retry", "stepwise", run_id, "alone", "--yes")
+        assert status == 0
+        assert [one["map_index"] for one in found["cleared"] if one["task"] == "alone"] == [*range(3, 1203)]
+        states = {
+            index: state
+            for (task, index), (state, *_) in home.instances("stepwise", run_id).items()
+            if task == "alone"
+        }
+        assert set(states.values()) == {"success", None}
+        assert [states[index] for index in range(3)] == ["success"] * 3
+
 
 class TestStatus:
     def test_every_piece_has_its_state_tries_time_and_error_and_failures_are_grouped(self, home):
