@@ -5,8 +5,9 @@ Everything else imports Airflow's building blocks from here, so that a version i
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import airflow
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -48,7 +49,7 @@ else:
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from airflow.utils.context import Context
@@ -59,6 +60,7 @@ _XCOM_KINDS: dict[str, Literal["plain", "map", "zip", "concat"]] = {
     "ZipXComArg": "zip",
     "ConcatXComArg": "concat",
 }
+_CLEARED_AT_ONCE = 500
 
 __all__ = [
     "AIRFLOW_3",
@@ -78,18 +80,22 @@ __all__ = [
     "TriggerEvent",
     "XComArg",
     "bad_input_fails_at_once",
+    "clear_instances",
     "context_merge",
     "determine_kwargs",
     "expand_input_of",
     "get_current_context",
     "group_argument_of",
+    "has_schedule",
     "is_mapped",
     "own_session",
     "resolve_expand_input",
     "run_date",
+    "running_in",
     "task",
     "task_decorator_factory",
     "task_group",
+    "validated_params",
     "xcom_kind",
 ]
 
@@ -104,6 +110,19 @@ def bad_input_fails_at_once() -> Iterator[None]:
         yield
     except MappingKitError as error:
         raise AirflowFailException(str(error)) from error
+
+
+def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:
+    """Have instances run again, and their runs go on, in the transaction of a session. Airflow 2.x.
+
+    :param instances: rows of the session.
+    :param dag: their DAG, as it is declared.
+    """
+    from airflow.models.taskinstance import clear_task_instances
+
+    # Airflow puts every instance into one expression, and databases limit how deep one may be: SQLite at 1,000.
+    for start in range(0, len(instances), _CLEARED_AT_ONCE):
+        clear_task_instances(list(instances[start : start + _CLEARED_AT_ONCE]), session, dag=dag)
 
 
 def expand_input_of(operator: Any) -> Any | None:
@@ -154,9 +173,43 @@ def group_argument_of(value: Any) -> str | None:
     return name
 
 
+def has_schedule(dag: Any) -> bool:
+    """Tell whether a DAG has runs by a schedule of times, not only by hand or by what others produce."""
+    return bool(dag.timetable.periodic)
+
+
 def is_mapped(operator: Any) -> bool:
     """Tell whether a declared operator, or a group around it, is mapped."""
     return isinstance(operator, MappedOperator) or any(True for _ in operator.iter_mapped_task_groups())
+
+
+@contextmanager
+def running_in(context: Mapping[str, Any]) -> Iterator[None]:
+    """Let `get_current_context` answer with a context, as within a task. Airflow 2.x."""
+    from airflow.models.taskinstance import set_current_context
+
+    with set_current_context(cast("Context", context)):
+        yield
+
+
+def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the params that the tasks of a run would get. Airflow 2.x.
+
+    :param conf: what the run is triggered with.
+    :raises ValueError: if a param has no value, or one that it refuses.
+    """
+    from airflow.configuration import conf as settings
+    from airflow.exceptions import ParamValidationError
+    from airflow.models.param import ParamsDict
+
+    # An update changes the params themselves.
+    params = copy.deepcopy(ParamsDict(dag.params))
+    try:
+        if conf and settings.getboolean("core", "dag_run_conf_overrides_params"):
+            params.update(dict(conf))
+        return params.validate()
+    except ParamValidationError as error:
+        raise ValueError((str(error).splitlines() or ["?"])[0]) from error
 
 
 def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:

@@ -17,7 +17,7 @@ from airflow_mapping_kit.partitions import unique_partitions
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from airflow.decorators.base import Task
     from airflow.utils.context import Context
@@ -50,14 +50,22 @@ class GeneratorOperator(DecoratedOperator):
         """Return the checked plan, a JSON list."""
         args, kwargs = _materialized(self.op_args), _materialized(self.op_kwargs)
         with bad_input_fails_at_once():
-            plan = list(self.python_callable(*args, **kwargs))
-            self._check(plan, context["ti"].map_index)
+            plan = self.made_of(args, kwargs, map_index=context["ti"].map_index)
         if not plan:
             raise AirflowSkipException(
                 f"{self.task_id} made an empty plan, so what is mapped over it is skipped. "
                 f'If that is an error, say .override(on_empty="fail").'
             )
         self.log.info("%s made a plan of %d pieces: %s", self.task_id, len(plan), _excerpt(plan))
+        return plan
+
+    def made_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, map_index: int = -1) -> list[Any]:
+        """Return the checked plan that the function makes of some arguments.
+
+        :raises MappingKitError: if the arguments make none, or one that Airflow could not map over.
+        """
+        plan = list(self.python_callable(*args, **kwargs))
+        self._check(plan, map_index)
         return plan
 
     def _check(self, plan: list[Any], map_index: int) -> None:

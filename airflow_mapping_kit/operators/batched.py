@@ -57,7 +57,8 @@ class BatchedOperator(DecoratedOperator):
     there all the same, and a retry works only on what is not done. What is done is kept with the task that
     made the batches: it survives retries and a killed worker, after which at most 50 items that were done,
     or those of the last second, are worked on again, beside those that were running. When a person clears
-    the instance it starts afresh. Batches that are literals have no task to be kept with.
+    the instance it starts afresh, unless by `mapping-kit retry`. Batches that are literals have no task to be
+    kept with.
     """
 
     custom_operator_name = "@task.batched"

@@ -77,15 +77,9 @@ def _anchor_of(given: Any) -> str | None:
 
 def load(place: Place) -> list[ItemResult]:
     """Return what was saved of an instance since somebody cleared it, if at all."""
-    from airflow.models.xcom import XCom
-    from sqlalchemy import select
-
-    table = XCom.__table__
-    columns = (table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id"))
     with own_session() as session:
-        rows = session.execute(select(*columns).where(*_of(place, table.c))).all()
-    saved = map(XCom.deserialize_value, rows)
-    return [row for chunk in saved if chunk["max_tries"] == place.max_tries for row in chunk["results"]]
+        chunks = _chunks(place, session)
+    return [row for chunk in chunks.values() for row in chunk["results"]]
 
 
 def save(place: Place, results: Sequence[ItemResult]) -> None:
@@ -104,6 +98,26 @@ def save(place: Place, results: Sequence[ItemResult]) -> None:
         )
 
 
+def keep(place: Place, max_tries: int, session: Any) -> None:
+    """Let what was saved of an instance stand although somebody clears it: what is done stays done.
+
+    :param place: of the instance as it was before it was cleared.
+    :param max_tries: how many tries it has since.
+    :param session: that of the transaction that clears it.
+    """
+    from airflow.models.xcom import XCom
+
+    for key, chunk in _chunks(place, session).items():
+        XCom.set(
+            key=key,
+            value={**chunk, "max_tries": max_tries},
+            dag_id=place.dag_id,
+            task_id=place.anchor,
+            run_id=place.run_id,
+            session=session,
+        )
+
+
 def delete(place: Place, session: Any) -> None:
     """Delete what was saved of this very instance."""
     from airflow.models.xcom import XCom
@@ -113,6 +127,18 @@ def delete(place: Place, session: Any) -> None:
         # A backend of the deployment's own may keep the value elsewhere.
         XCom.purge(xcom, session)
         session.delete(xcom)
+
+
+def _chunks(place: Place, session: Any) -> dict[str, dict[str, Any]]:
+    """Return what was saved of an instance by key, without what somebody wanted done again since."""
+    from airflow.models.xcom import XCom
+    from sqlalchemy import select
+
+    table = XCom.__table__
+    columns = (table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id"))
+    rows = session.execute(select(*columns).where(*_of(place, table.c))).all()
+    saved = {row.key: XCom.deserialize_value(row) for row in rows}
+    return {key: chunk for key, chunk in saved.items() if chunk["max_tries"] == place.max_tries}
 
 
 def _of(place: Place, columns: Any) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Airflow makes the instances of a plan in one go. A generator that is cleared takes longer than this to run again.
 _KEPT_SECONDS = 5.0
 _KEPT_PLANS = 8
-_plans: OrderedDict[tuple[str, str, str], tuple[float, _Planned]] = OrderedDict()
+_plans: OrderedDict[tuple[str, str, str], tuple[float, Planned]] = OrderedDict()
 
 
 def enabled() -> bool:
@@ -60,7 +60,7 @@ def of_literals(operator: Any) -> Iterator[str]:
     expand_input = None if text is None else expand_input_of(operator)
     if expand_input is None or sources(expand_input) or _known_in_the_task_only(operator, expand_input):
         return
-    planned = _Planned(operator, expand_input, lambda _: None)
+    planned = Planned(operator, expand_input, lambda _: None)
     fixed = fixed_arguments(operator)
     for map_index in range(len(planned.plan)):
         yield planned.label(str(text), map_index, fixed)
@@ -78,8 +78,14 @@ def note_about(operator: Any) -> dict[str, Any]:
     return note
 
 
-class _Planned:
-    """A plan, and which items its batches hold, of an operator that may be a serialized one."""
+class Planned:
+    """A plan, and which items its batches hold, of an operator that may be a serialized one.
+
+    :param operator: the declared operator, or the serialized one of the scheduler.
+    :param expand_input: what it is mapped over.
+    :param read: gives the value of a source, `None` if nothing was pushed.
+    :raises PlanError: if a source was not pushed, or is nothing that Airflow can map over.
+    """
 
     def __init__(self, operator: Any, expand_input: Any, read: Read) -> None:
         note = labels.note_of(operator.map_index_template)
@@ -88,6 +94,11 @@ class _Planned:
         self._ranges = None if how is None else Ranges(self.plan, how)
 
     def label(self, text: str, map_index: int, fixed: Mapping[str, Any]) -> str:
+        """Return the label of a piece before it runs.
+
+        :param text: the format that `label` was given.
+        :param fixed: the arguments that all pieces have in common.
+        """
         batch = None if self._ranges is None else self._ranges[map_index]
         return labels.render(text, self.plan[map_index], fixed, batch=batch, final=False)
 
@@ -102,7 +113,7 @@ def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
     )
 
 
-def _planned(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> _Planned | None:
+def _planned(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> Planned | None:
     key = (dag_id, run_id, operator.task_id)
     kept = _plans.get(key)
     if kept and time.monotonic() - kept[0] < _KEPT_SECONDS:
@@ -117,7 +128,7 @@ def _planned(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> _Pla
 
     found = pushed(dag_id, run_id, wanted)
     try:
-        planned = _Planned(operator, expand_input, found.get)
+        planned = Planned(operator, expand_input, found.get)
     except PlanError:  # not pushed: whoever maps over it says so
         return None
     while len(_plans) >= _KEPT_PLANS:

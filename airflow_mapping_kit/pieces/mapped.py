@@ -58,6 +58,27 @@ class Mapped:
         )
 
 
+def mapped_in(dag: Any) -> list[Mapped]:
+    """Return every mapped task and every mapped group of a DAG, in the order of their dependencies.
+
+    A group that a fan-in collects is what the fan-in calls its piece: it has the value of the same task.
+    """
+    collected = {
+        getattr(task, "collected", None) for task in dag.tasks if hasattr(task, "collected_task_ids")
+    }
+    found: dict[str, Mapped] = {}
+    for task in dag.topological_sort():
+        group = next(iter(task.iter_mapped_task_groups()), None)
+        if group is None and not isinstance(task, MappedOperator):
+            continue
+        if group is not None and task.task_id not in collected:
+            found.setdefault(str(group.group_id), Mapped.of(group))
+        else:
+            one = Mapped.of(task)
+            found[one.name] = one
+    return list(found.values())
+
+
 def _task_of(output: XComArg) -> Any:
     if xcom_kind(output) != "plain" or getattr(output, "key", "return_value") != "return_value":
         raise FanInError(

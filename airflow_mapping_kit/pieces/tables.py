@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import own_session
+from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Instance:
-    """A task instance, as the fan-in needs it."""
+    """A task instance, as the fan-in needs it.
+
+    `state` is Airflow's, and `not_started` of what the end of its run left undone, which Airflow calls skipped.
+    """
 
     state: str | None
     try_number: int
@@ -30,19 +34,34 @@ class Instance:
 
 def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, dict[int, Instance]]:
     """Return the instances of some tasks of a run: `{task id: {map index: instance}}`."""
+    from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import select
+    from sqlalchemy import and_, case, or_, select
 
-    table = TaskInstance.__table__
-    query = select(
-        table.c.task_id,
-        table.c.map_index,
-        table.c.state,
-        table.c.try_number,
-        table.c.duration,
-        table.c.rendered_map_index,
-        table.c.max_tries,
-    ).where(table.c.dag_id == dag_id, table.c.run_id == run_id, table.c.task_id.in_(task_ids))
+    table, run = TaskInstance.__table__, DagRun.__table__
+    # A run that times out calls what it leaves undone skipped, after it has ended itself, and gives it no end.
+    # What is skipped otherwise is so before, and has an end; only of a plan without pieces the one instance that
+    # stands for it has none.
+    undone = and_(
+        table.c.state == SKIPPED,
+        or_(
+            and_(table.c.end_date.is_(None), table.c.map_index >= 0),
+            and_(run.c.state == FAILED, table.c.updated_at >= run.c.end_date),
+        ),
+    )
+    query = (
+        select(
+            table.c.task_id,
+            table.c.map_index,
+            case((undone, NOT_STARTED), else_=table.c.state),
+            table.c.try_number,
+            table.c.duration,
+            table.c.rendered_map_index,
+            table.c.max_tries,
+        )
+        .join_from(table, run, and_(table.c.dag_id == run.c.dag_id, table.c.run_id == run.c.run_id))
+        .where(table.c.dag_id == dag_id, table.c.run_id == run_id, table.c.task_id.in_(task_ids))
+    )
     found: dict[str, dict[int, Instance]] = {task_id: {} for task_id in task_ids}
     with own_session() as session:
         for task_id, map_index, *values in session.execute(query):

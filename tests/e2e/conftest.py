@@ -31,6 +31,9 @@ SETTINGS = {
     "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "20",
     "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
     "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "4",
+    # A program signs in to the REST API with a password.
+    "API__AUTH_BACKENDS": "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth,"
+    "airflow.api.auth.backend.session",
 }
 
 

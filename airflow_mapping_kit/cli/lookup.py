@@ -1,0 +1,160 @@
+"""DAGs from their files, runs from the metadata database, tasks by their names."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mapping_kit.cli.failures import Failure, near
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from airflow_mapping_kit.pieces.mapped import Mapped
+
+LATEST = "latest"
+_RECENT = 500
+_FILES_NAMED = 5
+
+
+class Run(NamedTuple):
+    """A run, as the commands need it."""
+
+    run_id: str
+    state: str
+    logical_date: datetime
+
+
+def need_database() -> None:
+    """Ask the metadata database something, so that what is wrong with it is said first.
+
+    :raises sqlalchemy.exc.SQLAlchemyError: if there is none, or it isn't Airflow's.
+    """
+    from airflow.models.dag import DagModel
+    from sqlalchemy import select
+
+    from airflow_mapping_kit.compat import own_session
+
+    with own_session() as session:
+        session.execute(select(DagModel.dag_id).limit(1))
+
+
+def declared_dag(dag_id: str) -> Any:
+    """Return a DAG as its file declares it.
+
+    Where the database knows the file, nothing but that is read; else all of the DAGs folder.
+    """
+    path = _known_file(dag_id)
+    with _quiet():
+        from airflow import settings
+        from airflow.models.dagbag import DagBag
+
+        bag = DagBag(path or settings.DAGS_FOLDER, include_examples=False, read_dags_from_db=False)
+        if path is not None and dag_id not in bag.dags and not bag.import_errors:
+            # The DAG has moved to another file since the scheduler read it.
+            bag = DagBag(settings.DAGS_FOLDER, include_examples=False, read_dags_from_db=False)
+    if dag_id in bag.dags:
+        return bag.dags[dag_id]
+    broken = _broken(bag.import_errors)
+    if path is not None and broken:
+        raise Failure(f"The file of the DAG {dag_id!r} can't be imported: {broken}")
+    raise Failure(
+        f"There is no DAG {dag_id!r} in {settings.DAGS_FOLDER}.{near(dag_id, bag.dags)}"
+        + (f"\nIt may be in a file that can't be imported: {broken}" if broken else "")
+    )
+
+
+def _known_file(dag_id: str) -> str | None:
+    """Return the file of a DAG, `None` if the database doesn't know it or the file is elsewhere."""
+    from airflow.models.dag import DagModel
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from airflow_mapping_kit.compat import own_session
+
+    try:
+        with own_session() as session:
+            path = session.scalar(select(DagModel.fileloc).where(DagModel.dag_id == dag_id))
+    except SQLAlchemyError:
+        # A plan needs no database; who does says what is wrong with it.
+        return None
+    return str(path) if path and Path(path).exists() else None
+
+
+def _broken(errors: Mapping[str, str]) -> str:
+    lines = [
+        f"{path}: {(error.strip().splitlines() or ['?'])[-1]}"
+        for path, error in list(errors.items())[:_FILES_NAMED]
+    ]
+    more = len(errors) - _FILES_NAMED
+    return "\n".join([*lines, *([f"and {more:,} more files"] if more > 0 else [])])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what DAG files print and Airflow logs while it reads them out of the answer."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def run_of(dag_id: str, run_id: str) -> Run:
+    """Return a run of a DAG by its id, or the latest."""
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import select
+
+    from airflow_mapping_kit.compat import own_session
+
+    wanted = select(DagRun.run_id, DagRun.state, DagRun.execution_date).where(DagRun.dag_id == dag_id)
+    recent = wanted.order_by(DagRun.execution_date.desc())
+    with own_session() as session:
+        exact = wanted.where(DagRun.run_id == run_id)
+        found = session.execute(recent.limit(1) if run_id == LATEST else exact).first()
+        others = [] if found else [row.run_id for row in session.execute(recent.limit(_RECENT))]
+    if found is None:
+        raise Failure(no_run(dag_id, run_id, others))
+    return Run(*found)
+
+
+def no_run(dag_id: str, run_id: str, others: list[str]) -> str:
+    """Return what is said of a run that doesn't exist.
+
+    :param others: the ids of the DAG's other runs, latest first.
+    """
+    if not others:
+        return f"The DAG {dag_id!r} has no runs yet."
+    guess = near(run_id, [LATEST, *others]) or f" The latest is {others[0]}."
+    return f"The DAG {dag_id!r} has no run {run_id!r}.{guess}"
+
+
+def mapped_of(dag: Any, task_id: str | None) -> list[Mapped]:
+    """Return the mapped tasks and groups of a DAG, or the one that a name stands for.
+
+    :param task_id: a mapped task, a mapped group, or a task within one, which stands for the group.
+    """
+    from airflow_mapping_kit.pieces.mapped import mapped_in
+
+    mapped = mapped_in(dag)
+    if task_id is None:
+        if not mapped:
+            raise Failure(f"The DAG {dag.dag_id!r} has no mapped task, so it has no pieces.")
+        return mapped
+    for one in mapped:
+        if task_id == one.name or task_id in one.task_ids:
+            return [one]
+    groups = dag.task_group.get_task_group_dict()
+    names = [name for one in mapped for name in (one.name, *one.task_ids)]
+    if task_id in dag.task_dict or (task_id is not None and task_id in groups):
+        raise Failure(
+            f"{task_id} is not mapped, so it has no pieces."
+            + (f" Mapped in {dag.dag_id}: {', '.join(one.name for one in mapped)}." if mapped else "")
+        )
+    raise Failure(f"The DAG {dag.dag_id!r} has no task {task_id!r}.{near(task_id, [*names, *dag.task_dict])}")

@@ -1,0 +1,67 @@
+"""The program: its commands, its exit statuses, and errors as one readable sentence."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from airflow_mapping_kit import __version__
+from airflow_mapping_kit.cli.failures import FAILED, Failure, said_of
+from airflow_mapping_kit.cli.plan import plan
+from airflow_mapping_kit.cli.retry import retry
+from airflow_mapping_kit.cli.status import status
+
+_WIDTH = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
+
+
+@click.group(context_settings=_WIDTH)
+@click.version_option(__version__, prog_name="mapping-kit")
+def commands() -> None:
+    """See what mapped tasks will do and did, and run again only what failed.
+
+    \b
+    mapping-kit plan flights                      before a run
+    mapping-kit status flights latest --failed    after it
+    mapping-kit retry flights latest              only what failed
+
+    Run it where Airflow is installed, with Airflow's settings. Where the metadata
+    database can't be reached, status and retry ask Airflow's REST API (--api).
+
+    \b
+    Exit status:
+      0  it is as it should be
+      1  it was answered, and is not: pieces failed, a plan is over --max or
+         can't be made, or the question before a retry was answered with no
+      2  it could not be answered: bad usage, nothing of that name, no database
+    """  # noqa: D301 -- click's mark for lines that stay lines
+
+
+for _command in (plan, status, retry):
+    commands.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line, and exit with its status."""
+    try:
+        status = commands.main(prog_name="mapping-kit", standalone_mode=False)
+        # A pipe's reader may have had enough: better found out here than when the interpreter ends.
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Nothing was done.", err=True)
+        sys.exit(FAILED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the exit status is not that of an answer
+        message = said_of(error)
+        if message is None:
+            traceback.print_exc()
+        else:
+            Failure(message).show()
+        sys.exit(Failure.exit_code)
+    sys.exit(status or 0)

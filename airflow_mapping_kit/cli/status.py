@@ -1,0 +1,123 @@
+"""`mapping-kit status`: what became of every piece of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from airflow_mapping_kit.cli.failures import FAILED
+from airflow_mapping_kit.cli.output import output_option
+from airflow_mapping_kit.cli.pieces import Told, print_status
+from airflow_mapping_kit.cli.remote import api_option, reached
+
+if TYPE_CHECKING:
+    from airflow_mapping_kit.cli.lookup import Run
+    from airflow_mapping_kit.pieces.mapped import Mapped
+    from airflow_mapping_kit.pieces.states import Outcome
+    from airflow_mapping_kit.pieces.tables import Instance
+
+# What says most first.
+_AT_WORK = ("running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "queued", "scheduled")
+
+
+@click.command()
+@click.argument("dag_id", metavar="DAG")
+@click.argument("run_id", metavar="RUN")
+@click.argument("task_id", metavar="[TASK]", required=False)
+@click.option("--failed", "only_failed", is_flag=True, help="Only the pieces that are not done.")
+@output_option
+@api_option
+def status(
+    dag_id: str, run_id: str, task_id: str | None, only_failed: bool, output: str, api: str | None
+) -> int:
+    """Show what became of every piece: state, tries, seconds, error.
+
+    RUN is the id of a run, or `latest`. TASK is a mapped task or group; by default
+    all of the DAG are shown. Items of batches are shown one by one. What failed is
+    grouped by error, with the dates, countries, ... that have it in common.
+
+    A piece that a DAG-run timeout left undone is `not_started`, although Airflow
+    calls it skipped.
+
+    \b
+    Exit status:
+      0  no piece failed
+      1  pieces failed, are upstream-failed, or were not started before the run
+         ended
+      2  no such DAG, run or mapped task; no database, no API
+    """  # noqa: D301 -- click's mark for lines that stay lines
+    if api is not None:
+        from airflow_mapping_kit.cli import remote_status
+
+        run_id, state, told = remote_status.told_by(reached(api), dag_id, run_id, task_id)
+    else:
+        from airflow_mapping_kit.cli.lookup import declared_dag, mapped_of, need_database, run_of
+
+        need_database()
+        dag = declared_dag(dag_id)
+        run = run_of(dag_id, run_id)
+        run_id, state = run.run_id, run.state
+        told = [told_of(one, run) for one in mapped_of(dag, task_id)]
+    bad = print_status(dag_id, run_id, state, told, only_failed=only_failed, form=output)
+    return FAILED if bad else 0
+
+
+def told_of(mapped: Mapped, run: Run) -> Told:
+    """Return what became of the pieces of a mapped task or group."""
+    from airflow_mapping_kit.pieces import tables
+    from airflow_mapping_kit.pieces.states import outcome
+
+    found = outcome(mapped, run.run_id)
+    instances = tables.instances(mapped.dag.dag_id, run.run_id, mapped.task_ids)
+    rows: list[dict[str, Any]] = [dict(row) for row in found.results]
+    for row in rows:
+        row["state"] = _at_work(row, mapped, instances) or row["state"]
+    return Told(mapped.name, rows, _note(mapped, found, rows))
+
+
+def _at_work(row: dict[str, Any], mapped: Mapped, instances: dict[str, dict[int, Instance]]) -> str | None:
+    """Return Airflow's own state of a piece that waits or runs, which a fan-in never sees."""
+    if row["state"] != "not_started":
+        return None
+    states = [
+        instance.state
+        for task_id in mapped.task_ids
+        if (instance := instances[task_id].get(row["map_index"])) is not None
+    ]
+    return next((one for one in states if one in _AT_WORK), None)
+
+
+def _note(mapped: Mapped, found: Outcome, rows: list[dict[str, Any]]) -> str | None:
+    if not rows:
+        return _why_no_pieces(mapped, found)
+    if found.moved:
+        return (
+            f"The plan has changed since {len(found.moved):,} of the instances ran: their keys are those of the "
+            f"plan as it is now. Clear {mapped.name} with everything downstream."
+        )
+    collected = any(
+        set(mapped.task_ids) & set(getattr(task, "collected_task_ids", ())) for task in mapped.dag.tasks
+    )
+    nameless = any(row["state"] == "failed" and _no_text(row) for row in rows)
+    if nameless and not collected:
+        return (
+            f"Airflow keeps no errors, and no fan-in is after {mapped.name} that would have them kept: add "
+            f"collect({mapped.name.rpartition('.')[2]}), or look into the logs."
+        )
+    return None
+
+
+def _no_text(row: dict[str, Any]) -> bool:
+    return row["error"] is None or row["error"]["message"] == "no exception recorded"
+
+
+def _why_no_pieces(mapped: Mapped, found: Outcome) -> str | None:
+    if found.unexpanded in (None, "skipped"):
+        return None
+    causes = ", ".join(
+        f"{task_id} is {state.replace('_', ' ')}"
+        for task_id, state in found.upstream.items()
+        if state and state not in ("success", "skipped")
+    )
+    return f"{mapped.name} was not expanded{f': {causes}' if causes else ' yet'}."
