@@ -94,17 +94,12 @@ class Stack:
         return run_id
 
 
-# The tests of these files share one Airflow, those of all others another: the two run side by side.
-BATCHES = {"test_batched.py", "test_batched_dags.py", "test_three_dags.py"}
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep end-to-end tests that share an Airflow in one process, where pytest-xdist has several."""
+    """Keep the end-to-end tests in one process where pytest-xdist has several: they share one Airflow."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
-            group = "batches" if item.path.name in BATCHES else "e2e"
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @pytest.fixture(scope="session")
