@@ -93,6 +93,8 @@ constraints: $(VENV)/.installed-demo ## Choose the pinned versions anew
 		pyproject.toml -
 	printf 'mkdocs-material\nmkdocstrings[python]\nruff\n' | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer 2025-02-12 --no-annotate --no-header --output-file constraints/docs.txt -
+	printf 'dagster\nmatplotlib\npandas\n' | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 \
+		--exclude-newer 2025-02-12 --no-annotate --no-header --output-file constraints/bench.txt -
 
 clean: ## Remove what make made
 	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

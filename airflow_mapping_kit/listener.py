@@ -72,7 +72,7 @@ def on_task_instance_running(task_instance: Any) -> None:
     mapped = mapped_arguments(context)
     shown = label
     if labelled:
-        batch = held_by(task_instance, task)
+        batch = held_by(task_instance, task, mapped)
         shown = labels.render(text or "", mapped, arguments(task), batch=batch, final=False)
     if shown == label and not collected:
         return

@@ -27,9 +27,9 @@ def label(jinja_context: JinjaContext, text: str) -> str:
         context: Context = jinja_context.get_all()  # type: ignore[assignment]  # it is what Airflow renders with
         native = getattr(context["dag"], "render_template_as_native_obj", False)
         task = context["task"]
-        rendered = labels.render(
-            text, mapped_arguments(context), arguments(task), batch=held_by(context["ti"], task)
-        )
+        mapped = mapped_arguments(context)
+        batch = held_by(context["ti"], task, mapped)
+        rendered = labels.render(text, mapped, arguments(task), batch=batch)
     except Exception:  # noqa: BLE001 -- Airflow 2.10 fails a succeeded task when its label cannot be rendered
         log.warning("label(%r) cannot be shown; the instance keeps its number.", text, exc_info=True)
         return str(getattr(jinja_context.get("ti"), "map_index", ""))

@@ -206,7 +206,9 @@ class BatchedOperator(DecoratedOperator):
         succeeded = sum(result["state"] == SUCCESS for result in results)
         message = (
             f"{len(failed):,} of {len(results):,} items of {self.task_id} failed, {succeeded:,} succeeded"
-            f"{' and are not done again by a retry' if kept and succeeded else ''}:\n{described(failed)}"
+            f"{' and are not done again by a retry' if kept and succeeded else ''}:\n{described(failed)}\n"
+            f"Mend the cause. A retry works on {'these items alone' if kept else 'all items again'}; an instance "
+            f"that is cleared works on all of its items again."
         )
         given_up = all(
             result["error"] is not None and result["error"]["type"] == AirflowFailException.__name__

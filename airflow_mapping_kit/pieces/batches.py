@@ -16,7 +16,7 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.labels import Batch
 from airflow_mapping_kit.pieces.arguments import arguments
-from airflow_mapping_kit.pieces.planned import Plan, key_of, sources
+from airflow_mapping_kit.pieces.planned import Plan, calls_functions, key_of, sources
 from airflow_mapping_kit.pieces.tables import pushed
 from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED
 
@@ -178,14 +178,19 @@ class Ranges:
         )
 
 
-def held_by(task_instance: Any, task: Any) -> Batch | None:
+def held_by(task_instance: Any, task: Any, mapped: Mapping[str, Any]) -> Batch | None:
     """Return what a running instance holds of all items, `None` if that cannot be said.
 
     :param task: its operator, as the worker runs it.
+    :param mapped: what it was mapped over.
     """
     declared = task.dag.get_task(task.task_id)
     how, expand_input = batched(declared), expand_input_of(declared)
-    if AIRFLOW_3 or how is None or expand_input is None:
+    # One partition by itself needs no look at the others.
+    if AIRFLOW_3 or how is None or expand_input is None or how.batch(mapped) is None:
+        return None
+    # Functions of the DAG's author are called for an instance's own piece, not for all others in each of them.
+    if calls_functions(expand_input.value):
         return None
     found = pushed(task_instance.dag_id, task_instance.run_id, sources(expand_input))
     try:

@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import AIRFLOW_3, expand_input_of, is_mapped, own_session
-from airflow_mapping_kit.pieces.batches import batch_parameter_of, given_to
+from airflow_mapping_kit.pieces.batches import RETURN_VALUE, batch_parameter_of, given_to, items_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,8 @@ def place_of(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> P
     :param declared: its operator, as the DAG keeps it.
     """
     parameter = batch_parameter_of(declared)
-    if AIRFLOW_3 or parameter is None:
+    # Whoever returns something else than what became of its items has nothing that a retry could take over.
+    if AIRFLOW_3 or parameter is None or items_key_of(declared) != RETURN_VALUE:
         return None
     given = given_to(declared, parameter)
     anchor = _anchor_of(expand_input_of(declared) if given is None else given)

@@ -89,6 +89,14 @@ def checkpoints(stack, run_id):
     )
 
 
+def saved(stack, run_id):
+    """Return how many items the checkpoints of a run have."""
+    chunks = [
+        stack.airflow.xcom(DAG, run_id, "batches", key=row["key"]) for row in checkpoints(stack, run_id)
+    ]
+    return sum(len(chunk["results"]) for chunk in chunks)
+
+
 def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, started):
     witness.kill_at = 130
     run_id = started(items=250, batch_size=250)
@@ -139,6 +147,8 @@ def test_stopping_an_instance_stops_its_items_and_keeps_what_is_done(stack, witn
     if how == "SIGTERM":
         os.kill(pid, signal.SIGTERM)
     else:
+        # The fan-in runs as soon as it is marked, before the task itself hears of it: it sees what is saved.
+        stack.processes.wait("What is done is saved", lambda: saved(stack, run_id) == 8, seconds=30)
         # As Airflow's UI marks it.
         stack.postgres.query(
             "UPDATE task_instance SET state = 'failed' WHERE dag_id = %s AND run_id = %s AND task_id = 'work' "

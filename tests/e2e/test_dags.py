@@ -9,8 +9,12 @@ import duckdb
 
 
 def test_every_dag_file_can_be_imported(stack):
-    for path in (stack.project / "dags").glob("*.py"):
-        stack.airflow.wait_for_dag(path.stem)
+    files = {str(path) for path in (stack.project / "dags").glob("*.py")}
+
+    def parsed():
+        return files <= {row["fileloc"] for row in stack.postgres.query("SELECT fileloc FROM dag")}
+
+    stack.processes.wait("The first parsing of all DAG files", parsed, seconds=90)
     assert stack.airflow.import_errors() == []
 
 

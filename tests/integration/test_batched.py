@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import uuid
+from itertools import groupby
 
 import pendulum
 import pytest
@@ -207,6 +208,25 @@ class TestItemsInTheFanIn:
             end.again("all")
             assert [state for _, state, _ in end.rows("all")] == expected
 
+    def test_that_a_function_of_the_author_makes_are_made_by_their_own_instance_alone(self, run):
+        made = []
+
+        def double(batch):
+            made.append(batch)
+            return [n * 2 for n in batch]
+
+        def build():
+            batched(work).expand(x=batches(plan([1, 2, 3]), batch_size=1).map(double))
+
+        end = run(build)
+        assert [row["value"] for index in range(3) for row in end.xcom("work", index)] == [
+            "did 2",
+            "did 4",
+            "did 6",
+        ]
+        # Airflow itself calls it a few times for an instance, but only for that instance's own batch.
+        assert len(list(groupby(made))) == 3
+
 
 class TestRetry:
     def test_does_what_is_not_done_and_a_person_who_clears_does_all(self, run):
@@ -220,7 +240,10 @@ class TestRetry:
         error = end.again("work", 0)
         assert sorted(DONE) == [2, 4]
         assert "1 of 5 items of work failed, 3 succeeded and are not done again by a retry" in str(error)
-        assert "1 × ValueError: 4 is broken\n  x=4" in str(error)
+        assert (
+            "1 × ValueError: 4 is broken\n  x=4\nMend the cause. A retry works on these items alone"
+            in str(error)
+        )
         assert end.saved("work") == ["x=1", "x=2", "x=3", "x=skip"]
 
         DONE.clear()
