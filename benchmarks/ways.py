@@ -37,6 +37,7 @@ class Way(NamedTuple):
 
 WAYS = [
     Way("a run an item, and a poll", "processor_sender"),
+    Way("`TriggerDagRunPerItemOperator`", "child_runs"),
     Way("plain mapping", "plain_mapping"),
     Way("one task, a `for` loop", "one_loop"),
     Way("one task, 16 threads", "one_pool"),
@@ -89,6 +90,7 @@ def runs(options: argparse.Namespace) -> list[dict[str, Any]]:
         )
         airflow.migrate()
         airflow.start_scheduler()
+        airflow.start_triggerer()
         for way in WAYS:
             airflow.wait_for_dag(way.dag_id)
             measured(airflow, way.dag_id, {"items": 2, "size": 1})  # what is imported and compiled once

@@ -12,6 +12,7 @@ from airflow.operators.trigger_dagrun import TriggerDagRunOperator
 
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.operators.batched import batched
+from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator
 
 DAG = {
     "schedule": None,
@@ -60,6 +61,14 @@ def processor_sender():
 
     trigger = TriggerDagRunOperator.partial(task_id="trigger", trigger_dag_id="sender")
     trigger.expand(conf=confs(items())) >> poll()
+
+
+@dag("child_runs", **DAG)
+def child_runs():
+    """Start a run of another DAG an item, and wait for all of them in one task."""
+    TriggerDagRunPerItemOperator(
+        task_id="runs", trigger_dag_id="sender", items=items(), conf={"wait": "{{ params.wait }}"}, poll_interval=2
+    )
 
 
 @dag("sender", schedule=None, start_date=DAG["start_date"], max_active_runs=64)
@@ -122,5 +131,14 @@ def task_batched():
     one.expand(item=batches(items(), batch_size="{{ params.size }}"))
 
 
-for build in (plain_mapping, processor_sender, sender, one_loop, one_pool, loop_a_batch, task_batched):
+for build in (
+    plain_mapping,
+    processor_sender,
+    child_runs,
+    sender,
+    one_loop,
+    one_pool,
+    loop_a_batch,
+    task_batched,
+):
     build()

@@ -46,6 +46,7 @@ def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
     assert "4 items that wait 0.01 s" in measured["ways"]
     for way in (
         "a run an item, and a poll",
+        "`TriggerDagRunPerItemOperator`",
         "plain mapping",
         "one task, 16 threads",
         "`@task.batched`, batches of 2",
