@@ -6,6 +6,7 @@ Everything else imports Airflow's building blocks from here, so that a version i
 from __future__ import annotations
 
 import copy
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -111,6 +112,7 @@ __all__ = [
     "template_macros",
     "timezone",
     "validated_params",
+    "without_logs",
     "xcom_kind",
 ]
 
@@ -345,6 +347,31 @@ def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]
         return dict(params.validate())
     except ParamValidationError as error:
         raise ValueError((str(error).splitlines() or ["?"])[0]) from error
+
+
+@contextmanager
+def without_logs() -> Iterator[None]:
+    """Let Airflow log nothing in this process for a while."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    if AIRFLOW_3:
+        # It logs past the standard library.
+        import structlog
+
+        configured = structlog.get_config()
+        structlog.configure(processors=[_dropped])
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        if AIRFLOW_3:
+            structlog.configure(**configured)
+
+
+def _dropped(*_: Any) -> Any:
+    import structlog
+
+    raise structlog.DropEvent
 
 
 def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
