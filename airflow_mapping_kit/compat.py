@@ -6,6 +6,7 @@ Everything else imports Airflow's building blocks from here, so that a version i
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,9 +49,14 @@ else:
         task_group,
         timezone,
     )
-    from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
+    from airflow.sdk.bases.decorator import (
+        DecoratedOperator,
+        TaskDecorator,
+        determine_kwargs,
+        task_decorator_factory,
+    )
     from airflow.sdk.bases.decorator import _TaskDecorator as DecoratedTask
-    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS, context_merge
     from airflow.sdk.definitions.mappedoperator import MappedOperator
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
@@ -114,6 +120,8 @@ __all__ = [
     "validated_params",
     "without_logs",
     "xcom_kind",
+    "xcom_text",
+    "xcom_value",
 ]
 
 
@@ -380,6 +388,35 @@ def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
     Airflow 3 has each class twice, once for the scheduler: `PlainXComArg` and `SchedulerPlainXComArg`.
     """
     return _XCOM_KINDS.get(type(value).__name__.removeprefix("Scheduler"))
+
+
+def xcom_text(value: Any) -> str:
+    """Return a value as the JSON text that an XCom holds of it.
+
+    :raises Exception: of whatever kind, if an XCom cannot hold it.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.serde import serialize
+
+        # The API that a task hands its XComs to takes no NaN and no infinity.
+        return json.dumps(serialize(value), allow_nan=False)
+    from airflow.utils.json import XComEncoder
+
+    return json.dumps(value, cls=XComEncoder)
+
+
+def xcom_value(text: str) -> Any:
+    """Return the value of which `xcom_text` made a text.
+
+    :raises Exception: of whatever kind, if Airflow refuses to.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.serde import deserialize
+
+        return deserialize(json.loads(text))
+    from airflow.utils.json import XComDecoder
+
+    return json.loads(text, cls=XComDecoder)
 
 
 def run_date(context: Mapping[str, Any]) -> datetime:

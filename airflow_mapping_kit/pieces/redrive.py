@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import clear_instances, expand_input_of, is_mapped, own_session
 from airflow_mapping_kit.exceptions import PlanError
-from airflow_mapping_kit.pieces import checkpoints, tables
+from airflow_mapping_kit.pieces import checkpoint_xcoms, tables
 from airflow_mapping_kit.pieces.batches import batched
 from airflow_mapping_kit.pieces.planned import sources
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, UPSTREAM_FAILED
@@ -220,9 +220,9 @@ def clear(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool = False) -> lis
         clear_instances(instances, session, dag)
         for row, place in places:
             if fresh:
-                checkpoints.delete(place, session)
+                checkpoint_xcoms.delete(place, session)
             else:
-                checkpoints.keep(place, row.max_tries, session)
+                checkpoint_xcoms.keep(place, row.max_tries, session)
         cleared = {(row.task_id, row.map_index) for row in instances}
         return [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
 
@@ -232,8 +232,10 @@ def _changed(row: Any, pieces: Mapping[tuple[str, int], Cleared]) -> bool:
     return bool(row.state != (was if was != NOT_STARTED else SKIPPED))
 
 
-def _place(dag: Any, row: Any) -> checkpoints.Place | None:
+def _place(dag: Any, row: Any) -> checkpoint_xcoms.Place | None:
     declared = dag.get_task(row.task_id)
     if batched(declared) is None:
         return None
-    return checkpoints.place_of(declared, run_id=row.run_id, map_index=row.map_index, max_tries=row.max_tries)
+    return checkpoint_xcoms.place_of(
+        declared, run_id=row.run_id, map_index=row.map_index, max_tries=row.max_tries
+    )
