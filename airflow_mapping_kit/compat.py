@@ -42,9 +42,14 @@ else:
         task,
         task_group,
     )
-    from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
+    from airflow.sdk.bases.decorator import (
+        DecoratedOperator,
+        TaskDecorator,
+        determine_kwargs,
+        task_decorator_factory,
+    )
     from airflow.sdk.bases.decorator import _TaskDecorator as DecoratedTask
-    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS, context_merge
     from airflow.sdk.definitions.mappedoperator import MappedOperator
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
@@ -88,6 +93,7 @@ __all__ = [
     "group_argument_of",
     "has_schedule",
     "is_mapped",
+    "is_mapped_operator",
     "own_session",
     "resolve_expand_input",
     "run_date",
@@ -126,12 +132,13 @@ def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:
 
 
 def expand_input_of(operator: Any) -> Any | None:
-    """Return what a declared operator, or else the mapped group around it, is mapped over.
+    """Return what an operator, or else the mapped group around it, is mapped over.
 
-    :param operator: an operator as its DAG keeps it, not the unmapped one that a worker runs.
+    :param operator: an operator as its DAG keeps it, declared or serialized, not the unmapped one that a
+        worker runs.
     :return: Airflow's expand input, or `None` where nothing is mapped.
     """
-    if isinstance(operator, MappedOperator):
+    if is_mapped_operator(operator):
         return operator._get_specified_expand_input()  # noqa: SLF001 -- Airflow has no public name for it
     group = next(iter(operator.iter_mapped_task_groups()), None)
     return group._expand_input if group else None  # noqa: SLF001 -- nor for this
@@ -179,8 +186,16 @@ def has_schedule(dag: Any) -> bool:
 
 
 def is_mapped(operator: Any) -> bool:
-    """Tell whether a declared operator, or a group around it, is mapped."""
-    return isinstance(operator, MappedOperator) or any(True for _ in operator.iter_mapped_task_groups())
+    """Tell whether an operator, or a group around it, is mapped, of a declared DAG or of a serialized one."""
+    return is_mapped_operator(operator) or any(True for _ in operator.iter_mapped_task_groups())
+
+
+def is_mapped_operator(operator: Any) -> bool:
+    """Tell whether an operator itself is mapped, of a declared DAG or of a serialized one.
+
+    Airflow 3 has another class for the operators of serialized DAGs; what makes it one is what all have.
+    """
+    return hasattr(operator, "partial_kwargs")
 
 
 @contextmanager
