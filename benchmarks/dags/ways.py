@@ -67,7 +67,11 @@ def processor_sender():
 def child_runs():
     """Start a run of another DAG an item, and wait for all of them in one task."""
     TriggerDagRunPerItemOperator(
-        task_id="runs", trigger_dag_id="sender", items=items(), conf={"wait": "{{ params.wait }}"}, poll_interval=2
+        task_id="runs",
+        trigger_dag_id="sender",
+        items=items(),
+        conf={"wait": "{{ params.wait }}"},
+        poll_interval=2,
     )
 
 
