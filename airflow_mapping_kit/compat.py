@@ -104,6 +104,7 @@ __all__ = [
     "group_argument_of",
     "has_schedule",
     "is_mapped",
+    "is_mapped_operator",
     "manual_interval",
     "own_session",
     "read_dags",
@@ -224,12 +225,13 @@ def read_dags(folder: DagFolder, file: Path | None = None) -> tuple[dict[str, An
 
 
 def expand_input_of(operator: Any) -> Any | None:
-    """Return what a declared operator, or else the mapped group around it, is mapped over.
+    """Return what an operator, or else the mapped group around it, is mapped over.
 
-    :param operator: an operator as its DAG keeps it, not the unmapped one that a worker runs.
+    :param operator: an operator as its DAG keeps it, declared or serialized, not the unmapped one that a
+        worker runs.
     :return: Airflow's expand input, or `None` where nothing is mapped.
     """
-    if isinstance(operator, MappedOperator):
+    if is_mapped_operator(operator):
         return operator._get_specified_expand_input()  # noqa: SLF001 -- Airflow has no public name for it
     group = next(iter(operator.iter_mapped_task_groups()), None)
     return group._expand_input if group else None  # noqa: SLF001 -- nor for this
@@ -277,8 +279,16 @@ def has_schedule(dag: Any) -> bool:
 
 
 def is_mapped(operator: Any) -> bool:
-    """Tell whether a declared operator, or a group around it, is mapped."""
-    return isinstance(operator, MappedOperator) or any(True for _ in operator.iter_mapped_task_groups())
+    """Tell whether an operator, or a group around it, is mapped, of a declared DAG or of a serialized one."""
+    return is_mapped_operator(operator) or any(True for _ in operator.iter_mapped_task_groups())
+
+
+def is_mapped_operator(operator: Any) -> bool:
+    """Tell whether an operator itself is mapped, of a declared DAG or of a serialized one.
+
+    Airflow 3 has another class for the operators of serialized DAGs; what makes it one is what all have.
+    """
+    return hasattr(operator, "partial_kwargs")
 
 
 def manual_interval(dag: Any, date: datetime) -> Any:
