@@ -112,6 +112,8 @@ def store(dag):
 def dag_test(dag, **options):
     """Run a whole DAG in this process and return its run."""
     store(dag)
+    if not AIRFLOW_3 and "logical_date" in options:
+        options["execution_date"] = options.pop("logical_date")
     return dag.test(**options)
 
 
