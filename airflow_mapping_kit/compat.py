@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -103,6 +104,7 @@ __all__ = [
     "get_current_context",
     "group_argument_of",
     "has_schedule",
+    "has_state_store",
     "is_mapped",
     "is_mapped_operator",
     "manual_interval",
@@ -276,6 +278,11 @@ def group_argument_of(value: Any) -> str | None:
 def has_schedule(dag: Any) -> bool:
     """Tell whether a DAG has runs by a schedule of times, not only by hand or by what others produce."""
     return bool(_timetable(dag).periodic)
+
+
+def has_state_store() -> bool:
+    """Tell whether instances have a store that outlives their tries: from Airflow 3.3 on."""
+    return find_spec("airflow.state") is not None
 
 
 def is_mapped(operator: Any) -> bool:

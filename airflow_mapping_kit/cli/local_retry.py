@@ -11,7 +11,7 @@ from airflow_mapping_kit.cli.failures import Failure, near
 from airflow_mapping_kit.cli.lookup import declared_dag, mapped_of, need_database, run_of
 from airflow_mapping_kit.cli.pieces import is_failure
 from airflow_mapping_kit.cli.status import told_of
-from airflow_mapping_kit.pieces import checkpoint_xcoms
+from airflow_mapping_kit.pieces import checkpoints
 from airflow_mapping_kit.pieces.batches import batched
 from airflow_mapping_kit.pieces.redrive import FINISHED_RUN, clear, redrive
 
@@ -100,8 +100,8 @@ def _items(declared: Any, *, fresh: bool) -> str:
     name = declared.task_id
     if fresh:
         return f"Of these batches of {name} all items run again, those that are done too (--fresh)."
-    if checkpoint_xcoms.place_of(declared, run_id="", map_index=0, max_tries=0) is None:
-        return f"Of these batches of {name} all items run again: they are literals, which no task keeps."
+    if not checkpoints.outlive_tries(declared):
+        return f"Of these batches of {name} all items run again: nothing keeps what is done of them."
     return f"Of these batches of {name} only the items that are not done run again."
 
 
