@@ -447,13 +447,9 @@ def run_date(context: Mapping[str, Any]) -> datetime:
 
 
 def run_order(columns: Any) -> tuple[Any, ...]:
-    """Return what runs are ordered by so that the latest comes first: the moment that each stands for.
+    """Return what runs are ordered by so that the latest comes first.
 
     :param columns: the model of runs, or its table's columns.
     """
-    if AIRFLOW_3:
-        # There may be no logical date: then a run stands for when it was due.
-        from sqlalchemy import func
-
-        return (func.coalesce(columns.logical_date, columns.run_after).desc(), columns.id.desc())
-    return (columns.execution_date.desc(),)
+    # Airflow 3 has runs without a logical date.
+    return (columns.run_after.desc() if AIRFLOW_3 else columns.execution_date.desc(), columns.id.desc())
