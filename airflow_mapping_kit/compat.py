@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import airflow
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -18,6 +19,7 @@ from airflow_mapping_kit.exceptions import MappingKitError
 AIRFLOW_3 = not airflow.__version__.startswith("2.")
 
 if TYPE_CHECKING or not AIRFLOW_3:
+    from airflow import DAG
     from airflow.decorators import task, task_group
     from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.decorators.base import _TaskDecorator as DecoratedTask
@@ -28,12 +30,14 @@ if TYPE_CHECKING or not AIRFLOW_3:
     from airflow.models.param import Param
     from airflow.models.xcom_arg import XComArg
     from airflow.operators.python import get_current_context
+    from airflow.utils import timezone
     from airflow.utils.context import KNOWN_CONTEXT_KEYS, context_merge
     from airflow.utils.operator_helpers import determine_kwargs
     from airflow.utils.task_group import TaskGroup
 else:
     # Airflow 3 moved what a DAG author touches into the Task SDK; the 2.x paths warn or are gone.
     from airflow.sdk import (
+        DAG,
         BaseHook,
         BaseOperator,
         Param,
@@ -42,6 +46,7 @@ else:
         get_current_context,
         task,
         task_group,
+        timezone,
     )
     from airflow.sdk.bases.decorator import (
         DecoratedOperator,
@@ -70,6 +75,7 @@ _CLEARED_AT_ONCE = 500
 
 __all__ = [
     "AIRFLOW_3",
+    "DAG",
     "KNOWN_CONTEXT_KEYS",
     "AirflowException",
     "AirflowFailException",
@@ -77,6 +83,7 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseTrigger",
+    "DagFolder",
     "DecoratedOperator",
     "DecoratedTask",
     "MappedOperator",
@@ -88,19 +95,28 @@ __all__ = [
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
+    "dag_file",
+    "dag_folders",
     "determine_kwargs",
     "expand_input_of",
     "get_current_context",
     "group_argument_of",
     "has_schedule",
     "is_mapped",
+    "is_mapped_operator",
+    "manual_interval",
     "own_session",
+    "read_dags",
     "resolve_expand_input",
     "run_date",
+    "run_order",
     "running_in",
+    "scheduled_interval",
     "task",
     "task_decorator_factory",
     "task_group",
+    "template_macros",
+    "timezone",
     "validated_params",
     "xcom_kind",
     "xcom_text",
@@ -121,25 +137,99 @@ def bad_input_fails_at_once() -> Iterator[None]:
 
 
 def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:
-    """Have instances run again, and their runs go on, in the transaction of a session. Airflow 2.x.
+    """Have instances run again, and their runs go on, in the transaction of a session.
 
     :param instances: rows of the session.
     :param dag: their DAG, as it is declared.
     """
     from airflow.models.taskinstance import clear_task_instances
 
-    # Airflow puts every instance into one expression, and databases limit how deep one may be: SQLite at 1,000.
+    if AIRFLOW_3:
+        # A run has a version of its DAG there: which one it goes on with is said as for Airflow's own API.
+        from airflow.configuration import conf
+
+        latest = getattr(dag, "rerun_with_latest_version", None)
+        if latest is None:
+            latest = conf.getboolean("core", "rerun_with_latest_version", fallback=False)
+        clear: Any = clear_task_instances
+        clear(list(instances), session, run_on_latest_version=bool(latest))
+        return
+    # Airflow 2 puts every instance into one expression, and databases limit how deep one may be: SQLite at 1,000.
     for start in range(0, len(instances), _CLEARED_AT_ONCE):
         clear_task_instances(list(instances[start : start + _CLEARED_AT_ONCE]), session, dag=dag)
 
 
-def expand_input_of(operator: Any) -> Any | None:
-    """Return what a declared operator, or else the mapped group around it, is mapped over.
+class DagFolder(NamedTuple):
+    """A folder of DAG files.
 
-    :param operator: an operator as its DAG keeps it, not the unmapped one that a worker runs.
+    :param bundle: the bundle that it is, whose name Airflow 3 keeps with every DAG; `None` on Airflow 2.
+    """
+
+    path: Path
+    bundle: Any = None
+
+
+def dag_file(dag_id: str, folders: Sequence[DagFolder], session: Any) -> tuple[DagFolder, Path] | None:
+    """Return which file of which folder a DAG was last read from, `None` where none of them has it.
+
+    :param session: a session of the metadata database.
+    """
+    from airflow.models.dag import DagModel
+    from sqlalchemy import select
+
+    if not AIRFLOW_3:
+        path = session.scalar(select(DagModel.fileloc).where(DagModel.dag_id == dag_id))
+        return (folders[0], Path(path)) if path and Path(path).is_file() else None
+    # A bundle may lie elsewhere where the DAG processor runs: the path within it is the same.
+    columns = select(DagModel.bundle_name, DagModel.relative_fileloc).where(DagModel.dag_id == dag_id)
+    bundle_name, relative = session.execute(columns).first() or (None, None)
+    for folder in folders:
+        if relative and folder.bundle.name == bundle_name and (folder.path / relative).is_file():
+            return folder, folder.path / relative
+    return None
+
+
+def dag_folders() -> list[DagFolder]:
+    """Return the folders that this Airflow has its DAG files in: on Airflow 3 those of all bundles."""
+    if not AIRFLOW_3:
+        from airflow import settings
+
+        return [DagFolder(Path(settings.DAGS_FOLDER))]
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    folders = []
+    for bundle in DagBundlesManager().get_all_dag_bundles():
+        bundle.initialize()
+        folders.append(DagFolder(bundle.path, bundle))
+    return folders
+
+
+def read_dags(folder: DagFolder, file: Path | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read the DAGs of a folder, or those of one of its files, as they are declared.
+
+    :return: the DAGs by id, and the errors of files that can't be imported by path.
+    """
+    bag: Any
+    if AIRFLOW_3:
+        from airflow.dag_processing.dagbag import BundleDagBag
+
+        bag = BundleDagBag(file or folder.path, bundle_path=folder.path, bundle_name=folder.bundle.name)
+    else:
+        from airflow.models.dagbag import DagBag
+
+        bag = DagBag(file or folder.path, include_examples=False, read_dags_from_db=False)
+    # Airflow 3 names files by their path within the bundle.
+    return bag.dags, {str(folder.path / path): error for path, error in bag.import_errors.items()}
+
+
+def expand_input_of(operator: Any) -> Any | None:
+    """Return what an operator, or else the mapped group around it, is mapped over.
+
+    :param operator: an operator as its DAG keeps it, declared or serialized, not the unmapped one that a
+        worker runs.
     :return: Airflow's expand input, or `None` where nothing is mapped.
     """
-    if isinstance(operator, MappedOperator):
+    if is_mapped_operator(operator):
         return operator._get_specified_expand_input()  # noqa: SLF001 -- Airflow has no public name for it
     group = next(iter(operator.iter_mapped_task_groups()), None)
     return group._expand_input if group else None  # noqa: SLF001 -- nor for this
@@ -183,39 +273,94 @@ def group_argument_of(value: Any) -> str | None:
 
 def has_schedule(dag: Any) -> bool:
     """Tell whether a DAG has runs by a schedule of times, not only by hand or by what others produce."""
-    return bool(dag.timetable.periodic)
+    return bool(_timetable(dag).periodic)
 
 
 def is_mapped(operator: Any) -> bool:
-    """Tell whether a declared operator, or a group around it, is mapped."""
-    return isinstance(operator, MappedOperator) or any(True for _ in operator.iter_mapped_task_groups())
+    """Tell whether an operator, or a group around it, is mapped, of a declared DAG or of a serialized one."""
+    return is_mapped_operator(operator) or any(True for _ in operator.iter_mapped_task_groups())
+
+
+def is_mapped_operator(operator: Any) -> bool:
+    """Tell whether an operator itself is mapped, of a declared DAG or of a serialized one.
+
+    Airflow 3 has another class for the operators of serialized DAGs; what makes it one is what all have.
+    """
+    return hasattr(operator, "partial_kwargs")
+
+
+def manual_interval(dag: Any, date: datetime) -> Any:
+    """Return the data interval of a run of a declared DAG that somebody triggers."""
+    return _timetable(dag).infer_manual_data_interval(run_after=date)
 
 
 @contextmanager
 def running_in(context: Mapping[str, Any]) -> Iterator[None]:
-    """Let `get_current_context` answer with a context, as within a task. Airflow 2.x."""
-    from airflow.models.taskinstance import set_current_context
+    """Let `get_current_context` answer with a context, as within a task."""
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.context import set_current_context
+    else:
+        from airflow.models.taskinstance import set_current_context
 
     with set_current_context(cast("Context", context)):
         yield
 
 
+def scheduled_interval(dag: Any, date: datetime) -> Any:
+    """Return the data interval of the scheduled run of a declared DAG that a date stands for.
+
+    On Airflow 3 a cron expression has, unless `[scheduler] create_cron_data_intervals` says so, empty ones.
+    """
+    if not AIRFLOW_3:
+        return dag.infer_automated_data_interval(date)
+    from airflow.timetables.base import DataInterval, TimeRestriction
+
+    # There is no other way to ask every timetable: the first run from this date on.
+    moment = timezone.coerce_datetime(date)
+    restriction = TimeRestriction(earliest=moment, latest=None, catchup=True)
+    info = _timetable(dag).next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
+    return (info and info.data_interval) or DataInterval.exact(moment)
+
+
+def template_macros() -> Any:
+    """Return what templates call `macros`, without those of plugins."""
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time import macros
+    else:
+        from airflow import macros
+    return macros
+
+
+def _timetable(dag: Any) -> Any:
+    """Return the timetable of a declared DAG as the scheduler has it: Airflow 3's own only describe a schedule."""
+    if AIRFLOW_3:
+        from airflow.serialization.encoders import coerce_to_core_timetable
+
+        return coerce_to_core_timetable(dag.timetable)
+    return dag.timetable
+
+
 def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the params that the tasks of a run would get. Airflow 2.x.
+    """Return the params that the tasks of a run would get.
 
     :param conf: what the run is triggered with.
     :raises ValueError: if a param has no value, or one that it refuses.
     """
     from airflow.configuration import conf as settings
-    from airflow.exceptions import ParamValidationError
-    from airflow.models.param import ParamsDict
+
+    if AIRFLOW_3:
+        from airflow.sdk.definitions.param import ParamsDict
+        from airflow.sdk.exceptions import ParamValidationError
+    else:
+        from airflow.exceptions import ParamValidationError
+        from airflow.models.param import ParamsDict
 
     # An update changes the params themselves.
     params = copy.deepcopy(ParamsDict(dag.params))
     try:
         if conf and settings.getboolean("core", "dag_run_conf_overrides_params"):
             params.update(dict(conf))
-        return params.validate()
+        return dict(params.validate())
     except ParamValidationError as error:
         raise ValueError((str(error).splitlines() or ["?"])[0]) from error
 
@@ -265,3 +410,16 @@ def run_date(context: Mapping[str, Any]) -> datetime:
     dag_run: Any = context["dag_run"]
     moment: datetime = dag_run.logical_date or dag_run.run_after
     return moment
+
+
+def run_order(columns: Any) -> tuple[Any, ...]:
+    """Return what runs are ordered by so that the latest comes first: the moment that each stands for.
+
+    :param columns: the model of runs, or its table's columns.
+    """
+    if AIRFLOW_3:
+        # There may be no logical date: then a run stands for when it was due.
+        from sqlalchemy import func
+
+        return (func.coalesce(columns.logical_date, columns.run_after).desc(), columns.id.desc())
+    return (columns.execution_date.desc(),)

@@ -9,18 +9,15 @@ from itertools import groupby
 
 import pendulum
 import pytest
-from airflow import DAG
-from airflow.decorators import task, task_group
-from airflow.exceptions import AirflowException, AirflowSkipException
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.models.xcom import XCom
-from airflow.utils.session import create_session
 
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import BatchedOperator, batched
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflows import DAG, AirflowException, AirflowSkipException, create_session, task, task_group
 
 DONE: list[object] = []
 BROKEN: set[object] = set()
@@ -315,7 +312,7 @@ class TestRetry:
         def build():
             @batched(retries=5)
             def give_up(x):
-                from airflow.exceptions import AirflowFailException
+                from airflows import AirflowFailException
 
                 raise AirflowFailException("never")
 
