@@ -8,6 +8,7 @@ again in part.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from airflow_mapping_kit.operators.child_runs.states import QUEUED, RUNNING, chu
 from airflow_mapping_kit.results import FAILED, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_mapping_kit.operators.child_runs.plan import ChildRun
 
@@ -39,16 +40,12 @@ class Child:
 
         :raises ChildRunError: if there is none, or its runs would wait for ever.
         """
-        from airflow.sdk.exceptions import AirflowRuntimeError
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
         # Airflow 3.2 was the first to tell.
         if hasattr(RuntimeTaskInstance, "get_dag"):
-            try:
+            with _refusals(dag_id, "a run"):
                 is_paused = RuntimeTaskInstance.get_dag(dag_id).is_paused
-            except AirflowRuntimeError as error:
-                _refuse(dag_id, error)
-                raise
             if is_paused:
                 raise ChildRunError(
                     f"The DAG {dag_id!r} is paused, so its runs would never begin. Unpause it "
@@ -136,7 +133,6 @@ def restart(child: Child, run: ChildRun) -> bool:
 
 def _trigger(dag_id: str, run: ChildRun, *, reset_dag_run: bool) -> bool:
     """Start a run, or restart it if it exists and that is wanted; tell whether it was."""
-    from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
@@ -147,35 +143,49 @@ def _trigger(dag_id: str, run: ChildRun, *, reset_dag_run: bool) -> bool:
         logical_date=datetime.now(timezone.utc),
         reset_dag_run=reset_dag_run,
     )
-    try:
+    with _refusals(dag_id, run.key):
         answer = task_runner.SUPERVISOR_COMMS.send(message)
-    except AirflowRuntimeError as error:
-        _refuse(dag_id, error, run)
-        raise
     return not isinstance(answer, ErrorResponse)
 
 
-def _refuse(dag_id: str, error: Any, run: ChildRun | None = None) -> None:
-    """Raise what the same request would give again in words of the kit; let other errors be."""
-    detail = error.error.detail or {}
-    code, said = detail.get("status_code"), (detail.get("detail") or {}).get("detail") or {}
-    reason, text = (said.get("reason"), said.get("message")) if isinstance(said, dict) else (None, said)
-    if code == _NOT_FOUND:
+@contextmanager
+def _refusals(dag_id: str, what: str) -> Iterator[None]:
+    """Say in words of the kit why Airflow refuses, where it would do so again; let other errors be."""
+    from airflow.sdk.api.client import ServerResponseError
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    try:
+        yield
+    except AirflowRuntimeError as error:
+        answer = error.error.detail or {}
+        _refuse(dag_id, what, answer.get("status_code"), answer.get("detail"))
+        raise
+    except ServerResponseError as error:  # within `dag.test()`, where no process is between
+        _refuse(dag_id, what, error.response.status_code, error.response.json())
+        raise
+
+
+def _refuse(dag_id: str, what: str, status: int | None, answer: Any) -> None:
+    detail = answer.get("detail") if isinstance(answer, dict) else answer
+    reason, said = (
+        (detail.get("reason"), detail.get("message")) if isinstance(detail, dict) else (None, detail)
+    )
+    if status == _NOT_FOUND:
         raise ChildRunError(
             f"There is no DAG {dag_id!r}. Check trigger_dag_id, and with `airflow dags list-import-errors` whether "
             f"its file can be imported."
-        ) from error
-    if code != _BAD_REQUEST:
-        return
-    if reason == "import_errors":
+        )
+    if status == _BAD_REQUEST and reason == "import_errors":
         raise ChildRunError(
             f"The file of the DAG {dag_id!r} can't be imported: see `airflow dags list-import-errors`. Mend the file."
-        ) from error
-    raise ChildRunError(
-        f"The DAG {dag_id!r} doesn't take what {run.key if run else 'a run'} would be told: "
-        f"{str(text or error).splitlines()[0].rstrip('.:')}. Runs that were started before it go on. Change the item, "
-        f"conf, item_key or the params, and clear this task: it starts those that are missing."
-    ) from error
+        )
+    if status == _BAD_REQUEST:
+        # A validator shows the whole schema after the first line.
+        text = str(said).splitlines()[0].rstrip(".:")
+        raise ChildRunError(
+            f"The DAG {dag_id!r} doesn't allow what {what} would be told: {text}. Runs that were started before it go "
+            f"on. Change the item, conf, item_key or the params, and clear this task: it starts those that are missing."
+        )
 
 
 def _those_of(dag_id: str, run_ids: Sequence[str], state: str | None = None) -> Sequence[str]:
