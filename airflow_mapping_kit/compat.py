@@ -101,6 +101,7 @@ __all__ = [
     "dag_folders",
     "determine_kwargs",
     "expand_input_of",
+    "from_xcom_json",
     "get_current_context",
     "group_argument_of",
     "has_schedule",
@@ -122,9 +123,8 @@ __all__ = [
     "timezone",
     "validated_params",
     "without_logs",
+    "xcom_json",
     "xcom_kind",
-    "xcom_text",
-    "xcom_value",
 ]
 
 
@@ -407,7 +407,7 @@ def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
     return _XCOM_KINDS.get(type(value).__name__.removeprefix("Scheduler"))
 
 
-def xcom_text(value: Any) -> str:
+def xcom_json(value: Any) -> str:
     """Return a value as the JSON text that an XCom holds of it.
 
     :raises Exception: of whatever kind, if an XCom cannot hold it.
@@ -422,8 +422,8 @@ def xcom_text(value: Any) -> str:
     return json.dumps(value, cls=XComEncoder)
 
 
-def xcom_value(text: str) -> Any:
-    """Return the value of which `xcom_text` made a text.
+def from_xcom_json(text: str) -> Any:
+    """Return the value of which `xcom_json` made a text.
 
     :raises Exception: of whatever kind, if Airflow refuses to.
     """

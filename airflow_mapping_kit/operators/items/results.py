@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from airflow_mapping_kit.compat import xcom_text, xcom_value
+from airflow_mapping_kit.compat import from_xcom_json, xcom_json
 from airflow_mapping_kit.exceptions import ResultError
 
 
@@ -41,10 +41,10 @@ class Room:
 
 def _json(value: Any) -> str:
     try:
-        text = xcom_text(value)
+        text = xcom_json(value)
         if "__classname__" in text:
             # Airflow writes more classes than it agrees to read.
-            xcom_value(text)
+            from_xcom_json(text)
     except Exception as error:
         raise ResultError(
             f"the item was worked on, but its result is not kept: {type(value).__name__} can't be an XCom "
