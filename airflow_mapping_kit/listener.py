@@ -117,7 +117,7 @@ def on_task_instance_success(task_instance: Any, session: Any) -> None:
     task: Any = getattr(task_instance, "task", None)
     if not hasattr(task, "batch_parameter"):
         return
-    from airflow_mapping_kit.pieces.checkpoints import delete, place_of
+    from airflow_mapping_kit.pieces.checkpoint_xcoms import delete, place_of
 
     place = place_of(
         task.dag.get_task(task.task_id),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
-    MappedOperator,
     expand_input_of,
     group_argument_of,
+    is_mapped_operator,
     xcom_kind,
 )
 from airflow_mapping_kit.exceptions import PlanError
@@ -108,7 +108,7 @@ def batched(operator: Any) -> Batched | None:
     if argument is not None:
         named = expand_input.value if isinstance(expand_input.value, dict) else {}
         return Batched(parameter, argument, unwraps(named.get(argument)))
-    if isinstance(operator, MappedOperator):
+    if is_mapped_operator(operator):
         return Batched(parameter, parameter, unwraps(given))
     before = batched(given.operator) if unwraps(given) else None
     return None if before is None else Batched(parameter, before.argument, before.chained)
@@ -116,7 +116,7 @@ def batched(operator: Any) -> Batched | None:
 
 def given_to(operator: Any, argument: str) -> Any:
     """Return what a declared operator gets as an argument: a literal, or a reference that is known later."""
-    if not isinstance(operator, MappedOperator):
+    if not is_mapped_operator(operator):
         return arguments(operator).get(argument)
     fixed = operator.partial_kwargs
     mapped = expand_input_of(operator).value  # type: ignore[union-attr]  # a mapped operator has one

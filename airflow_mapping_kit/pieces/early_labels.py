@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import MappedOperator, expand_input_of
+from airflow_mapping_kit.compat import expand_input_of, is_mapped_operator
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
 from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
@@ -109,7 +109,7 @@ def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
     References to XComs are serialized as objects of their own, so what is text is a literal.
     """
     return calls_functions(expand_input.value) or (
-        isinstance(operator, MappedOperator) and has_template(expand_input.value)
+        is_mapped_operator(operator) and has_template(expand_input.value)
     )
 
 
@@ -139,7 +139,7 @@ def _planned(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> Plan
 
 def fixed_arguments(operator: Any) -> dict[str, Any]:
     """Return the arguments of a task that are the same for all instances and known without running it."""
-    if isinstance(operator, MappedOperator):
+    if is_mapped_operator(operator):
         given = {**operator.partial_kwargs, **(operator.partial_kwargs.get("op_kwargs") or {})}
     else:
         # A task within a mapped group: of a serialized one the templated fields are all that is known.

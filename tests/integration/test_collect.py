@@ -8,19 +8,23 @@ from datetime import datetime, timezone
 
 import pendulum
 import pytest
-from airflow import DAG
-from airflow.decorators import task, task_group
-from airflow.exceptions import AirflowException, AirflowSkipException
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XCom
-from airflow.operators.empty import EmptyOperator
-from airflow.operators.python import get_current_context
-from airflow.utils.session import create_session
-from airflow.utils.task_group import TaskGroup
 
 from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.fan_in import CollectOperator, collect
 from airflow_mapping_kit.labels import label
+from airflows import (
+    DAG,
+    AirflowException,
+    AirflowSkipException,
+    EmptyOperator,
+    TaskGroup,
+    create_session,
+    get_current_context,
+    task,
+    task_group,
+)
 
 
 def new_dag(**options):

@@ -13,25 +13,32 @@ import uuid
 
 import pendulum
 import pytest
-from airflow import DAG
-from airflow.decorators import setup, task, task_group, teardown
-from airflow.exceptions import AirflowException, AirflowSkipException, AirflowTaskTerminated
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
-from airflow.models.param import Param
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XCom
-from airflow.operators.empty import EmptyOperator
-from airflow.utils.session import create_session
 from sqlalchemy import event
 
 from airflow_mapping_kit.operators.child_runs import runs
 from airflow_mapping_kit.operators.child_runs.child import Child
 from airflow_mapping_kit.operators.child_runs.plan import ChildRun
 from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator
+from airflows import (
+    DAG,
+    AirflowException,
+    AirflowSkipException,
+    AirflowTaskTerminated,
+    EmptyOperator,
+    Param,
+    create_session,
+    setup,
+    task,
+    task_group,
+    teardown,
+)
 
 START = pendulum.datetime(2024, 1, 1)
 

@@ -6,9 +6,8 @@ import uuid
 
 import pendulum
 import pytest
-from airflow import DAG
-from airflow.decorators import task
-from airflow.exceptions import AirflowException
+
+from airflows import DAG, AirflowException, task
 
 
 @pytest.mark.usefixtures("metadata_db")

@@ -7,15 +7,13 @@ import uuid
 
 import pendulum
 import pytest
-from airflow.decorators import dag, task, task_group
-from airflow.exceptions import AirflowSkipException
-from airflow.models.baseoperator import BaseOperator
 from airflow.serialization.serialized_objects import SerializedDAG
 
 from airflow_mapping_kit.compat import expand_input_of
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces import tables
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
+from airflows import AirflowSkipException, BaseOperator, dag, task, task_group
 
 
 class EchoOperator(BaseOperator):

@@ -8,18 +8,16 @@ import uuid
 
 import pendulum
 import pytest
-from airflow import DAG, settings
-from airflow.decorators import task
+from airflow import settings
 from airflow.listeners.listener import get_listener_manager
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import BaseXCom, XCom
-from airflow.operators.empty import EmptyOperator
-from airflow.utils.session import create_session
 from sqlalchemy import event
 
 from airflow_mapping_kit import labels, policy
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.pieces import early_labels, tables
+from airflows import DAG, EmptyOperator, create_session, task
 
 
 @task

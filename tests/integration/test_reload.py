@@ -7,14 +7,11 @@ from datetime import timedelta
 
 import pendulum
 import pytest
-from airflow.decorators import dag, task
-from airflow.exceptions import ParamValidationError
-from airflow.models.param import Param
 from airflow.timetables.base import DataInterval, TimeRestriction
-from airflow.utils.types import DagRunType
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.reload import reload_params, reload_partitions
+from airflows import DagRunType, Param, ParamValidationError, dag, task
 
 
 def a_dag(schedule=None, *, params=None, start=None, zone="UTC", **reload):

@@ -8,8 +8,6 @@ from datetime import timedelta
 
 import pendulum
 import pytest
-from airflow import DAG
-from airflow.decorators import task
 
 from airflow_mapping_kit.exceptions import PlanError, ResultError
 from airflow_mapping_kit.generators import batches
@@ -17,6 +15,7 @@ from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import BatchedOperator, batched
 from airflow_mapping_kit.operators.items.results import Room
 from airflow_mapping_kit.operators.items.settings import item_parameter
+from airflows import DAG, task
 
 
 def ship(order, api=None):
