@@ -6,7 +6,10 @@ Everything else imports Airflow's building blocks from here, so that a version i
 from __future__ import annotations
 
 import copy
+import json
+import logging
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -100,9 +103,11 @@ __all__ = [
     "dag_folders",
     "determine_kwargs",
     "expand_input_of",
+    "from_xcom_json",
     "get_current_context",
     "group_argument_of",
     "has_schedule",
+    "has_state_store",
     "is_mapped",
     "is_mapped_operator",
     "label_of",
@@ -122,6 +127,8 @@ __all__ = [
     "template_macros",
     "timezone",
     "validated_params",
+    "without_logs",
+    "xcom_json",
     "xcom_kind",
     "xcom_model",
     "xcom_value",
@@ -290,6 +297,11 @@ def has_schedule(dag: Any) -> bool:
     return bool(_timetable(dag).periodic)
 
 
+def has_state_store() -> bool:
+    """Tell whether instances have a store that outlives their tries: from Airflow 3.3 on."""
+    return find_spec("airflow.state") is not None
+
+
 def is_mapped(operator: Any) -> bool:
     """Tell whether an operator, or a group around it, is mapped, of a declared DAG or of a serialized one."""
     return is_mapped_operator(operator) or any(True for _ in operator.iter_mapped_task_groups())
@@ -406,6 +418,31 @@ def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]
         raise ValueError((str(error).splitlines() or ["?"])[0]) from error
 
 
+@contextmanager
+def without_logs() -> Iterator[None]:
+    """Let Airflow log nothing in this process for a while."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    if AIRFLOW_3:
+        # It logs past the standard library.
+        import structlog
+
+        configured = structlog.get_config()
+        structlog.configure(processors=[_dropped])
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        if AIRFLOW_3:
+            structlog.configure(**configured)
+
+
+def _dropped(*_: Any) -> Any:
+    import structlog
+
+    raise structlog.DropEvent
+
+
 def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
     """Return which kind of reference to XComs a mapped argument is, `None` if it is a literal.
 
@@ -433,6 +470,35 @@ def xcom_value(row: Any) -> Any:
     return XCom.deserialize_value(row)
 
 
+def xcom_json(value: Any) -> str:
+    """Return a value as the JSON text that an XCom holds of it.
+
+    :raises Exception: of whatever kind, if an XCom cannot hold it.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.serde import serialize
+
+        # The API that a task hands its XComs to takes no NaN and no infinity.
+        return json.dumps(serialize(value), allow_nan=False)
+    from airflow.utils.json import XComEncoder
+
+    return json.dumps(value, cls=XComEncoder)
+
+
+def from_xcom_json(text: str) -> Any:
+    """Return the value of which `xcom_json` made a text.
+
+    :raises Exception: of whatever kind, if Airflow refuses to.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.serde import deserialize
+
+        return deserialize(json.loads(text))
+    from airflow.utils.json import XComDecoder
+
+    return json.loads(text, cls=XComDecoder)
+
+
 def run_date(context: Mapping[str, Any]) -> datetime:
     """Return the moment a run stands for: its logical date.
 
@@ -444,13 +510,9 @@ def run_date(context: Mapping[str, Any]) -> datetime:
 
 
 def run_order(columns: Any) -> tuple[Any, ...]:
-    """Return what runs are ordered by so that the latest comes first: the moment that each stands for.
+    """Return what runs are ordered by so that the latest comes first.
 
     :param columns: the model of runs, or its table's columns.
     """
-    if AIRFLOW_3:
-        # There may be no logical date: then a run stands for when it was due.
-        from sqlalchemy import func
-
-        return (func.coalesce(columns.logical_date, columns.run_after).desc(), columns.id.desc())
-    return (columns.execution_date.desc(),)
+    # Airflow 3 has runs without a logical date.
+    return (columns.run_after.desc() if AIRFLOW_3 else columns.execution_date.desc(), columns.id.desc())

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from airflow_mapping_kit.guarded import guarded
-from airflow_mapping_kit.listeners.collected import is_collected
+from airflow_mapping_kit.pieces.mapped import is_collected
 
 
 @hookimpl
@@ -83,7 +83,7 @@ def on_task_instance_success(task_instance: Any, session: Any) -> None:
     task: Any = getattr(task_instance, "task", None)
     if not hasattr(task, "batch_parameter"):
         return
-    from airflow_mapping_kit.pieces.checkpoints import delete, place_of
+    from airflow_mapping_kit.pieces.checkpoint_xcoms import delete, place_of
 
     place = place_of(
         task.dag.get_task(task.task_id),

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from airflow_mapping_kit.guarded import guarded
-from airflow_mapping_kit.listeners.collected import is_collected
+from airflow_mapping_kit.pieces.mapped import is_collected
 
 # What the instance of this process has recorded: a process works on one, those of `dag.test()` on many.
 _records: dict[Any, dict[str, Any]] = {}

@@ -85,6 +85,13 @@ def mapped_in(dag: Any) -> list[Mapped]:
     return list(found.values())
 
 
+def is_collected(task: Any) -> bool:
+    """Tell whether a fan-in waits for a task of a DAG."""
+    return any(
+        task.task_id in getattr(other, "collected_task_ids", ()) for other in task.dag.task_dict.values()
+    )
+
+
 def _task_of(output: XComArg) -> Any:
     if xcom_kind(output) != "plain" or getattr(output, "key", "return_value") != "return_value":
         raise FanInError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import uuid
@@ -9,15 +10,23 @@ from itertools import groupby
 
 import pendulum
 import pytest
-from airflow.models.taskinstance import TaskInstance, clear_task_instances
-from airflow.models.xcom import XCom
+from airflow.models.taskinstance import TaskInstance
 
+import airflows
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import BatchedOperator, batched
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
-from airflows import DAG, AirflowException, AirflowSkipException, create_session, task, task_group
+from airflows import (
+    AIRFLOW_3,
+    DAG,
+    AirflowFailException,
+    AirflowSkipException,
+    create_session,
+    task,
+    task_group,
+)
 
 DONE: list[object] = []
 BROKEN: set[object] = set()
@@ -68,16 +77,13 @@ class End:
         start = pendulum.datetime(2024, 1, 1)
         with DAG(f"b{uuid.uuid4().hex}", schedule=None, start_date=start, **options) as self.dag:
             build()
-        self.run = self.dag.test()
+        self.run = airflows.dag_test(self.dag)
 
     def instance(self, task_id, map_index=-1):
-        instance = self.run.get_task_instance(task_id, map_index=map_index)
-        instance.refresh_from_task(self.dag.get_task(task_id))
-        return instance
+        return self.run.get_task_instance(task_id, map_index=map_index)
 
-    def xcom(self, task_id, map_index=-1, key="return_value"):
-        place = {"run_id": self.run.run_id, "dag_id": self.dag.dag_id, "task_id": task_id}
-        return XCom.get_one(key=key, map_index=map_index, **place)
+    def xcom(self, task_id, map_index=-1):
+        return airflows.xcom_of(self.run, task_id, map_index=map_index)
 
     def rows(self, task_id):
         return [(row["key"], row["state"], row["value"]) for row in self.xcom(task_id)["results"]]
@@ -85,33 +91,25 @@ class End:
     def saved(self, task_id):
         """Return which items a checkpoint keeps."""
         with create_session() as session:
-            found = session.query(XCom).filter(
-                XCom.run_id == self.run.run_id,
-                XCom.dag_id == self.dag.dag_id,
-                XCom.key.startswith(f"mapping_kit/{task_id}/"),
+            if AIRFLOW_3:
+                from airflow.models.task_state_store import TaskStateStoreModel as Model
+
+                mine = (Model.task_id == task_id, Model.key.startswith("mapping_kit/"))
+            else:
+                from airflow.models.xcom import XCom as Model
+
+                mine = (Model.key.startswith(f"mapping_kit/{task_id}/"),)
+            found = session.query(Model).filter(
+                Model.run_id == self.run.run_id, Model.dag_id == self.dag.dag_id, *mine
             )
-            return sorted(row["key"] for xcom in found for row in xcom.value["results"])
+            chunks = [json.loads(one.value) if AIRFLOW_3 else one.value["results"] for one in found]
+        return sorted(row["key"] for chunk in chunks for row in chunk)
 
     def again(self, task_id, map_index=-1, *, cleared=False):
         """Run an instance once more, as a retry does, or as Airflow does when somebody has cleared it."""
         if cleared:
-            with create_session() as session:
-                instance = session.get(
-                    TaskInstance,
-                    {
-                        "dag_id": self.dag.dag_id,
-                        "task_id": task_id,
-                        "run_id": self.run.run_id,
-                        "map_index": map_index,
-                    },
-                )
-                clear_task_instances([instance], session, dag=self.dag)
-        instance = self.instance(task_id, map_index)
-        try:
-            instance.run(ignore_ti_state=True, ignore_all_deps=True)
-        except AirflowException as error:
-            return error
-        return None
+            airflows.clear(self.dag, self.instance(task_id, map_index))
+        return airflows.run_alone(self.dag, self.instance(task_id, map_index))
 
 
 @pytest.fixture
@@ -312,8 +310,6 @@ class TestRetry:
         def build():
             @batched(retries=5)
             def give_up(x):
-                from airflows import AirflowFailException
-
                 raise AirflowFailException("never")
 
             give_up.expand(x=batches(plan([1, 2]), batch_size=2))

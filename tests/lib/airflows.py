@@ -55,6 +55,7 @@ __all__ = [
     "Run",
     "SerializedDAG",
     "TaskGroup",
+    "clear",
     "create_session",
     "dag",
     "dag_test",
@@ -137,6 +138,8 @@ def store(dag):
 def dag_test(dag, **options):
     """Run a whole DAG in this process and return its run."""
     store(dag)
+    if not AIRFLOW_3 and "logical_date" in options:
+        options["execution_date"] = options.pop("logical_date")
     return dag.test(**options)
 
 
@@ -171,6 +174,18 @@ def run_alone(dag, instance):
         row = session.get(table, instance.id)
         row.state = result.ti.state
     return result.error
+
+
+def clear(dag, instance):
+    """Have an instance run again, as Airflow does when somebody clears it."""
+    from airflow.models.taskinstance import clear_task_instances
+
+    with create_session() as session:
+        row = session.merge(instance)
+        if AIRFLOW_3:
+            clear_task_instances([row], session)
+        else:
+            clear_task_instances([row], session, dag=dag)
 
 
 def xcom_of(run, task_id, *, map_index=-1, key="return_value"):
