@@ -116,6 +116,7 @@ __all__ = [
     "read_dags",
     "resolve_expand_input",
     "run_date",
+    "run_interval",
     "run_order",
     "running_in",
     "scheduled_interval",
@@ -507,6 +508,35 @@ def run_date(context: Mapping[str, Any]) -> datetime:
     dag_run: Any = context["dag_run"]
     moment: datetime = dag_run.logical_date or dag_run.run_after
     return moment
+
+
+def run_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
+    """Return the interval that the run of a task stands for, `None` if it has none of its own.
+
+    The runs of a cron expression or a timedelta have empty intervals on Airflow 3, unless `[scheduler]
+    create_cron_data_intervals` says otherwise: theirs is the time since the schedule was last due, as on Airflow 2.
+    """
+    begin, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if context["dag_run"].run_type == "manual" or begin is None or end is None:
+        return None
+    if begin < end:
+        return begin, end
+    return _since_last_due(context["dag"].timetable, end) if AIRFLOW_3 else None
+
+
+def _since_last_due(timetable: Any, moment: datetime) -> tuple[datetime, datetime] | None:
+    from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable
+
+    if isinstance(timetable, DeltaTriggerTimetable):
+        return moment - timetable.delta, moment
+    if not isinstance(timetable, CronTriggerTimetable):
+        return None
+    from airflow.timetables.interval import CronDataIntervalTimetable
+
+    # What `schedule="@daily"` stands for on Airflow 2.
+    whole = CronDataIntervalTimetable(timetable.expression, timezone=timetable.timezone)
+    interval = whole.infer_manual_data_interval(run_after=moment)
+    return interval.start, interval.end
 
 
 def run_order(columns: Any) -> tuple[Any, ...]:
