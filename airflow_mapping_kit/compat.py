@@ -534,7 +534,7 @@ def _since_last_due(timetable: Any, moment: datetime) -> tuple[datetime, datetim
     from airflow.timetables.interval import CronDataIntervalTimetable
 
     # What `schedule="@daily"` stands for on Airflow 2.
-    whole = CronDataIntervalTimetable(timetable.expression, timezone=timetable.timezone)
+    whole: Any = CronDataIntervalTimetable(timetable.expression, timezone=timetable.timezone)
     interval = whole.infer_manual_data_interval(run_after=moment)
     return interval.start, interval.end
 
