@@ -39,7 +39,7 @@ class Airflow3(AnyAirflow):
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "4",
     }
     runs_query = """
-        SELECT run_id, run_type, state, logical_date,
+        SELECT run_id, run_type, state, conf, logical_date,
                data_interval_start, data_interval_end, start_date, end_date
           FROM dag_run WHERE dag_id = %s ORDER BY run_after
     """
@@ -136,6 +136,9 @@ class Airflow3(AnyAirflow):
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
             raise StackError(f"POST {path} was answered with {error.code}: {said}") from error
+
+    def _conf(self, stored: Any) -> dict[str, Any]:
+        return stored or {}
 
     def _xcom_value(self, stored: Any) -> Any:
         return stored
