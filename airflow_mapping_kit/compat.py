@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from airflow.io.path import ObjectStoragePath
     from airflow.utils.context import Context
 
 _XCOM_KINDS: dict[str, Literal["plain", "map", "zip", "concat"]] = {
@@ -97,6 +98,7 @@ __all__ = [
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
+    "custom_xcom_backend",
     "dag_file",
     "dag_folders",
     "determine_kwargs",
@@ -108,6 +110,7 @@ __all__ = [
     "has_state_store",
     "is_mapped",
     "is_mapped_operator",
+    "label_of",
     "manual_interval",
     "own_session",
     "read_dags",
@@ -116,6 +119,8 @@ __all__ = [
     "run_order",
     "running_in",
     "scheduled_interval",
+    "set_label",
+    "storage_path",
     "task",
     "task_decorator_factory",
     "task_group",
@@ -125,6 +130,8 @@ __all__ = [
     "without_logs",
     "xcom_json",
     "xcom_kind",
+    "xcom_model",
+    "xcom_value",
 ]
 
 
@@ -161,6 +168,16 @@ def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:
     # Airflow 2 puts every instance into one expression, and databases limit how deep one may be: SQLite at 1,000.
     for start in range(0, len(instances), _CLEARED_AT_ONCE):
         clear_task_instances(list(instances[start : start + _CLEARED_AT_ONCE]), session, dag=dag)
+
+
+def custom_xcom_backend() -> bool:
+    """Tell whether XComs are kept by a backend of the deployment's own."""
+    if AIRFLOW_3:
+        from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models.xcom import BaseXCom, XCom
+    return XCom is not BaseXCom
 
 
 class DagFolder(NamedTuple):
@@ -298,6 +315,24 @@ def is_mapped_operator(operator: Any) -> bool:
     return hasattr(operator, "partial_kwargs")
 
 
+def label_of(instance: Any) -> str | None:
+    """Return the label of an instance as a row of the database has it, `None` if it has none.
+
+    Airflow 3.3 shows the number of one that has none, and keeps the label under another name.
+    """
+    label: str | None = getattr(instance, _label_column(instance))
+    return label
+
+
+def set_label(instance: Any, label: str | None) -> None:
+    """Give an instance that becomes a row of the database its label."""
+    setattr(instance, _label_column(instance), label)
+
+
+def _label_column(instance: Any) -> str:
+    return "_rendered_map_index" if hasattr(type(instance), "_rendered_map_index") else "rendered_map_index"
+
+
 def manual_interval(dag: Any, date: datetime) -> Any:
     """Return the data interval of a run of a declared DAG that somebody triggers."""
     return _timetable(dag).infer_manual_data_interval(run_after=date)
@@ -329,6 +364,15 @@ def scheduled_interval(dag: Any, date: datetime) -> Any:
     restriction = TimeRestriction(earliest=moment, latest=None, catchup=True)
     info = _timetable(dag).next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
     return (info and info.data_interval) or DataInterval.exact(moment)
+
+
+def storage_path(path: str) -> ObjectStoragePath:
+    """Return a file in object storage, or of this machine."""
+    if not TYPE_CHECKING and AIRFLOW_3:
+        from airflow.sdk import ObjectStoragePath
+    else:
+        from airflow.io.path import ObjectStoragePath
+    return ObjectStoragePath(path)
 
 
 def template_macros() -> Any:
@@ -405,6 +449,25 @@ def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
     Airflow 3 has each class twice, once for the scheduler: `PlainXComArg` and `SchedulerPlainXComArg`.
     """
     return _XCOM_KINDS.get(type(value).__name__.removeprefix("Scheduler"))
+
+
+def xcom_model() -> Any:
+    """Return the model of the table that holds XComs."""
+    from airflow.models import xcom
+
+    return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
+
+
+def xcom_value(row: Any) -> Any:
+    """Return the value of a row of the table that holds XComs, through the deployment's backend.
+
+    Airflow 3 has tasks write them, so only what tasks read them with knows their form.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models.xcom import XCom
+    return XCom.deserialize_value(row)
 
 
 def xcom_json(value: Any) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from airflow_mapping_kit.pieces.mapped import Mapped
-    from airflow_mapping_kit.pieces.tables import Instance
+    from airflow_mapping_kit.pieces.reading import Instance
 
 FINISHED_RUN = ("success", "failed")
 _TO_DO_AGAIN = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
