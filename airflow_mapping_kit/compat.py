@@ -22,7 +22,7 @@ AIRFLOW_3 = not airflow.__version__.startswith("2.")
 
 if TYPE_CHECKING or not AIRFLOW_3:
     from airflow import DAG
-    from airflow.decorators import task, task_group
+    from airflow.decorators import dag, task, task_group
     from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.decorators.base import _TaskDecorator as DecoratedTask
     from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
@@ -45,6 +45,7 @@ else:
         Param,
         TaskGroup,
         XComArg,
+        dag,
         get_current_context,
         task,
         task_group,
@@ -99,6 +100,7 @@ __all__ = [
     "clear_instances",
     "context_merge",
     "custom_xcom_backend",
+    "dag",
     "dag_file",
     "dag_folders",
     "determine_kwargs",
