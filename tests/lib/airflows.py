@@ -218,11 +218,16 @@ def delete_xcom(run, task_id, *, map_index=-1, key="return_value"):
 
 
 class Run:
-    """A DAG run whose tasks are run one by one in this process, as a worker would."""
+    """A DAG run whose tasks are run one by one in this process, as a worker would.
 
-    def __init__(self, dag, *, logical_date=None, data_interval=None, run_type=DagRunType.MANUAL, **options):
+    :param due: when a run without a logical date was due, which Airflow 3 alone has.
+    """
+
+    def __init__(
+        self, dag, *, logical_date=None, data_interval=None, run_type=DagRunType.MANUAL, due=None, **options
+    ):
         store(dag)
-        moment = logical_date or pendulum.now("UTC")
+        moment = logical_date or due or pendulum.now("UTC")
         options.update(
             state=DagRunState.RUNNING,
             run_id=f"run-{next(_numbers)}",
@@ -234,9 +239,11 @@ class Run:
         if AIRFLOW_3:
             from airflow.utils.types import DagRunTriggeredByType
 
+            if due:
+                options["data_interval"] = None
             self.dag_run = scheduler_dag(dag).create_dagrun(
-                logical_date=moment,
-                run_after=max(moment, options["data_interval"][1]),
+                logical_date=None if due else moment,
+                run_after=due or max(moment, options["data_interval"][1]),
                 triggered_by=DagRunTriggeredByType.TEST,
                 **options,
             )
