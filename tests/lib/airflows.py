@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+import uuid
 from pathlib import Path
 
 import pendulum
@@ -65,6 +66,7 @@ __all__ = [
     "setup",
     "store",
     "store_xcom",
+    "supervised",
     "task",
     "task_group",
     "teardown",
@@ -147,6 +149,32 @@ def run_alone(dag, instance):
         row = session.get(table, instance.id)
         row.state = result.ti.state
     return result.error
+
+
+@contextlib.contextmanager
+def supervised(instance=None):
+    """Let code ask Airflow as in the process of a task, or in a triggerer, of which this is none."""
+    if not AIRFLOW_3:
+        yield
+        return
+    import psutil
+    import structlog
+    from airflow.sdk.execution_time.supervisor import (
+        InProcessSupervisorComms,
+        InProcessTestSupervisor,
+        set_supervisor_comms,
+    )
+
+    supervisor = InProcessTestSupervisor(
+        id=instance.id if instance else uuid.uuid4(),
+        pid=os.getpid(),
+        process=psutil.Process(),
+        process_log=structlog.get_logger(logger_name="task"),
+        client=InProcessTestSupervisor._api_client(),
+    )
+    supervisor.comms = InProcessSupervisorComms(supervisor=supervisor)
+    with set_supervisor_comms(supervisor.comms):
+        yield
 
 
 def clear(dag, instance):
