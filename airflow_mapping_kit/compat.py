@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -20,7 +22,7 @@ AIRFLOW_3 = not airflow.__version__.startswith("2.")
 
 if TYPE_CHECKING or not AIRFLOW_3:
     from airflow import DAG
-    from airflow.decorators import task, task_group
+    from airflow.decorators import dag, task, task_group
     from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.decorators.base import _TaskDecorator as DecoratedTask
     from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
@@ -43,6 +45,7 @@ else:
         Param,
         TaskGroup,
         XComArg,
+        dag,
         get_current_context,
         task,
         task_group,
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from airflow.io.path import ObjectStoragePath
     from airflow.utils.context import Context
 
 _XCOM_KINDS: dict[str, Literal["plain", "map", "zip", "concat"]] = {
@@ -95,6 +99,8 @@ __all__ = [
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
+    "custom_xcom_backend",
+    "dag",
     "dag_file",
     "dag_folders",
     "determine_kwargs",
@@ -103,8 +109,10 @@ __all__ = [
     "get_current_context",
     "group_argument_of",
     "has_schedule",
+    "has_state_store",
     "is_mapped",
     "is_mapped_operator",
+    "label_of",
     "manual_interval",
     "own_session",
     "read_dags",
@@ -113,14 +121,19 @@ __all__ = [
     "run_order",
     "running_in",
     "scheduled_interval",
+    "set_label",
+    "storage_path",
     "task",
     "task_decorator_factory",
     "task_group",
     "template_macros",
     "timezone",
     "validated_params",
+    "without_logs",
     "xcom_json",
     "xcom_kind",
+    "xcom_model",
+    "xcom_value",
 ]
 
 
@@ -157,6 +170,16 @@ def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:
     # Airflow 2 puts every instance into one expression, and databases limit how deep one may be: SQLite at 1,000.
     for start in range(0, len(instances), _CLEARED_AT_ONCE):
         clear_task_instances(list(instances[start : start + _CLEARED_AT_ONCE]), session, dag=dag)
+
+
+def custom_xcom_backend() -> bool:
+    """Tell whether XComs are kept by a backend of the deployment's own."""
+    if AIRFLOW_3:
+        from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models.xcom import BaseXCom, XCom
+    return XCom is not BaseXCom
 
 
 class DagFolder(NamedTuple):
@@ -276,6 +299,11 @@ def has_schedule(dag: Any) -> bool:
     return bool(_timetable(dag).periodic)
 
 
+def has_state_store() -> bool:
+    """Tell whether instances have a store that outlives their tries: from Airflow 3.3 on."""
+    return find_spec("airflow.state") is not None
+
+
 def is_mapped(operator: Any) -> bool:
     """Tell whether an operator, or a group around it, is mapped, of a declared DAG or of a serialized one."""
     return is_mapped_operator(operator) or any(True for _ in operator.iter_mapped_task_groups())
@@ -287,6 +315,24 @@ def is_mapped_operator(operator: Any) -> bool:
     Airflow 3 has another class for the operators of serialized DAGs; what makes it one is what all have.
     """
     return hasattr(operator, "partial_kwargs")
+
+
+def label_of(instance: Any) -> str | None:
+    """Return the label of an instance as a row of the database has it, `None` if it has none.
+
+    Airflow 3.3 shows the number of one that has none, and keeps the label under another name.
+    """
+    label: str | None = getattr(instance, _label_column(instance))
+    return label
+
+
+def set_label(instance: Any, label: str | None) -> None:
+    """Give an instance that becomes a row of the database its label."""
+    setattr(instance, _label_column(instance), label)
+
+
+def _label_column(instance: Any) -> str:
+    return "_rendered_map_index" if hasattr(type(instance), "_rendered_map_index") else "rendered_map_index"
 
 
 def manual_interval(dag: Any, date: datetime) -> Any:
@@ -320,6 +366,15 @@ def scheduled_interval(dag: Any, date: datetime) -> Any:
     restriction = TimeRestriction(earliest=moment, latest=None, catchup=True)
     info = _timetable(dag).next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
     return (info and info.data_interval) or DataInterval.exact(moment)
+
+
+def storage_path(path: str) -> ObjectStoragePath:
+    """Return a file in object storage, or of this machine."""
+    if not TYPE_CHECKING and AIRFLOW_3:
+        from airflow.sdk import ObjectStoragePath
+    else:
+        from airflow.io.path import ObjectStoragePath
+    return ObjectStoragePath(path)
 
 
 def template_macros() -> Any:
@@ -365,6 +420,31 @@ def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]
         raise ValueError((str(error).splitlines() or ["?"])[0]) from error
 
 
+@contextmanager
+def without_logs() -> Iterator[None]:
+    """Let Airflow log nothing in this process for a while."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    if AIRFLOW_3:
+        # It logs past the standard library.
+        import structlog
+
+        configured = structlog.get_config()
+        structlog.configure(processors=[_dropped])
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        if AIRFLOW_3:
+            structlog.configure(**configured)
+
+
+def _dropped(*_: Any) -> Any:
+    import structlog
+
+    raise structlog.DropEvent
+
+
 def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
     """Return which kind of reference to XComs a mapped argument is, `None` if it is a literal.
 
@@ -402,6 +482,25 @@ def from_xcom_json(text: str) -> Any:
     return json.loads(text, cls=XComDecoder)
 
 
+def xcom_model() -> Any:
+    """Return the model of the table that holds XComs."""
+    from airflow.models import xcom
+
+    return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
+
+
+def xcom_value(row: Any) -> Any:
+    """Return the value of a row of the table that holds XComs, through the deployment's backend.
+
+    Airflow 3 has tasks write them, so only what tasks read them with knows their form.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models.xcom import XCom
+    return XCom.deserialize_value(row)
+
+
 def run_date(context: Mapping[str, Any]) -> datetime:
     """Return the moment a run stands for: its logical date.
 
@@ -413,13 +512,9 @@ def run_date(context: Mapping[str, Any]) -> datetime:
 
 
 def run_order(columns: Any) -> tuple[Any, ...]:
-    """Return what runs are ordered by so that the latest comes first: the moment that each stands for.
+    """Return what runs are ordered by so that the latest comes first.
 
     :param columns: the model of runs, or its table's columns.
     """
-    if AIRFLOW_3:
-        # There may be no logical date: then a run stands for when it was due.
-        from sqlalchemy import func
-
-        return (func.coalesce(columns.logical_date, columns.run_after).desc(), columns.id.desc())
-    return (columns.execution_date.desc(),)
+    # Airflow 3 has runs without a logical date.
+    return (columns.run_after.desc() if AIRFLOW_3 else columns.execution_date.desc(), columns.id.desc())

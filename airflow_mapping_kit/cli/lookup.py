@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.cli.failures import Failure, near
@@ -92,14 +92,12 @@ def _broken(errors: Mapping[str, str]) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what DAG files print and Airflow logs while it reads them out of the answer."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logging.disable(before)
+    """Keep what DAG files print and warn of, and Airflow logs while it reads them, out of the answer."""
+    from airflow_mapping_kit.compat import without_logs
+
+    with without_logs(), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def run_of(dag_id: str, run_id: str) -> Run:

@@ -6,10 +6,10 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import (
-    XComArg,
     expand_input_of,
     is_mapped_operator,
     resolve_expand_input,
+    xcom_kind,
 )
 
 if TYPE_CHECKING:
@@ -92,4 +92,4 @@ def known_at_run_time(value: Any) -> bool:
         return any(map(known_at_run_time, value.values()))
     if isinstance(value, list | tuple):
         return any(map(known_at_run_time, value))
-    return isinstance(value, XComArg) or has_template(value)
+    return xcom_kind(value) is not None or has_template(value)

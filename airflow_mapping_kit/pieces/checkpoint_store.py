@@ -14,10 +14,11 @@ import json
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.partitions import batches
 from airflow_mapping_kit.pieces.mapped import is_collected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from airflow_mapping_kit.results import ItemResult
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 # doesn't; `None` in its place counts for whichever number the instance has when it runs next.
 HEAD = "mapping_kit"
 _LEFT = "mapping_kit_done"
+# No instance has so many tries: nothing that was saved counts.
+_NEVER = -1
+_CLEARED_AT_ONCE = 500
 # What is added to is written again, so it stays small; Airflow warns of values above 64 KiB.
 _ROWS = 50
 _BYTES = 32_768
@@ -122,6 +126,33 @@ def left_by(dag_id: str, run_id: str, task_id: str, map_index: int) -> list[Item
     texts = (XCom.get_one(key=f"{_LEFT}/{number}", **place) for number in count())
     chunks = (json.loads(text) for text in takewhile(bool, texts))
     return [deserialize(row) for chunk in chunks for row in chunk]
+
+
+def count_on(
+    dag_id: str, run_id: str, cleared: Mapping[str, Collection[int]], session: Any, *, fresh: bool
+) -> None:
+    """Let what was saved of instances that somebody clears stand, or have them begin from nothing.
+
+    :param cleared: the map indexes of the instances, by task.
+    :param session: that of the transaction that clears them, beside the metadata database.
+    """
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from sqlalchemy import update
+
+    table = TaskStateStoreModel.__table__
+    for task_id, indexes in cleared.items():
+        for part in batches(sorted(indexes), batch_size=_CLEARED_AT_ONCE):
+            session.execute(
+                update(table)
+                .where(table.c.dag_id == dag_id, table.c.run_id == run_id, table.c.task_id == task_id)
+                .where(table.c.map_index.in_(part), table.c.key == HEAD)
+                .values(value=json.dumps(head_after_clearing(fresh=fresh)))
+            )
+
+
+def head_after_clearing(*, fresh: bool) -> dict[str, Any]:
+    """Return what is to be at the key `HEAD` of an instance that is cleared."""
+    return {"max_tries": _NEVER if fresh else None}
 
 
 def _packed(rows: list[Any]) -> list[list[Any]]:

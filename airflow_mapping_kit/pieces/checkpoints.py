@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_mapping_kit.compat import AIRFLOW_3
+from airflow_mapping_kit.compat import AIRFLOW_3, has_state_store
+from airflow_mapping_kit.pieces import checkpoint_store, checkpoint_xcoms
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE, items_key_of
 from airflow_mapping_kit.pieces.checkpoint_store import Stored, left_by
 from airflow_mapping_kit.pieces.checkpoint_xcoms import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.utils.context import Context
 
@@ -56,6 +57,52 @@ def checkpoint_of(context: Context) -> Checkpoint | None:
         map_index=instance.map_index,
         max_tries=instance.max_tries,
     )
+
+
+def outlive_tries(declared: Any) -> bool:
+    """Tell whether what is done of a batch is kept where a retry finds it.
+
+    :param declared: the operator, as the DAG keeps it.
+    """
+    if items_key_of(declared) != RETURN_VALUE:
+        return False
+    if AIRFLOW_3:
+        return has_state_store()
+    return place_of(declared, run_id="", map_index=0, max_tries=0) is not None
+
+
+def carry_over(
+    dag: Any, instances: Sequence[Any], clear: Callable[[], None], session: Any, *, fresh: bool
+) -> None:
+    """Clear instances so that what is done of their batches stays done.
+
+    :param dag: their DAG, as it is declared.
+    :param instances: rows of the session, of one run.
+    :param clear: clears them, which changes the number of tries that they have.
+    :param session: that of the transaction.
+    :param fresh: whether all is done again instead.
+    """
+    kept = [row for row in instances if outlive_tries(dag.get_task(row.task_id))]
+    places = [] if AIRFLOW_3 else [(row, _place(dag, row)) for row in kept]
+    clear()
+    if not kept:
+        return
+    if AIRFLOW_3:
+        indexes: dict[str, set[int]] = {}
+        for row in kept:
+            indexes.setdefault(row.task_id, set()).add(row.map_index)
+        checkpoint_store.count_on(dag.dag_id, kept[0].run_id, indexes, session, fresh=fresh)
+        return
+    for row, place in places:
+        if fresh:
+            checkpoint_xcoms.delete(place, session)
+        else:
+            checkpoint_xcoms.keep(place, row.max_tries, session)
+
+
+def _place(dag: Any, row: Any) -> Any:
+    declared = dag.get_task(row.task_id)
+    return place_of(declared, run_id=row.run_id, map_index=row.map_index, max_tries=row.max_tries)
 
 
 def saved_by(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> list[ItemResult]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.batches import Item
     from airflow_mapping_kit.pieces.mapped import Mapped
     from airflow_mapping_kit.pieces.piece import Piece
-    from airflow_mapping_kit.pieces.tables import Instance
+    from airflow_mapping_kit.pieces.reading import Instance
     from airflow_mapping_kit.results import Error, ItemResult, Result
 
 

@@ -7,11 +7,13 @@ import os
 import pickle
 import signal
 from contextlib import contextmanager
+from itertools import pairwise
 
 import psycopg2
 import pytest
 
 LOCK = 20240101
+SLOTS = 16
 # The eleventh run of the child waits, before it is there, for a lock that the test holds.
 HOLD_THE_ELEVENTH = f"""
 CREATE FUNCTION hold_the_eleventh() RETURNS trigger AS $$
@@ -38,13 +40,14 @@ def airflow(stack):
     """Give Airflow with a triggerer and a pool that children and a parent share."""
     airflow = stack.airflow
     triggerer = airflow.start_triggerer()
-    airflow.command("pools", "set", "shared", "8", "what parents and children share")
+    airflow.command("pools", "set", "shared", str(SLOTS), "what parents and children share")
     for dag_id in (
-        "child_of_nothing",
         "child_that_counts",
-        "parent_of_nothing",
+        "child_one_by_one",
         "parent_in_the_pool_of_its_children",
         "parent_that_retries",
+        "parent_of_one_by_one",
+        "parent_by_airflow",
     ):
         airflow.wait_for_dag(dag_id)
         airflow.unpause(dag_id)
@@ -56,7 +59,7 @@ def airflow(stack):
 def no_runs_before(stack):
     """Forget the child runs of the test before."""
     yield
-    stack.postgres.query("DELETE FROM dag_run WHERE dag_id IN ('child_of_nothing', 'child_that_counts')")
+    stack.postgres.query("DELETE FROM dag_run WHERE dag_id IN ('child_that_counts', 'child_one_by_one')")
 
 
 @contextmanager
@@ -67,7 +70,7 @@ def slots(stack, number):
     try:
         yield
     finally:
-        stack.postgres.query(resize, [8])
+        stack.postgres.query(resize, [SLOTS])
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def children(stack):
 
     def found(dag_id):
         rows = stack.postgres.query(
-            "SELECT id, run_id, state, start_date, clear_number, conf FROM dag_run WHERE dag_id = %s",
+            "SELECT id, run_id, state, start_date, end_date, clear_number, conf FROM dag_run WHERE dag_id = %s",
             [dag_id],
         )
         return {row["run_id"]: {**row, "conf": pickle.loads(row["conf"])} for row in rows}
@@ -115,20 +118,64 @@ def wait_for_state(stack, airflow, dag_id, run_id, state, *, try_number=1):
     return stack.processes.wait(f"{dag_id} {state}", there, seconds=120)
 
 
-def test_a_hundred_children_of_two_parents_at_once_end_and_stay_apart(airflow, children):
-    ids = [started(airflow, "parent_of_nothing", list(range(50)), by=name) for name in ("one", "two")]
-    assert [airflow.wait("parent_of_nothing", run_id) for run_id in ids] == ["success", "success"]
+def test_a_hundred_children_of_two_parents_at_once_end_and_stay_apart(airflow, children, tmp_path):
+    names, items = ("one", "two"), list(range(50))
+    for name in names:
+        (tmp_path / name).mkdir()
+    ids = [started(airflow, "parent_that_retries", items, folder=str(tmp_path / name)) for name in names]
+    assert [airflow.wait("parent_that_retries", run_id, seconds=360) for run_id in ids] == ["success"] * 2
 
-    runs = children("child_of_nothing")
-    rows = [airflow.xcom("parent_of_nothing", run_id, "ship") for run_id in ids]
-    for name, of_parent in zip(("one", "two"), rows, strict=True):
-        assert [(row["key"], row["state"]) for row in of_parent] == [
-            (f"item={n}", "success") for n in range(50)
-        ]
+    runs = children("child_that_counts")
+    rows = [airflow.xcom("parent_that_retries", run_id, "ship") for run_id in ids]
+    for name, of_parent in zip(names, rows, strict=True):
+        assert [(row["key"], row["state"]) for row in of_parent] == [(f"item={n}", "success") for n in items]
         told = [runs[row["run_id"]]["conf"] for row in of_parent]
-        assert told == [{"folder": "", "by": name, "item": n} for n in range(50)]
+        assert [(conf["folder"], conf["item"]) for conf in told] == [(str(tmp_path / name), n) for n in items]
+        assert times(tmp_path / name) == {str(n): 1 for n in items}
     assert len(runs) == 100
     assert {row["run_id"] for of_parent in rows for row in of_parent} == set(runs)
+
+
+def test_children_of_a_dag_that_takes_one_run_at_a_time_go_one_by_one(airflow, children, tmp_path):
+    run_id = started(airflow, "parent_of_one_by_one", ["a", "b", "c"], folder=str(tmp_path))
+    assert airflow.wait("parent_of_one_by_one", run_id) == "success"
+    assert times(tmp_path) == {"a": 1, "b": 1, "c": 1}
+    runs = sorted(children("child_one_by_one").values(), key=lambda run: run["start_date"])
+    assert all(one["end_date"] <= after["start_date"] for one, after in pairwise(runs))
+
+
+def test_airflows_own_trigger_mapped_and_waiting_locks_up_where_its_instances_fill_the_slots(
+    stack, airflow, children, tmp_path
+):
+    def states(dag_id):
+        rows = stack.postgres.query(
+            "SELECT state, count(*) AS n FROM task_instance WHERE dag_id = %s AND task_id IN ('ship', 'work') "
+            "GROUP BY state",
+            [dag_id],
+        )
+        return {row["state"]: row["n"] for row in rows}
+
+    def heartbeat():
+        query = "SELECT latest_heartbeat FROM job WHERE job_type = 'SchedulerJob' AND state = 'running'"
+        return stack.postgres.query(query)[0]["latest_heartbeat"]
+
+    stuck = {"parent_by_airflow": {"running": 2, "scheduled": 2}, "child_that_counts": {"scheduled": 2}}
+
+    def locked():
+        return {dag_id: states(dag_id) for dag_id in stuck} == stuck
+
+    with slots(stack, 2):
+        run_id = started(airflow, "parent_by_airflow", ["a", "b", "c", "d"], folder=str(tmp_path))
+        stack.processes.wait("The two slots are taken", locked, seconds=120)
+        # The scheduler looks at it again and again, and there is nothing that it could do.
+        for _ in range(2):
+            last = heartbeat()
+            stack.processes.wait("A heartbeat", lambda last=last: heartbeat() > last, seconds=60)
+        assert locked()
+        assert times(tmp_path) == {}
+    # With slots for all it ends: they were what was missing.
+    assert airflow.wait("parent_by_airflow", run_id) == "success"
+    assert times(tmp_path) == dict.fromkeys("abcd", 1)
 
 
 def test_a_parent_that_waits_leaves_the_only_slot_to_its_children(stack, airflow, tmp_path):
@@ -179,7 +226,7 @@ def test_a_retry_runs_again_the_child_that_failed_alone(stack, airflow, children
         "b": 0,
     }
     log = airflow.log("parent_that_retries", run_id, "ship")
-    assert "1 of 3 runs of child_that_counts failed:\n1 × count failed\n  item=broken\n" in log
+    assert "1 of 3 runs of child_that_counts failed:\n1 × work failed\n  item=broken\n" in log
     rows = airflow.xcom("parent_that_retries", run_id, "ship")
     assert [row["state"] for row in rows] == ["success"] * 3
 

@@ -9,7 +9,7 @@ import pickle
 def sub_runs(stack, order_run):
     """Return the sub DAG's runs of an order, by item: their state and when they started."""
     rows = stack.postgres.query(
-        "SELECT run_id, state, start_date, conf FROM dag_run WHERE dag_id = 'order_sub'"
+        "SELECT run_id, state, start_date, end_date, conf FROM dag_run WHERE dag_id = 'order_sub'"
     )
     runs = [(pickle.loads(bytes(row["conf"])), row) for row in rows]
     return {conf["piece"]["item"]: row for conf, row in runs if conf["order_run"] == order_run}
@@ -46,7 +46,16 @@ def test_an_order_takes_a_run_an_item_and_two_and_says_success_though_two_items_
     runs = sub_runs(stack, order_run)
     assert len(runs) == 12
     assert {item for item, run in runs.items() if run["state"] == "failed"} == {4, 5}
+    most = max(
+        sum(other["start_date"] <= run["start_date"] < other["end_date"] for other in runs.values())
+        for run in runs.values()
+    )
+    assert most == 3
     assert len(airflow.runs("order_poll")) == 1
+    # Between two looks the poll has no slot.
+    (polling,) = airflow.instances("order_poll", airflow.runs("order_poll")[0]["run_id"], "all_done")
+    assert polling["state"] == "success"
+    assert stack.postgres.query("SELECT 1 FROM task_reschedule WHERE dag_id = 'order_poll'")
     # The instances have numbers, and so have the runs.
     assert {i["rendered_map_index"] for i in airflow.instances("order_main", order_run, "send")} == {None}
 

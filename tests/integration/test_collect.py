@@ -9,21 +9,25 @@ from datetime import datetime, timezone
 import pendulum
 import pytest
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XCom
 
 from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.fan_in import CollectOperator, collect
 from airflow_mapping_kit.labels import label
 from airflows import (
+    AIRFLOW_3,
     DAG,
-    AirflowException,
     AirflowSkipException,
     EmptyOperator,
     TaskGroup,
     create_session,
+    dag_test,
+    delete_xcom,
     get_current_context,
+    run_alone,
+    store_xcom,
     task,
     task_group,
+    xcom_of,
 )
 
 
@@ -54,7 +58,7 @@ def collected(metadata_db):
         with new_dag() as built:
             mapped = build() if build else work.expand(x=plan(list(pieces)))
             collect(mapped, task_id="all", **options)
-        return End(built, built.test())
+        return End(built, dag_test(built))
 
     return run
 
@@ -70,7 +74,7 @@ class End:
 
     @property
     def report(self):
-        return XCom.get_one(run_id=self.run.run_id, dag_id=self.dag.dag_id, task_id="all", key="return_value")
+        return xcom_of(self.run, "all")
 
     def states(self):
         return [row["state"] for row in self.report["results"]]
@@ -83,13 +87,7 @@ class End:
 
     def again(self):
         """Run the fan-in alone once more; return what it raised."""
-        instance = self.run.get_task_instance("all")
-        instance.refresh_from_task(self.dag.get_task("all"))
-        try:
-            instance.run(ignore_ti_state=True, ignore_all_deps=True)
-        except AirflowException as error:
-            return error
-        return None
+        return run_alone(self.dag, self.run.get_task_instance("all"))
 
 
 class TestWhatCanBeCollected:
@@ -118,7 +116,8 @@ class TestWhatCanBeCollected:
         assert here.dag_id in str(error.value)
 
     def test_a_dag_that_stops_at_the_first_failure_is_refused(self):
-        with new_dag(fail_stop=True), pytest.raises(FanInError, match="leave fail_stop out"):
+        option = "fail_fast" if AIRFLOW_3 else "fail_stop"
+        with new_dag(**{option: True}), pytest.raises(FanInError, match=f"leave {option} out"):
             collect(work.expand(x=[1]))
 
     @pytest.mark.parametrize(
@@ -181,11 +180,7 @@ class TestRows:
     def test_removed_instances_do_not_count_and_skipped_ones_are_no_failures(self, collected):
         end = collected(["skip", "skip", "fail"], tolerated_failure_percentage=34)
         assert end.state == "success"
-        with create_session() as session:
-            XCom.set(
-                key="return_value", value=["skip"], task_id="plan", session=session,
-                dag_id=end.dag.dag_id, run_id=end.run.run_id,
-            )  # fmt: skip
+        store_xcom(end.run, "plan", ["skip"])
         for index in (1, 2):
             end.set_state("work", index, "removed")
         assert end.again() is None
@@ -361,7 +356,7 @@ class TestResultsThatAreTooLarge:
 class TestThePlan:
     def test_that_cannot_be_read_any_more_names_the_generator(self, collected):
         end = collected()
-        XCom.clear(dag_id=end.dag.dag_id, run_id=end.run.run_id, task_id="plan", map_index=-1)
+        delete_xcom(end.run, "plan")
         error = end.again()
         assert "The plan of work cannot be read any more: plan has no XCom 'return_value'" in str(error)
         assert "Clear plan with everything downstream" in str(error)
@@ -375,11 +370,7 @@ class TestThePlan:
 
     def test_that_has_moved_is_refused_and_only_the_first_five_are_shown(self, collected):
         end = collected([f"n{n}" for n in range(8)])
-        with create_session() as session:
-            XCom.set(
-                key="return_value", value=[f"m{n}" for n in range(8)], task_id="plan", session=session,
-                dag_id=end.dag.dag_id, run_id=end.run.run_id,
-            )  # fmt: skip
+        store_xcom(end.run, "plan", [f"m{n}" for n in range(8)])
         error = str(end.again())
         assert "[0] worked on x=n0, the plan has x=m0; [1]" in error
         assert "[5]" not in error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
 import os
 import uuid
@@ -59,6 +60,7 @@ __all__ = [
     "create_session",
     "dag",
     "dag_test",
+    "delete_xcom",
     "get_current_context",
     "make_tables",
     "run_alone",
@@ -89,13 +91,36 @@ def make_tables():
 
             DagBundlesManager().sync_bundles_to_db()
     logging.disable(logging.NOTSET)
+    if AIRFLOW_3:
+        _log_by_the_standard_library()
+
+
+def _log_by_the_standard_library():
+    """Have what tasks log arrive where `caplog` sees it: Airflow 3 logs by structlog, to the standard output."""
+    import structlog
+
+    def plain(_, __, event):
+        error = event.pop("exc_info", None)
+        text = str(event.pop("event", ""))
+        return {
+            "msg": " ".join([text, *(f"{name}={value}" for name, value in event.items())]),
+            "exc_info": error,
+        }
+
+    structlog.configure(
+        processors=[structlog.stdlib.PositionalArgumentsFormatter(), plain],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
 
 
 def scheduler_dag(dag):
-    """Return a DAG as the scheduler has it: as it comes back from the database."""
-    if AIRFLOW_3:
-        return SerializedDAG.deserialize_dag(SerializedDAG.serialize_dag(dag))
-    return SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
+    """Return a DAG as the scheduler has it: as it comes back from the database, with its keys sorted.
+
+    Airflow 2 sorts them where it compresses serialized DAGs, Airflow 3 always.
+    """
+    return SerializedDAG.from_dict(json.loads(json.dumps(SerializedDAG.to_dict(dag), sort_keys=True)))
 
 
 def store(dag):
@@ -115,6 +140,8 @@ def store(dag):
 def dag_test(dag, **options):
     """Run a whole DAG in this process and return its run."""
     store(dag)
+    if not AIRFLOW_3 and "logical_date" in options:
+        options["execution_date"] = options.pop("logical_date")
     return dag.test(**options)
 
 
@@ -209,6 +236,16 @@ def store_xcom(run, task_id, value, *, map_index=-1, key="return_value"):
             from airflow.models.xcom import XCom
 
             XCom.set(key=key, value=value, session=session, **place)
+
+
+def delete_xcom(run, task_id, *, map_index=-1, key="return_value"):
+    """Delete an XCom of a run."""
+    from airflow_mapping_kit.compat import xcom_model
+
+    with create_session() as session:
+        session.query(xcom_model()).filter_by(
+            dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index, key=key
+        ).delete()
 
 
 class Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import re
 
@@ -55,6 +56,32 @@ def test_the_sessions_of_a_page_print_what_it_shows(page):
 def test_a_link_leads_somewhere(page):
     for link in LINK.finditer(page.read_text()):
         assert (page.parent / link["path"]).exists(), link["path"]
+
+
+TEST = re.compile(r"`(?P<path>tests/[\w/]+\.py)(?:::(?P<name>\w+))?`")
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if TEST.search(p.read_text())], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_a_test_that_is_named_as_proof_exists(page):
+    for proof in TEST.finditer(page.read_text()):
+        tree = ast.parse((ROOT / proof["path"]).read_text())
+        names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert proof["name"] in names, proof[0]
+
+
+def test_every_cell_of_the_comparison_names_what_proves_it():
+    page = (ROOT / "docs" / "processor_sender.md").read_text()
+    section = page.partition("## What each does")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \*\*.*", section, re.MULTILINE)
+    cells = [cell for row in rows for cell in row.strip("| ").split(" | ")[1:]]
+    proofs = {number for cell in cells for number in re.findall(r"\[(\d+)\]", cell)}
+    assert len(cells) == 5 * len(rows)
+    assert all(re.search(r"\[\d+\]$", cell) for cell in cells)
+    assert proofs == set(
+        re.findall(r"^(\d+)\. ", page.partition("lock up")[2].partition("## The way")[0], re.MULTILINE)
+    )
 
 
 def test_every_dag_has_a_page_that_shows_it():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
-from airflow.decorators import dag
 
+from airflow_mapping_kit.compat import dag
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.reload import reload_params, reload_partitions
