@@ -453,6 +453,25 @@ def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
     return _XCOM_KINDS.get(type(value).__name__.removeprefix("Scheduler"))
 
 
+def xcom_model() -> Any:
+    """Return the model of the table that holds XComs."""
+    from airflow.models import xcom
+
+    return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
+
+
+def xcom_value(row: Any) -> Any:
+    """Return the value of a row of the table that holds XComs, through the deployment's backend.
+
+    Airflow 3 has tasks write them, so only what tasks read them with knows their form.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models.xcom import XCom
+    return XCom.deserialize_value(row)
+
+
 def xcom_json(value: Any) -> str:
     """Return a value as the JSON text that an XCom holds of it.
 
@@ -480,25 +499,6 @@ def from_xcom_json(text: str) -> Any:
     from airflow.utils.json import XComDecoder
 
     return json.loads(text, cls=XComDecoder)
-
-
-def xcom_model() -> Any:
-    """Return the model of the table that holds XComs."""
-    from airflow.models import xcom
-
-    return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
-
-
-def xcom_value(row: Any) -> Any:
-    """Return the value of a row of the table that holds XComs, through the deployment's backend.
-
-    Airflow 3 has tasks write them, so only what tasks read them with knows their form.
-    """
-    if AIRFLOW_3:
-        from airflow.sdk.execution_time.xcom import XCom
-    else:
-        from airflow.models.xcom import XCom
-    return XCom.deserialize_value(row)
 
 
 def run_date(context: Mapping[str, Any]) -> datetime:
