@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -42,7 +43,7 @@ class Airflow2(AnyAirflow):
         "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "4",
     }
     runs_query = """
-        SELECT run_id, run_type, state, execution_date AS logical_date,
+        SELECT run_id, run_type, state, conf, execution_date AS logical_date,
                data_interval_start, data_interval_end, start_date, end_date
           FROM dag_run WHERE dag_id = %s ORDER BY execution_date
     """
@@ -97,6 +98,9 @@ class Airflow2(AnyAirflow):
             "downstream": downstream,
         }
         return int(self.command(json.dumps(wanted), program=["-c", CLEAR.read_text()]).splitlines()[-1])
+
+    def _conf(self, stored: Any) -> dict[str, Any]:
+        return pickle.loads(bytes(stored)) if stored else {}  # noqa: S301 - written by this Airflow
 
     def _xcom_value(self, stored: Any) -> Any:
         return json.loads(bytes(stored))

@@ -214,8 +214,16 @@ class AnyAirflow(ABC):
         return self.postgres.query("SELECT filename, stacktrace FROM import_error ORDER BY filename")
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """Return the runs of a DAG, oldest first."""
-        return self.postgres.query(self.runs_query, [dag_id])
+        """Return the runs of a DAG, oldest first.
+
+        Each is ``{"run_id", "run_type", "state", "conf", "logical_date", "data_interval_start",
+        "data_interval_end", "start_date", "end_date"}``.
+        """
+        runs = self.postgres.query(self.runs_query, [dag_id])
+        return [{**run, "conf": self._conf(run["conf"])} for run in runs]
+
+    @abstractmethod
+    def _conf(self, stored: Any) -> dict[str, Any]: ...
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Return one run; raise a LookupError if there is none."""

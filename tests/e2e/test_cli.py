@@ -141,6 +141,7 @@ def test_of_93_pieces_the_3_that_failed_and_what_follows_run_again(stack, witnes
     assert mapping_kit("status", "redriven_pieces", run_id)[0] == 0
 
 
+@pytest.mark.versions
 def test_in_a_group_of_three_steps_only_what_failed_and_what_comes_after_it_runs_again(
     stack, witness, mapping_kit, failed_run
 ):

@@ -6,6 +6,9 @@ import csv
 from collections import Counter
 
 import duckdb
+import pytest
+
+pytestmark = pytest.mark.versions
 
 
 def test_every_dag_file_can_be_imported(stack):

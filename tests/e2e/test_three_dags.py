@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import pickle
+
+import pytest
+
+pytestmark = pytest.mark.versions
 
 
 def sub_runs(stack, order_run):
-    """Return the sub DAG's runs of an order, by item: their state and when they started."""
-    rows = stack.postgres.query(
-        "SELECT run_id, state, start_date, end_date, conf FROM dag_run WHERE dag_id = 'order_sub'"
-    )
-    runs = [(pickle.loads(bytes(row["conf"])), row) for row in rows]
-    return {conf["piece"]["item"]: row for conf, row in runs if conf["order_run"] == order_run}
+    """Return the sub DAG's runs of an order, by item."""
+    runs = stack.airflow.runs("order_sub")
+    return {run["conf"]["piece"]["item"]: run for run in runs if run["conf"]["order_run"] == order_run}
 
 
 def summary_of(stack, order_run):
