@@ -118,6 +118,7 @@ __all__ = [
     "read_dags",
     "resolve_expand_input",
     "run_date",
+    "run_interval",
     "run_order",
     "running_in",
     "scheduled_interval",
@@ -453,25 +454,6 @@ def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
     return _XCOM_KINDS.get(type(value).__name__.removeprefix("Scheduler"))
 
 
-def xcom_model() -> Any:
-    """Return the model of the table that holds XComs."""
-    from airflow.models import xcom
-
-    return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
-
-
-def xcom_value(row: Any) -> Any:
-    """Return the value of a row of the table that holds XComs, through the deployment's backend.
-
-    Airflow 3 has tasks write them, so only what tasks read them with knows their form.
-    """
-    if AIRFLOW_3:
-        from airflow.sdk.execution_time.xcom import XCom
-    else:
-        from airflow.models.xcom import XCom
-    return XCom.deserialize_value(row)
-
-
 def xcom_json(value: Any) -> str:
     """Return a value as the JSON text that an XCom holds of it.
 
@@ -501,6 +483,25 @@ def from_xcom_json(text: str) -> Any:
     return json.loads(text, cls=XComDecoder)
 
 
+def xcom_model() -> Any:
+    """Return the model of the table that holds XComs."""
+    from airflow.models import xcom
+
+    return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
+
+
+def xcom_value(row: Any) -> Any:
+    """Return the value of a row of the table that holds XComs, through the deployment's backend.
+
+    Airflow 3 has tasks write them, so only what tasks read them with knows their form.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models.xcom import XCom
+    return XCom.deserialize_value(row)
+
+
 def run_date(context: Mapping[str, Any]) -> datetime:
     """Return the moment a run stands for: its logical date.
 
@@ -509,6 +510,35 @@ def run_date(context: Mapping[str, Any]) -> datetime:
     dag_run: Any = context["dag_run"]
     moment: datetime = dag_run.logical_date or dag_run.run_after
     return moment
+
+
+def run_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
+    """Return the interval that the run of a task stands for, `None` if it has none of its own.
+
+    The runs of a cron expression or a timedelta have empty intervals on Airflow 3, unless `[scheduler]
+    create_cron_data_intervals` says otherwise: theirs is the time since the schedule was last due, as on Airflow 2.
+    """
+    begin, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if context["dag_run"].run_type == "manual" or begin is None or end is None:
+        return None
+    if begin < end:
+        return begin, end
+    return _since_last_due(context["dag"].timetable, end) if AIRFLOW_3 else None
+
+
+def _since_last_due(timetable: Any, moment: datetime) -> tuple[datetime, datetime] | None:
+    from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable
+
+    if isinstance(timetable, DeltaTriggerTimetable):
+        return moment - timetable.delta, moment
+    if not isinstance(timetable, CronTriggerTimetable):
+        return None
+    from airflow.timetables.interval import CronDataIntervalTimetable
+
+    # What `schedule="@daily"` stands for on Airflow 2.
+    whole: Any = CronDataIntervalTimetable(timetable.expression, timezone=timetable.timezone)
+    interval = whole.infer_manual_data_interval(run_after=moment)
+    return interval.start, interval.end
 
 
 def run_order(columns: Any) -> tuple[Any, ...]:

@@ -172,9 +172,6 @@ def run_alone(dag, instance):
             for name in ("id", "task_id", "dag_id", "run_id", "try_number", "map_index", "dag_version_id")
         }
     result = run_task_in_process(ti=TaskInstance(**wanted), task=operator)
-    with own_session() as session:
-        row = session.get(table, instance.id)
-        row.state = result.ti.state
     return result.error
 
 
@@ -267,7 +264,7 @@ class Run:
 
             self.dag_run = scheduler_dag(dag).create_dagrun(
                 logical_date=moment,
-                run_after=moment,
+                run_after=max(moment, options["data_interval"][1]),
                 triggered_by=DagRunTriggeredByType.TEST,
                 **options,
             )
