@@ -7,6 +7,7 @@ import secrets
 import urllib.error
 import urllib.request
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
@@ -15,11 +16,12 @@ from stack.ports import LOOPBACK, free_port
 from stack.processes import StackError
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Any
 
     from stack.processes import Process
 
+# Given to Python as text: run as a file it would have `airflow.py`, another `airflow`, first on its path.
+SCHEDULER = Path(__file__).with_name("scheduler_3.py")
 # Who triggers and clears here.
 OPERATOR = "stack"
 
@@ -32,6 +34,8 @@ class Airflow3(AnyAirflow):
         # What every part signs its requests to the others with.
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        # On a small machine all instances at once ask one server, which answers all the same.
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
     notices_killed_tasks: ClassVar[dict[str, str]] = {
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -58,7 +62,9 @@ class Airflow3(AnyAirflow):
         server = None if self._address else self._start_api_server(free_port())
         self._start("The DAG processor", "dag-processor")
         # Everything runs on this machine, so logs are read from disk and need no log server.
-        scheduler = self._start("The scheduler", "scheduler", "--skip-serve-logs")
+        scheduler = self._start(
+            "The scheduler", "scheduler", "--skip-serve-logs", program=("-c", SCHEDULER.read_text())
+        )
         if server:
             self._wait_for_api(self._address)
         return scheduler
@@ -89,6 +95,8 @@ class Airflow3(AnyAirflow):
 
     def _wait_for_api(self, address: str) -> None:
         self._wait_until_healthy("The API server", f"{address}/api/v2/monitor/health")
+        # What tasks talk to is put together at its first request, which takes longer than a task waits for it.
+        self._wait_until_healthy("The API server's part for tasks", f"{address}/execution/health")
 
     def _trigger(self, dag_id: str, run_id: str, conf: dict[str, Any], logical_date: str | None) -> None:
         if logical_date == NOW:

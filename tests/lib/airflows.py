@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import uuid
 from pathlib import Path
 
 import pendulum
@@ -67,6 +68,7 @@ __all__ = [
     "setup",
     "store",
     "store_xcom",
+    "supervised",
     "task",
     "task_group",
     "teardown",
@@ -171,6 +173,32 @@ def run_alone(dag, instance):
         }
     result = run_task_in_process(ti=TaskInstance(**wanted), task=operator)
     return result.error
+
+
+@contextlib.contextmanager
+def supervised(instance=None):
+    """Let code ask Airflow as in the process of a task, or in a triggerer, of which this is none."""
+    if not AIRFLOW_3:
+        yield
+        return
+    import psutil
+    import structlog
+    from airflow.sdk.execution_time.supervisor import (
+        InProcessSupervisorComms,
+        InProcessTestSupervisor,
+        set_supervisor_comms,
+    )
+
+    supervisor = InProcessTestSupervisor(
+        id=instance.id if instance else uuid.uuid4(),
+        pid=os.getpid(),
+        process=psutil.Process(),
+        process_log=structlog.get_logger(logger_name="task"),
+        client=InProcessTestSupervisor._api_client(),
+    )
+    supervisor.comms = InProcessSupervisorComms(supervisor=supervisor)
+    with set_supervisor_comms(supervisor.comms):
+        yield
 
 
 def clear(dag, instance):
