@@ -22,6 +22,7 @@ AIRFLOW_3 = not airflow.__version__.startswith("2.")
 
 if TYPE_CHECKING or not AIRFLOW_3:
     from airflow import DAG
+    from airflow.datasets import Dataset as Asset
     from airflow.decorators import dag, task, task_group
     from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.decorators.base import _TaskDecorator as DecoratedTask
@@ -40,6 +41,7 @@ else:
     # Airflow 3 moved what a DAG author touches into the Task SDK; the 2.x paths warn or are gone.
     from airflow.sdk import (
         DAG,
+        Asset,
         BaseHook,
         BaseOperator,
         Param,
@@ -84,6 +86,7 @@ __all__ = [
     "AirflowException",
     "AirflowFailException",
     "AirflowSkipException",
+    "Asset",
     "BaseHook",
     "BaseOperator",
     "BaseTrigger",
@@ -96,6 +99,7 @@ __all__ = [
     "TaskGroup",
     "TriggerEvent",
     "XComArg",
+    "add_partitions",
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
@@ -118,6 +122,7 @@ __all__ = [
     "read_dags",
     "resolve_expand_input",
     "run_date",
+    "run_interval",
     "run_order",
     "running_in",
     "scheduled_interval",
@@ -128,6 +133,7 @@ __all__ = [
     "task_group",
     "template_macros",
     "timezone",
+    "triggering_events",
     "validated_params",
     "without_logs",
     "xcom_json",
@@ -135,6 +141,33 @@ __all__ = [
     "xcom_model",
     "xcom_value",
 ]
+
+
+def add_partitions(event: Any, keys: Sequence[str]) -> bool:
+    """Give the event of an outlet the keys of partitions, as Airflow does since 3.3.
+
+    :param event: what `outlet_events` of a context has for an asset.
+    :return: whether this Airflow can.
+    """
+    if not hasattr(event, "add_partitions"):
+        return False
+    event.add_partitions(list(keys))
+    # An event with a key starts no run of a DAG that is scheduled on the asset as a whole, as all are from before
+    # 3.3: that takes one without.
+    if not isinstance(event.partition_keys, _AndTheWhole):
+        event.partition_keys = _AndTheWhole(event.partition_keys)
+    return True
+
+
+class _AndTheWhole(set[Any]):
+    """Partition keys, and at last none of them: Airflow emits an event for each.
+
+    At last, for the run that it starts takes in what is older.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from super().__iter__()
+        yield None
 
 
 @contextmanager
@@ -386,6 +419,18 @@ def template_macros() -> Any:
     return macros
 
 
+def triggering_events(context: Mapping[str, Any], asset: Any = None) -> list[Any]:
+    """Return the events of assets that started a run.
+
+    :param asset: of which asset alone.
+    """
+    by_asset = context["triggering_asset_events" if AIRFLOW_3 else "triggering_dataset_events"]
+    if asset is None:
+        return [event for events in by_asset.values() for event in events]
+    # Airflow 2 has them by URI.
+    return list(by_asset.get(asset if AIRFLOW_3 else asset.uri, ()))
+
+
 def _timetable(dag: Any) -> Any:
     """Return the timetable of a declared DAG as the scheduler has it: Airflow 3's own only describe a schedule."""
     if AIRFLOW_3:
@@ -509,6 +554,35 @@ def run_date(context: Mapping[str, Any]) -> datetime:
     dag_run: Any = context["dag_run"]
     moment: datetime = dag_run.logical_date or dag_run.run_after
     return moment
+
+
+def run_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
+    """Return the interval that the run of a task stands for, `None` if it has none of its own.
+
+    The runs of a cron expression or a timedelta have empty intervals on Airflow 3, unless `[scheduler]
+    create_cron_data_intervals` says otherwise: theirs is the time since the schedule was last due, as on Airflow 2.
+    """
+    begin, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if context["dag_run"].run_type == "manual" or begin is None or end is None:
+        return None
+    if begin < end:
+        return begin, end
+    return _since_last_due(context["dag"].timetable, end) if AIRFLOW_3 else None
+
+
+def _since_last_due(timetable: Any, moment: datetime) -> tuple[datetime, datetime] | None:
+    from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable
+
+    if isinstance(timetable, DeltaTriggerTimetable):
+        return moment - timetable.delta, moment
+    if not isinstance(timetable, CronTriggerTimetable):
+        return None
+    from airflow.timetables.interval import CronDataIntervalTimetable
+
+    # What `schedule="@daily"` stands for on Airflow 2.
+    whole: Any = CronDataIntervalTimetable(timetable.expression, timezone=timetable.timezone)
+    interval = whole.infer_manual_data_interval(run_after=moment)
+    return interval.start, interval.end
 
 
 def run_order(columns: Any) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from airflow_mapping_kit.guarded import guarded
-from airflow_mapping_kit.listeners.collected import is_collected
+from airflow_mapping_kit.pieces.mapped import is_collected
 
 
 @hookimpl

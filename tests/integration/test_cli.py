@@ -9,8 +9,10 @@ import json
 import logging
 import re
 import shlex
+import socket
 import sys
 import textwrap
+import threading
 import uuid
 
 import pendulum
@@ -23,7 +25,7 @@ from sqlalchemy import create_engine, event
 
 import airflows
 from airflow_mapping_kit.cli.program import commands, main
-from airflow_mapping_kit.compat import dag_folders, read_dags
+from airflow_mapping_kit.compat import dag_folders, read_dags, without_logs
 from airflows import AIRFLOW_3, create_session
 from doc_blocks import BLOCK, ROOT
 
@@ -641,6 +643,104 @@ class TestPlan:
         home.file("flights", FLIGHTS)
         monkeypatch.setattr(settings, "engine", create_engine("sqlite:////nowhere/at/all.db"))
         assert home.json("plan", "flights")[0] == 0
+
+
+@pytest.fixture(scope="module")
+def webserver(tmp_path_factory):
+    """Serve Airflow 3's REST API from the tests' own database, and give its address and a user's password."""
+    import uvicorn
+    from airflow.api_fastapi.app import create_app
+
+    passwords = tmp_path_factory.mktemp("api") / "passwords.json"
+    passwords.write_text(json.dumps({"quagga": "zyzzyva"}))
+    # In this process its log would be among the answers.
+    with pytest.MonkeyPatch.context() as patch, without_logs():
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "quagga:admin")
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(passwords))
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", uuid.uuid4().hex * 2)
+        server = uvicorn.Server(uvicorn.Config(create_app("core"), log_config=None))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            thread = threading.Thread(target=server.run, args=([listening],))
+            thread.start()
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2's API clears whole tasks; its tests are end to end")
+class TestApi:
+    @pytest.fixture
+    def api(self, webserver, monkeypatch):
+        """Return the arguments that ask the API, whose user the environment names."""
+        monkeypatch.setenv("MAPPING_KIT_API_USER", "quagga")
+        monkeypatch.setenv("MAPPING_KIT_API_PASSWORD", "zyzzyva")
+        return ("--api", webserver)
+
+    @pytest.mark.parametrize(
+        ("dag_id", "text", "broken"),
+        [
+            ("flights", FLIGHTS, ["EWR 2024-01-02"]),
+            ("stepwise", STEPS, ["check 2"]),
+            ("shop", SHOP, ["order 3", "order 17"]),
+        ],
+    )
+    def test_it_clears_the_same_instances_as_beside_the_database(self, home, api, dag_id, text, broken):
+        home.file(dag_id, text)
+        home.broken(*broken)
+        run_id = home.run(dag_id, logical_date=pendulum.datetime(2024, 1, 3, 7))
+        beside = home.json("retry", dag_id, run_id, "--dry-run")
+        assert beside[1]["would_be_cleared"] != []
+        assert home.json("retry", dag_id, run_id, "--dry-run", *api) == beside
+        before = home.instances(dag_id, run_id)
+        status, found = home.json("retry", dag_id, run_id, "--yes", *api)
+        assert (status, found["cleared"]) == (0, beside[1]["would_be_cleared"])
+        after = home.instances(dag_id, run_id)
+        assert {place for place in after if after[place] != before[place]} == {
+            (one["task"], one["map_index"]) for one in found["cleared"]
+        }
+        assert DagRun.find(dag_id=dag_id, run_id=run_id)[0].state == "queued"
+
+    def test_of_a_batch_only_what_failed_runs_again_unless_all_is_to(self, home, api):
+        home.file("shop", SHOP)
+        home.broken("order 3")
+        run_id = home.run("shop", logical_date=pendulum.datetime(2024, 1, 3, 8))
+        home.told()
+        assert home.cli("retry", "shop", run_id, "--yes", *api)[0] == 0
+        home.again("shop", run_id)
+        assert home.told() == ["order 3"]
+        home.broken()
+        assert home.cli("retry", "shop", run_id, "--yes", "--fresh", *api)[0] == 0
+        home.again("shop", run_id)
+        assert home.told() == sorted(f"order {n}" for n in range(1, 11))
+
+    def test_a_key_or_a_label_stands_for_one_piece(self, home, api):
+        home.file("flights", FLIGHTS)
+        home.broken("EWR 2024-01-02", "JFK 2024-01-02")
+        run_id = home.run("flights", logical_date=pendulum.datetime(2024, 1, 3, 9))
+        for key in ("date=2024-01-02/origin=JFK", "JFK 2024-01-02"):
+            _, found = home.json("retry", "flights", run_id, "--key", key, "--dry-run", *api)
+            assert [(one["task"], one["map_index"]) for one in found["would_be_cleared"]] == [
+                ("load", 1),
+                ("collect_load", -1),
+                ("publish", -1),
+            ]
+        status, _, errors = home.cli("retry", "flights", run_id, "--key", "JFK 2024-01-03", *api)
+        assert (status, "Did you mean JFK 2024-01-02" in flat(errors)) == (2, True)
+
+    def test_what_a_timeout_left_undone_is_retried(self, home, api):
+        home.file("flights", FLIGHTS)
+        run_id = home.run("flights", logical_date=pendulum.datetime(2024, 1, 3, 10))
+        home.change("flights", run_id, "load", 1, state="skipped", end_date=None)
+        _, found = home.json("status", "flights", run_id, *api)
+        assert [row["state"] for row in found["tasks"][0]["results"]] == ["success", "not_started"]
+        _, found = home.json("retry", "flights", run_id, "--dry-run", *api)
+        assert found["would_be_cleared"][0] == {"task": "load", "map_index": 1, "was": "not_started"}
+
+    def test_a_wrong_password_is_said(self, home, api, monkeypatch):
+        monkeypatch.setenv("MAPPING_KIT_API_PASSWORD", "quokka")
+        status, text, errors = home.cli("status", "flights", "latest", *api)
+        assert (status, text) == (2, "")
+        assert "127.0.0.1 refuses (401): sign in with MAPPING_KIT_API_TOKEN" in flat(errors)
 
 
 class TestBadInput:
