@@ -214,8 +214,8 @@ def main() -> None:
         run = filled(dag, options.pieces)
         measured = through_api if AIRFLOW_3 else in_database
         rounds = measured(dag, run, options.rounds + 1)[1:]
-    print(f"{options.pieces:,} pieces of which a tenth failed, medians of {options.rounds} paired runs\n")
-    print(f"| | ms | {'API calls' if AIRFLOW_3 else 'queries'} | results |\n|---|---|---|---|")
+    what = f"{options.pieces:,} pieces of which a tenth failed, medians of {options.rounds} paired runs"
+    print(f"| {what} | ms | {'API calls' if AIRFLOW_3 else 'queries'} | results |\n|---|---|---|---|")
     for name, side in (("list(xs)", 0), ("collect", 1)):
         milliseconds = statistics.median(pair[side][0] for pair in rounds)
         print(f"| `{name}` | {milliseconds:.1f} | {rounds[-1][side][1]} | {rounds[-1][side][2]:,} |")

@@ -127,9 +127,11 @@ class Supervisor:
         state = crumb["state"]
         if state == SKIPPED and map_index >= 0 and self._undone(task_id, crumb, record):
             state = NOT_STARTED
+        # Without a record no more is known than that something was tried.
+        tried = 1 if state in {SUCCESS, FAILED} else 0
         return Instance(
             state=None if state is None else str(state),
-            try_number=record.get("try_number", 0),
+            try_number=record.get("try_number", tried),
             duration=crumb["duration"],
             label=record.get("label"),
             max_tries=record.get("max_tries", 0),
