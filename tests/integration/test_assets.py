@@ -53,7 +53,7 @@ def told(asset):
 def followed(run_of):
     """Return a function that starts a run by all events of an asset, as the scheduler does, and what it reads."""
 
-    def start(dag_id, asset, events=None):
+    def start(dag_id, asset):
         with DAG(dag_id, schedule=[asset], start_date=START) as dag:
 
             @task
@@ -61,14 +61,11 @@ def followed(run_of):
                 return {"all": changed_partitions(), "of_it": changed_partitions(asset=asset)}
 
             read()
-        run = run_of(dag)
-        kind = "asset" if AIRFLOW_3 else "dataset"
+        run, stored = run_of(dag), events_of(asset)
         with create_session() as session:
             row = session.get(dagrun.DagRun, run.dag_run.id)
-            consumed = getattr(row, f"consumed_{kind}_events")
-            consumed.extend(
-                session.merge(event) for event in (events_of(asset) if events is None else events)
-            )
+            consumed = row.consumed_asset_events if AIRFLOW_3 else row.consumed_dataset_events
+            consumed.extend([session.merge(event) for event in stored])
         state, found = run.run("read")
         assert (state, found["all"]) == ("success", found["of_it"])
         return found["all"]
@@ -153,13 +150,15 @@ def test_a_failed_batch_tells_nothing_until_it_is_done(dag_test):
 
 
 def test_a_run_that_nothing_started_has_no_changed_partitions(followed):
-    assert followed("follows_nothing", Asset("nothing_asset"), events=[]) == []
+    assert followed("follows_nothing", Asset("nothing_asset")) == []
 
 
 @pytest.mark.skipif(not PARTITIONED, reason="Airflow 3.3 is the first with events of partitions")
 def test_in_a_run_of_a_partition_its_own_key_stays_and_the_pieces_are_beside_it(run_of, followed):
+    from airflow.sdk import PartitionedAtRuntime
+
     asset = Asset("partition_of_a_run")
-    with DAG("tells_in_partition", schedule=None, start_date=START) as dag:
+    with DAG("tells_in_partition", schedule=PartitionedAtRuntime(), start_date=START) as dag:
 
         @task(outlets=[asset])
         def load():
