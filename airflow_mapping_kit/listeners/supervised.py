@@ -44,9 +44,26 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
     _push(task_instance, {**record, "error": error_of(error)})
 
 
-def _is_recorded(task_instance: Any) -> bool:
+@hookimpl
+@guarded
+def on_task_instance_success(task_instance: Any) -> None:
+    """Delete the checkpoint of a batch that is done: its results are where they belong."""
+    if not _is_at_work(task_instance) or not hasattr(task_instance.task, "batch_parameter"):
+        return
+    from airflow_mapping_kit.pieces.checkpoints import checkpoint_of
+
+    checkpoint = checkpoint_of(task_instance.get_template_context())
+    if checkpoint is not None:
+        checkpoint.delete()
+
+
+def _is_at_work(task_instance: Any) -> bool:
     # The row of the database, which the API server has, is no instance at work.
-    if not hasattr(task_instance, "get_template_context"):
+    return hasattr(task_instance, "get_template_context")
+
+
+def _is_recorded(task_instance: Any) -> bool:
+    if not _is_at_work(task_instance):
         return False
     index = task_instance.map_index
     return index is not None and index >= 0 and is_collected(task_instance.task)

@@ -26,6 +26,8 @@ class Airflow2(AnyAirflow):
 
     settings: ClassVar[dict[str, str]] = {
         "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+        # A file is read when it is new or has changed; over and over it would only take CPU time from the tasks.
+        "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "300",
         # Once around for every finished task is dear when the scheduler's own loop comes by within the second.
         "SCHEDULER__SCHEDULE_AFTER_TASK_EXECUTION": "False",
         "USAGE_DATA_COLLECTION__ENABLED": "False",

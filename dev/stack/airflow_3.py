@@ -34,6 +34,8 @@ class Airflow3(AnyAirflow):
         # What every part signs its requests to the others with.
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        # A file is read when it is new or has changed; over and over it would only take CPU time from the tasks.
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         # On a small machine all instances at once ask one server, which answers all the same.
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
     }

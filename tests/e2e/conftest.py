@@ -29,6 +29,8 @@ SETTINGS = {
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     # A task whose supervisor was killed is noticed within a minute, not within five.
     **Airflow.notices_killed_tasks,
+    # Airflow 3 makes virtual environments with uv where there is one, which then wants more than there are wheels of.
+    "STANDARD__VENV_INSTALL_METHOD": "pip",
 }
 
 

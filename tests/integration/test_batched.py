@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import uuid
+from contextlib import nullcontext
 from itertools import groupby
 
 import pendulum
@@ -254,13 +255,14 @@ class TestRetry:
         # What succeeded as a whole needs no checkpoint any more.
         assert end.saved("work") == []
 
-    def test_of_a_plan_that_was_made_again_does_all_of_it(self, run):
+    def test_of_a_plan_that_was_made_again_does_all_of_it_where_it_was_kept_with_the_plan(self, run):
         BROKEN.add(2)
         end = run(collected([1, 2], size=2))
         end.again("batches")
         DONE.clear()
         end.again("work", 0)
-        assert sorted(DONE) == [1, 2]
+        # Airflow 3.3 has a store for it: what has the same key is the same item, whoever planned it.
+        assert sorted(DONE) == ([2] if AIRFLOW_3 else [1, 2])
 
     @pytest.mark.parametrize("how", ["expand_kwargs", "classic", "group", "chain"])
     def test_does_what_is_not_done_however_the_batch_came(self, run, how):
@@ -293,18 +295,18 @@ class TestRetry:
         assert end.again("work", 0) is not None
         assert DONE == [2]
 
-    def test_of_literals_does_all_of_it_and_says_so(self, run, caplog):
+    def test_of_literals_does_all_of_it_and_says_so_where_no_store_is(self, run, caplog):
         BROKEN.add(2)
 
         def build():
-            with pytest.warns(UserWarning, match="literal batches"):
+            with nullcontext() if AIRFLOW_3 else pytest.warns(UserWarning, match="literal batches"):
                 batched(work).expand(x=[[1, 2]])
 
         end = run(build)
-        assert "No task made this batch, so there is no checkpoint" in caplog.text
+        assert ("No task made this batch, so there is no checkpoint" in caplog.text) is not AIRFLOW_3
         DONE.clear()
         end.again("work", 0)
-        assert sorted(DONE) == [1, 2]
+        assert sorted(DONE) == ([2] if AIRFLOW_3 else [1, 2])
 
     def test_is_not_made_where_all_failures_are_final(self, run):
         def build():

@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import uuid
 from pathlib import Path
 
 import pendulum
@@ -67,6 +68,7 @@ __all__ = [
     "setup",
     "store",
     "store_xcom",
+    "supervised",
     "task",
     "task_group",
     "teardown",
@@ -173,6 +175,32 @@ def run_alone(dag, instance):
     return result.error
 
 
+@contextlib.contextmanager
+def supervised(instance=None):
+    """Let code ask Airflow as in the process of a task, or in a triggerer, of which this is none."""
+    if not AIRFLOW_3:
+        yield
+        return
+    import psutil
+    import structlog
+    from airflow.sdk.execution_time.supervisor import (
+        InProcessSupervisorComms,
+        InProcessTestSupervisor,
+        set_supervisor_comms,
+    )
+
+    supervisor = InProcessTestSupervisor(
+        id=instance.id if instance else uuid.uuid4(),
+        pid=os.getpid(),
+        process=psutil.Process(),
+        process_log=structlog.get_logger(logger_name="task"),
+        client=InProcessTestSupervisor._api_client(),
+    )
+    supervisor.comms = InProcessSupervisorComms(supervisor=supervisor)
+    with set_supervisor_comms(supervisor.comms):
+        yield
+
+
 def clear(dag, instance):
     """Have an instance run again, as Airflow does when somebody clears it."""
     from airflow.models.taskinstance import clear_task_instances
@@ -218,11 +246,16 @@ def delete_xcom(run, task_id, *, map_index=-1, key="return_value"):
 
 
 class Run:
-    """A DAG run whose tasks are run one by one in this process, as a worker would."""
+    """A DAG run whose tasks are run one by one in this process, as a worker would.
 
-    def __init__(self, dag, *, logical_date=None, data_interval=None, run_type=DagRunType.MANUAL, **options):
+    :param due: when a run without a logical date was due, which Airflow 3 alone has.
+    """
+
+    def __init__(
+        self, dag, *, logical_date=None, data_interval=None, run_type=DagRunType.MANUAL, due=None, **options
+    ):
         store(dag)
-        moment = logical_date or pendulum.now("UTC")
+        moment = logical_date or due or pendulum.now("UTC")
         options.update(
             state=DagRunState.RUNNING,
             run_id=f"run-{next(_numbers)}",
@@ -234,9 +267,11 @@ class Run:
         if AIRFLOW_3:
             from airflow.utils.types import DagRunTriggeredByType
 
+            if due:
+                options["data_interval"] = None
             self.dag_run = scheduler_dag(dag).create_dagrun(
-                logical_date=moment,
-                run_after=max(moment, options["data_interval"][1]),
+                logical_date=None if due else moment,
+                run_after=due or max(moment, options["data_interval"][1]),
                 triggered_by=DagRunTriggeredByType.TEST,
                 **options,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,8 @@ from airflow_mapping_kit.results import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 
@@ -77,7 +80,7 @@ class ChildRunsTrigger(BaseTrigger):
                 if waiting:
                     await asyncio.sleep(self.poll_interval)
         except asyncio.CancelledError:
-            self.log.warning(
+            log.warning(
                 "No longer waiting here for the runs of %s: this triggerer ends, or the task was ended or cleared. "
                 "The runs themselves go on. When the task runs again it adopts them.",
                 self.trigger_dag_id,
@@ -92,7 +95,7 @@ class ChildRunsTrigger(BaseTrigger):
         if paused and unfinished:
             text += f"; {self.trigger_dag_id} is paused: they wait until somebody unpauses it"
         if text != said:
-            level = self.log.warning if paused or now[FAILED] else self.log.info
+            level = log.warning if paused or now[FAILED] else log.info
             ended = now.total() - unfinished
             level("%d of %d runs of %s have ended: %s", ended, now.total(), self.trigger_dag_id, text)
         return text
