@@ -1,4 +1,4 @@
-"""What Airflow loads of the kit by itself: the macro behind `label()`, and the listener."""
+"""What Airflow loads of the kit by itself: the macro behind `label()`, and the listeners."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.plugins_manager import AirflowPlugin
 from jinja2 import pass_context
 
-from airflow_mapping_kit import labels, listener
+from airflow_mapping_kit import labels
 from airflow_mapping_kit.compat import AIRFLOW_3
+from airflow_mapping_kit.listeners import instances, runs, supervised
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.pieces.batches import held_by
 
@@ -29,7 +30,9 @@ def label(jinja_context: JinjaContext, text: str) -> str:
         task = context["task"]
         mapped = mapped_arguments(context)
         batch = held_by(context["ti"], task, mapped)
-        rendered = labels.render(text, mapped, arguments(task), batch=batch)
+        # Airflow 3 renders it before the work as well; what is wrong with it is said once.
+        final = not AIRFLOW_3 or context["ti"].rendered_map_index is not None
+        rendered = labels.render(text, mapped, arguments(task), batch=batch, final=final)
     except Exception:  # noqa: BLE001 -- Airflow 2.10 fails a succeeded task when its label cannot be rendered
         log.warning("label(%r) cannot be shown; the instance keeps its number.", text, exc_info=True)
         return str(getattr(jinja_context.get("ti"), "map_index", ""))
@@ -38,8 +41,9 @@ def label(jinja_context: JinjaContext, text: str) -> str:
 
 
 class MappingKitPlugin(AirflowPlugin):
-    """Makes `macros.mapping_kit.label` known to Jinja, and the listener to Airflow 2."""
+    """Makes `macros.mapping_kit.label` known to Jinja, and the listeners to Airflow."""
 
     name = "mapping_kit"
     macros: list[Any] = [label]  # noqa: RUF012 -- AirflowPlugin declares it so
-    listeners: list[Any] = [] if AIRFLOW_3 else [listener]
+    # The hooks of instances have other arguments on Airflow 3, and run where there is no database.
+    listeners: list[Any] = [runs, supervised if AIRFLOW_3 else instances]  # noqa: RUF012 -- so too

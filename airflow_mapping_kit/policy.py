@@ -22,18 +22,19 @@ def task_instance_mutation_hook(task_instance: Any) -> None:
     task = getattr(task_instance, "task", None)
     if task is None or _MARK not in (getattr(task, "map_index_template", None) or ""):
         return
-    # An instance that is not mapped, that no run knows yet (a query each), or that has its label.
+    # An instance that is not mapped, or that no run knows yet (a query each).
     index = task_instance.map_index
-    if index is None or index < 0 or not task_instance.run_id or task_instance.rendered_map_index:
+    if index is None or index < 0 or not task_instance.run_id:
         return
-    from airflow_mapping_kit.compat import AIRFLOW_3
+    from airflow_mapping_kit.compat import label_of, set_label
     from airflow_mapping_kit.pieces import early_labels
 
-    if AIRFLOW_3 or not early_labels.enabled():
+    if label_of(task_instance) or not early_labels.enabled():
         return
-    task_instance.rendered_map_index = early_labels.of_instance(
+    found = early_labels.of_instance(
         task, dag_id=task_instance.dag_id, run_id=task_instance.run_id, map_index=index
     )
+    set_label(task_instance, found)
 
 
 @hookimpl

@@ -6,7 +6,7 @@ import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_mapping_kit import partitions
-from airflow_mapping_kit.compat import Param, get_current_context, run_date
+from airflow_mapping_kit.compat import Param, get_current_context, run_date, run_interval
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.generators.base import (
     GeneratorOperator,
@@ -126,9 +126,10 @@ def _reload_partitions(
 ) -> list[dict[str, Any]]:
     """Return the partitions that this run is to load: every selected value of each dimension × every period.
 
-    In mode `scheduled` the periods are those that start within the run's data interval. A run without one
-    (started by hand, `schedule=None`, Airflow 3's default cron) loads the last period that ended by its
-    logical date. In mode `custom` they are those that the form's dates touch, both included. A DAG without
+    In mode `scheduled` the periods are those that start within the run's data interval; where Airflow 3 gives
+    scheduled runs an empty one, within the time since the schedule was last due, which is the interval that they
+    have on Airflow 2. A run without any (started by hand, `schedule=None`) loads the last period that ended by
+    its logical date. In mode `custom` they are those that the form's dates touch, both included. A DAG without
     `reload_params` always loads as scheduled.
 
     :param every: the length of a period: `hour`, `day`, `week`, `month`, `quarter` or `year`. Default `day`.
@@ -215,11 +216,11 @@ def _periods(context: Context, every: str, zone: str) -> list[str]:
             f"start_date={start!r} and end_date={end!r} only count in mode custom, and the mode is {mode}. "
             f"Choose mode custom, or leave the dates empty."
         )
-    begin, finish = context.get("data_interval_start"), context.get("data_interval_end")
-    # By hand, 2.10 makes up the interval that ended last and 3.x an empty one: the same rule serves both.
-    if context["dag_run"].run_type == "manual" or begin is None or finish is None or begin == finish:
+    # By hand, Airflow 2 makes up the interval that ended last and Airflow 3 an empty one: one rule serves both.
+    interval = run_interval(context)
+    if interval is None:
         return _last_period_ended_by(run_date(context), every, zone)
-    return _periods_starting_in(begin, finish, every, zone)
+    return _periods_starting_in(*interval, every, zone)
 
 
 def _periods_starting_in(

@@ -9,9 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
-from airflow.decorators import dag, task, task_group
-from airflow.hooks.base import BaseHook
-from airflow.models.param import Param
+
+try:
+    from airflow.sdk import BaseHook, Param, dag, task, task_group
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task, task_group
+    from airflow.hooks.base import BaseHook
+    from airflow.models.param import Param
 
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label

@@ -11,9 +11,13 @@ from datetime import timedelta
 from http import HTTPStatus
 
 import pendulum
-from airflow.decorators import dag, task
-from airflow.hooks.base import BaseHook
-from airflow.models.param import Param
+
+try:
+    from airflow.sdk import BaseHook, Param, dag, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task
+    from airflow.hooks.base import BaseHook
+    from airflow.models.param import Param
 
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches

@@ -12,9 +12,13 @@ from datetime import date
 from pathlib import Path
 
 import pendulum
-from airflow.decorators import dag, task, task_group
-from airflow.hooks.base import BaseHook
-from airflow.models.param import Param
+
+try:
+    from airflow.sdk import BaseHook, Param, dag, task, task_group
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task, task_group
+    from airflow.hooks.base import BaseHook
+    from airflow.models.param import Param
 
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import sql_rows

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
-from airflow.decorators import dag, task
+
+try:
+    from airflow.sdk import dag, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task
 
 from airflow_mapping_kit.generators import product
 from airflow_mapping_kit.labels import label

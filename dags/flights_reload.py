@@ -9,8 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pendulum
-from airflow.decorators import dag
-from airflow.models.param import Param
+
+try:
+    from airflow.sdk import Param, dag
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag
+    from airflow.models.param import Param
 
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label

@@ -10,8 +10,12 @@ import json
 from pathlib import Path
 
 import pendulum
-from airflow.decorators import dag, task
-from airflow.models.param import Param
+
+try:
+    from airflow.sdk import Param, dag, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task
+    from airflow.models.param import Param
 
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label

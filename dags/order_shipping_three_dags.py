@@ -1,19 +1,33 @@
 """The way that people had: a main DAG triggers a sub DAG for each item of an order, and a third DAG polls them.
 
 Kept here to be compared with `order_shipping`, which does the same as one DAG. The parts know each other by
-what is in their runs' `conf` alone: which order a run belongs to, and how many there have to be.
+run ids alone, which the main DAG makes up and hands on in the runs' `conf`.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pendulum
-from airflow.decorators import dag, task
-from airflow.models.dagrun import DagRun
-from airflow.models.param import Param
-from airflow.operators.trigger_dagrun import TriggerDagRunOperator
+
+try:
+    from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+    from airflow.sdk import Param, dag, get_current_context, task
+
+    def state_of(dag_id: str, run_id: str) -> str:
+        return get_current_context()["ti"].get_dagrun_state(dag_id, run_id)
+
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task
+    from airflow.models.dagrun import DagRun
+    from airflow.models.param import Param
+    from airflow.operators.trigger_dagrun import TriggerDagRunOperator
+
+    def state_of(dag_id: str, run_id: str) -> str:
+        return DagRun.find(dag_id=dag_id, run_id=run_id)[0].state
+
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 START = pendulum.datetime(2024, 1, 1)
@@ -35,16 +49,21 @@ TAGS = ["example", "three DAGs"]
 )
 def order_main():
     @task
-    def confs(params: dict | None = None, run_id: str | None = None) -> list[dict]:
+    def runs(params: dict | None = None, run_id: str | None = None) -> list[dict]:
         items = json.loads(Path(params["order"]).read_text())["items"]
         places = {name: params[name] for name in ("address_book", "target")}
-        return [{"piece": item, "order_run": run_id, "items": len(items), **places} for item in items]
+        return [
+            {
+                "trigger_run_id": f"{run_id}__{item['item']}",
+                "conf": {"piece": item, "order_run": run_id, **places},
+            }
+            for item in items
+        ]
 
-    send = TriggerDagRunOperator.partial(task_id="send", trigger_dag_id="order_sub")
-    poll = TriggerDagRunOperator(
-        task_id="poll", trigger_dag_id="order_poll", conf={"order_run": "{{ run_id }}"}
-    )
-    send.expand(conf=confs()) >> poll
+    plan = runs()
+    send = TriggerDagRunOperator.partial(task_id="send", trigger_dag_id="order_sub").expand_kwargs(plan)
+    poll = TriggerDagRunOperator(task_id="poll", trigger_dag_id="order_poll", conf={"runs": plan})
+    send >> poll
 
 
 # [END main]
@@ -60,7 +79,7 @@ def order_main():
 )
 def order_sub():
     @task
-    def ship(dag_run: DagRun | None = None) -> str:
+    def ship(dag_run: Any = None) -> str:
         piece = dag_run.conf["piece"]
         address = json.loads(Path(dag_run.conf["address_book"]).read_text())[piece["customer"]]
         if not address["postcode"]:
@@ -85,25 +104,17 @@ def order_sub():
     tags=TAGS,
 )
 def order_poll():
-    def sent(order_run: str) -> list[DagRun]:
-        return [run for run in DagRun.find(dag_id="order_sub") if run.conf.get("order_run") == order_run]
-
     @task.sensor(poke_interval=5, timeout=3600, mode="reschedule")
-    def all_done(dag_run: DagRun | None = None) -> bool:
-        runs = sent(dag_run.conf["order_run"])
-        return (
-            bool(runs)
-            and len(runs) == runs[0].conf["items"]
-            and all(run.state in {"success", "failed"} for run in runs)
-        )
+    def all_done(dag_run: Any = None) -> bool:
+        ids = [run["trigger_run_id"] for run in dag_run.conf["runs"]]
+        return all(state_of("order_sub", run_id) in {"success", "failed"} for run_id in ids)
 
     @task
-    def summarise(dag_run: DagRun | None = None) -> dict:
-        runs = sorted(sent(dag_run.conf["order_run"]), key=lambda run: run.conf["piece"]["item"])
-        return {
-            state: [run.conf["piece"]["item"] for run in runs if run.state == state]
-            for state in ("success", "failed")
-        }
+    def summarise(dag_run: Any = None) -> dict:
+        found: dict[str, list[int]] = {"success": [], "failed": []}
+        for run in dag_run.conf["runs"]:
+            found[state_of("order_sub", run["trigger_run_id"])].append(run["conf"]["piece"]["item"])
+        return found
 
     all_done() >> summarise()
 

@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
-from airflow.decorators import dag, task, task_group
-from airflow.exceptions import AirflowFailException
-from airflow.models.param import Param
+
+try:
+    from airflow.sdk import Param, dag, task, task_group
+    from airflow.sdk.exceptions import AirflowFailException
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task, task_group
+    from airflow.exceptions import AirflowFailException
+    from airflow.models.param import Param
 
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import generator

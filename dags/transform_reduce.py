@@ -7,9 +7,14 @@ there are, moved up, and could not tell whose they are.
 from __future__ import annotations
 
 import pendulum
-from airflow.decorators import dag, task, task_group
-from airflow.exceptions import AirflowSkipException
-from airflow.models.param import Param
+
+try:
+    from airflow.sdk import Param, dag, task, task_group
+    from airflow.sdk.exceptions import AirflowSkipException
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task, task_group
+    from airflow.exceptions import AirflowSkipException
+    from airflow.models.param import Param
 
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label

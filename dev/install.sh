@@ -3,8 +3,13 @@
 # Usage: sh dev/install.sh VENV EXTRA CONSTRAINTS [PYTHON]
 set -u
 venv=$1 extra=$2 constraints=$3 python=${4:-}
-accepted='Python 3.10, 3.11 or 3.12'
-log=build/install-$extra.log
+airflow=$(sed -n 's/^apache-airflow==//p' "$constraints" 2>/dev/null)
+# Airflow 2 has never been made to run on a newer Python.
+case $airflow in
+    2.*) newest_first='3.12 3.11 3.10' accepted='Python 3.10, 3.11 or 3.12' ;;
+    *) newest_first='3.13 3.12 3.11 3.10' accepted='Python 3.10, 3.11, 3.12 or 3.13' ;;
+esac
+log=build/install-$extra-$airflow.log
 
 die() {
     printf '\n%s\n' "$@" >&2
@@ -16,19 +21,20 @@ said() { if [ -n "$(version "$1")" ]; then echo "is Python $(version "$1")"; els
 
 version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
-fits() { case $(version "$1") in 3.10 | 3.11 | 3.12) return 0 ;; *) return 1 ;; esac; }
+fits() { case " $newest_first " in *" $(version "$1") "*) return 0 ;; *) return 1 ;; esac; }
 
 choose_python() {
     if [ -n "$python" ]; then
         fits "$python" && return
-        die "$python $(said "$python"): Airflow 2.10 takes $accepted." \
+        die "$python $(said "$python"): Airflow $airflow takes $accepted." \
             "Choose another, for example: make demo PYTHON=python3.11"
     fi
     # Asked by running it: a name on the PATH may be a stub that only says which Python isn't there.
-    for python in python3.12 python3.11 python3.10 python3; do
+    for number in $newest_first 3; do
+        python=python$number
         fits "$python" && return
     done
-    die "No fitting Python here: Airflow 2.10 takes $accepted; python3 $(said python3)." \
+    die "No fitting Python here: Airflow $airflow takes $accepted; python3 $(said python3)." \
         "Install one of them and name it if it is not on the PATH, for example: make demo PYTHON=/opt/python3.11/bin/python3"
 }
 
@@ -43,7 +49,8 @@ run() {
     die "Installing failed; the whole output: $log"
 }
 
-[ -f "$constraints" ] || die "There is no $constraints. AIRFLOW can be one of:" "$(ls constraints)"
+[ -f "$constraints" ] || die "There is no $constraints. AIRFLOW can be one of:" \
+    "$(ls constraints | sed -n 's/^airflow-\(.*\)\.txt$/\1/p')"
 mkdir -p build
 : >"$log"
 
@@ -66,7 +73,7 @@ if ! fits "$venv/bin/python" || { [ -n "$python" ] && [ "$(version "$venv/bin/py
 fi
 [ -x "$venv/bin/uv" ] || run "$venv/bin/python" -m pip install --retries 2 -c "$constraints" uv
 
-echo "Installing the kit with [$extra] and $(sed -n 's/^apache-airflow==/Airflow /p' "$constraints"); a minute or two the first time"
+echo "Installing the kit with [$extra] and Airflow $airflow; a minute or two the first time"
 rm -rf build/wheel
 run "$venv/bin/uv" build --wheel --python "$venv/bin/python" --build-constraints "$constraints" --out-dir build/wheel .
 set -- build/wheel/*.whl

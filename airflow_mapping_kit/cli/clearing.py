@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from airflow_mapping_kit.cli import output
+from airflow_mapping_kit.cli.failures import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from airflow_mapping_kit.pieces.redrive import Cleared, Redrive
+
+_NAMED = 10
+_ENDED = ("success", "failed", "skipped", "upstream_failed")
+_FINISHED_RUN = ("success", "failed")
 
 
 class Request(NamedTuple):
@@ -37,6 +45,37 @@ class Request(NamedTuple):
         if not self.yes:
             click.confirm(f"\nClear these {counted(number)}?", abort=True, err=self.form != output.TABLE)
 
+    def carry_out(
+        self,
+        run_id: str,
+        run_state: str,
+        wanted: Redrive,
+        *,
+        notes: Iterable[str],
+        clear: Callable[[], Iterable[Cleared]],
+    ) -> None:
+        """Show what has to run again, ask, and clear it.
+
+        :param notes: what else has to be said of it.
+        :param clear: clears it, and returns what was cleared.
+        :raises Failure: if the run still runs, and nobody has said that this is meant.
+        """
+        if not wanted.pieces:
+            self.print_nothing(run_id, run_state)
+            return
+        if self.form == output.TABLE:
+            _show(f"{self.dag_id}, run {run_id}: {run_state}\n", wanted, notes)
+        if run_state not in _FINISHED_RUN:
+            disturbed = _disturbed(wanted)
+            if not (self.yes or self.dry_run):
+                raise Failure(f"The run {run_id} is {run_state}. {disturbed} If that is meant, say --yes.")
+            output.say(f"The run is {run_state}. {disturbed}", err=self.form != output.TABLE)
+        if self.dry_run:
+            self.print_cleared(_rows(wanted.everything))
+            return
+        self.confirm(len(wanted.everything))
+        self.print_cleared(_rows(clear()))
+
     def print_cleared(self, rows: Sequence[dict[str, Any]]) -> None:
         """Print what was cleared, or would be: `[{"task", "map_index", "was"}]`."""
         if self.form == output.JSON:
@@ -62,3 +101,38 @@ class Request(NamedTuple):
 def counted(number: int) -> str:
     """Return a number of instances in words."""
     return f"{number:,} instance{'' if number == 1 else 's'}"
+
+
+def _show(heading: str, wanted: Redrive, notes: Iterable[str]) -> None:
+    output.say(heading)
+    parts = [(wanted.before, "comes before"), (wanted.pieces, ""), (wanted.after, "follows")]
+    rows = [
+        (one.task_id, one.map_index if one.map_index >= 0 else None, one.label, _was(one), why)
+        for cleared, why in parts
+        for one in cleared
+    ]
+    output.table(("task", "#", "piece", "was", ""), rows, number=("#",))
+    states = ", ".join(f"{n:,} {state}" for state, n in Counter(map(_was, wanted.pieces)).items())
+    others = len(wanted.before) + len(wanted.after)
+    output.say(f"\n{counted(len(wanted.pieces))} of pieces ({states}) and {others:,} more.")
+    for note in notes:
+        output.say(note)
+
+
+def _disturbed(wanted: Redrive) -> str:
+    """Return what a retry does to a run that still runs."""
+    stopped = [_instance(one) for one in wanted.after if one.state is not None and one.state not in _ENDED]
+    said = f"Left alone: {counted(len(wanted.at_work))} at work or waiting."
+    return f"{said} Stopped and started again: {', '.join(stopped[:_NAMED])}." if stopped else said
+
+
+def _was(one: Cleared) -> str:
+    return (one.state or "none").replace("_", " ")
+
+
+def _instance(one: Cleared) -> str:
+    return one.task_id if one.map_index < 0 else f"{one.task_id}[{one.map_index}]"
+
+
+def _rows(cleared: Iterable[Cleared]) -> list[dict[str, Any]]:
+    return [{"task": one.task_id, "map_index": one.map_index, "was": one.state} for one in cleared]

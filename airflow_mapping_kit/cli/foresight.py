@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels, partitions
-from airflow_mapping_kit.compat import MappedOperator, XComArg, is_mapped, running_in, xcom_kind
+from airflow_mapping_kit.compat import DAG, XComArg, is_mapped, is_mapped_operator, running_in, xcom_kind
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.generators.base import GeneratorOperator, PureGeneratorOperator
 from airflow_mapping_kit.partitions.pieces import distinct
@@ -64,7 +64,7 @@ def _pieces(mapped: Mapped, read: Mapping[Source, Any], run: Imagined) -> list[d
     text, fixed = labels.format_of(getattr(main, "map_index_template", None)), fixed_arguments(main)
     planned, how = Planned(main, mapped.expand_input, read.get), batched(main)
     # Airflow renders the literals of `expand`, and never what comes from an XCom.
-    literal = not sources(mapped.expand_input) and isinstance(main, MappedOperator)
+    literal = not sources(mapped.expand_input) and is_mapped_operator(main)
     every = [_rendered(one, run) if literal and has_template(one) else one for one in planned.plan]
     pieces = []
     for index, (arguments, key) in enumerate(zip(every, distinct(map(key_of, every)), strict=True)):
@@ -141,12 +141,16 @@ def _rendered(value: Any, run: Imagined) -> Any:
         return type(value)(_rendered(one, run) for one in value)
     if not has_template(value):
         return value
-    from airflow.templates import NativeEnvironment, SandboxedEnvironment
     from jinja2 import StrictUndefined, TemplateError
 
-    native = run.context["dag"].render_template_as_native_obj
-    environment = (NativeEnvironment if native else SandboxedEnvironment)(undefined=StrictUndefined)
+    # A DAG of our own has Airflow's environment, and nothing of the author's in it.
+    ours = DAG(
+        "mapping_kit",
+        schedule=None,
+        render_template_as_native_obj=run.context["dag"].render_template_as_native_obj,
+        template_undefined=StrictUndefined,
+    )
     try:
-        return environment.from_string(value).render(run.context)
+        return ours.get_template_env().from_string(value).render(run.context)
     except TemplateError as error:
         raise _AtRunTime(f"the template {value} needs more than params and dates: {error}") from None

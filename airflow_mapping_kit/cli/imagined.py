@@ -7,7 +7,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.cli.failures import Failure
-from airflow_mapping_kit.compat import has_schedule, validated_params
+from airflow_mapping_kit.compat import (
+    has_schedule,
+    manual_interval,
+    scheduled_interval,
+    template_macros,
+    timezone,
+    validated_params,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,24 +52,16 @@ def imagined_run(dag: Any, conf: dict[str, Any] | None, logical_date: datetime |
     :param logical_date: without a conf that of a scheduled run, if the DAG has a schedule. Default: now.
     :raises Failure: if the DAG's params refuse the conf.
     """
-    from airflow import macros
-    from airflow.utils import timezone
-    from airflow.utils.types import DagRunType
-
     run_type = SCHEDULED if logical_date is not None and conf is None and has_schedule(dag) else MANUAL
     # As `airflow dags trigger` has it.
     date = timezone.coerce_datetime(logical_date or timezone.utcnow())
-    if run_type == SCHEDULED:
-        interval = dag.infer_automated_data_interval(date)
-    else:
-        interval = dag.timetable.infer_manual_data_interval(run_after=date)
+    interval = scheduled_interval(dag, date) if run_type == SCHEDULED else manual_interval(dag, date)
     try:
         params = validated_params(dag, conf)
     except ValueError as error:
         raise Failure(f"The params of {dag.dag_id} refuse this run: {error}") from None
-    run_id = dag.timetable.generate_run_id(
-        run_type=DagRunType(run_type), logical_date=date, data_interval=interval
-    )
+    # As Airflow names runs, where a timetable of its author's doesn't.
+    run_id = f"{run_type}__{date.isoformat()}"
     dag_run = SimpleNamespace(
         dag_id=dag.dag_id,
         run_id=run_id,
@@ -72,6 +71,7 @@ def imagined_run(dag: Any, conf: dict[str, Any] | None, logical_date: datetime |
         execution_date=date,
         data_interval_start=interval.start,
         data_interval_end=interval.end,
+        run_after=date,
         external_trigger=run_type == MANUAL,
     )
     ds, ts = date.strftime("%Y-%m-%d"), date.isoformat()
@@ -87,7 +87,7 @@ def imagined_run(dag: Any, conf: dict[str, Any] | None, logical_date: datetime |
             "ds": ds,
             "ds_nodash": ds.replace("-", ""),
             "logical_date": date,
-            "macros": macros,
+            "macros": template_macros(),
             "params": params,
             "run_id": run_id,
             "ts": ts,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
-from pathlib import Path
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.cli.failures import Failure, near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from airflow_mapping_kit.compat import DagFolder
     from airflow_mapping_kit.pieces.mapped import Mapped
 
 LATEST = "latest"
@@ -26,7 +26,6 @@ class Run(NamedTuple):
 
     run_id: str
     state: str
-    logical_date: datetime
 
 
 def need_database() -> None:
@@ -46,43 +45,40 @@ def need_database() -> None:
 def declared_dag(dag_id: str) -> Any:
     """Return a DAG as its file declares it.
 
-    Where the database knows the file, nothing but that is read; else all of the DAGs folder.
+    Where the database knows the file, nothing but that is read; else all DAG files.
     """
-    path = _known_file(dag_id)
-    with _quiet():
-        from airflow import settings
-        from airflow.models.dagbag import DagBag
+    from airflow_mapping_kit.compat import dag_folders, read_dags
 
-        bag = DagBag(path or settings.DAGS_FOLDER, include_examples=False, read_dags_from_db=False)
-        if path is not None and dag_id not in bag.dags and not bag.import_errors:
-            # The DAG has moved to another file since the scheduler read it.
-            bag = DagBag(settings.DAGS_FOLDER, include_examples=False, read_dags_from_db=False)
-    if dag_id in bag.dags:
-        return bag.dags[dag_id]
-    broken = _broken(bag.import_errors)
-    if path is not None and broken:
-        raise Failure(f"The file of the DAG {dag_id!r} can't be imported: {broken}")
+    with _quiet():
+        folders = dag_folders()
+        known = _known_file(dag_id, folders)
+        dags, errors = ({}, {}) if known is None else read_dags(*known)
+        # The DAG may have moved to another file since Airflow read it.
+        for folder in folders if dag_id not in dags and not errors else ():
+            found, broken = read_dags(folder)
+            dags, errors = {**dags, **found}, {**errors, **broken}
+            known = None
+    if dag_id in dags:
+        return dags[dag_id]
+    if known is not None:
+        raise Failure(f"The file of the DAG {dag_id!r} can't be imported: {_broken(errors)}")
     raise Failure(
-        f"There is no DAG {dag_id!r} in {settings.DAGS_FOLDER}.{near(dag_id, bag.dags)}"
-        + (f"\nIt may be in a file that can't be imported: {broken}" if broken else "")
+        f"There is no DAG {dag_id!r} in {', '.join(str(folder.path) for folder in folders)}.{near(dag_id, dags)}"
+        + (f"\nIt may be in a file that can't be imported: {_broken(errors)}" if errors else "")
     )
 
 
-def _known_file(dag_id: str) -> str | None:
-    """Return the file of a DAG, `None` if the database doesn't know it or the file is elsewhere."""
-    from airflow.models.dag import DagModel
-    from sqlalchemy import select
+def _known_file(dag_id: str, folders: Sequence[DagFolder]) -> tuple[DagFolder, Path] | None:
     from sqlalchemy.exc import SQLAlchemyError
 
-    from airflow_mapping_kit.compat import own_session
+    from airflow_mapping_kit.compat import dag_file, own_session
 
     try:
         with own_session() as session:
-            path = session.scalar(select(DagModel.fileloc).where(DagModel.dag_id == dag_id))
+            return dag_file(dag_id, folders, session)
     except SQLAlchemyError:
         # A plan needs no database; who does says what is wrong with it.
         return None
-    return str(path) if path and Path(path).exists() else None
 
 
 def _broken(errors: Mapping[str, str]) -> str:
@@ -96,14 +92,12 @@ def _broken(errors: Mapping[str, str]) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what DAG files print and Airflow logs while it reads them out of the answer."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logging.disable(before)
+    """Keep what DAG files print and warn of, and Airflow logs while it reads them, out of the answer."""
+    from airflow_mapping_kit.compat import without_logs
+
+    with without_logs(), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def run_of(dag_id: str, run_id: str) -> Run:
@@ -111,10 +105,10 @@ def run_of(dag_id: str, run_id: str) -> Run:
     from airflow.models.dagrun import DagRun
     from sqlalchemy import select
 
-    from airflow_mapping_kit.compat import own_session
+    from airflow_mapping_kit.compat import own_session, run_order
 
-    wanted = select(DagRun.run_id, DagRun.state, DagRun.execution_date).where(DagRun.dag_id == dag_id)
-    recent = wanted.order_by(DagRun.execution_date.desc())
+    wanted = select(DagRun.run_id, DagRun.state).where(DagRun.dag_id == dag_id)
+    recent = wanted.order_by(*run_order(DagRun))
     with own_session() as session:
         exact = wanted.where(DagRun.run_id == run_id)
         found = session.execute(recent.limit(1) if run_id == LATEST else exact).first()

@@ -86,7 +86,7 @@ def _conf(text: str | None) -> dict[str, Any] | None:
 def _date(text: str | None) -> datetime | None:
     if text is None:
         return None
-    from airflow.utils import timezone
+    from airflow_mapping_kit.compat import timezone
 
     try:
         return timezone.parse(text)

@@ -1,6 +1,6 @@
-"""Clearing through the REST API, as far as that goes. Airflow 2.10.
+"""Clearing through the REST API, as far as that goes.
 
-It clears tasks, all map indexes of a task that failed at once, and knows nothing of checkpoints.
+That of Airflow 2 clears tasks, all map indexes of a task that failed at once, and knows nothing of checkpoints.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.failures import Failure
 from airflow_mapping_kit.cli.remote import part
+from airflow_mapping_kit.cli.remote_redrive import retried_exactly
 from airflow_mapping_kit.cli.remote_status import is_batched, remote_run, state_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, UPSTREAM_FAILED
 
@@ -25,9 +26,12 @@ _FINISHED_RUN = ("success", "failed")
 
 def retried_through(api: Api, request: Request) -> None:
     """Clear what failed of a run and what follows it; refuse what the API can't do."""
+    if api.exact:
+        retried_exactly(api, request)
+        return
     if request.keys:
         raise Failure(
-            "--key needs the database: Airflow 2.10's API clears all failed instances of a task, not one of them. "
+            "--key needs the database: Airflow 2's API clears all failed instances of a task, not one of them. "
             "Leave --key out, or clear the one in Airflow's grid."
         )
     run = remote_run(api, request.dag_id, request.run_id)

@@ -1,4 +1,4 @@
-"""What the REST API tells of a run's pieces. Airflow 2.10."""
+"""What the REST API tells of a run's pieces."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from airflow_mapping_kit.cli.remote import part
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_mapping_kit.cli.remote import Api
 
 _RECORD_KEY = "mapping_kit"
@@ -56,32 +58,40 @@ def remote_run(api: Api, dag_id: str, run_id: str) -> RemoteRun:
     """Return a run by its id, or the latest."""
     tasks = api.get(f"dags/{part(dag_id)}/tasks")
     if tasks is None:
-        known = [one["dag_id"] for one in api.all("dags", "dags", only_active="true")]
+        known = [one["dag_id"] for one in api.all("dags", "dags")]
         raise Failure(f"There is no DAG {dag_id!r} there.{near(dag_id, known)}")
     runs = f"dags/{part(dag_id)}/dagRuns"
     run = None if run_id == LATEST else api.get(f"{runs}/{part(run_id)}")
     if run is None:
-        recent = (api.get(runs, order_by="-execution_date", limit=100) or {"dag_runs": []})["dag_runs"]
+        recent = (api.get(runs, order_by=api.latest_first, limit=100) or {"dag_runs": []})["dag_runs"]
         if run_id != LATEST or not recent:
             raise Failure(no_run(dag_id, run_id, [one["dag_run_id"] for one in recent]))
         run = recent[0]
     found = str(run["dag_run_id"])
-    instances = api.all(f"{runs}/{part(found)}/taskInstances", "task_instances")
     return RemoteRun(
-        dag_id, found, str(run["state"]), {one["task_id"]: one for one in tasks["tasks"]}, instances
+        dag_id,
+        found,
+        str(run["state"]),
+        {one["task_id"]: one for one in tasks["tasks"]},
+        api.instances(dag_id, found),
     )
 
 
 def told_by(api: Api, dag_id: str, run_id: str, task_id: str | None) -> tuple[str, str, list[Told]]:
     """Return a run's id and state, and what became of the pieces of its mapped tasks."""
     run = remote_run(api, dag_id, run_id)
+    return run.run_id, run.state, told_of_run(api, run, run.mapped(task_id))
+
+
+def told_of_run(api: Api, run: RemoteRun, tasks: Sequence[str]) -> list[Told]:
+    """Return what became of the pieces of mapped tasks of a run."""
     told = []
-    for mapped in run.mapped(task_id):
+    for mapped in tasks:
         instances = [one for one in run.instances if one["task_id"] == mapped]
         rows = [_row(one) for one in sorted(instances, key=lambda i: i["map_index"]) if is_piece(one)]
         _add_errors(api, run, mapped, rows)
         told.append(Told(mapped, rows, _note(run, mapped, instances, rows)))
-    return run.run_id, run.state, told
+    return told
 
 
 def is_piece(instance: dict[str, Any]) -> bool:
@@ -91,7 +101,10 @@ def is_piece(instance: dict[str, Any]) -> bool:
 
 def state_of(instance: dict[str, Any]) -> str:
     """Return the state of a piece: what a DAG-run timeout left undone has no end, and is no more than not started."""
-    if instance["state"] is None or (instance["state"] == SKIPPED and instance["end_date"] is None):
+    if instance["state"] is None:
+        return NOT_STARTED
+    # Of a plan without pieces the one instance that stands for it has no end either.
+    if instance["state"] == SKIPPED and instance["end_date"] is None and instance["map_index"] >= 0:
         return NOT_STARTED
     return str(instance["state"])
 

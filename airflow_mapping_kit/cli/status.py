@@ -14,8 +14,8 @@ from airflow_mapping_kit.cli.remote import api_option, reached
 if TYPE_CHECKING:
     from airflow_mapping_kit.cli.lookup import Run
     from airflow_mapping_kit.pieces.mapped import Mapped
+    from airflow_mapping_kit.pieces.reading import Instance
     from airflow_mapping_kit.pieces.states import Outcome
-    from airflow_mapping_kit.pieces.tables import Instance
 
 # What says most first.
 _AT_WORK = ("running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "queued", "scheduled")

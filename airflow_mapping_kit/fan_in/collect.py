@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
     AirflowFailException,
     AirflowSkipException,
     BaseOperator,
@@ -16,15 +18,18 @@ from airflow_mapping_kit.exceptions import FanInError, PlanError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.fan_in import json_lines
 from airflow_mapping_kit.fan_in.tolerance import Tolerance
+from airflow_mapping_kit.pieces import tables
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
 from airflow_mapping_kit.pieces.mapped import Mapped
 from airflow_mapping_kit.pieces.planned import sources
 from airflow_mapping_kit.pieces.states import Outcome, outcome
-from airflow_mapping_kit.results import FAILED, FAILURES, SKIPPED, UPSTREAM_FAILED, counts
+from airflow_mapping_kit.pieces.supervisor import Supervisor
+from airflow_mapping_kit.results import FAILED, FAILURES, SKIPPED, SUCCESS, UPSTREAM_FAILED, counts
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.pieces.reading import Reading
     from airflow_mapping_kit.results import Counts, Result
 
 ON_EMPTY = ("skip", "fail", "succeed")
@@ -78,7 +83,7 @@ class CollectOperator(BaseOperator):
         with bad_input_fails_at_once():
             tolerance = Tolerance.of(self.tolerated_failure_count, self.tolerated_failure_percentage)
             file = json_lines.target(self.write_to) if self.write_to else None
-            found = self._outcome(context["run_id"])
+            found = self._outcome(context)
             self._check_plan(found)
         count = counts(found.results)
         if not found.results and self.on_empty != "succeed":
@@ -98,6 +103,7 @@ class CollectOperator(BaseOperator):
                 f"{self.task_id}: {failures}\nMend the cause and clear these instances with {self.task_id}: "
                 f"the others keep their results."
             )
+        mark_changed((row["key"] for row in found.results if row["state"] == SUCCESS), context=context)
         return report
 
     def _collected(self) -> Mapped:
@@ -106,10 +112,12 @@ class CollectOperator(BaseOperator):
             return Mapped.of(self.dag.get_task(self.collected))
         return Mapped.of(self.dag.task_group.get_task_group_dict()[self.collected])
 
-    def _outcome(self, run_id: str) -> Outcome:
+    def _outcome(self, context: Context) -> Outcome:
         target = self._collected()
+        # A task of Airflow 3 has no database.
+        read: Reading = Supervisor(context["ti"], target) if AIRFLOW_3 else tables
         try:
-            return outcome(target, run_id)
+            return outcome(target, context["run_id"], read)
         except PlanError as error:
             generators = ", ".join(sorted({source.task_id for source in sources(target.expand_input)}))
             raise PlanError(
@@ -211,10 +219,11 @@ def collect(
     returns `{"total": 100, "succeeded": 97, "failed": 3, ..., "results": [{"key": "date=2013-01-01", ...}]}`.
     """
     target = Mapped.of(mapped)
-    if getattr(target.dag, "fail_stop", False) or getattr(target.dag, "fail_fast", False):
+    # What Airflow 2 calls fail_stop, Airflow 3 calls fail_fast.
+    if stops := [name for name in ("fail_stop", "fail_fast") if getattr(target.dag, name, False)]:
         raise FanInError(
             f"The DAG {target.dag.dag_id!r} stops at the first failure, so {target.name} cannot be collected: "
-            f"leave fail_stop out of the DAG; the fan-in decides how many failures are too many."
+            f"leave {stops[0]} out of the DAG; the fan-in decides how many failures are too many."
         )
     operator_arguments.setdefault("task_id", f"collect_{target.name.rpartition('.')[2]}")
     fan_in = CollectOperator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.compat import AirflowException
+from airflow_mapping_kit.compat import AirflowException, storage_path
 from airflow_mapping_kit.exceptions import FanInError
 
 if TYPE_CHECKING:
@@ -21,15 +21,13 @@ def target(path: str) -> ObjectStoragePath:
 
     :raises FanInError: if no file can be named so, or nothing installed can write to such a place.
     """
-    from airflow.io.path import ObjectStoragePath
-
     if not path.strip() or path.endswith("/"):
         raise FanInError(
             f"write_to={path!r} names no file: give its whole path, one a run, "
             f"e.g. 's3://aws_default@reports/load/{{{{ run_id }}}}.jsonl'."
         )
     try:
-        file = ObjectStoragePath(path)
+        file = storage_path(path)
         file.fs  # noqa: B018 -- finds the implementation, or says that there is none
     except Exception as error:
         raise FanInError(

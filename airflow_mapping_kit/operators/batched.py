@@ -8,7 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
+from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
@@ -18,21 +20,20 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
     context_merge,
     determine_kwargs,
-    own_session,
 )
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.operators.items.attempts import Policy
+from airflow_mapping_kit.operators.items.attempts import ItemStopped, Policy
 from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, SAVE_SECONDS, Call, worked_on
 from airflow_mapping_kit.operators.items.results import Room
 from airflow_mapping_kit.operators.items.settings import check, check_literals, item_parameter, seconds
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.partitions.sequences import shown
-from airflow_mapping_kit.pieces import checkpoints
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE, Batched, given_to, unwraps
 from airflow_mapping_kit.pieces.batches import batched as batches_of
+from airflow_mapping_kit.pieces.checkpoints import checkpoint_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
 
 if TYPE_CHECKING:
@@ -42,9 +43,12 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.pieces.batches import Item
+    from airflow_mapping_kit.pieces.checkpoints import Checkpoint
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_WITHOUT = "Before Airflow 3.3 nothing outlives a try" if AIRFLOW_3 else "No task made this batch"
 
 
 class BatchedOperator(DecoratedOperator):
@@ -54,11 +58,11 @@ class BatchedOperator(DecoratedOperator):
     `python_callable` and, in `op_kwargs`, the batch under the name of the function's parameter.
 
     All items are tried. If some fail, so does the instance, with one error that names them; the results are
-    there all the same, and a retry works only on what is not done. What is done is kept with the task that
-    made the batches: it survives retries and a killed worker, after which at most 50 items that were done,
-    or those of the last second, are worked on again, beside those that were running. When a person clears
-    the instance it starts afresh, unless by `mapping-kit retry`. Batches that are literals have no task to be
-    kept with.
+    there all the same, and a retry works only on what is not done. What is done is kept, on Airflow 3.3 in the
+    task state store of the instance, on Airflow 2 with the task that made the batches: it survives retries and
+    a killed worker, after which at most 50 items that were done, or those of the last second, are worked on
+    again, beside those that were running. When a person clears the instance it starts afresh, unless by
+    `mapping-kit retry`. Nothing is kept on Airflow 3.0 to 3.2, nor on Airflow 2 of batches that are literals.
     """
 
     custom_operator_name = "@task.batched"
@@ -89,6 +93,7 @@ class BatchedOperator(DecoratedOperator):
         self.item_retry_delay = item_retry_delay
         self.item_timeout = item_timeout
         self.stop_after = stop_after
+        self._at_work = False
 
     @staticmethod
     def batch_parameter(declared: Any) -> str:
@@ -102,37 +107,53 @@ class BatchedOperator(DecoratedOperator):
             items, fixed = self._items(context)
             if not items:
                 raise AirflowSkipException(f"{self.task_id} got an empty batch: there is nothing to do.")
-            instance = context["ti"]
-            place = checkpoints.place_of(
-                self.dag.get_task(self.task_id),
-                run_id=instance.run_id,
-                map_index=instance.map_index,
-                max_tries=instance.max_tries,
-            )
-            done = self._done(place, items)
-            self._say_what_follows(items, done, place)
+            checkpoint = checkpoint_of(context)
+            done = _done(checkpoint, items)
+            self._say_what_follows(items, done, checkpoint)
             room = Room(_max_result_kb())
             for result in done.values():
                 room.kept(result["value"])
-        found = worked_on(
+        found = self._work(
             [
                 Call(item.key, self._call(item, fixed, room))
                 for item in items
                 if item.state == SUCCESS and item.key not in done
             ],
-            concurrency=self.concurrency,
-            policy=Policy(
-                self.item_retries,
-                seconds(self.item_retry_delay),
-                None if self.item_timeout is None else seconds(self.item_timeout),
-            ),
-            in_event_loop=inspect.iscoroutinefunction(self.python_callable),
-            stop_after=self.stop_after,
-            save=place and partial(checkpoints.save, place),
+            checkpoint,
         )
         results = [done.get(item.key) or found.get(item.key) or _not_run(item) for item in items]
-        self._fail_if_any_failed(results, context, kept=place is not None)
+        self._fail_if_any_failed(results, context, kept=checkpoint is not None)
+        mark_changed((row["key"] for row in results if row["state"] == SUCCESS), context=context)
         return results
+
+    def on_kill(self) -> None:
+        """End the items: Airflow 3 calls this when the task is to end, and would go on with it."""
+        if AIRFLOW_3 and self._at_work:
+            raise ItemStopped
+
+    def _work(self, calls: list[Call], checkpoint: Checkpoint | None) -> dict[str, ItemResult]:
+        """Return the results of the calls by their keys."""
+        self._at_work = True
+        try:
+            return worked_on(
+                calls,
+                concurrency=self.concurrency,
+                policy=Policy(
+                    self.item_retries,
+                    seconds(self.item_retry_delay),
+                    None if self.item_timeout is None else seconds(self.item_timeout),
+                ),
+                in_event_loop=inspect.iscoroutinefunction(self.python_callable),
+                stop_after=self.stop_after,
+                save=None if checkpoint is None else checkpoint.save,
+            )
+        except ItemStopped:
+            raise AirflowException(
+                f"{self.task_id} was told to end. What is done of its batch "
+                f"{'is kept: a retry does the rest' if checkpoint else 'is done again by a retry'}."
+            ) from None
+        finally:
+            self._at_work = False
 
     def _items(self, context: Context) -> tuple[list[Item], dict[str, Any]]:
         """Return the items of the batch, equal keys told apart, and the arguments that are the same for all."""
@@ -163,19 +184,8 @@ class BatchedOperator(DecoratedOperator):
 
         return awaited
 
-    def _done(self, place: checkpoints.Place | None, items: list[Item]) -> dict[str, ItemResult]:
-        """Return the results of an earlier try, by key."""
-        if place is None:
-            return {}
-        saved = {result["key"]: result for result in checkpoints.load(place)}
-        if not saved:
-            # What is there was saved before somebody cleared this instance.
-            with own_session() as session:
-                checkpoints.delete(place, session)
-        return {item.key: saved[item.key] for item in items if item.key in saved}
-
     def _say_what_follows(
-        self, items: list[Item], done: dict[str, ItemResult], place: checkpoints.Place | None
+        self, items: list[Item], done: dict[str, ItemResult], checkpoint: Checkpoint | None
     ) -> None:
         self.log.info(
             "%d items, of which %d are done already. Up to %d of them run at once, and as many of every other "
@@ -186,12 +196,12 @@ class BatchedOperator(DecoratedOperator):
             self.task_id,
             self.concurrency,
         )
-        if place is None:
-            self.log.info("No task made this batch, so there is no checkpoint: a retry does all of it again.")
+        if checkpoint is None:
+            self.log.info("%s, so there is no checkpoint: a retry does all of it again.", _WITHOUT)
             return
         self.log.info(
             "What is done is kept with %s, every %d items or %g s: a retry does not do it again.",
-            place.anchor,
+            checkpoint.kept_with,
             SAVE_ITEMS,
             SAVE_SECONDS,
         )
@@ -305,6 +315,17 @@ def batched(
         return cast("Task[P, R]", task)
 
     return decorate if python_callable is None else decorate(python_callable)
+
+
+def _done(checkpoint: Checkpoint | None, items: list[Item]) -> dict[str, ItemResult]:
+    """Return the results of an earlier try, by key."""
+    if checkpoint is None:
+        return {}
+    saved = {result["key"]: result for result in checkpoint.load()}
+    if not saved:
+        # What is there was saved before somebody cleared this instance.
+        checkpoint.delete()
+    return {item.key: saved[item.key] for item in items if item.key in saved}
 
 
 def _max_result_kb() -> int:

@@ -14,8 +14,8 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import ChildRunError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.operators.child_runs import record, runs
-from airflow_mapping_kit.operators.child_runs.child import Child
 from airflow_mapping_kit.operators.child_runs.plan import ChildRun, Parent, planned
+from airflow_mapping_kit.operators.child_runs.states import QUEUED, RUNNING, UNFINISHED
 from airflow_mapping_kit.operators.child_runs.trigger import ChildRunsTrigger
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.results import ItemResult
 
-_UNFINISHED = {runs.QUEUED, runs.RUNNING}
-
 
 class TriggerDagRunPerItemOperator(BaseOperator):
     """Start a run of another DAG for each item, and wait for all of them without a slot.
@@ -41,7 +39,8 @@ class TriggerDagRunPerItemOperator(BaseOperator):
     The run id of a child run follows from the DAG, the run and the task that started it and from the key of its
     item. So whatever happened before, it is started once: a retry, or a person who clears the task, adopts the
     runs that there are, starts those that are missing, and in those that failed runs again what did not
-    succeed. What succeeded stays as it is. A run keeps the `conf` that it was started with.
+    succeed; on Airflow 3, which lets a task do no less, all of their tasks. What succeeded stays as it is. A run
+    keeps the `conf` that it was started with.
 
     When this task is killed, ended or marked failed, its child runs go on. The task adopts them when it runs
     again; if it never does, end them in the grid of their own DAG.
@@ -67,7 +66,8 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         stand there themselves
     :param poll_interval: seconds from one look at the runs to the next
     :raises ChildRunError: before any run is started, if the DAG does not exist, can't be imported, is paused, or
-        its params don't allow an item; if items are no list, or no JSON
+        its params don't allow an item (on Airflow 3 when the run of that item is to start); if items are no
+        list, or no JSON
     :raises AirflowException: afterwards, if a run failed
     """
 
@@ -114,8 +114,8 @@ class TriggerDagRunPerItemOperator(BaseOperator):
             found = runs.states(self.trigger_dag_id, [run.run_id for run in wanted])
             missing = [run for run in wanted if run.run_id not in found]
             failed = [run for run in wanted if found.get(run.run_id) == FAILED]
-            if missing or failed or _UNFINISHED & set(found.values()):
-                child = Child.of(self.trigger_dag_id)
+            if missing or failed or UNFINISHED.intersection(found.values()):
+                child = runs.Child.of(self.trigger_dag_id)
                 child.check_params(missing)
                 record.keep(context["ti"], wanted)
                 self._start(child, missing, failed, found)
@@ -131,7 +131,7 @@ class TriggerDagRunPerItemOperator(BaseOperator):
                 f"The XCom {record.RUNS_KEY!r} of {self.task_id}, which says what it waits for, was deleted. Clear "
                 f"the task: it adopts its child runs."
             )
-        if _UNFINISHED & set(runs.states(self.trigger_dag_id, list(keys)).values()):
+        if UNFINISHED.intersection(runs.states(self.trigger_dag_id, list(keys)).values()):
             self.log.info("Some runs go on, which had ended before: somebody has cleared them.")
             self._wait(parent)
         return self._rows(context, keys)
@@ -152,7 +152,7 @@ class TriggerDagRunPerItemOperator(BaseOperator):
             )
 
     def _start(
-        self, child: Child, missing: list[ChildRun], failed: list[ChildRun], found: Mapping[str, str]
+        self, child: runs.Child, missing: list[ChildRun], failed: list[ChildRun], found: Mapping[str, str]
     ) -> None:
         """Start runs; log what becomes of each, and how many of them there can be at once."""
         states = Counter(found.values())
@@ -164,13 +164,13 @@ class TriggerDagRunPerItemOperator(BaseOperator):
             self.trigger_dag_id,
             len(missing),
             len(failed),
-            states[runs.QUEUED] + states[runs.RUNNING],
+            states[QUEUED] + states[RUNNING],
             states[SUCCESS],
         )
         started = sum(runs.start(child, run) for run in missing)
-        again = sum(runs.restart(child, run.run_id) for run in failed)
+        again = sum(runs.restart(child, run) for run in failed)
         self.log.info("Started %d runs, and ran again what did not succeed in %d.", started, again)
-        at_once = child.dag.max_active_runs
+        at_once = child.max_active_runs
         if at_once and at_once < total:
             self.log.info(
                 "%s has max_active_runs=%d, so that many of its runs go on at once, those of others included.",

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.buckets import s3_hook
 from airflow_mapping_kit.compat import (
     AirflowException,
@@ -157,6 +158,7 @@ class DuckDBPartitionOperator(BaseOperator):
                 raise AirflowSkipException(
                     f"partition {places[0].key} has no rows: left as it is (on_empty='skip')"
                 )
+            mark_changed([result["key"]], context=context)
             return result
 
     def _partitions(self) -> Sequence[Mapping[str, Any]]:
@@ -237,6 +239,7 @@ class DuckDBPartitionOperator(BaseOperator):
             raise AirflowSkipException(
                 "no partition of the batch has rows: all left as they are (on_empty='skip')"
             )
+        mark_changed((result["key"] for result in published), context=context)
         return published
 
 

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, PartitionError, TargetError
 from airflow_mapping_kit.operators.copy_into.answers import before, outcome, rows_by_name
@@ -125,7 +126,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         self.snowflake_conn_id = snowflake_conn_id
         self.on_changed_file = on_changed_file
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002  Airflow's signature
+    def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load the files and return a row for each, in their order."""
         with bad_input_fails_at_once():
             names = self._names_by_key()
@@ -135,7 +136,10 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             with refusals("The login"):
                 connection = self._hook.get_conn()
             with closing(connection), closing(connection.cursor()) as cursor:
-                return self._load(cursor, names)
+                results = self._load(cursor, names)
+            # What was loaded before too: a try that was killed after its COMMIT has told nobody.
+            mark_changed(names, context=context)
+            return results
 
     @cached_property
     def _hook(self) -> SnowflakeHook:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import MappedOperator, XComArg, expand_input_of, resolve_expand_input
+from airflow_mapping_kit.compat import (
+    expand_input_of,
+    is_mapped_operator,
+    resolve_expand_input,
+    xcom_kind,
+)
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -43,7 +48,7 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
     expand_input = expand_input_of(declared)
     if expand_input is None:
         return {}
-    if not isinstance(declared, MappedOperator):
+    if not is_mapped_operator(declared):
         return resolve_expand_input(expand_input, context)
     mapped = _given(task, declared, expand_input)
     if mapped is None:
@@ -87,4 +92,4 @@ def known_at_run_time(value: Any) -> bool:
         return any(map(known_at_run_time, value.values()))
     if isinstance(value, list | tuple):
         return any(map(known_at_run_time, value))
-    return isinstance(value, XComArg) or has_template(value)
+    return xcom_kind(value) is not None or has_template(value)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
-    MappedOperator,
     expand_input_of,
     group_argument_of,
+    is_mapped_operator,
     xcom_kind,
 )
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.labels import Batch
+from airflow_mapping_kit.pieces import supervisor, tables
 from airflow_mapping_kit.pieces.arguments import arguments
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, key_of, sources
-from airflow_mapping_kit.pieces.tables import pushed
 from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def batched(operator: Any) -> Batched | None:
     if argument is not None:
         named = expand_input.value if isinstance(expand_input.value, dict) else {}
         return Batched(parameter, argument, unwraps(named.get(argument)))
-    if isinstance(operator, MappedOperator):
+    if is_mapped_operator(operator):
         return Batched(parameter, parameter, unwraps(given))
     before = batched(given.operator) if unwraps(given) else None
     return None if before is None else Batched(parameter, before.argument, before.chained)
@@ -116,7 +116,7 @@ def batched(operator: Any) -> Batched | None:
 
 def given_to(operator: Any, argument: str) -> Any:
     """Return what a declared operator gets as an argument: a literal, or a reference that is known later."""
-    if not isinstance(operator, MappedOperator):
+    if not is_mapped_operator(operator):
         return arguments(operator).get(argument)
     fixed = operator.partial_kwargs
     mapped = expand_input_of(operator).value  # type: ignore[union-attr]  # a mapped operator has one
@@ -187,12 +187,16 @@ def held_by(task_instance: Any, task: Any, mapped: Mapping[str, Any]) -> Batch |
     declared = task.dag.get_task(task.task_id)
     how, expand_input = batched(declared), expand_input_of(declared)
     # One partition by itself needs no look at the others.
-    if AIRFLOW_3 or how is None or expand_input is None or how.batch(mapped) is None:
+    if how is None or expand_input is None or how.batch(mapped) is None:
         return None
     # Functions of the DAG's author are called for an instance's own piece, not for all others in each of them.
     if calls_functions(expand_input.value):
         return None
-    found = pushed(task_instance.dag_id, task_instance.run_id, sources(expand_input))
+    wanted = sources(expand_input)
+    if AIRFLOW_3:  # a task has no database there
+        found = supervisor.pushed(task_instance, task.dag, wanted)
+    else:
+        found = tables.pushed(task_instance.dag_id, task_instance.run_id, wanted)
     try:
         return Ranges(Plan(expand_input, found.get), how)[task_instance.map_index]
     except PlanError:  # deleted since: the label says what it can

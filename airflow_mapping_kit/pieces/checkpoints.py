@@ -1,151 +1,118 @@
-"""What is done of a batch, kept where a retry of its instance finds it. Airflow 2.x.
+"""What is done of a batch, kept where a retry of its instance finds it.
 
-An instance's own XComs go when its next try starts. Those of the task that made the plan stay until it runs
-again, and with them what was done of it: a row of results at a time, under keys of their own.
+Where that is differs: Airflow 3.3 has a store for it, Airflow 2 lets tasks write to its tables, and between them
+there is no place of the kind.
 """
 
 from __future__ import annotations
 
-import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_mapping_kit.compat import AIRFLOW_3, expand_input_of, is_mapped, own_session
-from airflow_mapping_kit.pieces.batches import RETURN_VALUE, batch_parameter_of, given_to, items_key_of
+from airflow_mapping_kit.compat import AIRFLOW_3, has_state_store
+from airflow_mapping_kit.pieces import checkpoint_store, checkpoint_xcoms
+from airflow_mapping_kit.pieces.batches import RETURN_VALUE, items_key_of
+from airflow_mapping_kit.pieces.checkpoint_store import Stored, left_by
+from airflow_mapping_kit.pieces.checkpoint_xcoms import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from airflow.utils.context import Context
 
     from airflow_mapping_kit.results import ItemResult
 
-_PREFIX = "mapping_kit"
 
-
-class Place(NamedTuple):
-    """Where the checkpoint of an instance is.
-
-    :param anchor: the task that keeps it.
-    :param max_tries: how many tries the instance has. A person who clears it changes that, a retry doesn't.
-    """
-
-    dag_id: str
-    run_id: str
-    anchor: str
-    task_id: str
-    map_index: int
-    max_tries: int
+class Checkpoint(Protocol):
+    """The checkpoint of one instance."""
 
     @property
-    def prefix(self) -> str:
-        """What the keys of all its XComs begin with."""
-        return f"{_PREFIX}/{self.task_id}/{self.map_index}/"
+    def kept_with(self) -> str:
+        """What a log calls the place that it is kept at."""
+
+    def load(self) -> list[ItemResult]:
+        """Return what was saved since somebody cleared the instance, if at all."""
+
+    def save(self, results: Sequence[ItemResult]) -> None:
+        """Add to what was saved."""
+
+    def delete(self) -> None:
+        """Delete all that was saved, also from before somebody cleared the instance."""
 
 
-def place_of(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> Place | None:
-    """Return where the checkpoint of an instance is, `None` if nothing can keep one.
+def checkpoint_of(context: Context) -> Checkpoint | None:
+    """Return the checkpoint of a running instance, `None` if nothing can keep one.
+
+    :param context: its context: of the operator that runs, or as a listener gets it from the instance.
+    """
+    instance, task = context["ti"], context["task"]
+    # Whoever returns something else than what became of its items has nothing that a retry could take over.
+    if items_key_of(task) != RETURN_VALUE:
+        return None
+    if AIRFLOW_3:
+        store = context.get("task_state_store")
+        return None if store is None else Stored(store, instance)
+    return place_of(
+        task.dag.get_task(task.task_id),
+        run_id=instance.run_id,
+        map_index=instance.map_index,
+        max_tries=instance.max_tries,
+    )
+
+
+def outlive_tries(declared: Any) -> bool:
+    """Tell whether what is done of a batch is kept where a retry finds it.
+
+    :param declared: the operator, as the DAG keeps it.
+    """
+    if items_key_of(declared) != RETURN_VALUE:
+        return False
+    if AIRFLOW_3:
+        return has_state_store()
+    return place_of(declared, run_id="", map_index=0, max_tries=0) is not None
+
+
+def carry_over(
+    dag: Any, instances: Sequence[Any], clear: Callable[[], None], session: Any, *, fresh: bool
+) -> None:
+    """Clear instances so that what is done of their batches stays done.
+
+    :param dag: their DAG, as it is declared.
+    :param instances: rows of the session, of one run.
+    :param clear: clears them, which changes the number of tries that they have.
+    :param session: that of the transaction.
+    :param fresh: whether all is done again instead.
+    """
+    kept = [row for row in instances if outlive_tries(dag.get_task(row.task_id))]
+    places = [] if AIRFLOW_3 else [(row, _place(dag, row)) for row in kept]
+    clear()
+    if not kept:
+        return
+    if AIRFLOW_3:
+        indexes: dict[str, set[int]] = {}
+        for row in kept:
+            indexes.setdefault(row.task_id, set()).add(row.map_index)
+        checkpoint_store.count_on(dag.dag_id, kept[0].run_id, indexes, session, fresh=fresh)
+        return
+    for row, place in places:
+        if fresh:
+            checkpoint_xcoms.delete(place, session)
+        else:
+            checkpoint_xcoms.keep(place, row.max_tries, session)
+
+
+def _place(dag: Any, row: Any) -> Any:
+    declared = dag.get_task(row.task_id)
+    return place_of(declared, run_id=row.run_id, map_index=row.map_index, max_tries=row.max_tries)
+
+
+def saved_by(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> list[ItemResult]:
+    """Return what another instance had saved before its last try was killed.
 
     :param declared: its operator, as the DAG keeps it.
     """
-    parameter = batch_parameter_of(declared)
-    # Whoever returns something else than what became of its items has nothing that a retry could take over.
-    if AIRFLOW_3 or parameter is None or items_key_of(declared) != RETURN_VALUE:
-        return None
-    given = given_to(declared, parameter)
-    anchor = _anchor_of(expand_input_of(declared) if given is None else given)
-    if anchor is None:
-        return None
-    return Place(declared.dag.dag_id, run_id, anchor, declared.task_id, map_index, max_tries)
-
-
-def _anchor_of(given: Any) -> str | None:
-    """Return the unmapped task that a batch comes from, however many mapped ones are between.
-
-    :param given: what the declared task gets as its batch, or sets of arguments with it.
-    :return: its id; `None` of a literal, which no task made.
-    """
-    waiting = (
-        [operator for operator, _ in given.iter_references()] if hasattr(given, "iter_references") else []
-    )
-    seen = set()
-    while waiting:
-        operator = waiting.pop(0)
-        if not is_mapped(operator):
-            return str(operator.task_id)
-        if operator.task_id not in seen:
-            seen.add(operator.task_id)
-            waiting += operator.upstream_list
-    return None
-
-
-def load(place: Place) -> list[ItemResult]:
-    """Return what was saved of an instance since somebody cleared it, if at all."""
-    with own_session() as session:
-        chunks = _chunks(place, session)
-    return [row for chunk in chunks.values() for row in chunk["results"]]
-
-
-def save(place: Place, results: Sequence[ItemResult]) -> None:
-    """Add to what was saved of an instance."""
-    from airflow.models.xcom import XCom
-
-    with own_session() as session:
-        # Chunks are added, not rewritten: were all of it written each time, it would be written very often.
-        XCom.set(
-            key=f"{place.prefix}{uuid.uuid4().hex}",
-            value={"max_tries": place.max_tries, "results": list(results)},
-            dag_id=place.dag_id,
-            task_id=place.anchor,
-            run_id=place.run_id,
-            session=session,
-        )
-
-
-def keep(place: Place, max_tries: int, session: Any) -> None:
-    """Let what was saved of an instance stand although somebody clears it: what is done stays done.
-
-    :param place: of the instance as it was before it was cleared.
-    :param max_tries: how many tries it has since.
-    :param session: that of the transaction that clears it.
-    """
-    from airflow.models.xcom import XCom
-
-    for key, chunk in _chunks(place, session).items():
-        XCom.set(
-            key=key,
-            value={**chunk, "max_tries": max_tries},
-            dag_id=place.dag_id,
-            task_id=place.anchor,
-            run_id=place.run_id,
-            session=session,
-        )
-
-
-def delete(place: Place, session: Any) -> None:
-    """Delete what was saved of this very instance."""
-    from airflow.models.xcom import XCom
-    from sqlalchemy import select
-
-    for xcom in session.scalars(select(XCom).where(*_of(place, XCom))):
-        # A backend of the deployment's own may keep the value elsewhere.
-        XCom.purge(xcom, session)
-        session.delete(xcom)
-
-
-def _chunks(place: Place, session: Any) -> dict[str, dict[str, Any]]:
-    """Return what was saved of an instance by key, without what somebody wanted done again since."""
-    from airflow.models.xcom import XCom
-    from sqlalchemy import select
-
-    table = XCom.__table__
-    columns = (table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id"))
-    rows = session.execute(select(*columns).where(*_of(place, table.c))).all()
-    saved = {row.key: XCom.deserialize_value(row) for row in rows}
-    return {key: chunk for key, chunk in saved.items() if chunk["max_tries"] == place.max_tries}
-
-
-def _of(place: Place, columns: Any) -> tuple[Any, ...]:
-    return (
-        columns.dag_id == place.dag_id,
-        columns.run_id == place.run_id,
-        columns.task_id == place.anchor,
-        columns.key.startswith(place.prefix, autoescape=True),
-    )
+    if items_key_of(declared) != RETURN_VALUE:
+        return []
+    if AIRFLOW_3:
+        return left_by(declared.dag.dag_id, run_id, declared.task_id, map_index)
+    place = place_of(declared, run_id=run_id, map_index=map_index, max_tries=max_tries)
+    return [] if place is None else place.load()

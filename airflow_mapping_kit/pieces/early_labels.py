@@ -12,14 +12,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import MappedOperator, expand_input_of
+from airflow_mapping_kit.compat import custom_xcom_backend, expand_input_of, is_mapped_operator
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
 from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_mapping_kit.pieces.planned import Read
 
@@ -41,7 +41,7 @@ def of_instance(operator: Any, *, dag_id: str, run_id: str, map_index: int) -> s
 
     :param operator: the declared operator, or the serialized one of the scheduler.
     """
-    text = labels.format_of(operator.map_index_template)
+    text = labels.format_of(_template(operator))
     expand_input = expand_input_of(operator)
     if text is None or expand_input is None or _known_in_the_task_only(operator, expand_input):
         return None
@@ -56,7 +56,7 @@ def of_literals(operator: Any) -> Iterator[str]:
 
     Nothing is yielded for a task without a label, or one whose plan needs an XCom.
     """
-    text = labels.format_of(getattr(operator, "map_index_template", None))
+    text = labels.format_of(_template(operator))
     expand_input = None if text is None else expand_input_of(operator)
     if expand_input is None or sources(expand_input) or _known_in_the_task_only(operator, expand_input):
         return
@@ -64,6 +64,21 @@ def of_literals(operator: Any) -> Iterator[str]:
     fixed = fixed_arguments(operator)
     for map_index in range(len(planned.plan)):
         yield planned.label(str(text), map_index, fixed)
+
+
+def of_pieces(operators: Sequence[Any], read: Read) -> Callable[[int], str | None]:
+    """Return what gives the label of a piece by its map index before any instance has one, `None` if nothing can.
+
+    :param operators: the declared tasks of a piece: it is called as the first of them that has a label.
+    :param read: gives the value of a source.
+    """
+    named = next((one for one in operators if labels.format_of(_template(one)) is not None), None)
+    expand_input = None if named is None else expand_input_of(named)
+    if expand_input is None or _known_in_the_task_only(named, expand_input) or not enabled():
+        return lambda _: None
+    planned, fixed = Planned(named, expand_input, read), fixed_arguments(named)
+    text = str(labels.format_of(_template(named)))
+    return lambda map_index: planned.label(text, map_index, fixed)
 
 
 def note_about(operator: Any) -> dict[str, Any]:
@@ -88,7 +103,7 @@ class Planned:
     """
 
     def __init__(self, operator: Any, expand_input: Any, read: Read) -> None:
-        note = labels.note_of(operator.map_index_template)
+        note = labels.note_of(_template(operator))
         self.plan = Plan(expand_input, read, order=note.get("order"))
         how = Batched(**note["batched"]) if "batched" in note else batched(operator)
         self._ranges = None if how is None else Ranges(self.plan, how)
@@ -103,13 +118,18 @@ class Planned:
         return labels.render(text, self.plan[map_index], fixed, batch=batch, final=False)
 
 
+def _template(operator: Any) -> str | None:
+    template: str | None = getattr(operator, "map_index_template", None)
+    return template
+
+
 def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
     """Tell whether the plan goes through functions, or through templates that a worker renders.
 
     References to XComs are serialized as objects of their own, so what is text is a literal.
     """
     return calls_functions(expand_input.value) or (
-        isinstance(operator, MappedOperator) and has_template(expand_input.value)
+        is_mapped_operator(operator) and has_template(expand_input.value)
     )
 
 
@@ -118,11 +138,9 @@ def _planned(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> Plan
     kept = _plans.get(key)
     if kept and time.monotonic() - kept[0] < _KEPT_SECONDS:
         return kept[1]
-    from airflow.models.xcom import BaseXCom, XCom
-
     wanted = sources(expand_input)
     # A backend of the deployment's own may fetch values from anywhere, and the scheduler must not wait.
-    if wanted and XCom is not BaseXCom:
+    if wanted and custom_xcom_backend():
         return None
     from airflow_mapping_kit.pieces.tables import pushed
 
@@ -139,7 +157,7 @@ def _planned(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> Plan
 
 def fixed_arguments(operator: Any) -> dict[str, Any]:
     """Return the arguments of a task that are the same for all instances and known without running it."""
-    if isinstance(operator, MappedOperator):
+    if is_mapped_operator(operator):
         given = {**operator.partial_kwargs, **(operator.partial_kwargs.get("op_kwargs") or {})}
     else:
         # A task within a mapped group: of a serialized one the templated fields are all that is known.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.batches import Item
     from airflow_mapping_kit.pieces.mapped import Mapped
     from airflow_mapping_kit.pieces.piece import Piece
-    from airflow_mapping_kit.pieces.tables import Instance
+    from airflow_mapping_kit.pieces.reading import Instance
     from airflow_mapping_kit.results import Error, ItemResult, Result
 
 
@@ -83,13 +83,13 @@ class Items:
             return {} if instance.state == FAILED and all_well else dict(zip(keys, pushed, strict=True))
         if instance.state != FAILED:
             return {}
-        place = checkpoints.place_of(
+        saved = checkpoints.saved_by(
             self._declared[task_id],
             run_id=self._run_id,
             map_index=piece.index,
             max_tries=instance.max_tries,
         )
-        return {} if place is None else {row["key"]: row for row in checkpoints.load(place)}
+        return {row["key"]: row for row in saved}
 
     def _row(
         self,

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_mapping_kit.compat import MappedOperator, TaskGroup, XComArg, expand_input_of, xcom_kind
+from airflow_mapping_kit.compat import (
+    TaskGroup,
+    XComArg,
+    expand_input_of,
+    is_mapped_operator,
+    xcom_kind,
+)
 from airflow_mapping_kit.exceptions import FanInError
 
 
@@ -40,7 +46,7 @@ class Mapped:
             target = _task_of(target)
         if isinstance(target, TaskGroup):
             return _group(target, returns=None)
-        if isinstance(target, MappedOperator):
+        if is_mapped_operator(target):
             return cls(
                 target.task_id,
                 (target.task_id,),
@@ -69,7 +75,7 @@ def mapped_in(dag: Any) -> list[Mapped]:
     found: dict[str, Mapped] = {}
     for task in dag.topological_sort():
         group = next(iter(task.iter_mapped_task_groups()), None)
-        if group is None and not isinstance(task, MappedOperator):
+        if group is None and not is_mapped_operator(task):
             continue
         if group is not None and task.task_id not in collected:
             found.setdefault(str(group.group_id), Mapped.of(group))
@@ -77,6 +83,13 @@ def mapped_in(dag: Any) -> list[Mapped]:
             one = Mapped.of(task)
             found[one.name] = one
     return list(found.values())
+
+
+def is_collected(task: Any) -> bool:
+    """Tell whether a fan-in waits for a task of a DAG."""
+    return any(
+        task.task_id in getattr(other, "collected_task_ids", ()) for other in task.dag.task_dict.values()
+    )
 
 
 def _task_of(output: XComArg) -> Any:

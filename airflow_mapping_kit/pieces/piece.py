@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from airflow_mapping_kit.pieces.mapped import Mapped
-    from airflow_mapping_kit.pieces.tables import Instance
+    from airflow_mapping_kit.pieces.reading import Instance
     from airflow_mapping_kit.results import Error, Result
 
 REMOVED = "removed"
@@ -64,11 +64,15 @@ class Piece:
             return True
         return self.worked_on is not None and self.worked_on != keys[self.index]
 
-    def result(self, key: str, value: Any) -> Result:
-        """Return the row of the piece; `value` is what its instance returned."""
+    def result(self, key: str, label: str, value: Any) -> Result:
+        """Return the row of the piece.
+
+        :param label: what it is called where its instances have no label.
+        :param value: what its instance returned.
+        """
         labels = [one.label for one in self.instances.values() if one.label]
         errors = {task_id: record.get("error") for task_id, record in self._records.items()}
-        return self.row(key, labels[0] if labels else key, value, self.instances, errors)
+        return self.row(key, labels[0] if labels else label, value, self.instances, errors)
 
     def row(
         self,

@@ -1,4 +1,4 @@
-"""Which instances have to run again where pieces failed, and clearing exactly those. Airflow 2.x."""
+"""Which instances have to run again where pieces failed, and clearing exactly those, beside the metadata database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mapping_kit.compat import clear_instances, expand_input_of, is_mapped, own_session
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces import checkpoints, tables
-from airflow_mapping_kit.pieces.batches import batched
 from airflow_mapping_kit.pieces.planned import sources
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, UPSTREAM_FAILED
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from airflow_mapping_kit.pieces.mapped import Mapped
-    from airflow_mapping_kit.pieces.tables import Instance
+    from airflow_mapping_kit.pieces.reading import Instance
 
 FINISHED_RUN = ("success", "failed")
 _TO_DO_AGAIN = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
@@ -208,7 +207,8 @@ def clear(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool = False) -> lis
                 TaskInstance.run_id == run_id,
                 TaskInstance.task_id.in_({task_id for task_id, _ in (*pieces, *others)}),
             )
-            .with_for_update()
+            # Only these rows: Airflow may join others to them that need not be there.
+            .with_for_update(of=TaskInstance)
         ).all()
         instances = [
             row
@@ -216,13 +216,9 @@ def clear(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool = False) -> lis
             if (row.task_id, row.map_index) in others
             or ((row.task_id, row.map_index) in pieces and not _changed(row, pieces))
         ]
-        places = [(row, place) for row in instances if (place := _place(dag, row)) is not None]
-        clear_instances(instances, session, dag)
-        for row, place in places:
-            if fresh:
-                checkpoints.delete(place, session)
-            else:
-                checkpoints.keep(place, row.max_tries, session)
+        checkpoints.carry_over(
+            dag, instances, lambda: clear_instances(instances, session, dag), session, fresh=fresh
+        )
         cleared = {(row.task_id, row.map_index) for row in instances}
         return [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
 
@@ -230,10 +226,3 @@ def clear(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool = False) -> lis
 def _changed(row: Any, pieces: Mapping[tuple[str, int], Cleared]) -> bool:
     was = pieces[row.task_id, row.map_index].state
     return bool(row.state != (was if was != NOT_STARTED else SKIPPED))
-
-
-def _place(dag: Any, row: Any) -> checkpoints.Place | None:
-    declared = dag.get_task(row.task_id)
-    if batched(declared) is None:
-        return None
-    return checkpoints.place_of(declared, run_id=row.run_id, map_index=row.map_index, max_tries=row.max_tries)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.partitions.pieces import distinct
-from airflow_mapping_kit.pieces import tables
+from airflow_mapping_kit.pieces import early_labels, tables
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE
 from airflow_mapping_kit.pieces.items import Items
 from airflow_mapping_kit.pieces.piece import REMOVED, Piece, worst
 from airflow_mapping_kit.pieces.planned import Plan, sources
+from airflow_mapping_kit.pieces.reading import value_of
 from airflow_mapping_kit.pieces.records import RECORD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_mapping_kit.pieces.mapped import Mapped
-    from airflow_mapping_kit.pieces.tables import Instance
+    from airflow_mapping_kit.pieces.planned import Source
+    from airflow_mapping_kit.pieces.reading import Instance, Reading
     from airflow_mapping_kit.results import Result
 
 
@@ -38,16 +40,18 @@ class Outcome:
     moved: list[tuple[int, str | None, str | None]] = field(default_factory=list)
 
 
-def outcome(mapped: Mapped, run_id: str) -> Outcome:
+def outcome(mapped: Mapped, run_id: str, read: Reading = tables) -> Outcome:
     """Return what became of every piece of `mapped` in a run.
 
-    Two queries, however many pieces there are, and one for each batch whose instance was killed.
+    In the database two queries, however many pieces there are, and one for each batch whose instance was killed;
+    what it takes without one, `Supervisor` says.
 
+    :param read: how instances and XComs are read.
     :raises PlanError: if the plan cannot be read any more.
     """
     dag_id = mapped.dag.dag_id
     upstream = _upstream(mapped)
-    instances = tables.instances(dag_id, run_id, {*mapped.task_ids, *upstream})
+    instances = read.instances(dag_id, run_id, {*mapped.task_ids, *upstream})
     before = {task_id: worst([one.state for one in instances[task_id].values()]) for task_id in upstream}
     alive = {
         task_id: {i: one for i, one in instances[task_id].items() if i >= 0 and one.state != REMOVED}
@@ -65,8 +69,13 @@ def outcome(mapped: Mapped, run_id: str) -> Outcome:
     pairs |= {(source.task_id, source.key) for source in wanted}
     if mapped.returns:
         pairs.add((mapped.returns, RETURN_VALUE))
-    found = tables.xcoms(dag_id, run_id, pairs)
-    plan = Plan(mapped.expand_input, lambda source: tables.value_of(source, found))
+    found = read.xcoms(dag_id, run_id, pairs)
+
+    def pushed(source: Source) -> Any:
+        return value_of(source, found)
+
+    plan = Plan(mapped.expand_input, pushed)
+    label = early_labels.of_pieces([mapped.dag.get_task(task_id) for task_id in mapped.task_ids], pushed)
     records = {task_id: found[task_id, RECORD_KEY] for task_id in mapped.task_ids}
     values = found[mapped.returns, RETURN_VALUE] if mapped.returns else {}
 
@@ -81,7 +90,9 @@ def outcome(mapped: Mapped, run_id: str) -> Outcome:
     results: list[Result] = []
     for piece, key, arguments in zip(pieces, keys, planned, strict=False):
         rows = items.results(piece, arguments, found)
-        results += [piece.result(key, values.get(piece.index))] if rows is None else rows
+        if rows is None:
+            rows = [piece.result(key, label(piece.index) or key, values.get(piece.index))]
+        results += rows
     for result, key in zip(results, distinct([result["key"] for result in results]), strict=True):
         if result["label"] == result["key"]:
             result["label"] = key

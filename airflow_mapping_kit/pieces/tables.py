@@ -1,35 +1,22 @@
-"""What one run left in Airflow's tables: instances and XComs, each in one query. Airflow 2.x.
+"""What one run left in Airflow's tables: instances and XComs, each in one query.
 
-Nothing here writes. Every call has a connection of its own: a query that fails must not take the
-transaction of Airflow's own work with it.
+For whoever is beside the database: a task of Airflow 2, the scheduler, the command line. Nothing here writes.
+Every call has a connection of its own: a query that fails must not take the transaction of Airflow's own work
+with it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import own_session
+from airflow_mapping_kit.compat import own_session, xcom_model, xcom_value
+from airflow_mapping_kit.pieces.reading import Instance, value_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from airflow_mapping_kit.pieces.planned import Source
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A task instance, as the fan-in needs it.
-
-    `state` is Airflow's, and `not_started` of what the end of its run left undone, which Airflow calls skipped.
-    """
-
-    state: str | None
-    try_number: int
-    duration: float | None
-    label: str | None
-    max_tries: int
 
 
 def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, dict[int, Instance]]:
@@ -76,13 +63,12 @@ def xcoms(
 
     :param wanted: pairs of task id and key.
     """
-    from airflow.models.xcom import XCom
     from sqlalchemy import and_, or_, select
 
     found: dict[tuple[str, str], dict[int, Any]] = {pair: {} for pair in wanted}
     if not found:
         return found
-    table = XCom.__table__
+    table = xcom_model().__table__
     pairs = or_(*(and_(table.c.task_id == task_id, table.c.key == key) for task_id, key in found))
     query = (
         select(*(table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id")))
@@ -92,7 +78,7 @@ def xcoms(
     with own_session() as session:
         rows = session.execute(query).all()
     for row in rows:
-        found[row.task_id, row.key][row.map_index] = XCom.deserialize_value(row)
+        found[row.task_id, row.key][row.map_index] = xcom_value(row)
     return found
 
 
@@ -100,14 +86,3 @@ def pushed(dag_id: str, run_id: str, wanted: Collection[Source]) -> dict[Source,
     """Return the values of a plan's sources; what was not pushed is missing."""
     found = xcoms(dag_id, run_id, {(source.task_id, source.key) for source in wanted})
     return {source: value for source in wanted if (value := value_of(source, found)) is not None}
-
-
-def value_of(source: Source, found: dict[tuple[str, str], dict[int, Any]]) -> Any:
-    """Return the value of a source among what `xcoms` found, `None` if it was not pushed.
-
-    Of a mapped task that is the list of what its instances pushed, without gaps: so Airflow maps over it.
-    """
-    by_index = found[source.task_id, source.key]
-    if source.mapped:
-        return [value for index, value in by_index.items() if index >= 0]
-    return by_index.get(-1)

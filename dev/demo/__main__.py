@@ -18,7 +18,7 @@ from demo.load import load
 from demo.lock import locked
 from demo.progress import Bar, step
 from demo.report import failures, report
-from stack.airflow import Airflow
+from stack.airflow import AIRFLOW_3, Airflow
 from stack.api import Api
 from stack.ports import LOOPBACK, is_free
 from stack.postgres import Postgres
@@ -40,7 +40,6 @@ CONF = {
     "aws_conn_id": CONNECTION,
 }
 RUN_SECONDS = 900
-PYTHONS = ((3, 10), (3, 13))
 
 
 def demo(console: Console, *, what: str, port: int) -> int:
@@ -61,9 +60,8 @@ def demo(console: Console, *, what: str, port: int) -> int:
             else:
                 succeeded, password = _reload(console, processes, home, port if stay else None)
             if stay:
-                console.print(
-                    f"\nAirflow's UI: [bold]http://{LOOPBACK}:{port}/dags/{DAG}/grid[/]", highlight=False
-                )
+                page = f"http://{LOOPBACK}:{port}/dags/{DAG}" + ("" if AIRFLOW_3 else "/grid")
+                console.print(f"\nAirflow's UI: [bold]{page}[/]", highlight=False)
                 console.print(f"User [bold]{ADMIN}[/], password [bold]{password}[/]", highlight=False)
                 console.print("Ctrl-C ends it.", highlight=False)
                 while True:
@@ -136,12 +134,6 @@ def _stop(signum: int, _frame: object) -> None:
 
 def main() -> int:
     """Read the arguments, run, and return the exit status."""
-    if not PYTHONS[0] <= sys.version_info[:2] < PYTHONS[1]:
-        found = ".".join(map(str, sys.version_info[:2]))
-        print(
-            f"Python {found} can't run Airflow 2.10: it takes 3.10 to 3.12. Choose one: make demo PYTHON=python3.11"
-        )
-        return 1
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("what", choices=["run", "up", "s3"])
     parser.add_argument("--port", type=int, default=8080, help="the UI's port (default %(default)s)")

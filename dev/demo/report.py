@@ -62,10 +62,10 @@ def failures(console: Console, airflow: Airflow, dag_id: str, run_id: str) -> No
     failed = [instance for instance in airflow.instances(dag_id, run_id) if instance["state"] == "failed"]
     console.print(f"\n[bold red]{dag_id}: {len(failed)} failed[/]", highlight=False)
     for instance in failed[:FAILURES_SHOWN]:
-        where = airflow.log_path(
-            dag_id, run_id, instance["task_id"], instance["map_index"], max(instance["try_number"], 1)
-        )
-        text = where.read_text(errors="replace") if where.exists() else ""
+        place = (dag_id, run_id, instance["task_id"], instance["map_index"])
+        last = max(instance["try_number"], 1)
+        where = airflow.log_path(*place, last)
+        text = airflow.log(*place, last) if where.exists() else ""
         print(f"\n  {_name(instance)}\n    {error_line(text)}\n    log: {_short(where)}")
     if len(failed) > FAILURES_SHOWN:
         print(f"\n  and {len(failed) - FAILURES_SHOWN} more; their logs: {_short(airflow.logs)}")

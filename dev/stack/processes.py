@@ -33,6 +33,7 @@ class Process:
         self.log = log
         self._guard = guard
         self._patience = patience
+        self._asked_to_end = False
 
     @property
     def running(self) -> bool:
@@ -47,7 +48,7 @@ class Process:
 
     def check(self) -> None:
         """Raise a StackError with the tail of the log if the part has ended by itself."""
-        if not self.running:
+        if not self.running and not self._asked_to_end:
             status = self._guard.returncode
             raise StackError(
                 f"{self.name} ended by itself (exit status {status}). The end of its log, {self.log}:\n{self.tail()}"
@@ -55,6 +56,7 @@ class Process:
 
     def end(self) -> None:
         """End the part and wait until all its processes are gone. Doing so twice does no harm."""
+        self._asked_to_end = True
         if self._guard.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._guard.stdin.close()

@@ -28,12 +28,9 @@ SETTINGS = {
     # Nothing runs by its schedule beside a test that asked for nothing: `run` and `unpause` start it.
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     # A task whose supervisor was killed is noticed within a minute, not within five.
-    "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "20",
-    "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
-    "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "4",
-    # A program signs in to the REST API with a password.
-    "API__AUTH_BACKENDS": "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth,"
-    "airflow.api.auth.backend.session",
+    **Airflow.notices_killed_tasks,
+    # Airflow 3 makes virtual environments with uv where there is one, which then wants more than there are wheels of.
+    "STANDARD__VENV_INSTALL_METHOD": "pip",
 }
 
 
@@ -99,9 +96,10 @@ class Stack:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the end-to-end tests in one process where pytest-xdist has several: they share one Airflow."""
+    """Mark the end-to-end tests, and keep them in one process where pytest-xdist has several: they share an Airflow."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.xdist_group("e2e"))
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import duckdb
+import pytest
+
+pytestmark = pytest.mark.versions
 
 
 def test_every_endpoint_of_a_batch_is_on_its_own(stack):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 from contextlib import contextmanager
 from itertools import pairwise
 
 import psycopg2
 import pytest
+
+from stack.airflow import AIRFLOW_3
 
 LOCK = 20240101
 SLOTS = 16
@@ -33,6 +36,18 @@ dag_id, run_id, task_id = json.loads(sys.argv[1])
 dag = SerializedDagModel.get_dag(dag_id)
 print(dag.set_task_instance_state(task_id=task_id, run_id=run_id, state="failed", commit=True))
 """
+
+
+def mark_failed(stack, *place):
+    """Mark an instance failed as Airflow's UI does."""
+    if not AIRFLOW_3:
+        stack.airflow.command(json.dumps(place), program=["-c", MARK_FAILED])
+        return
+    stack.postgres.query(
+        "UPDATE task_instance SET state = 'failed', trigger_id = NULL "
+        "WHERE dag_id = %s AND run_id = %s AND task_id = %s RETURNING 1",
+        place,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +97,8 @@ def children(stack):
             "SELECT id, run_id, state, start_date, end_date, clear_number, conf FROM dag_run WHERE dag_id = %s",
             [dag_id],
         )
-        return {row["run_id"]: {**row, "conf": pickle.loads(row["conf"])} for row in rows}
+        conf = (lambda stored: stored) if AIRFLOW_3 else pickle.loads
+        return {row["run_id"]: {**row, "conf": conf(row["conf"])} for row in rows}
 
     return found
 
@@ -186,6 +202,7 @@ def test_a_parent_that_waits_leaves_the_only_slot_to_its_children(stack, airflow
     assert times(tmp_path) == dict.fromkeys(items, 1)
 
 
+@pytest.mark.versions
 def test_a_parent_killed_in_the_middle_adopts_what_is_there_and_starts_none_twice(
     stack, airflow, children, tmp_path
 ):
@@ -209,11 +226,15 @@ def test_a_parent_killed_in_the_middle_adopts_what_is_there_and_starts_none_twic
     assert times(tmp_path) == dict.fromkeys(items, 1)
     rows = airflow.xcom("parent_that_retries", run_id, "ship")
     assert [(row["key"], row["state"]) for row in rows] == [(f"item={item}", "success") for item in items]
-    assert "15 items, runs of child_that_counts: 5 to start, 0 failed ones to run again" in airflow.log(
-        "parent_that_retries", run_id, "ship", try_number=2
+    log = airflow.log("parent_that_retries", run_id, "ship", try_number=2)
+    # On Airflow 3 the eleventh is started by another process, which wasn't killed.
+    to_start = "[45]" if AIRFLOW_3 else "5"
+    assert re.search(
+        rf"15 items, runs of child_that_counts: {to_start} to start, 0 failed ones to run again", log
     )
 
 
+@pytest.mark.versions
 def test_a_retry_runs_again_the_child_that_failed_alone(stack, airflow, children, tmp_path):
     run_id = started(airflow, "parent_that_retries", ["a", "broken", "b"], folder=str(tmp_path))
     wait_for_state(stack, airflow, "parent_that_retries", run_id, "deferred")
@@ -243,7 +264,7 @@ def test_the_children_of_a_cancelled_parent_go_on_and_are_adopted_when_it_is_cle
             return "".join(file.read_text() for file in trigger_log.glob("*.trigger.*.log"))
 
         stack.processes.wait("The trigger", lambda: "0 of 2 runs" in said(), seconds=60)
-        airflow.command(json.dumps(["parent_that_retries", run_id, "ship"]), program=["-c", MARK_FAILED])
+        mark_failed(stack, "parent_that_retries", run_id, "ship")
         assert airflow.wait("parent_that_retries", run_id) == "failed"
         stack.processes.wait("The trigger's end", lambda: "The runs themselves go on" in said(), seconds=60)
         assert times(tmp_path) == {}

@@ -53,6 +53,7 @@ class Run:
         return self.airflow.log(self.dag_id, self.run_id, task_id)
 
 
+@pytest.mark.versions
 def test_a_mapped_task_has_a_row_for_what_succeeded_was_skipped_failed_returned_none_or_was_retried(six_ways):
     assert six_ways.rows("collect_work") == [
         ("kind=ok", "the ok one", "success", 1, "value of ok", None, None),
@@ -74,6 +75,7 @@ def test_a_mapped_task_has_a_row_for_what_succeeded_was_skipped_failed_returned_
     assert "1 of 5 pieces failed, at most 1 tolerated" in six_ways.log("collect_work")
 
 
+@pytest.mark.versions
 def test_a_mapped_group_has_the_worst_state_of_its_tasks_and_the_value_of_the_returned_one(six_ways):
     assert six_ways.rows("collect_steps") == [
         ("kind=ok", "ok", "success", 1, "value of ok", None, None),
@@ -86,6 +88,7 @@ def test_a_mapped_group_has_the_worst_state_of_its_tasks_and_the_value_of_the_re
     assert six_ways.state("collect_steps") == "success"
 
 
+@pytest.mark.versions
 def test_a_chained_map_is_accounted_for_by_what_airflow_mapped_over(six_ways):
     assert six_ways.rows("collect_follow") == [
         (
@@ -101,6 +104,7 @@ def test_a_chained_map_is_accounted_for_by_what_airflow_mapped_over(six_ways):
     ]
 
 
+@pytest.mark.versions
 def test_a_cross_product_keeps_the_order_of_its_arguments(six_ways):
     error = ("ValueError", "No good: fail")
     assert six_ways.rows("collect_crossing") == [
@@ -111,6 +115,7 @@ def test_a_cross_product_keeps_the_order_of_its_arguments(six_ways):
     ]
 
 
+@pytest.mark.versions
 def test_a_classic_operator_and_an_instance_that_was_killed_without_retries(six_ways):
     ok, killed, none = six_ways.rows("collect_classic")
     assert ok == ("kind=ok", "kind=ok", "success", 1, "value of ok", None, None)
@@ -118,6 +123,7 @@ def test_a_classic_operator_and_an_instance_that_was_killed_without_retries(six_
     assert killed == ("kind=kill", "kind=kill", "failed", 1, None, None, "no exception recorded")
 
 
+@pytest.mark.versions
 def test_one_piece_none_and_a_generator_that_was_skipped_or_failed(six_ways):
     assert six_ways.rows("collect_single") == [("x=21", "x=21", "success", 1, 42, None, None)]
     assert six_ways.state("collect_of_nothing") == "skipped"
@@ -168,6 +174,7 @@ def collected_again(stack, run_id, **generator):
     return state
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("moved", "said"),
     [

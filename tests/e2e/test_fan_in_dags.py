@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 import duckdb
+import pytest
+
+pytestmark = pytest.mark.versions
 
 
 def by_label(airflow, dag_id, run_id, task_id):

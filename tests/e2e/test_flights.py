@@ -82,6 +82,7 @@ def test_a_reload_loads_every_partition_named_again_without_a_change_and_in_part
     assert replaced == {f"flights/date=2013-01-0{day}/origin=JFK/data_0.parquet" for day in (5, 6, 7)}
 
 
+@pytest.mark.versions
 def test_a_second_run_into_a_local_directory_changes_nothing(stack, source, tmp_path):
     conf = {
         "mode": "custom",
@@ -105,6 +106,7 @@ def test_a_second_run_into_a_local_directory_changes_nothing(stack, source, tmp_
     assert {(o, d): n for o, d, n in rows} == {key: n for key, n in source.items() if key[1] <= "2013-01-04"}
 
 
+@pytest.mark.versions
 def test_a_scheduled_run_loads_its_own_day(stack, source):
     airflow = stack.airflow
     airflow.wait_for_dag("scheduled_flights")

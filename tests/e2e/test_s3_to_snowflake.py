@@ -8,6 +8,8 @@ import pytest
 
 from stack import landing
 
+pytestmark = pytest.mark.versions
+
 DAG = "s3_to_snowflake"
 
 

@@ -12,8 +12,6 @@ import pytest
 
 from stack.processes import Processes, StackError
 
-pytestmark = pytest.mark.e2e
-
 KEEPS_RUNNING = """
 import os, sys, time
 if os.fork() == 0:                      # a daemon: its own session, its parent gone
@@ -35,6 +33,7 @@ with Processes() as processes:
 """
 
 
+@pytest.mark.versions
 def test_a_triggered_run_gives_its_instances_values_and_logs(stack):
     run_id = stack.run("two_numbers", conf={"add": 10})
     instances = stack.airflow.instances("two_numbers", run_id)
@@ -48,6 +47,7 @@ def test_a_triggered_run_gives_its_instances_values_and_logs(stack):
     assert 1 <= stack.airflow.most_at_once("two_numbers", run_id) <= 3
 
 
+@pytest.mark.versions
 def test_a_cleared_instance_runs_again_alone(stack):
     run_id = stack.run("two_numbers")
     assert stack.airflow.clear("two_numbers", run_id, "added", 1) == 1
@@ -55,6 +55,7 @@ def test_a_cleared_instance_runs_again_alone(stack):
     assert [i["try_number"] for i in stack.airflow.instances("two_numbers", run_id)] == [1, 2, 1]
 
 
+@pytest.mark.versions
 def test_the_dag_files_of_the_project_and_of_the_tests_can_be_imported(stack):
     stack.airflow.wait_for_dag("flights_reload")
     stack.airflow.wait_for_dag("two_numbers")

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from datetime import datetime, timezone
 
 import pendulum
 import pytest
-from airflow import DAG
-from airflow.decorators import task, task_group
-from airflow.exceptions import AirflowException, AirflowSkipException
+from airflow import settings
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XCom
-from airflow.operators.empty import EmptyOperator
-from airflow.operators.python import get_current_context
-from airflow.utils.session import create_session
-from airflow.utils.task_group import TaskGroup
+from sqlalchemy import event
 
 from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.fan_in import CollectOperator, collect
 from airflow_mapping_kit.labels import label
+from airflows import (
+    AIRFLOW_3,
+    DAG,
+    AirflowSkipException,
+    EmptyOperator,
+    TaskGroup,
+    create_session,
+    dag_test,
+    delete_xcom,
+    get_current_context,
+    run_alone,
+    store_xcom,
+    task,
+    task_group,
+    xcom_of,
+)
 
 
 def new_dag(**options):
@@ -50,7 +61,7 @@ def collected(metadata_db):
         with new_dag() as built:
             mapped = build() if build else work.expand(x=plan(list(pieces)))
             collect(mapped, task_id="all", **options)
-        return End(built, built.test())
+        return End(built, dag_test(built))
 
     return run
 
@@ -66,7 +77,7 @@ class End:
 
     @property
     def report(self):
-        return XCom.get_one(run_id=self.run.run_id, dag_id=self.dag.dag_id, task_id="all", key="return_value")
+        return xcom_of(self.run, "all")
 
     def states(self):
         return [row["state"] for row in self.report["results"]]
@@ -79,13 +90,35 @@ class End:
 
     def again(self):
         """Run the fan-in alone once more; return what it raised."""
-        instance = self.run.get_task_instance("all")
-        instance.refresh_from_task(self.dag.get_task("all"))
-        try:
-            instance.run(ignore_ti_state=True, ignore_all_deps=True)
-        except AirflowException as error:
-            return error
-        return None
+        return run_alone(self.dag, self.run.get_task_instance("all"))
+
+
+@contextlib.contextmanager
+def requests():
+    """Give what is asked for meanwhile: statements of the database, on Airflow 3 what a task asks its supervisor."""
+    sent = []
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms
+
+        send = InProcessSupervisorComms.send
+
+        def noted(comms, msg):
+            sent.append(msg)
+            return send(comms, msg)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(InProcessSupervisorComms, "send", noted)
+            yield sent
+        return
+
+    def note(connection, cursor, statement, *_):
+        sent.append(statement)
+
+    event.listen(settings.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", note)
 
 
 class TestWhatCanBeCollected:
@@ -114,7 +147,8 @@ class TestWhatCanBeCollected:
         assert here.dag_id in str(error.value)
 
     def test_a_dag_that_stops_at_the_first_failure_is_refused(self):
-        with new_dag(fail_stop=True), pytest.raises(FanInError, match="leave fail_stop out"):
+        option = "fail_fast" if AIRFLOW_3 else "fail_stop"
+        with new_dag(**{option: True}), pytest.raises(FanInError, match=f"leave {option} out"):
             collect(work.expand(x=[1]))
 
     @pytest.mark.parametrize(
@@ -177,15 +211,74 @@ class TestRows:
     def test_removed_instances_do_not_count_and_skipped_ones_are_no_failures(self, collected):
         end = collected(["skip", "skip", "fail"], tolerated_failure_percentage=34)
         assert end.state == "success"
-        with create_session() as session:
-            XCom.set(
-                key="return_value", value=["skip"], task_id="plan", session=session,
-                dag_id=end.dag.dag_id, run_id=end.run.run_id,
-            )  # fmt: skip
+        store_xcom(end.run, "plan", ["skip"])
         for index in (1, 2):
             end.set_state("work", index, "removed")
         assert end.again() is None
         assert (end.report["total"], end.states()) == (1, ["skipped"])
+
+    def test_values_stay_with_their_pieces_where_somebody_marked_instances(self, collected):
+        end = collected(["a", "fail", "b", "none", "skip", "c"], tolerated_failure_percentage=100)
+        end.set_state("work", 1, "success")
+        end.set_state("work", 2, "failed")
+        end.set_state("work", 4, "success")
+        assert end.again() is None
+        assert [(row["key"], row["state"], row["value"]) for row in end.report["results"]] == [
+            ("x=a", "success", "a"),
+            ("x=fail", "success", None),
+            ("x=b", "failed", None),
+            ("x=none", "success", None),
+            ("x=skip", "success", None),
+            ("x=c", "success", "c"),
+        ]
+
+    @pytest.mark.parametrize("lost", [(0,), (1,), (2,), (3,), (0, 1, 2, 3)])
+    def test_values_stay_with_their_pieces_where_records_are_missing(self, collected, lost):
+        end = collected(["a", "none", "fail", "b"], tolerated_failure_count=1)
+        for index in lost:
+            delete_xcom(end.run, "work", map_index=index, key="mapping_kit")
+        assert end.again() is None
+        assert [(row["key"], row["state"], row["value"]) for row in end.report["results"]] == [
+            ("x=a", "success", "a"),
+            ("x=none", "success", None),
+            ("x=fail", "failed", None),
+            ("x=b", "success", "b"),
+        ]
+
+    def test_values_stay_with_their_pieces_where_the_task_has_hooks_of_its_own(self, collected):
+        seen = []
+
+        def build():
+            def note(context, result=None):
+                seen.append(result)
+
+            return work.override(post_execute=note).expand(x=["none", "a", "none", "b"])
+
+        end = collected(build=build)
+        assert [row["value"] for row in end.report["results"]] == [None, "a", None, "b"]
+        assert sorted(seen, key=str) == [None, None, "a", "b"]
+
+    def test_a_run_that_timed_out_left_pieces_that_are_not_started(self, collected):
+        end = collected(["a", "skip", "fail", "b", "c"], tolerated_failure_percentage=100)
+        # What a run does to its instances when it times out: one waits, one is at work, one for its next try.
+        with create_session() as session:
+            for index in (2, 3, 4):
+                session.query(TaskInstance).filter_by(
+                    dag_id=end.dag.dag_id, run_id=end.run.run_id, task_id="work", map_index=index
+                ).update({"state": "skipped", "end_date": None, "duration": None})
+        delete_xcom(end.run, "work", map_index=4, key="mapping_kit")
+        assert end.again() is None
+        assert end.states() == ["success", "skipped", "not_started", "not_started", "not_started"]
+
+    def test_the_fan_in_asks_for_as_much_of_many_pieces_as_of_few(self, collected):
+        asked = []
+        for pieces in (3, 30):
+            end = collected([f"piece {n}" for n in range(pieces)])
+            with requests() as sent:
+                assert end.again() is None
+            assert len(end.report["results"]) == pieces
+            asked.append(len(sent))
+        assert asked[0] == asked[1] > 0
 
     def test_equal_pieces_are_told_apart_and_values_keep_their_types(self, collected):
         def build():
@@ -357,7 +450,7 @@ class TestResultsThatAreTooLarge:
 class TestThePlan:
     def test_that_cannot_be_read_any_more_names_the_generator(self, collected):
         end = collected()
-        XCom.clear(dag_id=end.dag.dag_id, run_id=end.run.run_id, task_id="plan", map_index=-1)
+        delete_xcom(end.run, "plan")
         error = end.again()
         assert "The plan of work cannot be read any more: plan has no XCom 'return_value'" in str(error)
         assert "Clear plan with everything downstream" in str(error)
@@ -371,11 +464,7 @@ class TestThePlan:
 
     def test_that_has_moved_is_refused_and_only_the_first_five_are_shown(self, collected):
         end = collected([f"n{n}" for n in range(8)])
-        with create_session() as session:
-            XCom.set(
-                key="return_value", value=[f"m{n}" for n in range(8)], task_id="plan", session=session,
-                dag_id=end.dag.dag_id, run_id=end.run.run_id,
-            )  # fmt: skip
+        store_xcom(end.run, "plan", [f"m{n}" for n in range(8)])
         error = str(end.again())
         assert "[0] worked on x=n0, the plan has x=m0; [1]" in error
         assert "[5]" not in error

@@ -7,9 +7,9 @@ import uuid
 import duckdb
 import pendulum
 import pytest
-from airflow.decorators import dag, task
 
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflows import dag, task
 
 STRANGE = "{{ 1 + 1 }}"
 

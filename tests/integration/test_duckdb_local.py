@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import duckdb
 import pytest
-from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.partitions import parse_partition_key, product
+from airflows import AirflowException, AirflowFailException, AirflowSkipException
 
 SOURCE = str(Path(__file__).parents[2] / "include" / "data" / "flights-2013-01.csv.gz")
 COLUMNS = {

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import duckdb
 import pytest
-from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflows import AirflowException, AirflowFailException, AirflowSkipException
 
 ROW = "SELECT $p AS value, 1 AS n"
 

@@ -9,9 +9,9 @@ from decimal import Decimal
 
 import pendulum
 import pytest
-from airflow.decorators import dag, task
 
 from airflow_mapping_kit.generators import batches, date_range, generator, product, sql_rows, zipped
+from airflows import dag, task
 
 
 def a_dag(build, **kwargs):
@@ -133,7 +133,7 @@ class TestPlan:
         assert run_of(a_dag(lambda: product(n=list(range(9))))).run("product")[0] == "success"
 
     def test_with_a_mapped_group_over_it_is_checked_as_well(self, run_of):
-        from airflow.decorators import task_group
+        from airflows import task_group
 
         def build():
             @task_group

@@ -7,11 +7,10 @@ import uuid
 
 import pendulum
 import pytest
-from airflow.decorators import dag, task, task_group
-from airflow.models.baseoperator import BaseOperator
 
 from airflow_mapping_kit.generators import batches, date_range, product
 from airflow_mapping_kit.labels import label
+from airflows import BaseOperator, dag, task, task_group
 
 LABEL = label("{origin} {date}")
 EVERY_PIECE = ["EWR 2013-01-01", "EWR 2013-01-02", "JFK 2013-01-01", "JFK 2013-01-02"]

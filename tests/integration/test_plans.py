@@ -7,15 +7,12 @@ import uuid
 
 import pendulum
 import pytest
-from airflow.decorators import dag, task, task_group
-from airflow.exceptions import AirflowSkipException
-from airflow.models.baseoperator import BaseOperator
-from airflow.serialization.serialized_objects import SerializedDAG
 
 from airflow_mapping_kit.compat import expand_input_of
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces import tables
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
+from airflows import AirflowSkipException, BaseOperator, dag, dag_test, scheduler_dag, task, task_group
 
 
 class EchoOperator(BaseOperator):
@@ -99,7 +96,7 @@ def run_once(metadata_db):
         build()
 
     declared = plans()
-    return declared, declared.test()
+    return declared, dag_test(declared)
 
 
 def got(run, task_id):
@@ -163,9 +160,7 @@ def test_a_plan_holds_what_the_instances_got(run_once, task_id, length):
 @pytest.mark.parametrize("task_id", SHAPES)
 def test_a_serialized_dag_gives_the_same_plan(run_once, task_id):
     declared, run = run_once
-    # As it is stored where it is compressed: with sorted keys.
-    stored = json.loads(json.dumps(SerializedDAG.to_dict(declared), sort_keys=True))
-    operator = SerializedDAG.from_dict(stored).get_task(task_id)
+    operator = scheduler_dag(declared).get_task(task_id)
     expand_input = expand_input_of(operator)
     declared_input = expand_input_of(declared.get_task(task_id))
     assert sources(expand_input) == sources(declared_input)

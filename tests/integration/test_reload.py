@@ -7,14 +7,11 @@ from datetime import timedelta
 
 import pendulum
 import pytest
-from airflow.decorators import dag, task
-from airflow.exceptions import ParamValidationError
-from airflow.models.param import Param
 from airflow.timetables.base import DataInterval, TimeRestriction
-from airflow.utils.types import DagRunType
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.reload import reload_params, reload_partitions
+from airflows import AIRFLOW_3, DagRunType, Param, ParamValidationError, dag, scheduler_dag, task
 
 
 def a_dag(schedule=None, *, params=None, start=None, zone="UTC", **reload):
@@ -32,15 +29,20 @@ def a_dag(schedule=None, *, params=None, start=None, zone="UTC", **reload):
     return built()
 
 
-def intervals(dag, count):
-    """Return the data intervals of the first runs that Airflow would schedule."""
+def due(dag, count):
+    """Return when the first runs that Airflow would schedule are for, and their data intervals.
+
+    The first that count are due a period after the DAG's start: those that load its first period. Airflow 3, where
+    runs are due at the start of a period, has one more before it.
+    """
+    timetable = scheduler_dag(dag).timetable
     restriction = TimeRestriction(earliest=dag.start_date, latest=None, catchup=True)
     found, last = [], None
-    for _ in range(count):
-        last = dag.timetable.next_dagrun_info(
-            last_automated_data_interval=last, restriction=restriction
-        ).data_interval
-        found.append(last)
+    while len(found) < count:
+        info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
+        last = info.data_interval
+        if info.run_after > dag.start_date:
+            found.append({"logical_date": info.logical_date, "data_interval": last})
     return found
 
 
@@ -50,11 +52,8 @@ def scheduled(run_of):
 
     def run(dag, count):
         plans = []
-        for interval in intervals(dag, count):
-            run = run_of(
-                dag, run_type=DagRunType.SCHEDULED, execution_date=interval.start, data_interval=interval
-            )
-            state, plan = run.run("reload_partitions")
+        for moment in due(dag, count):
+            state, plan = run_of(dag, run_type=DagRunType.SCHEDULED, **moment).run("reload_partitions")
             plans.append([piece["date"] for piece in plan] if state == "success" else state)
         return plans
 
@@ -70,8 +69,8 @@ def manual(run_of):
         return run_of(
             dag,
             run_type=DagRunType.MANUAL,
-            execution_date=moment,
-            data_interval=dag.timetable.infer_manual_data_interval(run_after=moment),
+            logical_date=moment,
+            data_interval=scheduler_dag(dag).timetable.infer_manual_data_interval(run_after=moment),
             conf=conf,
         ).run("reload_partitions")
 
@@ -132,6 +131,19 @@ class TestScheduled:
         dag = a_dag("0 0 * * *", zone="Europe/Berlin")
         assert scheduled(dag, 1) == [["2013-01-01"]]
 
+    def test_a_cron_in_the_midst_of_a_day(self, scheduled):
+        assert scheduled(a_dag("0 6 * * *", start=pendulum.datetime(2013, 1, 1, 6)), 2) == [
+            ["2013-01-02"],
+            ["2013-01-03"],
+        ]
+
+    def test_a_cron_that_is_due_on_working_days_alone(self, scheduled):
+        assert scheduled(a_dag("0 0 * * MON-FRI", start=pendulum.datetime(2013, 1, 3)), 3) == [
+            ["2013-01-03"],
+            ["2013-01-04", "2013-01-05", "2013-01-06"],
+            ["2013-01-07"],
+        ]
+
     def test_an_interval_in_which_no_period_starts_is_skipped(self, scheduled):
         plans = scheduled(a_dag("@hourly"), 25)
         assert plans[0] == ["2013-01-01"]
@@ -143,7 +155,7 @@ class TestScheduled:
         run = run_of(
             a_dag("@daily"),
             run_type=DagRunType.SCHEDULED,
-            execution_date=moment,
+            logical_date=moment,
             data_interval=DataInterval.exact(moment),
         )
         assert run.run("reload_partitions")[1] == [{"date": "2013-01-04"}]
@@ -152,11 +164,8 @@ class TestScheduled:
         dag = a_dag(
             "@weekly", start=pendulum.datetime(2012, 12, 30), params=reload_params(origin=["EWR", "JFK"])
         )
-        (interval,) = intervals(dag, 1)
-        run = run_of(
-            dag, run_type=DagRunType.SCHEDULED, execution_date=interval.start, data_interval=interval
-        )
-        _, plan = run.run("reload_partitions")
+        (moment,) = due(dag, 1)
+        _, plan = run_of(dag, run_type=DagRunType.SCHEDULED, **moment).run("reload_partitions")
         assert len(plan) == 14
         assert plan[:2] == [{"origin": "EWR", "date": "2012-12-30"}, {"origin": "EWR", "date": "2012-12-31"}]
 
@@ -170,6 +179,12 @@ class TestByHand:
 
     def test_at_the_very_end_of_a_day_is_that_day(self, manual):
         assert manual(a_dag(), "2013-01-10T00:00:00+00:00")[1] == [{"date": "2013-01-09"}]
+
+    @pytest.mark.skipif(not AIRFLOW_3, reason="every run of Airflow 2 has a logical date")
+    @pytest.mark.parametrize("schedule", [None, "@daily"])
+    def test_without_a_logical_date_is_the_day_before_it_was_due(self, run_of, schedule):
+        run = run_of(a_dag(schedule), due=pendulum.datetime(2013, 1, 10, 12))
+        assert run.run("reload_partitions") == ("success", [{"date": "2013-01-09"}])
 
     @pytest.mark.parametrize(
         ("every", "period"),
@@ -264,7 +279,7 @@ class TestRuntimeDimensions:
     @pytest.fixture
     def plan_of(self, run_of):
         def run(dag, conf=None):
-            run = run_of(dag, execution_date=pendulum.datetime(2013, 1, 2), conf=conf)
+            run = run_of(dag, logical_date=pendulum.datetime(2013, 1, 2), conf=conf)
             run.run("countries")
             state, plan = run.run("reload_partitions")
             return state, plan and [piece["country"] for piece in plan]
@@ -311,11 +326,7 @@ class TestForm:
         assert manual(a_dag(params=params))[1] == [{"origin": "EWR", "date": "2013-01-09"}]
 
     def test_survives_serialization(self):
-        from airflow.serialization.serialized_objects import SerializedDAG
-
-        dag = SerializedDAG.from_dict(
-            SerializedDAG.to_dict(a_dag(params=reload_params(origin=["EWR", "JFK"])))
-        )
+        dag = scheduler_dag(a_dag(params=reload_params(origin=["EWR", "JFK"])))
         schema = dag.params.get_param("origin").schema
         assert (schema["type"], schema["examples"]) == ("array", ["EWR", "JFK"])
 
@@ -323,7 +334,7 @@ class TestForm:
         dag = a_dag(params={"mode": "custom", "start_date": "tomorrow", "origins": ["EWR"]})
         assert manual(dag) == ("success", [{"date": "2013-01-09"}])
 
-    @pytest.mark.parametrize("name", ["mode", "start_date", "run_id", "conf", "task"])
+    @pytest.mark.parametrize("name", ["mode", "start_date", "run_id", "params", "task"])
     def test_a_dimension_with_a_name_that_is_taken_is_refused_when_the_dag_is_parsed(self, name):
         with pytest.raises(PartitionError, match=f"cannot be called '{name}'"):
             reload_params(**{name: ["a"]})

@@ -59,6 +59,11 @@ class Child:
         child.check_dates()
         return child
 
+    @property
+    def max_active_runs(self) -> int:
+        """How many runs of it go on at once; 0 of one without a limit."""
+        return int(self.dag.max_active_runs or 0)
+
     def check_dates(self) -> None:
         """Refuse a DAG whose tasks don't run now: without tasks a run succeeds, having done nothing.
 

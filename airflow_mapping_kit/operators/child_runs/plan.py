@@ -13,8 +13,8 @@ from airflow_mapping_kit.partitions import piece_key
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.partitions.sequences import shown
 
-# Every one of them is allowed by Airflow's default for `[scheduler] allowed_run_id_pattern`.
-_OTHER = re.compile(r"[^A-Za-z0-9_.~:+-]+")
+# All others are allowed by Airflow's default for `[scheduler] allowed_run_id_pattern`; 3.3 refuses two dots.
+_OTHER = re.compile(r"[^A-Za-z0-9_.~:+-]+|\.{2,}")
 _DIGEST_LENGTH = 16
 # With these an id stays below the 250 characters of Airflow's column, and a folder `run_id=<id>` of logs below
 # the 255 that a file system takes.

@@ -1,4 +1,4 @@
-"""Which child runs an instance waits for, kept where its trigger and what comes after it find them. Airflow 2.x.
+"""Which child runs an instance waits for, kept where its trigger and what comes after it find them.
 
 An XCom of the instance: it is read by its key in Airflow's pages, stays while the instance is deferred, and goes
 when its next try starts. A trigger's own arguments are a column that holds 64 KiB on MySQL, some hundred runs.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import own_session
+from airflow_mapping_kit.compat import AIRFLOW_3, own_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,8 +25,14 @@ def keep(task_instance: Any, runs: Iterable[ChildRun]) -> None:
 
 def kept(parent: Parent) -> dict[str, str]:
     """Return the child runs of an instance, `{run id: key}`, in the order of its items."""
-    from airflow.models.xcom import XCom
+    rows: list[dict[str, str]] | None
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.xcom import XCom
 
-    with own_session() as session:
-        rows = XCom.get_one(key=RUNS_KEY, **parent._asdict(), session=session)
+        rows = XCom.get_one(key=RUNS_KEY, **parent._asdict())
+    else:
+        from airflow.models.xcom import XCom
+
+        with own_session() as session:
+            rows = XCom.get_one(key=RUNS_KEY, **parent._asdict(), session=session)
     return {row["run_id"]: row["key"] for row in rows or ()}

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.sync import sync_to_async
 
 from airflow_mapping_kit.compat import BaseTrigger, TriggerEvent
 from airflow_mapping_kit.operators.child_runs.plan import Parent
 from airflow_mapping_kit.operators.child_runs.record import kept
-from airflow_mapping_kit.operators.child_runs.runs import QUEUED, RUNNING, is_paused, states
+from airflow_mapping_kit.operators.child_runs.runs import is_paused, tally
+from airflow_mapping_kit.operators.child_runs.states import QUEUED, RUNNING, UNFINISHED, chunked
 from airflow_mapping_kit.results import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class ChildRunsTrigger(BaseTrigger):
     """Wait until none of the child runs of an instance is queued or running.
 
-    Every so often it asks for those that were unfinished, 250 run ids a query, and logs how many are in which
-    state when that has changed.
+    Every so often it asks for them, 250 at a time, as long as some of those were unfinished, and logs how many
+    are in which state when that has changed.
 
     :param trigger_dag_id: the DAG of the runs.
     :param dag_id: the DAG of the instance that started them.
@@ -58,49 +65,42 @@ class ChildRunsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, `{"ended": <number of runs>}`, when all have ended."""
-        ended: dict[str, str] = {}
+        found: dict[tuple[str, ...], Counter[str]] = {}
         try:
-            unfinished = list(await asyncio.to_thread(kept, self.parent))
-            said = ""
-            while unfinished:
-                found, paused = await asyncio.to_thread(self._look, unfinished)
-                # A run that somebody has deleted is one that nobody need wait for.
-                ended.update(
-                    (run_id, found.get(run_id, "deleted"))
-                    for run_id in unfinished
-                    if found.get(run_id) not in {QUEUED, RUNNING}
-                )
-                unfinished = [run_id for run_id in unfinished if run_id not in ended]
-                said = self._say(ended, found, paused=paused, said=said)
-                if unfinished:
+            run_ids = await _in_a_thread(kept, self.parent)
+            waiting, said = list(chunked(run_ids)), ""
+            while waiting:
+                for chunk in waiting:
+                    found[chunk] = await _in_a_thread(tally, self.trigger_dag_id, chunk)
+                    # A run that somebody has deleted is one that nobody need wait for.
+                    found[chunk]["deleted"] = len(chunk) - found[chunk].total()
+                waiting = [chunk for chunk in waiting if any(found[chunk][state] for state in UNFINISHED)]
+                paused = await _in_a_thread(is_paused, self.trigger_dag_id)
+                said = self._say(sum(found.values(), Counter()), paused=paused, said=said)
+                if waiting:
                     await asyncio.sleep(self.poll_interval)
         except asyncio.CancelledError:
-            self.log.warning(
+            log.warning(
                 "No longer waiting here for the runs of %s: this triggerer ends, or the task was ended or cleared. "
                 "The runs themselves go on. When the task runs again it adopts them.",
                 self.trigger_dag_id,
             )
             raise
-        yield TriggerEvent({"ended": len(ended)})
+        yield TriggerEvent({"ended": len(run_ids)})
 
-    def _look(self, run_ids: list[str]) -> tuple[dict[str, str], bool]:
-        from airflow.utils.retries import run_with_db_retries
-
-        found, paused = {}, False
-        for attempt in run_with_db_retries(logger=self.log):
-            with attempt:
-                found, paused = states(self.trigger_dag_id, run_ids), is_paused(self.trigger_dag_id)
-        return found, paused
-
-    def _say(self, ended: dict[str, str], found: dict[str, str], *, paused: bool, said: str) -> str:
+    def _say(self, now: Counter[str], *, paused: bool, said: str) -> str:
         """Log how far it is, unless that was said already; return it."""
-        now = Counter(ended.values()) + Counter(
-            state for state in found.values() if state in {QUEUED, RUNNING}
-        )
+        unfinished = now[QUEUED] + now[RUNNING]
         text = ", ".join(f"{number:,} {state}" for state, number in sorted(now.items()))
-        if paused and now[QUEUED] + now[RUNNING]:
+        if paused and unfinished:
             text += f"; {self.trigger_dag_id} is paused: they wait until somebody unpauses it"
         if text != said:
-            level = self.log.warning if paused or now[FAILED] else self.log.info
-            level("%d of %d runs of %s have ended: %s", len(ended), now.total(), self.trigger_dag_id, text)
+            level = log.warning if paused or now[FAILED] else log.info
+            ended = now.total() - unfinished
+            level("%d of %d runs of %s have ended: %s", ended, now.total(), self.trigger_dag_id, text)
         return text
+
+
+async def _in_a_thread(function: Callable[..., T], *arguments: Any) -> T:
+    # Of another kind of thread Airflow before 3.3 could not be asked.
+    return await sync_to_async(function, thread_sensitive=False)(*arguments)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import Any
 
+from airflow_mapping_kit.compat import from_xcom_json, xcom_json
 from airflow_mapping_kit.exceptions import ResultError
-
-_SCALARS = (str, int, float, bool, type(None))
 
 
 class Room:
@@ -42,15 +40,11 @@ class Room:
 
 
 def _json(value: Any) -> str:
-    if type(value) in _SCALARS:
-        return json.dumps(value)
-    from airflow.utils.json import XComDecoder, XComEncoder
-
     try:
-        text = json.dumps(value, cls=XComEncoder)
+        text = xcom_json(value)
         if "__classname__" in text:
             # Airflow writes more classes than it agrees to read.
-            json.loads(text, cls=XComDecoder)
+            from_xcom_json(text)
     except Exception as error:
         raise ResultError(
             f"the item was worked on, but its result is not kept: {type(value).__name__} can't be an XCom "

@@ -1,24 +1,30 @@
-"""A fan-in whose records can't be written: in the processes that import this file the database refuses them."""
+"""A fan-in whose records can't be written: in the processes that import this file they are refused."""
 
 from __future__ import annotations
 
 import pendulum
-from airflow.decorators import dag, task
-from airflow.models.xcom import XCom
 from sqlalchemy import text
 
+from airflow_mapping_kit.compat import AIRFLOW_3, dag, task
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.pieces.records import RECORD_KEY
 
+if AIRFLOW_3:
+    from airflow.sdk.execution_time.xcom import XCom
+else:
+    from airflow.models.xcom import XCom
+
 written = XCom.set
 
 
-def refused(*, key, session=None, **place):
+def refused(key, value, *, session=None, **place):
     """Write anything but a record."""
-    if key == RECORD_KEY:
+    if key == RECORD_KEY and session is not None:
         session.execute(text("SELECT * FROM no_such_table"))
-    written(key=key, **place, **({} if session is None else {"session": session}))
+    if key == RECORD_KEY:
+        raise OSError("The API server takes no records.")
+    written(key=key, value=value, **place, **({} if session is None else {"session": session}))
 
 
 XCom.set = refused

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pendulum
-from airflow.decorators import dag, task
-from airflow.operators.trigger_dagrun import TriggerDagRunOperator
 
+from airflow_mapping_kit.compat import AIRFLOW_3, dag, task
 from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator
+
+if AIRFLOW_3:
+    from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+else:
+    from airflow.operators.trigger_dagrun import TriggerDagRunOperator
 
 START = pendulum.datetime(2024, 1, 1)
 

@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 
 import pendulum
-from airflow.decorators import dag, task, task_group
-from airflow.models.baseoperator import BaseOperator
 
+from airflow_mapping_kit.compat import BaseOperator, dag, task, task_group
 from airflow_mapping_kit.generators import batches, date_range, product
 from airflow_mapping_kit.labels import label
 

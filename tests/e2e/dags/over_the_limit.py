@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pendulum
-from airflow.decorators import dag, task
 
+from airflow_mapping_kit.compat import dag, task
 from airflow_mapping_kit.generators import product
 
 

@@ -7,8 +7,8 @@ import urllib.request
 from datetime import timedelta
 
 import pendulum
-from airflow.decorators import dag, task, task_group
 
+from airflow_mapping_kit.compat import dag, task, task_group
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches, date_range, product
 from airflow_mapping_kit.labels import label

@@ -7,11 +7,15 @@ import signal
 from datetime import timedelta
 
 import pendulum
-from airflow.decorators import dag, task, task_group
-from airflow.exceptions import AirflowSkipException
-from airflow.models.baseoperator import BaseOperator
-from airflow.operators.python import get_current_context
 
+from airflow_mapping_kit.compat import (
+    AirflowSkipException,
+    BaseOperator,
+    dag,
+    get_current_context,
+    task,
+    task_group,
+)
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pendulum
-from airflow.decorators import dag
 
+from airflow_mapping_kit.compat import dag
 from airflow_mapping_kit.generators import product
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pendulum
-from airflow.decorators import dag, task
+
+from airflow_mapping_kit.compat import dag, task
 
 
 @dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1), params={"add": 0})

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pendulum
-from airflow.decorators import dag, task
 
+from airflow_mapping_kit.compat import dag, task
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label
 

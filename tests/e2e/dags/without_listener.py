@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pendulum
-from airflow.decorators import dag, task
-from airflow.exceptions import AirflowSkipException
-from airflow.listeners.listener import get_listener_manager
 
+from airflow_mapping_kit.compat import AIRFLOW_3, AirflowSkipException, dag, task
 from airflow_mapping_kit.fan_in import collect
+
+if AIRFLOW_3:
+    from airflow.sdk.listener import get_listener_manager
+else:
+    from airflow.listeners.listener import get_listener_manager
 
 get_listener_manager().clear()
 

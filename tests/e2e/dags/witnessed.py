@@ -10,8 +10,8 @@ import urllib.request
 from datetime import timedelta
 
 import pendulum
-from airflow.decorators import dag, task
 
+from airflow_mapping_kit.compat import dag, task
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.operators.batched import batched

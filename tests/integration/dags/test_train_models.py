@@ -16,12 +16,13 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from airflow.exceptions import AirflowFailException, ParamValidationError
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
+
+from airflows import AirflowFailException, ParamValidationError
 
 ROOT = Path(__file__).resolve().parents[3]
 DAG_FILE = ROOT / "dags" / "train_models.py"

@@ -20,7 +20,7 @@ class _Instance:
 
 def plan(generator, *args, **kwargs):
     """Run a generator as Airflow would: through its operator's execute."""
-    from airflow import DAG
+    from airflows import DAG
 
     with DAG("plan", schedule=None, start_date=datetime.datetime(2024, 1, 1)):
         operator = generator(*args, aws_conn_id="s3", **kwargs).operator

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow.exceptions import AirflowFailException
+
+from airflows import AirflowFailException
 
 KEY = "landing/20130101/EWR.csv"
 OTHER = "landing/20130101/JFK.csv"

@@ -7,11 +7,9 @@ import multiprocessing
 
 import pendulum
 import pytest
-from airflow.decorators import task
-from airflow.exceptions import AirflowFailException
-from airflow.models.dag import DAG
 
 from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator
+from airflows import DAG, AirflowFailException, task
 
 EWR = "landing/20130101/EWR.csv"
 JFK = "landing/20130101/JFK.csv"

@@ -4,10 +4,10 @@ import inspect
 
 import pendulum
 import pytest
-from airflow.decorators import dag
 
 from airflow_mapping_kit import generators, partitions
 from airflow_mapping_kit.exceptions import PartitionError, PlanError
+from airflows import dag
 
 
 def in_a_dag(build):
@@ -52,7 +52,7 @@ def test_the_docstring_is_shown_in_the_ui():
     assert "inclusive" in in_a_dag(build).get_task("date_range").doc_md
 
 
-@pytest.mark.parametrize("name", ["run_id", "task", "conf", "params", "ti"])
+@pytest.mark.parametrize("name", ["run_id", "task", "dag_run", "params", "ti"])
 def test_a_dimension_with_a_name_of_airflows_context_is_refused_when_the_dag_is_parsed(name):
     with pytest.raises(PartitionError, match=f"'{name}'.*Rename it, e.g. '{name}_key'"):
         in_a_dag(lambda: generators.product(**{name: ["a"]}))

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pendulum
-from airflow.decorators import dag
 
 from airflow_mapping_kit.generators.s3 import s3_contents
+from airflows import dag
 
 
 def test_files_that_are_too_many_name_the_batch_size_that_fits():

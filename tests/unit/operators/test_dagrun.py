@@ -6,13 +6,12 @@ import re
 
 import pendulum
 import pytest
-from airflow.models.dag import DAG
 from airflow.models.dagrun import DagRun
-from airflow.utils.types import DagRunType
 
 from airflow_mapping_kit.exceptions import ChildRunError
 from airflow_mapping_kit.operators.child_runs.plan import Parent, planned, run_id_of
 from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator
+from airflows import DAG, DagRunType
 
 PARENT = Parent("shop", "scheduled__2024-01-01T00:00:00+00:00", "ship", -1)
 

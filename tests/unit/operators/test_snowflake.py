@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pendulum
 import pytest
-from airflow.models.dag import DAG
 
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator, _listed
+from airflows import DAG
 
 REQUIRED = {"table": "flights", "stage": "landing", "file_format": "(TYPE = CSV)"}
 

@@ -9,11 +9,11 @@ import time
 import tracemalloc
 
 import pytest
-from airflow.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mapping_kit.exceptions import ResultError
 from airflow_mapping_kit.operators.items.attempts import Policy
 from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, Call, worked_on
+from airflows import AirflowFailException, AirflowSkipException
 
 ONCE = Policy(retries=0, delay=0, timeout=None)
 

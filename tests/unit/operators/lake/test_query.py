@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from airflow.exceptions import AirflowException
 
 from airflow_mapping_kit.exceptions import QueryError
 from airflow_mapping_kit.operators.lake.database import connected
 from airflow_mapping_kit.operators.lake.query import PartitionQuery
+from airflows import AirflowException
 
 KEY = "date=2013-01-02/origin=EWR"
 PARTITION = {"origin": "EWR", "date": "2013-01-02"}

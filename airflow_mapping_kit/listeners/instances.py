@@ -1,7 +1,4 @@
-"""What the kit does when Airflow says that a run or an instance starts, and how an instance ended.
-
-It labels what the policy could not, and keeps for the fan-in what Airflow forgets. Airflow 2.x.
-"""
+"""Labels, and records for the fan-in, of instances that start and fail: beside the database. Airflow 2.x."""
 
 from __future__ import annotations
 
@@ -10,38 +7,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from airflow_mapping_kit.guarded import guarded
-
-# So many labels go into one statement.
-_CHUNK = 500
-
-
-@hookimpl
-@guarded
-def on_dag_run_running(dag_run: Any) -> None:
-    """Label the instances that are mapped over literals: they are made with their run, past the policy."""
-    from airflow_mapping_kit.pieces import early_labels
-
-    labelled = [(task.task_id, list(early_labels.of_literals(task))) for task in dag_run.get_dag().tasks]
-    labelled = [(task_id, labels) for task_id, labels in labelled if labels]
-    if not labelled or not early_labels.enabled():
-        return
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import case, update
-
-    from airflow_mapping_kit.compat import own_session
-
-    table = TaskInstance.__table__
-    run = (table.c.dag_id == dag_run.dag_id, table.c.run_id == dag_run.run_id)
-    with own_session() as session:
-        for task_id, labels in labelled:
-            for start in range(0, len(labels), _CHUNK):
-                part = dict(enumerate(labels[start : start + _CHUNK], start))
-                session.execute(
-                    update(table)
-                    .where(*run, table.c.task_id == task_id, table.c.map_index.in_(part))
-                    .where(table.c.rendered_map_index.is_(None))
-                    .values(rendered_map_index=case(part, value=table.c.map_index))
-                )
+from airflow_mapping_kit.pieces.mapped import is_collected
 
 
 @hookimpl
@@ -58,7 +24,7 @@ def on_task_instance_running(task_instance: Any) -> None:
     from airflow_mapping_kit.pieces.records import RECORD_KEY, record_of
 
     task, label = task_instance.task, task_instance.rendered_map_index
-    text, collected = labels.format_of(task.map_index_template), _is_collected(task)
+    text, collected = labels.format_of(task.map_index_template), is_collected(task)
     labelled = text is not None and early_labels.enabled()
     if not labelled and not collected:
         return
@@ -95,7 +61,7 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
     """Keep for the fan-in what stopped an instance. It may have been killed, and this be another process."""
     index = task_instance.map_index
     task = getattr(task_instance, "task", None)
-    if index is None or index < 0 or task is None or not _is_collected(task):
+    if index is None or index < 0 or task is None or not is_collected(task):
         return
     from airflow.models.xcom import XCom
 
@@ -117,7 +83,7 @@ def on_task_instance_success(task_instance: Any, session: Any) -> None:
     task: Any = getattr(task_instance, "task", None)
     if not hasattr(task, "batch_parameter"):
         return
-    from airflow_mapping_kit.pieces.checkpoints import delete, place_of
+    from airflow_mapping_kit.pieces.checkpoint_xcoms import delete, place_of
 
     place = place_of(
         task.dag.get_task(task.task_id),
@@ -128,13 +94,6 @@ def on_task_instance_success(task_instance: Any, session: Any) -> None:
     if place is not None:
         with session.begin_nested():
             delete(place, session)
-
-
-def _is_collected(task: Any) -> bool:
-    """Tell whether a fan-in waits for a task."""
-    return any(
-        task.task_id in getattr(other, "collected_task_ids", ()) for other in task.dag.task_dict.values()
-    )
 
 
 def _place(task_instance: Any) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+"""What is done of a batch, kept in the task state store of its instance. Airflow 3.3.
+
+The store outlives a try, and a clear too. A task reads and writes keys of its own instance one by one, and can't
+list them, so they are numbered: `mapping_kit` says for how many tries they count, `mapping_kit/0` and so on hold
+the results. The others that the function of the DAG's author keeps there are left alone.
+
+Nobody but the instance can read its store. Where a fan-in waits for it, what is done is among its XComs as well:
+they stay when its last try is killed.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import count, takewhile
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.partitions import batches
+from airflow_mapping_kit.pieces.mapped import is_collected
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from airflow_mapping_kit.results import ItemResult
+
+# What is at this key is `{"max_tries": <number>}`. A person who clears an instance changes its number, a retry
+# doesn't; `None` in its place counts for whichever number the instance has when it runs next.
+HEAD = "mapping_kit"
+_LEFT = "mapping_kit_done"
+# No instance has so many tries: nothing that was saved counts.
+_NEVER = -1
+_CLEARED_AT_ONCE = 500
+# What is added to is written again, so it stays small; Airflow warns of values above 64 KiB.
+_ROWS = 50
+_BYTES = 32_768
+
+
+class Stored:
+    """The checkpoint of a running instance.
+
+    :param store: its task state store.
+    :param task_instance: the instance, with its task.
+    """
+
+    kept_with = "the instance, in its task state store"
+
+    def __init__(self, store: Any, task_instance: Any) -> None:
+        self._store = store
+        self._instance = task_instance
+        self._begun = False
+        self._full = 0
+        self._last: list[Any] = []
+
+    def load(self) -> list[ItemResult]:
+        """Return what was saved since somebody cleared the instance, if at all."""
+        from airflow.sdk.serde import deserialize
+
+        head = self._store.get(HEAD)
+        if head is None or head["max_tries"] not in (None, self._instance.max_tries):
+            return []
+        if head["max_tries"] is None:
+            self._begin()
+        self._begun = True
+        chunks = list(self._chunks())
+        self._full = len(chunks)
+        for number, chunk in enumerate(chunks):
+            self._leave(number, chunk)
+        return [deserialize(row) for chunk in chunks for row in chunk]
+
+    def save(self, results: Sequence[ItemResult]) -> None:
+        """Add to what was saved."""
+        from airflow.sdk.serde import serialize
+
+        if not self._begun:
+            self._begin()
+        chunks = _packed([*self._last, *map(serialize, results)])
+        for number, chunk in enumerate(chunks, self._full):
+            self._store.set(f"{HEAD}/{number}", chunk)
+            self._leave(number, chunk)
+        # Only now: what went wrong before this is written again under the same keys.
+        self._last = chunks.pop() if len(chunks[-1]) < _ROWS else []
+        self._full += len(chunks)
+
+    def delete(self) -> None:
+        """Delete all that was saved, also from before somebody cleared the instance."""
+        if self._store.get(HEAD) is None:
+            return
+        # From the end, so that what is left when this is killed is found again.
+        for number in reversed(range(sum(1 for _ in self._chunks()))):
+            self._take_back(number)
+            self._store.delete(f"{HEAD}/{number}")
+        self._store.delete(HEAD)
+
+    def _begin(self) -> None:
+        self._store.set(HEAD, {"max_tries": self._instance.max_tries})
+        self._begun = True
+
+    def _chunks(self) -> Iterator[list[Any]]:
+        for number in count():
+            chunk = self._store.get(f"{HEAD}/{number}")
+            if chunk is None:
+                return
+            yield chunk
+
+    def _leave(self, number: int, chunk: list[Any]) -> None:
+        """Let the fan-in, if one waits for the instance, find a chunk."""
+        if is_collected(self._instance.task):
+            # As text: Airflow would take what stands for an object for the object itself.
+            self._instance.xcom_push(f"{_LEFT}/{number}", json.dumps(chunk))
+
+    def _take_back(self, number: int) -> None:
+        """Delete what the fan-in would find."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        if is_collected(self._instance.task):
+            one = self._instance
+            place = {"run_id": one.run_id, "task_id": one.task_id, "map_index": one.map_index}
+            XCom.delete(key=f"{_LEFT}/{number}", dag_id=one.dag_id, **place)
+
+
+def left_by(dag_id: str, run_id: str, task_id: str, map_index: int) -> list[ItemResult]:
+    """Return what an instance for which a fan-in waits had saved, before its last try was killed."""
+    from airflow.sdk.execution_time.xcom import XCom
+    from airflow.sdk.serde import deserialize
+
+    place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
+    texts = (XCom.get_one(key=f"{_LEFT}/{number}", **place) for number in count())
+    chunks = (json.loads(text) for text in takewhile(bool, texts))
+    return [deserialize(row) for chunk in chunks for row in chunk]
+
+
+def count_on(
+    dag_id: str, run_id: str, cleared: Mapping[str, Collection[int]], session: Any, *, fresh: bool
+) -> None:
+    """Let what was saved of instances that somebody clears stand, or have them begin from nothing.
+
+    :param cleared: the map indexes of the instances, by task.
+    :param session: that of the transaction that clears them, beside the metadata database.
+    """
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from sqlalchemy import update
+
+    table = TaskStateStoreModel.__table__
+    for task_id, indexes in cleared.items():
+        for part in batches(sorted(indexes), batch_size=_CLEARED_AT_ONCE):
+            session.execute(
+                update(table)
+                .where(table.c.dag_id == dag_id, table.c.run_id == run_id, table.c.task_id == task_id)
+                .where(table.c.map_index.in_(part), table.c.key == HEAD)
+                .values(value=json.dumps(head_after_clearing(fresh=fresh)))
+            )
+
+
+def head_after_clearing(*, fresh: bool) -> dict[str, Any]:
+    """Return what is to be at the key `HEAD` of an instance that is cleared."""
+    return {"max_tries": _NEVER if fresh else None}
+
+
+def _packed(rows: list[Any]) -> list[list[Any]]:
+    """Return rows in chunks that are small, but for a row that is large by itself."""
+    chunks: list[list[Any]] = [[]]
+    room = _BYTES
+    for row in rows:
+        size = len(json.dumps(row))
+        if chunks[-1] and (len(chunks[-1]) == _ROWS or size > room):
+            chunks.append([])
+            room = _BYTES
+        chunks[-1].append(row)
+        room -= size
+    return chunks

@@ -1,0 +1,216 @@
+"""Events of assets that name the partitions: what tasks tell, and what the DAG that follows reads of it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pendulum
+import pytest
+from airflow.models import dagrun
+from airflow.models.dag import DagModel
+
+from airflow_mapping_kit.assets import EXTRA, changed_partitions, mark_changed
+from airflow_mapping_kit.compat import Asset
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.generators import batches
+from airflow_mapping_kit.operators.batched import batched
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflows import AIRFLOW_3, DAG, create_session, store, task
+
+START = pendulum.datetime(2024, 1, 1)
+# Airflow 3.3 and later have events of partitions.
+PARTITIONED = AIRFLOW_3 and find_spec("airflow.partition_mappers") is not None
+
+
+def events_of(asset):
+    """Return the stored events of an asset, oldest first."""
+    if AIRFLOW_3:
+        from airflow.models.asset import AssetEvent as Event
+        from airflow.models.asset import AssetModel as Model
+
+        of_asset = Event.asset_id == Model.id
+    else:
+        from airflow.models.dataset import DatasetEvent as Event
+        from airflow.models.dataset import DatasetModel as Model
+
+        of_asset = Event.dataset_id == Model.id
+    with create_session() as session:
+        rows = (
+            session.query(Event).join(Model, of_asset).filter(Model.uri == asset.uri).order_by(Event.id).all()
+        )
+        session.expunge_all()
+    return rows
+
+
+def told(asset):
+    """Return the partitions of each event: its own, or those in its `extra`."""
+    return [
+        [key] if (key := getattr(event, "partition_key", None)) is not None else event.extra.get(EXTRA)
+        for event in events_of(asset)
+    ]
+
+
+@pytest.fixture
+def followed(run_of):
+    """Return a function that starts a run by all events of an asset, as the scheduler does, and what it reads."""
+
+    def start(dag_id, asset):
+        with DAG(dag_id, schedule=[asset], start_date=START) as dag:
+
+            @task
+            def read():
+                return {"all": changed_partitions(), "of_it": changed_partitions(asset=asset)}
+
+            read()
+        run, stored = run_of(dag), events_of(asset)
+        with create_session() as session:
+            row = session.get(dagrun.DagRun, run.dag_run.id)
+            consumed = row.consumed_asset_events if AIRFLOW_3 else row.consumed_dataset_events
+            consumed.extend([session.merge(event) for event in stored])
+        state, found = run.run("read")
+        assert (state, found["all"]) == ("success", found["of_it"])
+        return found["all"]
+
+    return start
+
+
+def test_a_fan_in_tells_what_succeeded_in_one_event_for_the_whole_asset(dag_test, followed):
+    asset = Asset("fan_in_asset")
+    with DAG("tells_by_fan_in", schedule=None, start_date=START) as dag:
+
+        @task
+        def load(partition):
+            if partition["date"] == "2024-01-02":
+                raise ValueError(partition)
+
+        days = [{"date": f"2024-01-0{day}"} for day in (1, 2, 3)]
+        collect(load.expand(partition=days), tolerated_failure_count=1, outlets=[asset])
+
+    dag_test(dag)
+    partitions = ["date=2024-01-01", "date=2024-01-03"]
+    if PARTITIONED:
+        # The event without a partition starts DAGs that know of none, and takes in what is older.
+        assert sorted(told(asset)[:-1]) == [[key] for key in partitions]
+        assert told(asset)[-1] is None
+    else:
+        assert told(asset) == [partitions]
+    assert followed("follows_fan_in", asset) == partitions
+
+
+def test_every_operator_of_the_kit_tells_what_it_changed(dag_test, followed, tmp_path):
+    one, many, items = Asset("one_partition"), Asset("many_partitions"), Asset("items_of_batches")
+    with DAG("tells_by_operators", schedule=None, start_date=START) as dag:
+        settings = {"sql": "SELECT $date AS day", "target": str(tmp_path / "lake")}
+        days = [{"date": f"2024-01-0{day}"} for day in (1, 2, 3)]
+        DuckDBPartitionOperator.partial(task_id="one", outlets=[one], **settings).expand(partition=days[:2])
+        DuckDBPartitionOperator.partial(task_id="many", outlets=[many], **settings).expand(partition=[days])
+
+        @batched(outlets=[items])
+        def ship(order): ...
+
+        ship.expand(order=batches([1, 2, 3], batch_size=2))
+
+    states = {place: instance.state for place, instance in dag_test(dag).items()}
+    assert set(states.values()) == {"success"}
+    assert followed("follows_one", one) == ["date=2024-01-01", "date=2024-01-02"]
+    assert followed("follows_many", many) == ["date=2024-01-01", "date=2024-01-02", "date=2024-01-03"]
+    assert followed("follows_items", items) == ["order=1", "order=2", "order=3"]
+
+
+def test_a_task_of_its_author_tells_the_same_way_and_keeps_what_else_it_says(dag_test, followed):
+    asset = Asset("author_asset")
+    with DAG("tells_by_author", schedule=None, start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load(**context):
+            context["outlet_events"][asset].extra["rows"] = 7
+            mark_changed(["date=2024-01-01"])
+            mark_changed(["date=2024-01-02", "x" * 300])
+
+        load()
+
+    dag_test(dag)
+    assert {event.extra["rows"] for event in events_of(asset)} == {7}
+    long, *days = sorted(followed("follows_author", asset), reverse=True)
+    assert (days, len(long), long[:230]) == (["date=2024-01-02", "date=2024-01-01"], 250, "x" * 230)
+
+
+def test_a_failed_batch_tells_nothing_until_it_is_done(dag_test):
+    asset = Asset("failed_asset")
+    with DAG("tells_nothing", schedule=None, start_date=START) as dag:
+
+        @batched(outlets=[asset])
+        def ship(order):
+            if order == 2:
+                raise ValueError(order)
+
+        ship.expand(order=batches([1, 2], batch_size=2))
+
+    assert dag_test(dag)["ship", 0].state == "failed"
+    assert events_of(asset) == []
+
+
+def test_a_run_that_nothing_started_has_no_changed_partitions(followed):
+    assert followed("follows_nothing", Asset("nothing_asset")) == []
+
+
+def queued_for(dag_id):
+    """Return whether Airflow is to make a run of a DAG for its assets, and for which of their partitions."""
+    if not AIRFLOW_3:
+        from airflow.models.dataset import DatasetDagRunQueue
+
+        with create_session() as session:
+            return session.query(DatasetDagRunQueue).filter_by(target_dag_id=dag_id).count() > 0, []
+    from airflow.models.asset import AssetDagRunQueue, AssetPartitionDagRun
+
+    with create_session() as session:
+        whole = session.query(AssetDagRunQueue).filter_by(target_dag_id=dag_id).count() > 0
+        rows = session.query(AssetPartitionDagRun).filter_by(target_dag_id=dag_id).all()
+        return whole, sorted(row.partition_key for row in rows)
+
+
+def test_it_starts_a_dag_that_is_scheduled_on_the_asset_and_one_that_is_on_its_partitions(dag_test):
+    asset = Asset("asset_of_two_kinds")
+    with DAG("follows_the_whole", schedule=[asset], start_date=START) as whole:
+        task(print).override(task_id="work")()
+    store(whole)
+    if PARTITIONED:
+        from airflow.sdk import PartitionedAssetTimetable
+
+        schedule = PartitionedAssetTimetable(assets=asset)
+        with DAG("follows_partitions", schedule=schedule, start_date=START) as each:
+            task(print).override(task_id="work")()
+        store(each)
+    with create_session() as session:
+        session.query(DagModel).update({"is_paused": False})
+    with DAG("tells_both", schedule=None, start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load():
+            mark_changed(["date=2024-01-01", "date=2024-01-02"])
+
+        load()
+
+    dag_test(dag)
+    assert queued_for("follows_the_whole") == (True, [])
+    if PARTITIONED:
+        assert queued_for("follows_partitions") == (False, ["date=2024-01-01", "date=2024-01-02"])
+
+
+@pytest.mark.skipif(not PARTITIONED, reason="Airflow 3.3 is the first with events of partitions")
+def test_in_a_run_of_a_partition_its_own_key_stays_and_the_pieces_are_beside_it(run_of, followed):
+    from airflow.sdk import PartitionedAtRuntime
+
+    asset = Asset("partition_of_a_run")
+    with DAG("tells_in_partition", schedule=PartitionedAtRuntime(), start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load():
+            mark_changed(["date=2024-01-01/origin=EWR"])
+
+        load()
+    run = run_of(dag, partition_key="2024-01-01")
+    assert run.run("load")[0] == "success"
+    (event,) = events_of(asset)
+    assert (event.partition_key, event.extra) == ("2024-01-01", {EXTRA: ["date=2024-01-01/origin=EWR"]})
+    assert followed("follows_partition", asset) == ["date=2024-01-01/origin=EWR"]
