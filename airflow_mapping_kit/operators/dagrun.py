@@ -39,7 +39,8 @@ class TriggerDagRunPerItemOperator(BaseOperator):
     The run id of a child run follows from the DAG, the run and the task that started it and from the key of its
     item. So whatever happened before, it is started once: a retry, or a person who clears the task, adopts the
     runs that there are, starts those that are missing, and in those that failed runs again what did not
-    succeed. What succeeded stays as it is. A run keeps the `conf` that it was started with.
+    succeed; on Airflow 3, which lets a task do no less, all of their tasks. What succeeded stays as it is. A run
+    keeps the `conf` that it was started with.
 
     When this task is killed, ended or marked failed, its child runs go on. The task adopts them when it runs
     again; if it never does, end them in the grid of their own DAG.
@@ -65,7 +66,8 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         stand there themselves
     :param poll_interval: seconds from one look at the runs to the next
     :raises ChildRunError: before any run is started, if the DAG does not exist, can't be imported, is paused, or
-        its params don't allow an item; if items are no list, or no JSON
+        its params don't allow an item (on Airflow 3 when the run of that item is to start); if items are no
+        list, or no JSON
     :raises AirflowException: afterwards, if a run failed
     """
 

@@ -1,7 +1,7 @@
 """What is done of a batch, kept where a retry of its instance finds it.
 
-Where that is differs: Airflow 3.3 has a store that outlives a try, Airflow 2 the tables, and between them there is
-nothing that a task may write to.
+Where that is differs: Airflow 3.3 has a store for it, Airflow 2 lets tasks write to its tables, and between them
+there is no place of the kind.
 """
 
 from __future__ import annotations

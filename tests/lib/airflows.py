@@ -169,7 +169,8 @@ def run_alone(dag, instance):
     table = type(instance)
     with own_session() as session:
         row = session.get(table, instance.id)
-        row.try_number += 1
+        # What goes on after it had waited is still in its try.
+        row.try_number += row.next_method is None
         row.state = "queued"
         session.flush()
         wanted = {
