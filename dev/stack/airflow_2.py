@@ -49,6 +49,9 @@ class Airflow2(AnyAirflow):
                data_interval_start, data_interval_end, start_date, end_date
           FROM dag_run WHERE dag_id = %s ORDER BY execution_date
     """
+    reschedules_query = """
+        SELECT count(*) AS n FROM task_reschedule WHERE dag_id = %s AND run_id = %s AND task_id = %s
+    """
 
     def start_scheduler(self) -> Process:
         """Start the scheduler, with its executor and its DAG processor."""

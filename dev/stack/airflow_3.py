@@ -49,6 +49,10 @@ class Airflow3(AnyAirflow):
                data_interval_start, data_interval_end, start_date, end_date
           FROM dag_run WHERE dag_id = %s ORDER BY run_after
     """
+    reschedules_query = """
+        SELECT count(*) AS n FROM task_reschedule JOIN task_instance ON task_instance.id = ti_id
+         WHERE dag_id = %s AND run_id = %s AND task_id = %s
+    """
 
     def __init__(self, *arguments: Any, home: Path, **settings: Any) -> None:
         super().__init__(*arguments, home=home, **settings)
