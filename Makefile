@@ -37,7 +37,7 @@ PARTS ?=
 # `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
 ONLY ?= tests
 
-# Two processes side by side: one runs the end-to-end tests, which share one Airflow, the other all that is left.
+# Two processes side by side, each with an Airflow of its own for its share of the end-to-end tests.
 BESIDE := --numprocesses 2 --dist loadgroup
 
 .PHONY: help demo demo-s3 up test test-pure test-system lint format bench docs constraints clean stale

@@ -1,4 +1,4 @@
-"""One Airflow for all end-to-end tests: embedded PostgreSQL, a local S3 server, a scheduler with LocalExecutor."""
+"""An Airflow for end-to-end tests: embedded PostgreSQL, a local S3 server, a scheduler with LocalExecutor."""
 
 from __future__ import annotations
 
@@ -94,13 +94,18 @@ class Stack:
         return run_id
 
 
+# The tests of these files share one Airflow, those of all others another, and the two run side by side.
+APART = {"test_batched.py", "test_batched_dags.py", "test_child_runs.py", "test_cli.py", "test_three_dags.py"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the end-to-end tests, and keep them in one process where pytest-xdist has several: they share an Airflow."""
+    """Mark the end-to-end tests, and keep those that share an Airflow in one process."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
+            group = "apart" if item.path.name in APART else "together"
+            item.add_marker(pytest.mark.xdist_group(group))
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @pytest.fixture(scope="session")
