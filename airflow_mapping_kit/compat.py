@@ -208,7 +208,7 @@ def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:
 def custom_xcom_backend() -> bool:
     """Tell whether XComs are kept by a backend of the deployment's own."""
     if AIRFLOW_3:
-        from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk import BaseXCom
         from airflow.sdk.execution_time.xcom import XCom
     else:
         from airflow.models.xcom import BaseXCom, XCom

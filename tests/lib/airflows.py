@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import logging
@@ -86,10 +87,6 @@ def make_tables():
     logging.disable(logging.WARNING)
     with Path(os.devnull).open("w") as devnull, contextlib.redirect_stdout(devnull):
         db.initdb()
-        if AIRFLOW_3:
-            from airflow.dag_processing.bundles.manager import DagBundlesManager
-
-            DagBundlesManager().sync_bundles_to_db()
     logging.disable(logging.NOTSET)
     if AIRFLOW_3:
         _log_by_the_standard_library()
@@ -123,11 +120,19 @@ def scheduler_dag(dag):
     return SerializedDAG.from_dict(json.loads(json.dumps(SerializedDAG.to_dict(dag), sort_keys=True)))
 
 
+@functools.cache
+def _store_bundles():
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    DagBundlesManager().sync_bundles_to_db()
+
+
 def store(dag):
     """Store a DAG in the database as Airflow does when it has read the DAG's file."""
     if not AIRFLOW_3:
         dag.sync_to_db()
         return
+    _store_bundles()
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.serialization.definitions.dag import SerializedDAG as Stored
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
