@@ -9,7 +9,7 @@ import pytest
 from airflow.models import dagrun
 from airflow.models.dag import DagModel
 
-from airflow_mapping_kit.assets import EXTRA, changed_partitions, mark_changed
+from airflow_mapping_kit.assets import EXTRA, MAX_EVENTS, changed_partitions, mark_changed
 from airflow_mapping_kit.compat import Asset
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
@@ -133,6 +133,21 @@ def test_a_task_of_its_author_tells_the_same_way_and_keeps_what_else_it_says(dag
     assert {event.extra["rows"] for event in events_of(asset)} == {7}
     long, *days = sorted(followed("follows_author", asset), reverse=True)
     assert (days, len(long), long[:230]) == (["date=2024-01-02", "date=2024-01-01"], 250, "x" * 230)
+
+
+def test_more_partitions_than_airflow_takes_events_for_are_told_in_one(dag_test, followed):
+    asset, keys = Asset("large_asset"), [f"number={number:03}" for number in range(MAX_EVENTS + 1)]
+    with DAG("tells_of_many", schedule=None, start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load():
+            mark_changed(keys)
+
+        load()
+
+    dag_test(dag)
+    assert told(asset) == [keys]
+    assert followed("follows_many_in_one", asset) == keys
 
 
 def test_a_failed_batch_tells_nothing_until_it_is_done(dag_test):
