@@ -38,6 +38,8 @@ class Airflow3(AnyAirflow):
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         # On a small machine all instances at once ask one server, which answers all the same.
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # A supervisor that misses the end of its task looks again only then, and keeps the task's slot until it does.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
     }
     notices_killed_tasks: ClassVar[dict[str, str]] = {
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
