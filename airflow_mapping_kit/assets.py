@@ -6,9 +6,17 @@ Airflow 3.3 has events of partitions. Before it, an event has a dict of its auth
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import Asset, add_partitions, get_current_context, triggering_events
+from airflow_mapping_kit.compat import (
+    Asset,
+    add_partitions,
+    added_partitions,
+    get_current_context,
+    takes_partitions,
+    triggering_events,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +25,11 @@ if TYPE_CHECKING:
 EXTRA = "mapping_kit_partitions"
 # What Airflow takes as the key of a partition.
 MAX_KEY_LENGTH = 250
+# Airflow stores the events of a task within one call of its API, 10 ms each, which has 5 s by default.
+MAX_EVENTS = 200
 _DIGEST_LENGTH = 12
+
+_log = logging.getLogger(__name__)
 
 
 def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = None) -> None:
@@ -25,7 +37,8 @@ def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = Non
 
     The operators of the kit and `collect` do so themselves. A DAG that is scheduled on one of the assets reads them
     with `changed_partitions`. On Airflow 3.3 each is an event of its own besides, for DAGs that are scheduled on
-    partitions; a run that has a partition key itself keeps that as the key of its events.
+    partitions, unless they are more than 200; a run that has a partition key itself keeps that as the key of its
+    events.
 
     :param keys: partition keys; what is longer than 250 characters is cut and ends in a hash.
     :param context: the context of the task. Default: the current one.
@@ -39,9 +52,24 @@ def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = Non
         return
     whole_run = getattr(known.get("dag_run"), "partition_key", None) is not None
     for outlet in outlets:
-        event = known["outlet_events"][outlet]
-        if whole_run or not add_partitions(event, changed):
-            event.extra[EXTRA] = sorted({*event.extra.get(EXTRA, ()), *changed})
+        _tell(known["outlet_events"][outlet], changed, whole_run=whole_run)
+
+
+def _tell(event: Any, changed: list[str], *, whole_run: bool) -> None:
+    each = takes_partitions(event) and not whole_run
+    every = {*added_partitions(event), *event.extra.get(EXTRA, ()), *changed}
+    if each and len(every) > MAX_EVENTS:
+        _log.warning(
+            "%d partitions of an outlet changed: DAGs that are scheduled on the asset are told in one event, those "
+            "on its partitions are not, for Airflow takes no more than %d at once.",
+            len(every),
+            MAX_EVENTS,
+        )
+        each = False
+    if each:
+        add_partitions(event, changed)
+    if not each or EXTRA in event.extra:
+        event.extra[EXTRA] = sorted(every)
 
 
 def changed_partitions(*, asset: Any = None, context: Mapping[str, Any] | None = None) -> list[str]:

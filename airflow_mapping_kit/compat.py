@@ -100,6 +100,7 @@ __all__ = [
     "TriggerEvent",
     "XComArg",
     "add_partitions",
+    "added_partitions",
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
@@ -128,6 +129,7 @@ __all__ = [
     "scheduled_interval",
     "set_label",
     "storage_path",
+    "takes_partitions",
     "task",
     "task_decorator_factory",
     "task_group",
@@ -143,20 +145,26 @@ __all__ = [
 ]
 
 
-def add_partitions(event: Any, keys: Sequence[str]) -> bool:
-    """Give the event of an outlet the keys of partitions, as Airflow does since 3.3.
+def add_partitions(event: Any, keys: Sequence[str]) -> None:
+    """Give the event of an outlet the keys of partitions.
 
-    :param event: what `outlet_events` of a context has for an asset.
-    :return: whether this Airflow can.
+    :param event: what `outlet_events` of a context has for an asset, where `takes_partitions`.
     """
-    if not hasattr(event, "add_partitions"):
-        return False
     event.add_partitions(list(keys))
     # An event with a key starts no run of a DAG that is scheduled on the asset as a whole, as all are from before
     # 3.3: that takes one without.
     if not isinstance(event.partition_keys, _AndTheWhole):
         event.partition_keys = _AndTheWhole(event.partition_keys)
-    return True
+
+
+def added_partitions(event: Any) -> set[str]:
+    """Return the keys of partitions that the event of an outlet was given."""
+    return {key for key in getattr(event, "partition_keys", ()) if key is not None}
+
+
+def takes_partitions(event: Any) -> bool:
+    """Tell whether the event of an outlet takes the keys of partitions: since Airflow 3.3."""
+    return hasattr(event, "add_partitions")
 
 
 class _AndTheWhole(set[Any]):
@@ -208,7 +216,7 @@ def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:
 def custom_xcom_backend() -> bool:
     """Tell whether XComs are kept by a backend of the deployment's own."""
     if AIRFLOW_3:
-        from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk import BaseXCom
         from airflow.sdk.execution_time.xcom import XCom
     else:
         from airflow.models.xcom import BaseXCom, XCom

@@ -2,7 +2,8 @@
 
 Both read what the same 1,000 instances left in the same PostgreSQL, in one process, taking turns. `list(xs)`
 gives the values of those that returned one, in a row and without gaps; `collect` gives all 1,000 with key,
-state, duration, try, value and error. Queries are counted as they are sent.
+state, duration, try, value and error. What is asked for is counted as it is sent: queries on Airflow 2, calls
+of the API server on Airflow 3, where both run in a task whose supervisor talks to a real one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import contextlib
 import logging
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,16 +22,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(PROJECT / "dev"), str(PROJECT / "tests" / "lib")]
+# What the task `measure` does.
+_measure: list[Callable[[Any], Any]] = []
 
 
 def declared() -> Any:
     """Return the DAG: a plan, the work mapped over it, Airflow's fan-in and the kit's."""
     import pendulum
-    from airflow.decorators import dag, task
 
     from airflow_mapping_kit.fan_in import collect
     from airflow_mapping_kit.labels import label
+    from airflows import dag, get_current_context, task
 
     @dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1))
     def measured() -> None:
@@ -47,59 +50,55 @@ def declared() -> Any:
         def plain(xs: Any) -> list[Any]:
             return list(xs)
 
+        @task
+        def measure() -> None:
+            _measure[0](get_current_context())
+
         worked = work.expand(partition=plan())
         plain(worked)
         collect(worked, tolerated_failure_percentage=100)
+        measure()
 
     return measured()
 
 
 def filled(dag: Any, pieces: int) -> Any:
     """Write what a run of so many pieces leaves behind, a tenth of them failed; return the run."""
-    import pendulum
     from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XCom
-    from airflow.utils.session import create_session
-    from airflow.utils.state import DagRunState
-    from airflow.utils.types import DagRunType
 
-    dag.sync_to_db()
-    now = pendulum.now("UTC")
-    run = dag.create_dagrun(
-        run_id="measured", run_type=DagRunType.MANUAL, state=DagRunState.RUNNING, execution_date=now,
-        data_interval=(now, now), start_date=now,
-    )  # fmt: skip
+    from airflow_mapping_kit.compat import set_label
+    from airflows import AIRFLOW_3, Run, create_session, scheduler_dag, store_xcom
+
+    run = Run(dag).dag_run
     plan = [{"origin": ("EWR", "JFK", "LGA")[n % 3], "date": f"day {n // 3}"} for n in range(pieces)]
-    place = {"dag_id": dag.dag_id, "run_id": run.run_id}
+    work = scheduler_dag(dag).get_task("work")
+    version = {"dag_version_id": run.created_dag_version_id} if AIRFLOW_3 else {}
     with create_session() as session:
-        session.query(TaskInstance).filter_by(task_id="work", **place).delete()
-        XCom.set(key="return_value", value=plan, task_id="plan", session=session, **place)
+        session.query(TaskInstance).filter_by(task_id="work", dag_id=dag.dag_id, run_id=run.run_id).delete()
         for index, piece in enumerate(plan):
-            failed = index % 10 == 1
-            instance = TaskInstance(dag.get_task("work"), run_id=run.run_id, map_index=index)
-            instance.state = "failed" if failed else "success"
+            instance = TaskInstance(work, run_id=run.run_id, map_index=index, **version)
+            instance.state = "failed" if index % 10 == 1 else "success"
             instance.try_number, instance.duration = 1, 1.5
-            instance.rendered_map_index = f"{piece['origin']} {piece['date']}"
+            set_label(instance, f"{piece['origin']} {piece['date']}")
             session.add(instance)
-            record: dict[str, Any] = {
-                "key": f"date={piece['date']}/origin={piece['origin']}",
-                "try_number": 1,
-            }
-            if failed:
-                record["error"] = {"type": "ValueError", "message": "no such file"}
-            else:
-                value = {"rows": index, "path": f"lake/{index}"}
-                XCom.set(
-                    key="return_value", value=value, task_id="work", map_index=index, session=session, **place
-                )
-            XCom.set(
-                key="mapping_kit", value=record, task_id="work", map_index=index, session=session, **place
-            )
+    store_xcom(run, "plan", plan)
+    for index, piece in enumerate(plan):
+        record: dict[str, Any] = {
+            "key": f"date={piece['date']}/origin={piece['origin']}",
+            "label": f"{piece['origin']} {piece['date']}",
+            "map_index": index,
+            "try_number": 1,
+        }
+        if index % 10 == 1:
+            record["error"] = {"type": "ValueError", "message": "no such file"}
+        else:
+            store_xcom(run, "work", {"rows": index, "path": f"lake/{index}"}, map_index=index)
+        store_xcom(run, "work", record, map_index=index, key="mapping_kit")
     return run
 
 
 @contextlib.contextmanager
-def counted() -> Iterator[list[str]]:
+def queries() -> Iterator[list[str]]:
     """Give the statements that are sent to the database meanwhile."""
     from airflow import settings
     from sqlalchemy import event
@@ -116,30 +115,73 @@ def counted() -> Iterator[list[str]]:
         event.remove(settings.engine, "before_cursor_execute", note)
 
 
-def airflows(dag: Any, run: Any) -> list[Any]:
-    """Do what a task does that takes the mapped task's output as an argument and makes a list of it."""
-    from airflow.utils.session import create_session
+def in_database(dag: Any, run: Any, rounds: int) -> list[Any]:
+    """Measure both beside the database, as tasks of Airflow 2 are."""
+    from airflows import create_session
 
-    with create_session() as session:
-        instance = run.get_task_instance("plain", session=session)
-        instance.task = dag.get_task("plain")
-        context = {"ti": instance, "expanded_ti_count": None, "run_id": run.run_id}
-        (reference,) = instance.task.op_args
-        return list(reference.resolve(context, session=session))
+    def airflows() -> list[Any]:
+        with create_session() as session:
+            instance = run.get_task_instance("plain", session=session)
+            instance.task = dag.get_task("plain")
+            context = {"ti": instance, "expanded_ti_count": None, "run_id": run.run_id}
+            (reference,) = instance.task.op_args
+            return list(reference.resolve(context, session=session))
+
+    def kits() -> list[Any]:
+        results: list[Any] = dag.get_task("collect_work").execute({"run_id": run.run_id})["results"]
+        return results
+
+    with queries() as sent:
+        return [(timed(airflows, sent), timed(kits, sent)) for _ in range(rounds)]
 
 
-def kits(dag: Any, run: Any) -> list[Any]:
-    """Do what the fan-in does."""
-    results: list[Any] = dag.get_task("collect_work").execute({"run_id": run.run_id})["results"]
-    return results
+def through_api(dag: Any, run: Any, rounds: int) -> list[Any]:
+    """Measure both in a task of Airflow 3, whose supervisor talks to the API server."""
+    from airflow.configuration import conf
+    from airflow.executors.base_executor import BaseExecutor
+    from airflow.sdk.api.client import Client
+    from airflow.sdk.api.datamodels._generated import TaskInstance
+    from airflow.sdk.execution_time.supervisor import run_task_in_process
+
+    from airflow_mapping_kit.compat import own_session
+
+    with own_session() as session:
+        row = session.merge(run.get_task_instance("measure"))
+        row.state, row.try_number = "queued", 1
+        names = ("id", "task_id", "dag_id", "run_id", "try_number", "map_index", "dag_version_id")
+        instance = TaskInstance(**{name: getattr(row, name) for name in names})
+    sent: list[Any] = []
+    client = Client(
+        base_url=conf.get_mandatory_value("core", "execution_api_server_url"),
+        token=BaseExecutor(parallelism=1).jwt_generator.generate({"sub": str(instance.id)}),
+    )
+    client.event_hooks["request"].append(sent.append)
+    found: list[Any] = []
+
+    def measure(context: Any) -> None:
+        (reference,) = dag.get_task("plain").op_args
+
+        def airflows() -> list[Any]:
+            return list(reference.resolve(context))
+
+        def kits() -> list[Any]:
+            results: list[Any] = dag.get_task("collect_work").execute(context)["results"]
+            return results
+
+        found.extend((timed(airflows, sent), timed(kits, sent)) for _ in range(rounds))
+
+    _measure[:] = [measure]
+    result = run_task_in_process(ti=instance, task=dag.get_task("measure"), client=client)
+    if result.error:
+        raise result.error
+    return found
 
 
-def timed(function: Callable[..., list[Any]], *arguments: Any) -> tuple[float, int, int]:
-    """Return milliseconds, statements, and how many results there were."""
-    with counted() as statements:
-        start = time.perf_counter()
-        found = function(*arguments)
-        return 1000 * (time.perf_counter() - start), len(statements), len(found)
+def timed(function: Callable[[], list[Any]], sent: list[Any]) -> tuple[float, int, int]:
+    """Return milliseconds, how often something was asked for, and how many results there were."""
+    before, start = len(sent), time.perf_counter()
+    found = function()
+    return 1000 * (time.perf_counter() - start), len(sent) - before, len(found)
 
 
 def main() -> None:
@@ -148,25 +190,35 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
+    from stack.airflow import AIRFLOW_3, Airflow
+    from stack.ports import free_port
     from stack.postgres import Postgres
     from stack.processes import Processes
 
     with tempfile.TemporaryDirectory() as folder, Processes() as processes:
         postgres = Postgres(processes, Path(folder, "postgres.log"))
-        os.environ["AIRFLOW_HOME"] = folder
-        os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = postgres.sqlalchemy_url
-        os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+        (dags := Path(folder, "dags")).mkdir()
+        airflow = Airflow(
+            processes,
+            postgres,
+            home=Path(folder, "airflow"),
+            dags_folder=dags,
+            settings={"LOGGING__LOGGING_LEVEL": "ERROR"},
+        )
+        airflow.migrate()
+        if AIRFLOW_3:
+            airflow.start_webserver(free_port())
+        os.environ.update(airflow.environment)
         logging.disable(logging.WARNING)
         dag = declared()
         run = filled(dag, options.pieces)
-        rounds = [(timed(airflows, dag, run), timed(kits, dag, run)) for _ in range(options.rounds + 1)][1:]
-    plain, kit = ([pair[side] for pair in rounds] for side in (0, 1))
-    print(f"{options.pieces:,} pieces of which a tenth failed, medians of {options.rounds} paired runs\n")
-    print("| | ms | queries | results |\n|---|---|---|---|")
-    for name, measured in (("list(xs)", plain), ("collect", kit)):
-        milliseconds = statistics.median(one[0] for one in measured)
-        print(f"| `{name}` | {milliseconds:.1f} | {measured[-1][1]} | {measured[-1][2]:,} |")
+        measured = through_api if AIRFLOW_3 else in_database
+        rounds = measured(dag, run, options.rounds + 1)[1:]
+    what = f"{options.pieces:,} pieces of which a tenth failed, medians of {options.rounds} paired runs"
+    print(f"| {what} | ms | {'API calls' if AIRFLOW_3 else 'queries'} | results |\n|---|---|---|---|")
+    for name, side in (("list(xs)", 0), ("collect", 1)):
+        milliseconds = statistics.median(pair[side][0] for pair in rounds)
+        print(f"| `{name}` | {milliseconds:.1f} | {rounds[-1][side][1]} | {rounds[-1][side][2]:,} |")
     ratio = statistics.median(ours[0] / theirs[0] for theirs, ours in rounds)
     print(f"| ratio, median of the pairs | {ratio:.2f} | | |")
 

@@ -57,9 +57,13 @@ def carrier_flights():
 # [END load]
 
 
+# [START changed]
 @generator
 def changed():
     return [parse_partition_key(key) for key in changed_partitions()]
+
+
+# [END changed]
 
 
 # [START follow]

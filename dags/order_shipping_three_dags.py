@@ -104,7 +104,8 @@ def order_sub():
     tags=TAGS,
 )
 def order_poll():
-    @task.sensor(poke_interval=5, timeout=3600, mode="reschedule")
+    # Airflow 3 may take five seconds to see that a task has ended, and fails one that it starts again before.
+    @task.sensor(poke_interval=10, timeout=3600, mode="reschedule")
     def all_done(dag_run: Any = None) -> bool:
         ids = [run["trigger_run_id"] for run in dag_run.conf["runs"]]
         return all(state_of("order_sub", run_id) in {"success", "failed"} for run_id in ids)

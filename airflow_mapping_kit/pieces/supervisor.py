@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import is_mapped
-from airflow_mapping_kit.pieces.piece import REMOVED
 from airflow_mapping_kit.pieces.reading import Instance, value_of
 from airflow_mapping_kit.pieces.records import RECORD_KEY
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, SUCCESS
@@ -128,9 +127,11 @@ class Supervisor:
         state = crumb["state"]
         if state == SKIPPED and map_index >= 0 and self._undone(task_id, crumb, record):
             state = NOT_STARTED
+        # Without a record no more is known than that something was tried.
+        tried = 1 if state in {SUCCESS, FAILED} else 0
         return Instance(
             state=None if state is None else str(state),
-            try_number=record.get("try_number", 0),
+            try_number=record.get("try_number", tried),
             duration=crumb["duration"],
             label=record.get("label"),
             max_tries=record.get("max_tries", 0),
@@ -168,14 +169,16 @@ class Supervisor:
             if instance.state == SUCCESS and record and "error" not in record:
                 if record.get("returned", True):
                     sure.append(map_index)
-            elif instance.state == SUCCESS or (
-                record
-                and (
-                    self._may_fail_with_a_result(task_id) or instance.state not in {FAILED, SKIPPED, REMOVED}
-                )
-            ):
+            elif instance.state == SUCCESS or (record and not self._ended_without(task_id, instance, record)):
                 unsure.append(map_index)
         return sure, unsure
+
+    def _ended_without(self, task_id: str, instance: Instance, record: Mapping[str, Any]) -> bool:
+        """Tell whether an instance ended in a way that leaves no result."""
+        if instance.state == FAILED:
+            # What was killed has no error, nor has what somebody marked failed after it had succeeded.
+            return "error" in record and not self._may_fail_with_a_result(task_id)
+        return instance.state == SKIPPED
 
     def _may_fail_with_a_result(self, task_id: str) -> bool:
         declared = self._mapped.dag.get_task(task_id)

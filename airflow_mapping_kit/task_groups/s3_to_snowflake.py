@@ -115,12 +115,13 @@ def s3_to_snowflake(
 
 
 @task(trigger_rule="all_done")
-def loaded(loads: Iterable[list[dict[str, Any]]] | None) -> dict[str, int]:
+def loaded(loads: Iterable[list[dict[str, Any]] | dict[str, Any]] | None) -> dict[str, int]:
     """Wait until every file has been tried, and go on if at least one was loaded now or before.
 
     :param loads: what the instances of `load` returned; those that failed returned nothing.
     """
-    rows = [row for load in loads or () for row in load]
+    # Airflow 3 gives the rows themselves where there was one file, not a list with them.
+    rows = [row for load in loads or () for row in ([load] if isinstance(load, dict) else load)]
     if not rows:
         raise AirflowSkipException("No file was loaded, so there is nothing to transform.")
     return {

@@ -26,6 +26,8 @@ class Airflow2(AnyAirflow):
 
     settings: ClassVar[dict[str, str]] = {
         "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+        # A file is read when it is new or has changed; over and over it would only take CPU time from the tasks.
+        "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "300",
         # Once around for every finished task is dear when the scheduler's own loop comes by within the second.
         "SCHEDULER__SCHEDULE_AFTER_TASK_EXECUTION": "False",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -46,6 +48,9 @@ class Airflow2(AnyAirflow):
         SELECT run_id, run_type, state, conf, execution_date AS logical_date,
                data_interval_start, data_interval_end, start_date, end_date
           FROM dag_run WHERE dag_id = %s ORDER BY execution_date
+    """
+    reschedules_query = """
+        SELECT count(*) AS n FROM task_reschedule WHERE dag_id = %s AND run_id = %s AND task_id = %s
     """
 
     def start_scheduler(self) -> Process:

@@ -34,8 +34,12 @@ class Airflow3(AnyAirflow):
         # What every part signs its requests to the others with.
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        # A file is read when it is new or has changed; over and over it would only take CPU time from the tasks.
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         # On a small machine all instances at once ask one server, which answers all the same.
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # A supervisor that misses the end of its task looks again only then, and keeps the task's slot until it does.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
     }
     notices_killed_tasks: ClassVar[dict[str, str]] = {
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -46,6 +50,10 @@ class Airflow3(AnyAirflow):
         SELECT run_id, run_type, state, conf, logical_date,
                data_interval_start, data_interval_end, start_date, end_date
           FROM dag_run WHERE dag_id = %s ORDER BY run_after
+    """
+    reschedules_query = """
+        SELECT count(*) AS n FROM task_reschedule JOIN task_instance ON task_instance.id = ti_id
+         WHERE dag_id = %s AND run_id = %s AND task_id = %s
     """
 
     def __init__(self, *arguments: Any, home: Path, **settings: Any) -> None:

@@ -50,10 +50,11 @@ class AnyAirflow(ABC):
     """
 
     # What is different in each version: more settings, those with which it soon notices that the supervisor of a
-    # task was killed, and how to read the runs of a DAG.
+    # task was killed, how to read the runs of a DAG, and how often a task gave its slot back to look again later.
     settings: ClassVar[dict[str, str]]
     notices_killed_tasks: ClassVar[dict[str, str]]
     runs_query: ClassVar[str]
+    reschedules_query: ClassVar[str]
 
     def __init__(
         self,
@@ -257,6 +258,10 @@ class AnyAirflow(ABC):
             """,
             {"dag": dag_id, "run": run_id, "task": task_id},
         )
+
+    def reschedules(self, dag_id: str, run_id: str, task_id: str) -> int:
+        """Return how often a task of a run gave its slot back to look again later."""
+        return int(self.postgres.query(self.reschedules_query, [dag_id, run_id, task_id])[0]["n"])
 
     def xcom(
         self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, key: str = "return_value"

@@ -84,3 +84,41 @@ def test_models_are_trained_one_by_one_and_the_best_of_those_that_succeeded_is_c
         "models/model=dummy.DummyRegressor/strategy=median/model.joblib",
         "models/model=linear_model.Ridge/model.joblib",
     ]
+
+
+def test_only_the_partitions_that_changed_are_followed(stack):
+    airflow = stack.airflow
+    airflow.wait_for_dag("carrier_delays")
+    airflow.unpause("carrier_delays")
+
+    def followed(days, origins, number):
+        """Load some partitions; return what the run of the other DAG that this starts works on."""
+        conf = {"mode": "custom", "start_date": days[0], "end_date": days[-1], "origin": origins}
+        stack.run("carrier_flights", conf=conf)
+
+        def started():
+            return len(airflow.runs("carrier_delays")) == number
+
+        stack.processes.wait("The run that follows", started, seconds=120)
+        run_id = airflow.runs("carrier_delays")[-1]["run_id"]
+        assert airflow.wait("carrier_delays", run_id) == "success"
+        return sorted(i["rendered_map_index"] for i in airflow.instances("carrier_delays", run_id, "reckon"))
+
+    days = ["2013-01-01", "2013-01-02"]
+    assert followed(days, ["EWR", "JFK"], 1) == [
+        f"{origin} {day}" for origin in ("EWR", "JFK") for day in days
+    ]
+    assert followed(days[1:], ["LGA"], 2) == ["LGA 2013-01-02"]
+
+    expected = duckdb.execute(
+        """
+        SELECT carrier, count(*), round(avg(arr_delay), 1) FROM read_csv($path, nullstr = 'NA')
+        WHERE origin = 'LGA' AND month = 1 AND day = 2 GROUP BY ALL ORDER BY ALL
+        """,
+        {"path": str(stack.project / "include" / "data" / "flights-2013-01.csv.gz")},
+    ).fetchall()
+    found = duckdb.execute(
+        "SELECT * FROM read_parquet($path, hive_partitioning = false)",
+        {"path": str(stack.project / "include/lake/carrier_delays/date=2013-01-02/origin=LGA/*.parquet")},
+    ).fetchall()
+    assert found == expected

@@ -7,14 +7,15 @@ from importlib.util import find_spec
 import pendulum
 import pytest
 from airflow.models import dagrun
+from airflow.models.dag import DagModel
 
-from airflow_mapping_kit.assets import EXTRA, changed_partitions, mark_changed
+from airflow_mapping_kit.assets import EXTRA, MAX_EVENTS, changed_partitions, mark_changed
 from airflow_mapping_kit.compat import Asset
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
-from airflows import AIRFLOW_3, DAG, create_session, task
+from airflows import AIRFLOW_3, DAG, EmptyOperator, create_session, store, task
 
 START = pendulum.datetime(2024, 1, 1)
 # Airflow 3.3 and later have events of partitions.
@@ -53,7 +54,7 @@ def told(asset):
 def followed(run_of):
     """Return a function that starts a run by all events of an asset, as the scheduler does, and what it reads."""
 
-    def start(dag_id, asset, events=None):
+    def start(dag_id, asset):
         with DAG(dag_id, schedule=[asset], start_date=START) as dag:
 
             @task
@@ -61,14 +62,11 @@ def followed(run_of):
                 return {"all": changed_partitions(), "of_it": changed_partitions(asset=asset)}
 
             read()
-        run = run_of(dag)
-        kind = "asset" if AIRFLOW_3 else "dataset"
+        run, stored = run_of(dag), events_of(asset)
         with create_session() as session:
             row = session.get(dagrun.DagRun, run.dag_run.id)
-            consumed = getattr(row, f"consumed_{kind}_events")
-            consumed.extend(
-                session.merge(event) for event in (events_of(asset) if events is None else events)
-            )
+            consumed = row.consumed_asset_events if AIRFLOW_3 else row.consumed_dataset_events
+            consumed.extend([session.merge(event) for event in stored])
         state, found = run.run("read")
         assert (state, found["all"]) == ("success", found["of_it"])
         return found["all"]
@@ -137,6 +135,21 @@ def test_a_task_of_its_author_tells_the_same_way_and_keeps_what_else_it_says(dag
     assert (days, len(long), long[:230]) == (["date=2024-01-02", "date=2024-01-01"], 250, "x" * 230)
 
 
+def test_more_partitions_than_airflow_takes_events_for_are_told_in_one(dag_test, followed):
+    asset, keys = Asset("large_asset"), [f"number={number:03}" for number in range(MAX_EVENTS + 1)]
+    with DAG("tells_of_many", schedule=None, start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load():
+            mark_changed(keys)
+
+        load()
+
+    dag_test(dag)
+    assert told(asset) == [keys]
+    assert followed("follows_many_in_one", asset) == keys
+
+
 def test_a_failed_batch_tells_nothing_until_it_is_done(dag_test):
     asset = Asset("failed_asset")
     with DAG("tells_nothing", schedule=None, start_date=START) as dag:
@@ -153,13 +166,58 @@ def test_a_failed_batch_tells_nothing_until_it_is_done(dag_test):
 
 
 def test_a_run_that_nothing_started_has_no_changed_partitions(followed):
-    assert followed("follows_nothing", Asset("nothing_asset"), events=[]) == []
+    assert followed("follows_nothing", Asset("nothing_asset")) == []
+
+
+def queued_for(dag_id):
+    """Return whether Airflow is to make a run of a DAG for its assets, and for which of their partitions."""
+    if not AIRFLOW_3:
+        from airflow.models.dataset import DatasetDagRunQueue
+
+        with create_session() as session:
+            return session.query(DatasetDagRunQueue).filter_by(target_dag_id=dag_id).count() > 0, []
+    from airflow.models.asset import AssetDagRunQueue, AssetPartitionDagRun
+
+    with create_session() as session:
+        whole = session.query(AssetDagRunQueue).filter_by(target_dag_id=dag_id).count() > 0
+        rows = session.query(AssetPartitionDagRun).filter_by(target_dag_id=dag_id).all()
+        return whole, sorted(row.partition_key for row in rows)
+
+
+def test_it_starts_a_dag_that_is_scheduled_on_the_asset_and_one_that_is_on_its_partitions(dag_test):
+    asset = Asset("asset_of_two_kinds")
+    with DAG("follows_the_whole", schedule=[asset], start_date=START) as whole:
+        EmptyOperator(task_id="work")
+    store(whole)
+    if PARTITIONED:
+        from airflow.sdk import PartitionedAssetTimetable
+
+        schedule = PartitionedAssetTimetable(assets=asset)
+        with DAG("follows_partitions", schedule=schedule, start_date=START) as each:
+            EmptyOperator(task_id="work")
+        store(each)
+    with create_session() as session:
+        session.query(DagModel).update({"is_paused": False})
+    with DAG("tells_both", schedule=None, start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load():
+            mark_changed(["date=2024-01-01", "date=2024-01-02"])
+
+        load()
+
+    dag_test(dag)
+    assert queued_for("follows_the_whole") == (True, [])
+    if PARTITIONED:
+        assert queued_for("follows_partitions") == (False, ["date=2024-01-01", "date=2024-01-02"])
 
 
 @pytest.mark.skipif(not PARTITIONED, reason="Airflow 3.3 is the first with events of partitions")
 def test_in_a_run_of_a_partition_its_own_key_stays_and_the_pieces_are_beside_it(run_of, followed):
+    from airflow.sdk import PartitionedAtRuntime
+
     asset = Asset("partition_of_a_run")
-    with DAG("tells_in_partition", schedule=None, start_date=START) as dag:
+    with DAG("tells_in_partition", schedule=PartitionedAtRuntime(), start_date=START) as dag:
 
         @task(outlets=[asset])
         def load():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from datetime import datetime, timezone
 
 import pendulum
 import pytest
+from airflow import settings
 from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import event
 
 from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.fan_in import CollectOperator, collect
@@ -88,6 +91,34 @@ class End:
     def again(self):
         """Run the fan-in alone once more; return what it raised."""
         return run_alone(self.dag, self.run.get_task_instance("all"))
+
+
+@contextlib.contextmanager
+def requests():
+    """Give what is asked for meanwhile: statements of the database, on Airflow 3 what a task asks its supervisor."""
+    sent = []
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms
+
+        send = InProcessSupervisorComms.send
+
+        def noted(comms, msg):
+            sent.append(msg)
+            return send(comms, msg)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(InProcessSupervisorComms, "send", noted)
+            yield sent
+        return
+
+    def note(connection, cursor, statement, *_):
+        sent.append(statement)
+
+    event.listen(settings.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", note)
 
 
 class TestWhatCanBeCollected:
@@ -185,6 +216,69 @@ class TestRows:
             end.set_state("work", index, "removed")
         assert end.again() is None
         assert (end.report["total"], end.states()) == (1, ["skipped"])
+
+    def test_values_stay_with_their_pieces_where_somebody_marked_instances(self, collected):
+        end = collected(["a", "fail", "b", "none", "skip", "c"], tolerated_failure_percentage=100)
+        end.set_state("work", 1, "success")
+        end.set_state("work", 2, "failed")
+        end.set_state("work", 4, "success")
+        assert end.again() is None
+        assert [(row["key"], row["state"], row["value"]) for row in end.report["results"]] == [
+            ("x=a", "success", "a"),
+            ("x=fail", "success", None),
+            ("x=b", "failed", None),
+            ("x=none", "success", None),
+            ("x=skip", "success", None),
+            ("x=c", "success", "c"),
+        ]
+
+    @pytest.mark.parametrize("lost", [(0,), (1,), (2,), (3,), (0, 1, 2, 3)])
+    def test_values_stay_with_their_pieces_where_records_are_missing(self, collected, lost):
+        end = collected(["a", "none", "fail", "b"], tolerated_failure_count=1)
+        for index in lost:
+            delete_xcom(end.run, "work", map_index=index, key="mapping_kit")
+        assert end.again() is None
+        assert [(row["key"], row["state"], row["value"]) for row in end.report["results"]] == [
+            ("x=a", "success", "a"),
+            ("x=none", "success", None),
+            ("x=fail", "failed", None),
+            ("x=b", "success", "b"),
+        ]
+
+    def test_values_stay_with_their_pieces_where_the_task_has_hooks_of_its_own(self, collected):
+        seen = []
+
+        def build():
+            def note(context, result=None):
+                seen.append(result)
+
+            return work.override(post_execute=note).expand(x=["none", "a", "none", "b"])
+
+        end = collected(build=build)
+        assert [row["value"] for row in end.report["results"]] == [None, "a", None, "b"]
+        assert sorted(seen, key=str) == [None, None, "a", "b"]
+
+    def test_a_run_that_timed_out_left_pieces_that_are_not_started(self, collected):
+        end = collected(["a", "skip", "fail", "b", "c"], tolerated_failure_percentage=100)
+        # What a run does to its instances when it times out: one waits, one is at work, one for its next try.
+        with create_session() as session:
+            for index in (2, 3, 4):
+                session.query(TaskInstance).filter_by(
+                    dag_id=end.dag.dag_id, run_id=end.run.run_id, task_id="work", map_index=index
+                ).update({"state": "skipped", "end_date": None, "duration": None})
+        delete_xcom(end.run, "work", map_index=4, key="mapping_kit")
+        assert end.again() is None
+        assert end.states() == ["success", "skipped", "not_started", "not_started", "not_started"]
+
+    def test_the_fan_in_asks_for_as_much_of_many_pieces_as_of_few(self, collected):
+        asked = []
+        for pieces in (3, 30):
+            end = collected([f"piece {n}" for n in range(pieces)])
+            with requests() as sent:
+                assert end.again() is None
+            assert len(end.report["results"]) == pieces
+            asked.append(len(sent))
+        assert asked[0] == asked[1] > 0
 
     def test_equal_pieces_are_told_apart_and_values_keep_their_types(self, collected):
         def build():

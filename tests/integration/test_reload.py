@@ -11,7 +11,7 @@ from airflow.timetables.base import DataInterval, TimeRestriction
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.reload import reload_params, reload_partitions
-from airflows import DagRunType, Param, ParamValidationError, dag, scheduler_dag, task
+from airflows import AIRFLOW_3, DagRunType, Param, ParamValidationError, dag, scheduler_dag, task
 
 
 def a_dag(schedule=None, *, params=None, start=None, zone="UTC", **reload):
@@ -179,6 +179,12 @@ class TestByHand:
 
     def test_at_the_very_end_of_a_day_is_that_day(self, manual):
         assert manual(a_dag(), "2013-01-10T00:00:00+00:00")[1] == [{"date": "2013-01-09"}]
+
+    @pytest.mark.skipif(not AIRFLOW_3, reason="every run of Airflow 2 has a logical date")
+    @pytest.mark.parametrize("schedule", [None, "@daily"])
+    def test_without_a_logical_date_is_the_day_before_it_was_due(self, run_of, schedule):
+        run = run_of(a_dag(schedule), due=pendulum.datetime(2013, 1, 10, 12))
+        assert run.run("reload_partitions") == ("success", [{"date": "2013-01-09"}])
 
     @pytest.mark.parametrize(
         ("every", "period"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import logging
@@ -86,10 +87,6 @@ def make_tables():
     logging.disable(logging.WARNING)
     with Path(os.devnull).open("w") as devnull, contextlib.redirect_stdout(devnull):
         db.initdb()
-        if AIRFLOW_3:
-            from airflow.dag_processing.bundles.manager import DagBundlesManager
-
-            DagBundlesManager().sync_bundles_to_db()
     logging.disable(logging.NOTSET)
     if AIRFLOW_3:
         _log_by_the_standard_library()
@@ -123,11 +120,19 @@ def scheduler_dag(dag):
     return SerializedDAG.from_dict(json.loads(json.dumps(SerializedDAG.to_dict(dag), sort_keys=True)))
 
 
+@functools.cache
+def _store_bundles():
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    DagBundlesManager().sync_bundles_to_db()
+
+
 def store(dag):
     """Store a DAG in the database as Airflow does when it has read the DAG's file."""
     if not AIRFLOW_3:
         dag.sync_to_db()
         return
+    _store_bundles()
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.serialization.definitions.dag import SerializedDAG as Stored
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
@@ -247,11 +252,16 @@ def delete_xcom(run, task_id, *, map_index=-1, key="return_value"):
 
 
 class Run:
-    """A DAG run whose tasks are run one by one in this process, as a worker would."""
+    """A DAG run whose tasks are run one by one in this process, as a worker would.
 
-    def __init__(self, dag, *, logical_date=None, data_interval=None, run_type=DagRunType.MANUAL, **options):
+    :param due: when a run without a logical date was due, which Airflow 3 alone has.
+    """
+
+    def __init__(
+        self, dag, *, logical_date=None, data_interval=None, run_type=DagRunType.MANUAL, due=None, **options
+    ):
         store(dag)
-        moment = logical_date or pendulum.now("UTC")
+        moment = logical_date or due or pendulum.now("UTC")
         options.update(
             state=DagRunState.RUNNING,
             run_id=f"run-{next(_numbers)}",
@@ -263,9 +273,11 @@ class Run:
         if AIRFLOW_3:
             from airflow.utils.types import DagRunTriggeredByType
 
+            if due:
+                options["data_interval"] = None
             self.dag_run = scheduler_dag(dag).create_dagrun(
-                logical_date=moment,
-                run_after=max(moment, options["data_interval"][1]),
+                logical_date=None if due else moment,
+                run_after=due or max(moment, options["data_interval"][1]),
                 triggered_by=DagRunTriggeredByType.TEST,
                 **options,
             )

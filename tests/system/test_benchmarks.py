@@ -39,7 +39,7 @@ def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
     assert done.returncode == 0, done.stderr
 
     measured = dict(
-        re.findall(r"<!-- measured: (\w+) -->\n(.*?)\n<!-- until here -->", page.read_text(), re.DOTALL)
+        re.findall(r"<!-- measured: ([\w ]+) -->\n(.*?)\n<!-- until here -->", page.read_text(), re.DOTALL)
     )
     assert set(PARTS) | {"machine"} <= set(measured)
     assert "4 items that do nothing" in measured["ways"]
