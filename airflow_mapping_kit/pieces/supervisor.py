@@ -30,10 +30,11 @@ class Supervisor:
     """Reads a run for the fan-in of a mapped task or group.
 
     For a task it takes five calls, however many pieces there are: its instances, how many there should be, their
-    records, what they returned, and the XCom that the plan is made of; for each further task of a group and
-    each further source one more. Fewer there cannot be, as no call answers for two tasks, or for instances
-    and XComs at once. Only of an instance that may or may not have pushed something, such as a batch that
-    failed, is that one asked for: then a call each.
+    records, what they returned, and the XCom that the plan is made of; for each further task of a group and each
+    further source one more, and one a task where somebody cleared something that has not run again. Fewer there
+    cannot be, as no call answers for the XComs of two tasks, or for instances and XComs at once. Only of an
+    instance that may or may not have pushed something, such as a batch that failed, is that one asked for: then
+    a call each.
 
     :param task_instance: the instance of the fan-in, as its task has it.
     """

@@ -280,6 +280,22 @@ class TestRows:
             asked.append(len(sent))
         assert asked[0] == asked[1] > 0
 
+    @pytest.mark.skipif(not AIRFLOW_3, reason="a task of Airflow 2 asks the database")
+    def test_the_fan_in_of_a_task_takes_five_calls(self, collected):
+        end = collected(["a", "fail", "none", "skip"], tolerated_failure_count=1)
+        with requests() as sent:
+            assert end.again() is None
+        # Airflow itself asks for the report of the try before, to clear it.
+        of_others = [message for message in sent if getattr(message, "task_id", None) != "all"]
+        asked = [type(message).__name__ for message in of_others if type(message).__name__.startswith("Get")]
+        assert sorted(asked) == [
+            "GetTICount",
+            "GetTaskBreadcrumbs",
+            "GetXCom",
+            "GetXComSequenceSlice",
+            "GetXComSequenceSlice",
+        ]
+
     def test_equal_pieces_are_told_apart_and_values_keep_their_types(self, collected):
         def build():
             @task

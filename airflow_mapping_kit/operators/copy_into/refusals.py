@@ -10,15 +10,16 @@ from airflow_mapping_kit.exceptions import TargetError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LOGIN = "Check the Airflow connection's account, user and password."
 _NAMES = "Check the names of the table, the stage and the file format, and that the role may use them."
 # SQLSTATE classes of an error that the same statement on the same files would raise again, and what to do.
 _FOR_GOOD = {
     "02": _NAMES,
     "0A": "Snowflake doesn't know this feature: check file_format and the stage.",
     "22": "Mend the file, or file_format where it doesn't describe the file; what wasn't loaded can be tried again.",
+    "28": _LOGIN,
     "42": _NAMES,
 }
-_LOGIN = "Check the Airflow connection's account, user and password."
 
 
 @contextmanager
@@ -37,8 +38,8 @@ def refusals(what: str) -> Iterator[None]:
     try:
         yield
     except errors.DatabaseError as error:
-        # A line that can't be opened is an OperationalError; the class itself, with this number, is a login
-        # refused. Trying that again would lock the user out.
+        # A line that can't be opened is an OperationalError; the class itself, with this number, is what the
+        # connectors before 4.8 make of a login refused. Trying that again would lock the user out.
         login = type(error) is errors.DatabaseError and error.errno == errorcode.ER_FAILED_TO_CONNECT_TO_DB
         remedy = _LOGIN if login else _FOR_GOOD.get((error.sqlstate or "")[:2])
         if remedy is None:

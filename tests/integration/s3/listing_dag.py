@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 
-from airflow.decorators import dag
-
+import airflows
 from airflow_mapping_kit.generators import s3_keys
 from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
 
 
-@dag(schedule=None, start_date=datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc))
+@airflows.dag(schedule=None, start_date=datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc))
 def listing_dag():
     bucket = os.environ["LAKE"]
     keys = s3_keys(
@@ -29,8 +28,8 @@ def listing_dag():
 listed = listing_dag()
 
 if __name__ == "__main__":
-    from airflow.utils.db import initdb
-
-    initdb()
-    run = listed.test(execution_date=datetime.datetime(2024, 11, 20, tzinfo=datetime.timezone.utc))
+    airflows.make_tables()
+    moment = datetime.datetime(2024, 11, 20, tzinfo=datetime.timezone.utc)
+    named = {"logical_date" if airflows.AIRFLOW_3 else "execution_date": moment}
+    run = airflows.dag_test(listed, **named)
     assert run.state == "success", run.state

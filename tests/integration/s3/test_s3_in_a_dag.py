@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import airflows
+
 
 def test_a_mapped_move_renders_its_prefixes_and_no_key(bucket, tmp_path):
     names = ["a.csv", "{{ ds }}.csv", "{% raw %}", "b.csv", "{{ undefined.name }}"]
@@ -21,6 +23,7 @@ def test_a_mapped_move_renders_its_prefixes_and_no_key(bucket, tmp_path):
             "AIRFLOW_HOME": str(tmp_path),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "LAKE": bucket.name,
+            "PYTHONPATH": str(Path(airflows.__file__).parent),
         },
         capture_output=True,
         text=True,

@@ -27,6 +27,10 @@ from airflow_mapping_kit.operators.copy_into.refusals import refusals
             errors.DatabaseError(msg="Incorrect username or password", errno=250001, sqlstate="08001"),
             "account, user and password",
         ),
+        (
+            errors.DatabaseError(msg="Incorrect username or password", errno=390100, sqlstate="28000"),
+            "account, user and password",
+        ),
     ],
 )
 def test_what_snowflake_refuses_for_good_is_bad_input_with_a_remedy(error, remedy):
