@@ -58,7 +58,7 @@ def test_a_link_leads_somewhere(page):
         assert (page.parent / link["path"]).exists(), link["path"]
 
 
-TEST = re.compile(r"`(?P<path>tests/[\w/]+\.py)(?:::(?P<name>\w+))?`")
+TEST = re.compile(r"`(?P<path>tests/[\w/]+\.py)(?:::\w+)*?(?:::(?P<name>\w+))?`")
 
 
 @pytest.mark.parametrize(
