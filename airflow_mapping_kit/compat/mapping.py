@@ -1,0 +1,75 @@
+"""What is mapped over what, of declared and of serialized DAGs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_mapping_kit.compat.database import own_session
+from airflow_mapping_kit.compat.names import AIRFLOW_3
+
+if TYPE_CHECKING:
+    from airflow.utils.context import Context
+
+
+def expand_input_of(operator: Any) -> Any | None:
+    """Return what an operator, or else the mapped group around it, is mapped over.
+
+    :param operator: an operator as its DAG keeps it, declared or serialized, not the unmapped one that a
+        worker runs.
+    :return: Airflow's expand input, or `None` where nothing is mapped.
+    """
+    if is_mapped_operator(operator):
+        return operator._get_specified_expand_input()  # noqa: SLF001 -- Airflow has no public name for it
+    group = next(iter(operator.iter_mapped_task_groups()), None)
+    return group._expand_input if group else None  # noqa: SLF001 -- nor for this
+
+
+def resolve_expand_input(expand_input: Any, context: Context) -> dict[str, Any]:
+    """Return the mapped arguments of the running instance: `{argument: value}`, literals unrendered.
+
+    :param expand_input: what `expand` or `expand_kwargs` stored on a mapped operator or group.
+    """
+    if AIRFLOW_3:
+        # Tasks have no database on 3.x; the SDK asks the execution API.
+        mapped, _ = expand_input.resolve(context)
+    else:
+        with own_session() as session:
+            mapped, _ = expand_input.resolve(context, session)
+    return dict(mapped)
+
+
+def group_argument_of(value: Any) -> str | None:
+    """Return which argument of the mapped group around it a task takes, `None` if it is none of them."""
+    if type(value).__name__.removeprefix("Scheduler") != "MappedArgument":
+        return None
+    name: str = value._key  # noqa: SLF001 -- Airflow has no public name for it
+    return name
+
+
+def is_mapped(operator: Any) -> bool:
+    """Tell whether an operator, or a group around it, is mapped, of a declared DAG or of a serialized one."""
+    return is_mapped_operator(operator) or any(True for _ in operator.iter_mapped_task_groups())
+
+
+def is_mapped_operator(operator: Any) -> bool:
+    """Tell whether an operator itself is mapped, of a declared DAG or of a serialized one.
+
+    Airflow 3 has another class for the operators of serialized DAGs; what makes it one is what all have.
+    """
+    return hasattr(operator, "partial_kwargs")
+
+
+_XCOM_KINDS: dict[str, Literal["plain", "map", "zip", "concat"]] = {
+    "PlainXComArg": "plain",
+    "MapXComArg": "map",
+    "ZipXComArg": "zip",
+    "ConcatXComArg": "concat",
+}
+
+
+def xcom_kind(value: Any) -> Literal["plain", "map", "zip", "concat"] | None:
+    """Return which kind of reference to XComs a mapped argument is, `None` if it is a literal.
+
+    Airflow 3 has each class twice, once for the scheduler: `PlainXComArg` and `SchedulerPlainXComArg`.
+    """
+    return _XCOM_KINDS.get(type(value).__name__.removeprefix("Scheduler"))

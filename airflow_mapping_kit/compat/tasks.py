@@ -1,0 +1,129 @@
+"""What surrounds a task that runs: its context, its XComs, its logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_mapping_kit.compat.names import AIRFLOW_3, AirflowFailException
+from airflow_mapping_kit.exceptions import MappingKitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow.io.path import ObjectStoragePath
+    from airflow.utils.context import Context
+
+
+@contextmanager
+def bad_input_fails_at_once() -> Iterator[None]:
+    """Fail the task without retries on an error that the same input would raise again.
+
+    :raises AirflowFailException: in place of any `MappingKitError` raised inside, with its text.
+    """
+    try:
+        yield
+    except MappingKitError as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def custom_xcom_backend() -> bool:
+    """Tell whether XComs are kept by a backend of the deployment's own."""
+    if AIRFLOW_3:
+        from airflow.sdk import BaseXCom
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models.xcom import BaseXCom, XCom
+    return XCom is not BaseXCom
+
+
+def from_xcom_json(text: str) -> Any:
+    """Return the value of which `xcom_json` made a text.
+
+    :raises Exception: of whatever kind, if Airflow refuses to.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.serde import deserialize
+
+        return deserialize(json.loads(text))
+    from airflow.utils.json import XComDecoder
+
+    return json.loads(text, cls=XComDecoder)
+
+
+def has_state_store() -> bool:
+    """Tell whether instances have a store that outlives their tries: from Airflow 3.3 on."""
+    return find_spec("airflow.state") is not None
+
+
+@contextmanager
+def running_in(context: Mapping[str, Any]) -> Iterator[None]:
+    """Let `get_current_context` answer with a context, as within a task."""
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.context import set_current_context
+    else:
+        from airflow.models.taskinstance import set_current_context
+
+    with set_current_context(cast("Context", context)):
+        yield
+
+
+def storage_path(path: str) -> ObjectStoragePath:
+    """Return a file in object storage, or of this machine."""
+    if not TYPE_CHECKING and AIRFLOW_3:
+        from airflow.sdk import ObjectStoragePath
+    else:
+        from airflow.io.path import ObjectStoragePath
+    return ObjectStoragePath(path)
+
+
+def template_macros() -> Any:
+    """Return what templates call `macros`, without those of plugins."""
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time import macros
+    else:
+        from airflow import macros
+    return macros
+
+
+@contextmanager
+def without_logs() -> Iterator[None]:
+    """Let Airflow log nothing in this process for a while."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    if AIRFLOW_3:
+        # It logs past the standard library.
+        import structlog
+
+        configured = structlog.get_config()
+        structlog.configure(processors=[_dropped])
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        if AIRFLOW_3:
+            structlog.configure(**configured)
+
+
+def _dropped(*_: Any) -> Any:
+    import structlog
+
+    raise structlog.DropEvent
+
+
+def xcom_json(value: Any) -> str:
+    """Return a value as the JSON text that an XCom holds of it.
+
+    :raises Exception: of whatever kind, if an XCom cannot hold it.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.serde import serialize
+
+        # The API that a task hands its XComs to takes no NaN and no infinity.
+        return json.dumps(serialize(value), allow_nan=False)
+    from airflow.utils.json import XComEncoder
+
+    return json.dumps(value, cls=XComEncoder)
