@@ -128,8 +128,8 @@ class Supervisor:
         state = crumb["state"]
         if state == SKIPPED and map_index >= 0 and self._undone(task_id, crumb, record):
             state = NOT_STARTED
-        # Without a record no more is known than that something was tried.
-        tried = 1 if state in {SUCCESS, FAILED} else 0
+        # Without a record no more is known than that something was tried: what skipped itself took time for it.
+        tried = 1 if state in {SUCCESS, FAILED} or (state == SKIPPED and crumb["duration"]) else 0
         return Instance(
             state=None if state is None else str(state),
             try_number=record.get("try_number", tried),
