@@ -22,10 +22,12 @@ open(sys.argv[1] + "/" + str(os.getpid()), "w").close()
 time.sleep(600)
 """
 STARTS_ONE = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from stack.processes import Processes
 folder = Path(sys.argv[1])
+# What a shell runs in its background ignores Ctrl-C, and so does what that starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Processes() as processes:
     processes.start("A part", [sys.executable, "-c", sys.argv[2], str(folder)], log=folder / "log",
                     env=dict(os.environ), cwd=folder, grace=1, remove=folder / "removed")
