@@ -14,6 +14,11 @@ import threading
 import uuid
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long anything takes is no test: a busy machine is no reason to fail.
+settings.register_profile("kit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kit")
 
 # Airflow reads its settings when it is first imported. A home of the user's must never be touched.
 _HOME = tempfile.mkdtemp(prefix="mapping-kit-tests-")

@@ -63,7 +63,7 @@ def test_the_order_of_the_dimensions_means_nothing(partition, random):
     assert partition_key(dict(shuffled)) == partition_key(partition)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), json_values, min_size=1, max_size=3))
 def test_every_piece_has_a_key_that_survives_json_and_fits(arguments):
     key = piece_key(arguments)
@@ -128,7 +128,6 @@ def test_zipped_has_every_position_once_in_order(pairs):
     assert [(partition["a"], partition["b"]) for partition in plan] == pairs
 
 
-@settings(deadline=None)
 @given(
     st.lists(json_values, max_size=20),
     st.none() | st.integers(1, 10),
@@ -183,7 +182,7 @@ def assert_tiles(start, end, every, zone):
     return keys
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.dates(date(3, 1, 1), date(9990, 1, 1)) | st.dates(date(1850, 1, 1), date(2040, 1, 1)),
     st.integers(0, 40),
