@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import pickle
 import secrets
+import sys
+from multiprocessing.connection import Client
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from stack.airflow_any import NOW, AnyAirflow
 from stack.ports import LOOPBACK
+from stack.processes import StackError
+from stack.sockets import socket_folder
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from typing import Any
 
     from stack.processes import Process
 
 # Given to Python as text: run as files they would have `airflow.py`, another `airflow`, first on their path.
-CLEAR = Path(__file__).with_name("clear_2.py")
+COMMANDS = Path(__file__).with_name("commands_2.py")
 SCHEDULER = Path(__file__).with_name("scheduler_2.py")
 
 
@@ -27,7 +32,7 @@ class Airflow2(AnyAirflow):
     settings: ClassVar[dict[str, str]] = {
         "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
         # A file is read when it is new or has changed; over and over it would only take CPU time from the tasks.
-        "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "300",
+        "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3600",
         # Once around for every finished task is dear when the scheduler's own loop comes by within the second.
         "SCHEDULER__SCHEDULE_AFTER_TASK_EXECUTION": "False",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -52,6 +57,11 @@ class Airflow2(AnyAirflow):
     reschedules_query = """
         SELECT count(*) AS n FROM task_reschedule WHERE dag_id = %s AND run_id = %s AND task_id = %s
     """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        # Where the process that triggers and clears answers, once there is one.
+        self._socket: str | None = None
 
     def start_scheduler(self) -> Process:
         """Start the scheduler, with its executor and its DAG processor."""
@@ -80,8 +90,8 @@ class Airflow2(AnyAirflow):
     def _trigger(self, dag_id: str, run_id: str, conf: dict[str, Any], logical_date: str | None) -> None:
         if logical_date is None:
             raise ValueError("Every run of Airflow 2 has a logical date.")
-        date = () if logical_date == NOW else ("--exec-date", logical_date)
-        self.command("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(conf), *date)
+        date = None if logical_date == NOW else logical_date
+        self._ask("trigger", dag_id=dag_id, run_id=run_id, conf=conf, logical_date=date)
 
     def clear(
         self,
@@ -94,15 +104,43 @@ class Airflow2(AnyAirflow):
         downstream: bool = False,
     ) -> int:
         """Clear a task, or one of its mapped instances; return how many were cleared."""
-        wanted = {
-            "dag_id": dag_id,
-            "run_id": run_id,
-            "task_id": task_id,
-            "map_index": map_index,
-            "only_failed": only_failed,
-            "downstream": downstream,
-        }
-        return int(self.command(json.dumps(wanted), program=["-c", CLEAR.read_text()]).splitlines()[-1])
+        return int(
+            self._ask(
+                "clear",
+                dag_id=dag_id,
+                run_id=run_id,
+                task_id=task_id,
+                map_index=map_index,
+                only_failed=only_failed,
+                downstream=downstream,
+            )
+        )
+
+    def _ask(self, command: str, **arguments: Any) -> Any:
+        """Have the process that triggers and clears do so, and return what it answers."""
+        if self._socket is None:
+            folder = socket_folder("commands")
+            self._socket = str(folder / "socket")
+            self.processes.start(
+                "Airflow's commands",
+                [sys.executable, "-c", COMMANDS.read_text(), self._socket],
+                log=self.parts / "trigger_and_clear.log",
+                env=self.environment,
+                cwd=self.parts,
+                remove=folder,
+            )
+        with self.processes.wait("An answer of Airflow's commands", self._connect, seconds=60) as connection:
+            connection.send_bytes(json.dumps({"command": command, "arguments": arguments}).encode())
+            answer = json.loads(connection.recv_bytes())
+        if "error" in answer:
+            raise StackError(f"Airflow could not {command} {arguments}: {answer['error']}")
+        return answer["result"]
+
+    def _connect(self) -> Connection | None:
+        try:
+            return Client(self._socket)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
 
     def _conf(self, stored: Any) -> dict[str, Any]:
         return pickle.loads(bytes(stored)) if stored else {}  # noqa: S301 - written by this Airflow

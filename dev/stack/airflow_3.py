@@ -35,7 +35,7 @@ class Airflow3(AnyAirflow):
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         # A file is read when it is new or has changed; over and over it would only take CPU time from the tasks.
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
         # On a small machine all instances at once ask one server, which answers all the same.
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
         # A supervisor that misses the end of its task looks again only then, and keeps the task's slot until it does.

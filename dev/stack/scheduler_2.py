@@ -6,6 +6,7 @@ again by each of its tasks: of some 1.5 CPU-seconds that a task costs, this save
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -48,6 +49,9 @@ def warm_up() -> None:
         session.get(TaskInstance, {"dag_id": "", "task_id": "", "run_id": "", "map_index": 0})
         session.query(TaskInstance).filter_by(dag_id="", task_id="", run_id="", map_index=0).one_or_none()
     settings.engine.dispose()
+    # No fork looks through all of this for garbage, or copies it by doing so.
+    gc.collect()
+    gc.freeze()
 
 
 warm_up()
