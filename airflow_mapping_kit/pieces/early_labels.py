@@ -36,6 +36,11 @@ def enabled() -> bool:
     return bool(conf.getboolean("mapping_kit", "early_labels", fallback=True))
 
 
+def is_labelled(operator: Any) -> bool:
+    """Tell whether the instances of an operator have labels of the kit."""
+    return labels.format_of(_template(operator)) is not None
+
+
 def of_instance(operator: Any, *, dag_id: str, run_id: str, map_index: int) -> str | None:
     """Return the label of one instance, `None` where the plan cannot be read here.
 

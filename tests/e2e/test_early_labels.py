@@ -85,7 +85,11 @@ def test_instances_have_their_labels_at_all_times_and_those_of_other_tasks_are_a
         seconds=120,
         every=0.5,
     )
-    assert labels_of(stack, run_id)["xcom"] == EARLY["xcom"]
+    # Airflow 3 deletes it, as the process that would name it is gone; when the run ends it is there again.
+    nameless = {killed["map_index"]} if AIRFLOW_3 else set()
+    assert labels_of(stack, run_id)["xcom"] == [
+        None if index in nameless else label for index, label in enumerate(EARLY["xcom"])
+    ]
 
     gate.touch()
     assert airflow.wait(DAG, run_id, seconds=240) == "failed"
