@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
-import airflow
-
 from airflow_mapping_kit.compat.names import AIRFLOW_3, AirflowFailException
 from airflow_mapping_kit.exceptions import MappingKitError
 
@@ -59,11 +57,6 @@ def from_xcom_json(text: str) -> Any:
 def has_state_store() -> bool:
     """Tell whether instances have a store that outlives their tries: from Airflow 3.3 on."""
     return find_spec("airflow.state") is not None
-
-
-def knows_of_others() -> bool:
-    """Tell whether a task gets to know what became of others: not on Airflow 3.0 and 3.1."""
-    return not airflow.__version__.startswith(("3.0.", "3.1."))
 
 
 @contextmanager

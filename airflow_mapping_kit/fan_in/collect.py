@@ -13,7 +13,6 @@ from airflow_mapping_kit.compat import (
     BaseOperator,
     XComArg,
     bad_input_fails_at_once,
-    knows_of_others,
 )
 from airflow_mapping_kit.exceptions import FanInError, PlanError
 from airflow_mapping_kit.failures import described
@@ -213,17 +212,12 @@ def collect(
     :return: the task's output: `{"total", "succeeded", "failed", "skipped", "upstream_failed", "not_started",
         "results": [{"key", "label", "map_index", "state", "try_number", "duration_s", "value", "error"}]}`,
         a row a piece, in map-index order. With `write_to`, `"written_to"` is there instead of `"results"`.
-    :raises FanInError: if `mapped` is not mapped or belongs to another DAG, a tolerance is none, the DAG
-        stops at the first failure, or this is Airflow 3.0 or 3.1.
+    :raises FanInError: if `mapped` is not mapped or belongs to another DAG, a tolerance is none, or the
+        DAG stops at the first failure.
 
     Example: `collect(load, tolerated_failure_percentage=5)` on 100 pieces of which 3 failed succeeds and
     returns `{"total": 100, "succeeded": 97, "failed": 3, ..., "results": [{"key": "date=2013-01-01", ...}]}`.
     """
-    if not knows_of_others():
-        raise FanInError(
-            "Airflow 3.0 and 3.1 tell no task what became of the pieces before it, so nothing can be collected: "
-            "update to Airflow 3.2 or later."
-        )
     target = Mapped.of(mapped)
     # What Airflow 2 calls fail_stop, Airflow 3 calls fail_fast.
     if stops := [name for name in ("fail_stop", "fail_fast") if getattr(target.dag, name, False)]:

@@ -1,7 +1,5 @@
-"""Labels that the scheduler writes itself.
-
-As a run starts, those of the instances that are made with it; as it ends, those that were lost.
-"""
+"""Labels that the scheduler writes: as a run starts those of the instances that are made with it, and at its end
+those that were lost."""
 
 from __future__ import annotations
 

@@ -146,11 +146,6 @@ class TestWhatCanBeCollected:
             collect(elsewhere)
         assert here.dag_id in str(error.value)
 
-    def test_an_airflow_that_tells_no_task_of_others_is_refused(self, monkeypatch):
-        monkeypatch.setattr("airflow.__version__", "3.1.8")
-        with new_dag(), pytest.raises(FanInError, match=r"update to Airflow 3\.2"):
-            collect(work.expand(x=[1]))
-
     def test_a_dag_that_stops_at_the_first_failure_is_refused(self):
         option = "fail_fast" if AIRFLOW_3 else "fail_stop"
         with new_dag(**{option: True}), pytest.raises(FanInError, match=f"leave {option} out"):
