@@ -1,5 +1,7 @@
-"""Labels that the scheduler writes: as a run starts those of the instances that are made with it, and at its end
-those that were lost."""
+"""Labels that the scheduler writes itself.
+
+As a run starts, those of the instances that are made with it; as it ends, those that were lost.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class BatchedOperator(DecoratedOperator):
     task state store of the instance, on Airflow 2 with the task that made the batches: it survives retries and
     a killed worker, after which at most 50 items that were done, or those of the last second, are worked on
     again, beside those that were running. When a person clears the instance it starts afresh, unless by
-    `mapping-kit retry`. Nothing is kept on Airflow 3.0 to 3.2, nor on Airflow 2 of batches that are literals.
+    `mapping-kit retry`. Nothing is kept on Airflow 3.2, nor on Airflow 2 of batches that are literals.
     """
 
     custom_operator_name = "@task.batched"

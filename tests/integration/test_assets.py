@@ -19,7 +19,7 @@ from airflows import AIRFLOW_3, DAG, EmptyOperator, create_session, store, task
 
 START = pendulum.datetime(2024, 1, 1)
 # Airflow 3.3 and later have events of partitions.
-PARTITIONED = AIRFLOW_3 and find_spec("airflow.partition_mappers") is not None
+PARTITIONED = AIRFLOW_3 and find_spec("airflow.state") is not None
 
 
 def events_of(asset):

@@ -42,15 +42,13 @@ class Child:
         """
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-        # Airflow 3.2 was the first to tell.
-        if hasattr(RuntimeTaskInstance, "get_dag"):
-            with _refusals(dag_id, "a run"):
-                is_paused = RuntimeTaskInstance.get_dag(dag_id).is_paused
-            if is_paused:
-                raise ChildRunError(
-                    f"The DAG {dag_id!r} is paused, so its runs would never begin. Unpause it "
-                    f"(`airflow dags unpause {dag_id}`), then clear this task."
-                )
+        with _refusals(dag_id, "a run"):
+            is_paused = RuntimeTaskInstance.get_dag(dag_id).is_paused
+        if is_paused:
+            raise ChildRunError(
+                f"The DAG {dag_id!r} is paused, so its runs would never begin. Unpause it "
+                f"(`airflow dags unpause {dag_id}`), then clear this task."
+            )
         return cls(dag_id)
 
     def check_params(self, runs: Iterable[ChildRun]) -> None:
@@ -83,9 +81,6 @@ def failed_tasks(dag_id: str, run_ids: Sequence[str]) -> dict[str, list[str]]:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     found: dict[str, list[str]] = {}
-    # Airflow 3.1 was the first to tell.
-    if not hasattr(RuntimeTaskInstance, "get_task_breadcrumbs"):
-        return found
     for run_id in run_ids:
         tasks = RuntimeTaskInstance.get_task_breadcrumbs(dag_id, run_id)
         failed = {str(one["task_id"]) for one in tasks if one["state"] == FAILED}
