@@ -59,7 +59,8 @@ def processor_sender():
         shared = {"wait": params["wait"], "parent": run_id}
         return [{"conf": {"item": item, **shared}, "trigger_run_id": f"{run_id}__{item}"} for item in found]
 
-    @task.sensor(poke_interval=2, mode="reschedule", timeout=7200)
+    # Airflow 3 fails a sensor that is to look again before it has noticed that it ended.
+    @task.sensor(poke_interval=6 if AIRFLOW_3 else 2, mode="reschedule", timeout=7200)
     def poll(triggered, ti=None, run_id=None):
         if AIRFLOW_3:
             # Nobody lists runs to a task; it may ask how many ended, by a URL that has room for some hundred.

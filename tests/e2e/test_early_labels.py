@@ -6,8 +6,11 @@ import os
 import signal
 from collections import defaultdict
 
+import pytest
+
 from stack.airflow import AIRFLOW_3
 
+pytestmark = pytest.mark.versions
 DAG = "label_shapes"
 EARLY = {
     "xcom": ["EWR 2013-01-01", "JFK 2013-01-01"],
