@@ -64,6 +64,7 @@ endif
 
 test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2)
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
+	$(VENV)/bin/uv pip check --python $(VENV)/bin/python
 	$(VENV)/bin/pytest -m "$(MARKED)" $(if $(filter tests,$(ONLY)),$(BESIDE)) $(APART) $(ONLY)
 
 test-pure: $(PURE)/.installed
