@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from psycopg2.extensions import connection
+
     from stack.processes import Processes
 
 # Who packs it as a wheel, each for some versions of Python.
@@ -50,6 +52,7 @@ class Postgres:
     def __init__(self, processes: Processes, log: Path) -> None:
         self._socket = socket_folder("pg")
         self._dsn = f"host={self._socket} user=postgres dbname=postgres connect_timeout=5"
+        self._connection: connection | None = None
         env = base_environment(self._socket)
         try:
             programs = self._programs()
@@ -117,16 +120,15 @@ class Postgres:
 
     def query(self, statement: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
         """Run one statement with bound parameters and return its rows."""
-        connection = psycopg2.connect(self._dsn)
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(statement, parameters)
-                if cursor.description is None:
-                    return []
-                names = [column.name for column in cursor.description]
-                return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        finally:
-            connection.close()
+        # Kept: who waits asks ten times a second, and each connection is a process of the server.
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg2.connect(self._dsn)
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            if cursor.description is None:
+                return []
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def _answers(self) -> bool:
         try:
