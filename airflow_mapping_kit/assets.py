@@ -65,6 +65,8 @@ def _tell(event: Any, changed: list[str], *, whole_run: bool) -> None:
             len(every),
             MAX_EVENTS,
         )
+        # Those that were told before are in the one event as well.
+        event.partition_keys = set()
         each = False
     if each:
         add_partitions(event, changed)

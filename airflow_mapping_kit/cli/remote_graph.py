@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 _FINISHED_RUN = ("success", "failed")
 _WAITING = (None, "scheduled", "queued")
-_AT_WORK = (*_WAITING, "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule")
+_AT_WORK = (
+    *_WAITING,
+    "running",
+    "restarting",
+    "deferred",
+    "up_for_retry",
+    "up_for_reschedule",
+    "awaiting_input",
+)
 
 Place = tuple[str, int]
 

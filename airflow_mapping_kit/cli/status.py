@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.states import Outcome
 
 # What says most first.
-_AT_WORK = ("running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "queued", "scheduled")
+_AT_WORK = (
+    "running", "restarting", "deferred", "awaiting_input", "up_for_retry", "up_for_reschedule", "queued", "scheduled"
+)  # fmt: skip
 
 
 @click.command()

@@ -82,6 +82,10 @@ def run_date(context: Mapping[str, Any]) -> datetime:
     return moment
 
 
+# Started by a person, by a task of another DAG, for a partition of an asset: Airflow 2 calls all of them manual.
+_BY_HAND = ("manual", "operator_triggered", "asset_materialization")
+
+
 def run_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
     """Return the interval that the run of a task stands for, `None` if it has none of its own.
 
@@ -89,7 +93,7 @@ def run_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None
     create_cron_data_intervals` says otherwise: theirs is the time since the schedule was last due, as on Airflow 2.
     """
     begin, end = context.get("data_interval_start"), context.get("data_interval_end")
-    if context["dag_run"].run_type == "manual" or begin is None or end is None:
+    if context["dag_run"].run_type in _BY_HAND or begin is None or end is None:
         return None
     if begin < end:
         return begin, end

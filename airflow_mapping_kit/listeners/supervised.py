@@ -41,7 +41,11 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
     from airflow_mapping_kit.pieces.records import error_of
 
     record = _records.get(task_instance.id, _own(task_instance))
-    _push(task_instance, {**record, "error": error_of(error)})
+    # What was pushed before it failed counts among what the instances of its task returned.
+    pushed = task_instance.xcom_pull(
+        task_ids=task_instance.task_id, map_indexes=task_instance.map_index, run_id=task_instance.run_id
+    )
+    _push(task_instance, {**record, "error": error_of(error), "returned": pushed is not None})
 
 
 @hookimpl

@@ -20,6 +20,7 @@ from airflow_mapping_kit.pieces.mapped import is_collected
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from airflow_mapping_kit.pieces.reading import Reading
     from airflow_mapping_kit.results import ItemResult
 
 # What is at this key is `{"max_tries": <number>}`. A person who clears an instance changes its number, a retry
@@ -117,13 +118,14 @@ class Stored:
             XCom.delete(key=f"{_LEFT}/{number}", dag_id=one.dag_id, **place)
 
 
-def left_by(dag_id: str, run_id: str, task_id: str, map_index: int) -> list[ItemResult]:
-    """Return what an instance for which a fan-in waits had saved, before its last try was killed."""
-    from airflow.sdk.execution_time.xcom import XCom
+def left_by(read: Reading, dag_id: str, run_id: str, task_id: str, map_index: int) -> list[ItemResult]:
+    """Return what an instance for which a fan-in waits had saved, before its last try was killed.
+
+    :param read: how the run is read.
+    """
     from airflow.sdk.serde import deserialize
 
-    place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
-    texts = (XCom.get_one(key=f"{_LEFT}/{number}", **place) for number in count())
+    texts = (read.xcom(dag_id, run_id, task_id, map_index, f"{_LEFT}/{number}") for number in count())
     chunks = (json.loads(text) for text in takewhile(bool, texts))
     return [deserialize(row) for chunk in chunks for row in chunk]
 

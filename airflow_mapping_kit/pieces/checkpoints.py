@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.pieces.reading import Reading
     from airflow_mapping_kit.results import ItemResult
 
 
@@ -105,14 +106,17 @@ def _place(dag: Any, row: Any) -> Any:
     return place_of(declared, run_id=row.run_id, map_index=row.map_index, max_tries=row.max_tries)
 
 
-def saved_by(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> list[ItemResult]:
+def saved_by(
+    read: Reading, declared: Any, *, run_id: str, map_index: int, max_tries: int
+) -> list[ItemResult]:
     """Return what another instance had saved before its last try was killed.
 
+    :param read: how the run is read.
     :param declared: its operator, as the DAG keeps it.
     """
     if items_key_of(declared) != RETURN_VALUE:
         return []
     if AIRFLOW_3:
-        return left_by(declared.dag.dag_id, run_id, declared.task_id, map_index)
+        return left_by(read, declared.dag.dag_id, run_id, declared.task_id, map_index)
     place = place_of(declared, run_id=run_id, map_index=map_index, max_tries=max_tries)
     return [] if place is None else place.load()

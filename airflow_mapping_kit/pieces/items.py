@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.batches import Item
     from airflow_mapping_kit.pieces.mapped import Mapped
     from airflow_mapping_kit.pieces.piece import Piece
-    from airflow_mapping_kit.pieces.reading import Instance
+    from airflow_mapping_kit.pieces.reading import Instance, Reading
     from airflow_mapping_kit.results import Error, ItemResult, Result
 
 
@@ -27,9 +27,11 @@ class Items:
 
     :param mapped: what is collected.
     :param run_id: its run.
+    :param read: how the run is read.
     """
 
-    def __init__(self, mapped: Mapped, run_id: str) -> None:
+    def __init__(self, mapped: Mapped, run_id: str, read: Reading) -> None:
+        self._read = read
         self._run_id = run_id
         self._returns = mapped.returns
         self._declared = {task_id: mapped.dag.get_task(task_id) for task_id in mapped.task_ids}
@@ -84,6 +86,7 @@ class Items:
         if instance.state != FAILED:
             return {}
         saved = checkpoints.saved_by(
+            self._read,
             self._declared[task_id],
             run_id=self._run_id,
             map_index=piece.index,

@@ -40,6 +40,10 @@ class Reading(Protocol):
         """Return what some tasks of a run pushed: `{(task id, key): {map index: value}}`, by map index."""
         ...
 
+    def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
+        """Return what one instance pushed, `None` if nothing."""
+        ...
+
 
 def value_of(source: Source, found: Mapping[tuple[str, str], Mapping[int, Any]]) -> Any:
     """Return the value of a source among the XComs that were read, `None` if it was not pushed.

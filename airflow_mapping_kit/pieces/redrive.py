@@ -21,7 +21,15 @@ FINISHED_RUN = ("success", "failed")
 _TO_DO_AGAIN = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
 # They run yet: what they wait for is what is done again.
 _WAITING = (None, "scheduled", "queued")
-_AT_WORK = (*_WAITING, "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule")
+_AT_WORK = (
+    *_WAITING,
+    "running",
+    "restarting",
+    "deferred",
+    "up_for_retry",
+    "up_for_reschedule",
+    "awaiting_input",
+)
 
 
 class Cleared(NamedTuple):

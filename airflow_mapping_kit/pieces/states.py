@@ -64,7 +64,7 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables) -> Outcome:
         return Outcome(unexpanded=None if emptied else worst(states), upstream=before)
 
     wanted = sources(mapped.expand_input)
-    items = Items(mapped, run_id)
+    items = Items(mapped, run_id, read)
     pairs = {(task_id, RECORD_KEY) for task_id in mapped.task_ids} | items.xcoms
     pairs |= {(source.task_id, source.key) for source in wanted}
     if mapped.returns:

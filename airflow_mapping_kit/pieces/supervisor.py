@@ -91,6 +91,12 @@ class Supervisor:
                 found[task_id, key] = _of_task(self._ti, self._mapped.dag.get_task(task_id), key)
         return found
 
+    def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
+        """Return what one instance pushed, `None` if nothing."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return XCom.get_one(key=key, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+
     def _states(self, dag_id: str, run_id: str, task_id: str) -> Iterable[tuple[int, str | None]]:
         # One task a call: of two, `load` and `load_1`, the names in the answer could mean either.
         answer = self._ti.get_task_states(dag_id, task_ids=[task_id], run_ids=[run_id]).get(run_id, {})
@@ -170,7 +176,11 @@ class Supervisor:
             if instance.state == SUCCESS and record and "error" not in record:
                 if record.get("returned", True):
                     sure.append(map_index)
-            elif instance.state == SUCCESS or (record and not self._ended_without(task_id, instance, record)):
+            elif (
+                not self._ended_without(task_id, instance, record)
+                if record
+                else instance.state in {SUCCESS, FAILED}
+            ):
                 unsure.append(map_index)
         return sure, unsure
 
@@ -178,7 +188,7 @@ class Supervisor:
         """Tell whether an instance ended in a way that leaves no result."""
         if instance.state == FAILED:
             # What was killed has no error, nor has what somebody marked failed after it had succeeded.
-            return "error" in record and not self._may_fail_with_a_result(task_id)
+            return record.get("returned") is False and not self._may_fail_with_a_result(task_id)
         return instance.state == SKIPPED
 
     def _may_fail_with_a_result(self, task_id: str) -> bool:

@@ -82,6 +82,11 @@ def xcoms(
     return found
 
 
+def xcom(dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
+    """Return what one instance pushed, `None` if nothing."""
+    return xcoms(dag_id, run_id, [(task_id, key)])[task_id, key].get(map_index)
+
+
 def pushed(dag_id: str, run_id: str, wanted: Collection[Source]) -> dict[Source, Any]:
     """Return the values of a plan's sources; what was not pushed is missing."""
     found = xcoms(dag_id, run_id, {(source.task_id, source.key) for source in wanted})

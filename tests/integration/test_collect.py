@@ -245,6 +245,29 @@ class TestRows:
             ("x=b", "success", "b"),
         ]
 
+    def test_values_stay_with_their_pieces_where_one_failed_with_a_value_and_one_was_marked_without(
+        self, collected
+    ):
+        def build():
+            @task
+            def push(x):
+                get_current_context()["ti"].xcom_push("return_value", x)
+                if x == "fail":
+                    raise ValueError(x)
+                return x
+
+            return push.expand(x=["a", "fail", "b"])
+
+        end = collected(build=build, tolerated_failure_count=1)
+        # Marked a success while it was at work, it would have returned nothing yet.
+        delete_xcom(end.run, "push", map_index=0)
+        assert end.again() is None
+        assert [(row["key"], row["state"], row["value"]) for row in end.report["results"]] == [
+            ("x=a", "success", None),
+            ("x=fail", "failed", None),
+            ("x=b", "success", "b"),
+        ]
+
     def test_values_stay_with_their_pieces_where_the_task_has_hooks_of_its_own(self, collected):
         seen = []
 

@@ -177,6 +177,14 @@ class TestByHand:
     def test_is_the_day_before_whatever_the_schedule(self, manual, schedule):
         assert manual(a_dag(schedule), "2013-01-10T12:00:00+00:00") == ("success", [{"date": "2013-01-09"}])
 
+    @pytest.mark.parametrize("schedule", ["@daily", "0 * * * *", "@weekly", "0 6 * * *"])
+    @pytest.mark.parametrize("kind", ["operator_triggered", "asset_materialization"])
+    def test_is_the_same_where_a_task_or_an_asset_started_the_run(self, run_of, schedule, kind):
+        # Airflow 2 calls all of these manual.
+        run_type = next((one for one in DagRunType if one.value == kind), DagRunType.MANUAL)
+        run = run_of(a_dag(schedule), logical_date=pendulum.datetime(2013, 1, 10, 12), run_type=run_type)
+        assert run.run("reload_partitions") == ("success", [{"date": "2013-01-09"}])
+
     def test_at_the_very_end_of_a_day_is_that_day(self, manual):
         assert manual(a_dag(), "2013-01-10T00:00:00+00:00")[1] == [{"date": "2013-01-09"}]
 

@@ -176,7 +176,12 @@ def _refuse(dag_id: str, what: str, status: int | None, answer: Any) -> None:
         )
     if status == _BAD_REQUEST:
         # A validator shows the whole schema after the first line.
-        text = str(said).splitlines()[0].rstrip(".:")
+        text = (str(said).splitlines() or ["?"])[0].rstrip(".:")
+        if reason != "value_error":
+            raise ChildRunError(
+                f"Airflow refuses to start {what} of the DAG {dag_id!r}: {text}. Runs that were started before go on: "
+                f"mend what it says, and clear this task; it starts those that are missing."
+            )
         raise ChildRunError(
             f"The DAG {dag_id!r} doesn't allow what {what} would be told: {text}. Runs that were started before it go "
             f"on. Change the item, conf, item_key or the params, and clear this task: it starts those that are missing."
