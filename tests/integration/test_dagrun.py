@@ -459,6 +459,16 @@ class TestADagThatCannotRun:
         assert f"work of the DAG {dag.dag_id!r} {said}" in parent.error
         assert child_runs(dag.dag_id) == {}
 
+    @pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 3 has DAGs that no task may start")
+    def test_is_one_that_no_task_may_start(self, metadata_db):
+        with DAG(
+            f"child_{uuid.uuid4().hex}", schedule=None, start_date=START, allowed_run_types=["manual"]
+        ) as dag:
+            EmptyOperator(task_id="work")
+        parent = Parent(synced(dag).dag_id)
+        assert parent.go() == "failed"
+        assert "does not allow operator-triggered runs. Runs that were started before go on" in parent.error
+
     def test_is_one_whose_params_do_not_allow_an_item(self, metadata_db):
         params = {"item": Param(1, type="integer", minimum=0)}
         with DAG(f"child_{uuid.uuid4().hex}", schedule=None, start_date=START, params=params) as dag:
