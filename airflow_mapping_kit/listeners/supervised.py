@@ -40,12 +40,13 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
         return
     from airflow_mapping_kit.pieces.records import error_of
 
-    record = _records.get(task_instance.id, _own(task_instance))
-    # What was pushed before it failed counts among what the instances of its task returned.
+    record = {**_records.get(task_instance.id, _own(task_instance)), "error": error_of(error)}
+    _push(task_instance, record)
+    # What was pushed before it failed counts among what the instances of its task returned. A backend may fail here.
     pushed = task_instance.xcom_pull(
         task_ids=task_instance.task_id, map_indexes=task_instance.map_index, run_id=task_instance.run_id
     )
-    _push(task_instance, {**record, "error": error_of(error), "returned": pushed is not None})
+    _push(task_instance, {**record, "returned": pushed is not None})
 
 
 @hookimpl
