@@ -6,9 +6,6 @@ import os
 import signal
 
 import duckdb
-import pytest
-
-pytestmark = pytest.mark.versions
 
 
 def rows_of(target):
