@@ -17,6 +17,21 @@ NOT_STARTED = "not_started"
 # What a tolerance counts: every piece that should have a result and has none, those too that nobody began.
 FAILURES = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
 
+# Airflow's states of a run that has ended, of an instance that is at work (what says most first), and of one that
+# waits to begin.
+FINISHED_RUN = (SUCCESS, FAILED)
+AT_WORK = (
+    "running",
+    "restarting",
+    "deferred",
+    "awaiting_input",
+    "up_for_retry",
+    "up_for_reschedule",
+    "queued",
+    "scheduled",
+)
+WAITING = (None, "scheduled", "queued")
+
 
 class Error(TypedDict):
     """What stopped a piece: the exception's type (`None` where it left none behind) and its message."""

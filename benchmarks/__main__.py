@@ -39,11 +39,8 @@ PARTS = ("ways", "generation", "partitions", "parsing", "collect", "early_labels
 
 def tables(part: str, *, small: bool, peers: Path | None, figures: Path) -> str | None:
     """Run one part and return what it printed; `None` if what it needs is not here."""
-    python, arguments = (
-        sys.executable,
-        SMALL.get(part, []) if small else ON_3.get(part, []) if AIRFLOW_3 else [],
-    )
-    script = part
+    python, script = sys.executable, part
+    arguments = (SMALL if small else ON_3 if AIRFLOW_3 else {}).get(part, [])
     if part == "generation":
         if peers is None:
             return None

@@ -9,6 +9,7 @@ import click
 
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.failures import Failure
+from airflow_mapping_kit.results import FINISHED_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _NAMED = 10
 _ENDED = ("success", "failed", "skipped", "upstream_failed")
-_FINISHED_RUN = ("success", "failed")
 
 
 class Request(NamedTuple):
@@ -65,7 +65,7 @@ class Request(NamedTuple):
             return
         if self.form == output.TABLE:
             _show(f"{self.dag_id}, run {run_id}: {run_state}\n", wanted, notes)
-        if run_state not in _FINISHED_RUN:
+        if run_state not in FINISHED_RUN:
             disturbed = _disturbed(wanted)
             if not (self.yes or self.dry_run):
                 raise Failure(f"The run {run_id} is {run_state}. {disturbed} If that is meant, say --yes.")

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit import failures
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.failures import Failure, near
-from airflow_mapping_kit.results import FAILURES, NOT_STARTED
+from airflow_mapping_kit.results import FAILURES, FINISHED_RUN, NOT_STARTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FINISHED_RUN = ("success", "failed")
 _COLUMNS = (
     "task",
     "map_index",
@@ -48,7 +47,7 @@ class Told:
 
 def is_failure(state: str | None, run_state: str) -> bool:
     """Tell whether a piece is not as it should be: one that waits in a run that goes on is."""
-    return state in FAILURES and (state != NOT_STARTED or run_state in _FINISHED_RUN)
+    return state in FAILURES and (state != NOT_STARTED or run_state in FINISHED_RUN)
 
 
 def failed_pieces(

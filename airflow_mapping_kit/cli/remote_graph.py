@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.cli.failures import Failure
 from airflow_mapping_kit.cli.remote_status import state_of
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, UPSTREAM_FAILED
+from airflow_mapping_kit.results import AT_WORK, FAILED, FINISHED_RUN, NOT_STARTED, UPSTREAM_FAILED, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.cli.remote_status import RemoteRun
     from airflow_mapping_kit.pieces.redrive import Cleared, Redrive
 
-_FINISHED_RUN = ("success", "failed")
-_WAITING = (None, "scheduled", "queued")
-_AT_WORK = (
-    *_WAITING,
-    "running",
-    "restarting",
-    "deferred",
-    "up_for_retry",
-    "up_for_reschedule",
-    "awaiting_input",
-)
 
 Place = tuple[str, int]
 
@@ -41,7 +30,7 @@ class Graph:
 
     def __init__(self, run: RemoteRun) -> None:
         self._run = run
-        self._ended = run.state in _FINISHED_RUN
+        self._ended = run.state in FINISHED_RUN
         self._instances = {(one["task_id"], int(one["map_index"])): one for one in run.instances}
         self._indexes: dict[str, list[int]] = {task_id: [] for task_id in run.tasks}
         for task_id, index in sorted(self._instances):
@@ -78,7 +67,7 @@ class Graph:
         at_work = [
             place
             for place, one in sorted(self._instances.items())
-            if not self._ended and one["state"] in _AT_WORK and place not in {*known, *after}
+            if not self._ended and one["state"] in (None, *AT_WORK) and place not in {*known, *after}
         ]
         parts = (tuple(map(self._cleared, places)) for places in (pieces, before, after, at_work))
         return Redrive(*parts)
@@ -114,7 +103,7 @@ class Graph:
                 continue
             for index in self._indexes[task]:
                 state = self._instances[task, index]["state"]
-                if self._to_do(task, index) or (not mapped and state not in (*_WAITING, "removed")):
+                if self._to_do(task, index) or (not mapped and state not in (*WAITING, "removed")):
                     yield task, index
 
     def _after_each(self) -> dict[str, list[str]]:

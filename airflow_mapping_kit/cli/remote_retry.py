@@ -12,7 +12,7 @@ from airflow_mapping_kit.cli.failures import Failure
 from airflow_mapping_kit.cli.remote import part
 from airflow_mapping_kit.cli.remote_redrive import retried_exactly
 from airflow_mapping_kit.cli.remote_status import is_batched, remote_run, state_of
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, UPSTREAM_FAILED
+from airflow_mapping_kit.results import FAILED, FINISHED_RUN, NOT_STARTED, UPSTREAM_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.cli.clearing import Request
     from airflow_mapping_kit.cli.remote import Api
     from airflow_mapping_kit.cli.remote_status import RemoteRun
-
-_FINISHED_RUN = ("success", "failed")
 
 
 def retried_through(api: Api, request: Request) -> None:
@@ -42,7 +40,7 @@ def retried_through(api: Api, request: Request) -> None:
         request.print_nothing(run.run_id, run.state)
         return
     _refuse_batches(run, failed, fresh=request.fresh)
-    if run.state not in _FINISHED_RUN and not (request.yes or request.dry_run):
+    if run.state not in FINISHED_RUN and not (request.yes or request.dry_run):
         raise Failure(
             f"The run {run.run_id} is {run.state}: what follows the failed pieces is stopped if it runs. If that is "
             f"meant, say --yes."
@@ -62,7 +60,7 @@ def retried_through(api: Api, request: Request) -> None:
 
 
 def _refuse_what_is_undone(run: RemoteRun, targets: Sequence[str]) -> None:
-    undone = [task for task in targets if _count(run, task, (NOT_STARTED,)) and run.state in _FINISHED_RUN]
+    undone = [task for task in targets if _count(run, task, (NOT_STARTED,)) and run.state in FINISHED_RUN]
     if undone:
         raise Failure(
             f"{', '.join(undone)} has instances that were not started when the run ended. Airflow calls them "

@@ -10,17 +10,13 @@ from airflow_mapping_kit.cli.failures import FAILED
 from airflow_mapping_kit.cli.output import output_option
 from airflow_mapping_kit.cli.pieces import Told, print_status
 from airflow_mapping_kit.cli.remote import api_option, reached
+from airflow_mapping_kit.results import AT_WORK
 
 if TYPE_CHECKING:
     from airflow_mapping_kit.cli.lookup import Run
     from airflow_mapping_kit.pieces.mapped import Mapped
     from airflow_mapping_kit.pieces.reading import Instance
     from airflow_mapping_kit.pieces.states import Outcome
-
-# What says most first.
-_AT_WORK = (
-    "running", "restarting", "deferred", "awaiting_input", "up_for_retry", "up_for_reschedule", "queued", "scheduled"
-)  # fmt: skip
 
 
 @click.command()
@@ -87,7 +83,7 @@ def _at_work(row: dict[str, Any], mapped: Mapped, instances: dict[str, dict[int,
         for task_id in mapped.task_ids
         if (instance := instances[task_id].get(row["map_index"])) is not None
     ]
-    return next((one for one in states if one in _AT_WORK), None)
+    return next((one for one in states if one in AT_WORK), None)
 
 
 def _note(mapped: Mapped, found: Outcome, rows: list[dict[str, Any]]) -> str | None:

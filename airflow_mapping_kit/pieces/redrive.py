@@ -9,7 +9,15 @@ from airflow_mapping_kit.compat import clear_instances, expand_input_of, is_mapp
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces import checkpoints, tables
 from airflow_mapping_kit.pieces.planned import sources
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, UPSTREAM_FAILED
+from airflow_mapping_kit.results import (
+    AT_WORK,
+    FAILED,
+    FINISHED_RUN,
+    NOT_STARTED,
+    SKIPPED,
+    UPSTREAM_FAILED,
+    WAITING,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -17,19 +25,8 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.mapped import Mapped
     from airflow_mapping_kit.pieces.reading import Instance
 
-FINISHED_RUN = ("success", "failed")
 _TO_DO_AGAIN = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
 # They run yet: what they wait for is what is done again.
-_WAITING = (None, "scheduled", "queued")
-_AT_WORK = (
-    *_WAITING,
-    "running",
-    "restarting",
-    "deferred",
-    "up_for_retry",
-    "up_for_reschedule",
-    "awaiting_input",
-)
 
 
 class Cleared(NamedTuple):
@@ -95,7 +92,7 @@ def redrive(
         Cleared(task_id, index, instance.state, instance.label)
         for task_id, by_index in found.items()
         for index, instance in sorted(by_index.items())
-        if instance.state in _AT_WORK and (task_id, index) not in taken
+        if instance.state in (None, *AT_WORK) and (task_id, index) not in taken
     ]
     return Redrive(
         tuple(pieces), tuple(before), tuple(after), () if run_state in FINISHED_RUN else tuple(at_work)
@@ -188,7 +185,7 @@ def _after(
         after += [
             Cleared(task.task_id, index, instance.state, instance.label)
             for index, instance in sorted(found[task.task_id].items())
-            if instance.state in to_do or (again and instance.state not in (*_WAITING, "removed"))
+            if instance.state in to_do or (again and instance.state not in (*WAITING, "removed"))
         ]
     return after
 

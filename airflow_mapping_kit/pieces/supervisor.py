@@ -187,7 +187,7 @@ class Supervisor:
     def _ended_without(self, task_id: str, instance: Instance, record: Mapping[str, Any]) -> bool:
         """Tell whether an instance ended in a way that leaves no result."""
         if instance.state == FAILED:
-            # What was killed has no error, nor has what somebody marked failed after it had succeeded.
+            # What failed by itself says so; what was killed, or marked failed after it had succeeded, does not.
             return record.get("returned") is False and not self._may_fail_with_a_result(task_id)
         return instance.state == SKIPPED
 

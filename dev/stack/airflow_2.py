@@ -131,7 +131,12 @@ class Airflow2(AnyAirflow):
             )
         with self.processes.wait("An answer of Airflow's commands", self._connect, seconds=60) as connection:
             connection.send_bytes(json.dumps({"command": command, "arguments": arguments}).encode())
-            answer = json.loads(connection.recv_bytes())
+            try:
+                answer = json.loads(connection.recv_bytes())
+            except EOFError as error:
+                raise StackError(
+                    f"Airflow's commands ended before they could {command}: see {self.parts}/trigger_and_clear.log"
+                ) from error
         if "error" in answer:
             raise StackError(f"Airflow could not {command} {arguments}: {answer['error']}")
         return answer["result"]

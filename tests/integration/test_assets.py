@@ -135,19 +135,21 @@ def test_a_task_of_its_author_tells_the_same_way_and_keeps_what_else_it_says(dag
     assert (days, len(long), long[:230]) == (["date=2024-01-02", "date=2024-01-01"], 250, "x" * 230)
 
 
-def test_more_partitions_than_airflow_takes_events_for_are_told_in_one(dag_test, followed):
-    asset, keys = Asset("large_asset"), [f"number={number:03}" for number in range(MAX_EVENTS + 1)]
-    with DAG("tells_of_many", schedule=None, start_date=START) as dag:
+@pytest.mark.parametrize("calls", [1, 2])
+def test_more_partitions_than_airflow_takes_events_for_are_told_in_one(dag_test, followed, calls):
+    asset, keys = Asset(f"large_asset_{calls}"), [f"number={number:03}" for number in range(MAX_EVENTS + 1)]
+    with DAG(f"tells_of_many_{calls}", schedule=None, start_date=START) as dag:
 
         @task(outlets=[asset])
         def load():
-            mark_changed(keys)
+            for call in range(calls):
+                mark_changed(keys[call::calls])
 
         load()
 
     dag_test(dag)
     assert told(asset) == [keys]
-    assert followed("follows_many_in_one", asset) == keys
+    assert followed(f"follows_many_in_{calls}", asset) == keys
 
 
 def test_a_failed_batch_tells_nothing_until_it_is_done(dag_test):
