@@ -18,14 +18,17 @@ _ESCAPES.update({code: f"%{code:02X}" for code in range(0x20)})
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# In a path DuckDB takes it for SQL's, in any case; to Hive and Spark it is text.
+_NULL = re.compile("null", re.IGNORECASE)
 
 
 def partition_key(partition: Mapping[str, Any]) -> str:
     r"""Return the Hive-style key of a partition: its dimensions sorted by name, values percent-encoded.
 
     `{"date": "2024-11-20", "country": "US"}` gives `country=US/date=2024-11-20`; `{"path": "a/b"}` gives
-    `path=a%2Fb`. `None` is `__HIVE_DEFAULT_PARTITION__`, booleans are lower case, text outside ASCII stays
-    as it is. Every component is `name=value`, so no value can climb out of a directory.
+    `path=a%2Fb`. `None` is `__HIVE_DEFAULT_PARTITION__`, the text `NULL` is `%4EULL` so that every reader takes
+    it for text, booleans are lower case, text outside ASCII stays as it is. Every component is `name=value`, so
+    no value can climb out of a directory.
 
     :param partition: dimension names to `str`, `int`, `float`, `bool` or `None`
     :return: the key; equal partitions have equal keys whatever the order of their dimensions
@@ -49,7 +52,8 @@ def parse_partition_key(key: str) -> dict[str, str | None]:
 
     `country=US/date=2024-11-20` gives `{"country": "US", "date": "2024-11-20"}`. A key doesn't tell 1 from
     "1" or true from "true", so every value is text; only `__HIVE_DEFAULT_PARTITION__` comes back as `None`,
-    so that the key of what is returned is the key again. The dimensions may stand in any order.
+    so that the key of what is returned is the key again. `NULL` that another tool left as it is, is text, as
+    for Hive and Spark. The dimensions may stand in any order.
 
     :raises PartitionError: if the key is no such path: a component without `=`, an empty name or value, a
         dimension twice, or a `%` that no two hexadecimal digits follow
@@ -137,6 +141,8 @@ def value_key(name: str, value: Any) -> str:
             f"dimension {shown(name)} has the value {shown(value)} with half a surrogate pair, which UTF-8 "
             f"can't hold: decode the text with the encoding it was written in"
         )
+    if _NULL.fullmatch(value):
+        return f"%{ord(value[0]):02X}{value[1:]}"
     return escape(value)
 
 

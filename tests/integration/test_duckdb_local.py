@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import duckdb
 import pytest
@@ -199,6 +200,16 @@ class TestPublishing:
         assert [path.name for path in tmp_path.iterdir()] == ["lake"]
         (folder,) = lake.iterdir()
         assert parse_partition_key(folder.name) == {"p": value}
+
+    def test_the_text_null_is_read_back_as_text_in_any_case(self, publish, lake):
+        texts = ["NULL", "null", "Null", "EWR"]
+        for text in texts:
+            publish(ROW, {"p": text})
+        stored = f"read_parquet('{lake}/**/*.parquet', hive_partitioning = true)"
+        read = duckdb.sql(f"SELECT value, p FROM {stored}").fetchall()
+        assert sorted(read) == sorted((text, text) for text in texts)
+        # As Hive and Spark read a directory's name.
+        assert sorted(unquote(path.name) for path in lake.iterdir()) == sorted(f"p={text}" for text in texts)
 
     def test_nothing_is_left_in_the_scratch_folder(self, publish, tmp_path, monkeypatch):
         scratch = tmp_path / "scratch"

@@ -24,7 +24,7 @@ from airflow_mapping_kit.partitions import (
 
 DEFAULT = "__HIVE_DEFAULT_PARTITION__"
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
-texts = names.filter(lambda text: text != DEFAULT)
+texts = names.filter(lambda text: text != DEFAULT) | st.sampled_from(["NULL", "Null", "null"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

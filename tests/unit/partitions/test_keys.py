@@ -25,6 +25,8 @@ class TestPartitionKey:
         [
             ({"date": "2024-11-20", "country": "US"}, "country=US/date=2024-11-20"),
             ({"a": None}, "a=__HIVE_DEFAULT_PARTITION__"),
+            ({"a": "NULL", "b": "null", "c": "nUlL"}, "a=%4EULL/b=%6Eull/c=%6EUlL"),
+            ({"null": "NULLS", "x": " null", "y": "nul"}, "null=NULLS/x= null/y=nul"),
             ({"a": True, "b": False}, "a=true/b=false"),
             ({"a": 1, "b": -1.5, "c": 1e300}, "a=1/b=-1.5/c=1e+300"),
             ({"a": "x/../y"}, "a=x%2F..%2Fy"),
@@ -81,7 +83,7 @@ class TestParsePartitionKey:
         }
 
     def test_reads_what_others_write(self):
-        assert parse_partition_key("a=x%2fy=z") == {"a": "x/y=z"}
+        assert parse_partition_key("a=x%2fy=z/b=NULL") == {"a": "x/y=z", "b": "NULL"}
 
     @pytest.mark.parametrize(
         "key",
