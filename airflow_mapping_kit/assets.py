@@ -5,8 +5,8 @@ Airflow 3.3 has events of partitions. Before it, an event has a dict of its auth
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import (
@@ -17,17 +17,23 @@ from airflow_mapping_kit.compat import (
     takes_partitions,
     triggering_events,
 )
+from airflow_mapping_kit.partitions.keys import CUT_LENGTH, cut_mark
+from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 # Where the keys are in an event's `extra`.
 EXTRA = "mapping_kit_partitions"
+# Where an event of a partition has the keys that Airflow takes only cut, `{cut: whole}`.
+WHOLE = "mapping_kit_whole_keys"
 # What Airflow takes as the key of a partition.
 MAX_KEY_LENGTH = 250
 # Airflow stores the events of a task within one call of its API, 10 ms each, which has 5 s by default.
 MAX_EVENTS = 200
-_DIGEST_LENGTH = 12
+# Every event of a task has the same `extra`, whole keys and all.
+_MAX_CHARACTERS = 1_000_000
+_NUMBER = re.compile(r"#\d+\Z")
 
 _log = logging.getLogger(__name__)
 
@@ -36,18 +42,19 @@ def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = Non
     """Say of which partitions the running task changed its outlets.
 
     The operators of the kit and `collect` do so themselves. A DAG that is scheduled on one of the assets reads them
-    with `changed_partitions`. On Airflow 3.3 each is an event of its own besides, for DAGs that are scheduled on
-    partitions, unless they are more than 200; a run that has a partition key itself keeps that as the key of its
-    events.
+    with `changed_partitions`, whole. On Airflow 3.3 each is an event of its own besides, for DAGs that are scheduled
+    on partitions, unless they are more than 200; a run that has a partition key itself keeps that as the key of its
+    events. Of a key that is longer than 250 characters such an event, and the run that it starts, have the
+    beginning, marked by `#~` and a digest; `changed_partitions` gives the whole there too.
 
-    :param keys: partition keys; what is longer than 250 characters is cut and ends in a hash.
+    :param keys: partition keys.
     :param context: the context of the task. Default: the current one.
 
     Example: `mark_changed([partition_key({"date": "2013-01-01"})])` in a task with `outlets=[Asset("flights")]`.
     """
     known: Any = get_current_context() if context is None else context
     outlets = [one for one in getattr(known.get("task"), "outlets", None) or () if isinstance(one, Asset)]
-    changed = sorted({_cut(key) for key in keys})
+    changed = sorted(set(keys))
     if not outlets or not changed:
         return
     whole_run = getattr(known.get("dag_run"), "partition_key", None) is not None
@@ -55,23 +62,45 @@ def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = Non
         _tell(known["outlet_events"][outlet], changed, whole_run=whole_run)
 
 
+def mark_succeeded(rows: Iterable[Mapping[str, Any]], *, context: Mapping[str, Any]) -> None:
+    """Say that the running task changed the partitions of the rows that succeeded.
+
+    :param rows: rows with `key` and `state`. Equal partitions, `date=2013-01-01` and `date=2013-01-01#2`, are one.
+    """
+    # No key holds a `#` but the one that tells equal pieces apart, and the mark of one that was cut.
+    keys = (_NUMBER.sub("", row["key"]) for row in rows if row["state"] == SUCCESS)
+    mark_changed(keys, context=context)
+
+
 def _tell(event: Any, changed: list[str], *, whole_run: bool) -> None:
-    each = takes_partitions(event) and not whole_run
-    every = {*added_partitions(event), *event.extra.get(EXTRA, ()), *changed}
-    if each and len(every) > MAX_EVENTS:
+    every = {*_told(event), *changed}
+    if not takes_partitions(event) or whole_run:
+        event.extra[EXTRA] = sorted(every)
+        return
+    cut = {_cut(key): key for key in every if len(key) > MAX_KEY_LENGTH}
+    if len(every) > MAX_EVENTS or len(every) * sum(map(len, cut.values())) > _MAX_CHARACTERS:
         _log.warning(
             "%d partitions of an outlet changed: DAGs that are scheduled on the asset are told in one event, those "
-            "on its partitions are not, for Airflow takes no more than %d at once.",
+            "on its partitions are not, for Airflow takes no more at once than %d, or fewer whose keys are long.",
             len(every),
             MAX_EVENTS,
         )
         # Those that were told before are in the one event as well.
         event.partition_keys = set()
-        each = False
-    if each:
-        add_partitions(event, changed)
-    if not each or EXTRA in event.extra:
+        event.extra.pop(WHOLE, None)
         event.extra[EXTRA] = sorted(every)
+    elif EXTRA in event.extra:
+        event.extra[EXTRA] = sorted(every)
+    else:
+        add_partitions(event, [_cut(key) for key in changed])
+        if cut:
+            event.extra[WHOLE] = cut
+
+
+def _told(event: Any) -> set[str]:
+    """Return the partitions that an event of an outlet tells of already."""
+    whole = event.extra.get(WHOLE, {})
+    return {*event.extra.get(EXTRA, ()), *(whole.get(key, key) for key in added_partitions(event))}
 
 
 def changed_partitions(*, asset: Any = None, context: Mapping[str, Any] | None = None) -> list[str]:
@@ -90,15 +119,13 @@ def changed_partitions(*, asset: Any = None, context: Mapping[str, Any] | None =
 
 
 def _keys_of(event: Any) -> list[str]:
-    noted = (event.extra or {}).get(EXTRA)
+    extra = event.extra or {}
+    noted = extra.get(EXTRA)
     if noted is not None:
         return [str(key) for key in noted]
     key = getattr(event, "partition_key", None)
-    return [] if key is None else [str(key)]
+    return [] if key is None else [str(extra.get(WHOLE, {}).get(key, key))]
 
 
 def _cut(key: str) -> str:
-    if len(key) <= MAX_KEY_LENGTH:
-        return key
-    digest = hashlib.sha256(key.encode()).hexdigest()[:_DIGEST_LENGTH]
-    return f"{key[: MAX_KEY_LENGTH - _DIGEST_LENGTH - 1]}~{digest}"
+    return key if len(key) <= MAX_KEY_LENGTH else f"{key[: MAX_KEY_LENGTH - CUT_LENGTH]}{cut_mark(key)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.assets import mark_succeeded
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowFailException,
@@ -24,7 +24,7 @@ from airflow_mapping_kit.pieces.mapped import Mapped
 from airflow_mapping_kit.pieces.planned import sources
 from airflow_mapping_kit.pieces.states import Outcome, outcome
 from airflow_mapping_kit.pieces.supervisor import Supervisor
-from airflow_mapping_kit.results import FAILED, FAILURES, SKIPPED, SUCCESS, UPSTREAM_FAILED, counts
+from airflow_mapping_kit.results import FAILED, FAILURES, SKIPPED, UPSTREAM_FAILED, counts
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -103,7 +103,7 @@ class CollectOperator(BaseOperator):
                 f"{self.task_id}: {failures}\nMend the cause and clear these instances with {self.task_id}: "
                 f"the others keep their results."
             )
-        mark_changed((row["key"] for row in found.results if row["state"] == SUCCESS), context=context)
+        mark_succeeded(found.results, context=context)
         return report
 
     def _collected(self) -> Mapped:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
-from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.assets import mark_succeeded
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
@@ -123,7 +123,7 @@ class BatchedOperator(DecoratedOperator):
         )
         results = [done.get(item.key) or found.get(item.key) or _not_run(item) for item in items]
         self._fail_if_any_failed(results, context, kept=checkpoint is not None)
-        mark_changed((row["key"] for row in results if row["state"] == SUCCESS), context=context)
+        mark_succeeded(results, context=context)
         return results
 
     def on_kill(self) -> None:

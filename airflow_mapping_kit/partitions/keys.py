@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,9 @@ _ESCAPES = {ord(char): f"%{ord(char):02X}" for char in "\"#%'*/:=?\\{[]^\x7f"}
 _ESCAPES.update({code: f"%{code:02X}" for code in range(0x20)})
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# No key holds a `#` of its own.
+_CUT = re.compile(r"#~[0-9a-f]{12}(#\d+)?\Z")
+CUT_LENGTH = 14
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # In a path DuckDB takes it for SQL's, in any case; to Hive and Spark it is text.
 _NULL = re.compile("null", re.IGNORECASE)
@@ -56,11 +60,17 @@ def parse_partition_key(key: str) -> dict[str, str | None]:
     for Hive and Spark. The dimensions may stand in any order.
 
     :raises PartitionError: if the key is no such path: a component without `=`, an empty name or value, a
-        dimension twice, or a `%` that no two hexadecimal digits follow
+        dimension twice, or a `%` that no two hexadecimal digits follow; or if it was cut
     """
     if not isinstance(key, str) or not key:
         raise PartitionError(
             f"{shown(key)} is no partition key: pass text such as 'country=US/date=2024-11-20'"
+        )
+    if _CUT.search(key):
+        raise PartitionError(
+            f"the partition key {shown(key)} was too long for where it was kept, and cut: what is left of it is no "
+            f"partition. Take the partition itself, or whole keys: changed_partitions() gives them of what "
+            f"mark_changed() was told"
         )
     partition: dict[str, str | None] = {}
     for component in key.split("/"):
@@ -82,6 +92,11 @@ def parse_partition_key(key: str) -> dict[str, str | None]:
             )
         partition[name] = None if value == DEFAULT_PARTITION else value
     return partition
+
+
+def cut_mark(key: str) -> str:
+    """Return what ends a key that is cut, 14 characters that end no whole key: `#~` and a digest of the whole."""
+    return f"#~{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[: CUT_LENGTH - 2]}"
 
 
 def unique_partitions(plan: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.partitions.keys import escape, partition_key, value_key
+from airflow_mapping_kit.partitions.keys import CUT_LENGTH, cut_mark, escape, partition_key, value_key
 from airflow_mapping_kit.partitions.sequences import shown
 
 MAX_PIECE_KEY_BYTES = 512
@@ -30,9 +30,10 @@ def piece_key(mapped_arguments: Mapping[str, Any]) -> str:
     * anything else, also values that no partition key can hold (`""`, NaN): `argument=` and 12 hexadecimal
       digits of the SHA-256 of its JSON
 
-    A key of more than 512 bytes of UTF-8 is cut between characters and ends in `~` and 12 digits of the
-    SHA-256 of the whole. Pieces can have equal keys (1 and "1"): only a whole plan shows that, so the `#2`,
-    `#3` that tell them apart are added where the plan is read, not here.
+    A key of more than 512 bytes of UTF-8 is cut between characters and ends in `#~` and 12 digits of the
+    SHA-256 of the whole, by which `parse_partition_key` knows that it is no partition's. Pieces can have equal
+    keys (1 and "1"): only a whole plan shows that, so the `#2`, `#3` that tell them apart are added where the
+    plan is read, not here.
 
     :param mapped_arguments: the names and values that differ from instance to instance
     :raises PartitionError: if there are none
@@ -51,7 +52,7 @@ def piece_key(mapped_arguments: Mapping[str, Any]) -> str:
 def distinct(keys: Iterable[str]) -> list[str]:
     """Return the keys of a plan with equal ones told apart: the second gets `#2`, the third `#3`.
 
-    `["a", "b", "a"]` gives `["a", "b", "a#2"]`. A key itself never holds a `#`, so none is taken already.
+    `["a", "b", "a"]` gives `["a", "b", "a#2"]`. A key itself never ends so, so none is taken already.
 
     :param keys: what `piece_key` gave, in map-index order
     """
@@ -115,5 +116,5 @@ def _cut(key: str) -> str:
     encoded = key.encode()
     if len(encoded) <= MAX_PIECE_KEY_BYTES:
         return key
-    kept = encoded[: MAX_PIECE_KEY_BYTES - _DIGEST_LENGTH - 1].decode(errors="ignore")
-    return f"{kept}~{_digest(key)}"
+    kept = encoded[: MAX_PIECE_KEY_BYTES - CUT_LENGTH].decode(errors="ignore")
+    return f"{kept}{cut_mark(key)}"

@@ -9,12 +9,20 @@ import pytest
 from airflow.models import dagrun
 from airflow.models.dag import DagModel
 
-from airflow_mapping_kit.assets import EXTRA, MAX_EVENTS, changed_partitions, mark_changed
+from airflow_mapping_kit.assets import (
+    EXTRA,
+    MAX_EVENTS,
+    MAX_KEY_LENGTH,
+    changed_partitions,
+    mark_changed,
+)
 from airflow_mapping_kit.compat import Asset
+from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflow_mapping_kit.partitions import parse_partition_key, partition_key
 from airflows import AIRFLOW_3, DAG, EmptyOperator, create_session, store, task
 
 START = pendulum.datetime(2024, 1, 1)
@@ -54,7 +62,7 @@ def told(asset):
 def followed(run_of):
     """Return a function that starts a run by all events of an asset, as the scheduler does, and what it reads."""
 
-    def start(dag_id, asset):
+    def start(dag_id, asset, events=None):
         with DAG(dag_id, schedule=[asset], start_date=START) as dag:
 
             @task
@@ -62,7 +70,7 @@ def followed(run_of):
                 return {"all": changed_partitions(), "of_it": changed_partitions(asset=asset)}
 
             read()
-        run, stored = run_of(dag), events_of(asset)
+        run, stored = run_of(dag), events_of(asset) if events is None else events
         with create_session() as session:
             row = session.get(dagrun.DagRun, run.dag_run.id)
             consumed = row.consumed_asset_events if AIRFLOW_3 else row.consumed_dataset_events
@@ -125,14 +133,96 @@ def test_a_task_of_its_author_tells_the_same_way_and_keeps_what_else_it_says(dag
         def load(**context):
             context["outlet_events"][asset].extra["rows"] = 7
             mark_changed(["date=2024-01-01"])
-            mark_changed(["date=2024-01-02", "x" * 300])
+            mark_changed(["date=2024-01-02"])
 
         load()
 
     dag_test(dag)
     assert {event.extra["rows"] for event in events_of(asset)} == {7}
-    long, *days = sorted(followed("follows_author", asset), reverse=True)
-    assert (days, len(long), long[:230]) == (["date=2024-01-02", "date=2024-01-01"], 250, "x" * 230)
+    assert followed("follows_author", asset) == ["date=2024-01-01", "date=2024-01-02"]
+
+
+LONG = [partition_key({"title": f"{'On the origin of species ' * 12}{n}", "year": 1859}) for n in (1, 2)]
+
+
+def test_keys_that_airflow_takes_only_cut_arrive_whole(dag_test, followed):
+    asset = Asset("long_asset")
+    with DAG("tells_long_keys", schedule=None, start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load():
+            mark_changed([LONG[0], "year=1859"])
+            mark_changed([LONG[1]])
+
+        load()
+
+    dag_test(dag)
+    assert all(len(key) > MAX_KEY_LENGTH for key in LONG)
+    assert followed("follows_long", asset) == [*LONG, "year=1859"]
+    if PARTITIONED:
+        *cut, short = sorted(event.partition_key for event in events_of(asset) if event.partition_key)
+        assert (short, {len(key) for key in cut}) == ("year=1859", {MAX_KEY_LENGTH})
+        for key, whole in zip(sorted(cut), sorted(LONG), strict=True):
+            assert key[:236] == whole[:236]
+            with pytest.raises(PartitionError, match=r"was too long for where it was kept, and cut"):
+                parse_partition_key(key)
+
+
+@pytest.mark.skipif(not PARTITIONED, reason="Airflow 3.3 is the first with events of partitions")
+def test_the_run_of_a_partition_whose_key_was_cut_reads_the_whole_key_of_that_one(dag_test, followed):
+    asset = Asset("long_partitions")
+    with DAG("tells_long_partitions", schedule=None, start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load():
+            mark_changed([*LONG, "year=1859"])
+
+        load()
+
+    dag_test(dag)
+    read = {
+        event.partition_key: followed(f"follows_long_{number}", asset, events=[event])
+        for number, event in enumerate(events_of(asset))
+    }
+    assert read.pop(None) == []
+    assert read.pop("year=1859") == ["year=1859"]
+    assert sorted(read.values()) == [[key] for key in sorted(LONG)]
+
+
+def test_long_keys_that_would_be_too_much_for_a_call_are_told_in_one_event(dag_test, followed):
+    asset, keys = Asset("very_long_asset"), [f"text={number:03}{'x' * 300}" for number in range(MAX_EVENTS)]
+    with DAG("tells_very_long", schedule=None, start_date=START) as dag:
+
+        @task(outlets=[asset])
+        def load():
+            for key in keys:
+                mark_changed([key])
+
+        load()
+
+    dag_test(dag)
+    assert told(asset) == [keys]
+    assert followed("follows_very_long", asset) == keys
+
+
+def test_equal_partitions_of_a_plan_are_told_as_the_one_that_they_are(dag_test, followed):
+    pieces, items = Asset("equal_pieces"), Asset("equal_items")
+    with DAG("tells_equal_partitions", schedule=None, start_date=START) as dag:
+
+        @task
+        def load(partition): ...
+
+        @batched(outlets=[items])
+        def ship(partition): ...
+
+        day = {"date": "2024-01-01"}
+        collect(load.expand(partition=[day, {**day}]), outlets=[pieces])
+        ship.expand(partition=[[day, {**day}]])
+
+    states = {place: instance.state for place, instance in dag_test(dag).items()}
+    assert set(states.values()) == {"success"}
+    assert followed("follows_equal_pieces", pieces) == ["date=2024-01-01"]
+    assert followed("follows_equal_items", items) == ["date=2024-01-01"]
 
 
 @pytest.mark.parametrize("calls", [1, 2])

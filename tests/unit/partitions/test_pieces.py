@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.partitions import partition_key, piece_key
+from airflow_mapping_kit.partitions import parse_partition_key, partition_key, piece_key
 from airflow_mapping_kit.partitions.pieces import distinct
 
 
@@ -69,12 +69,14 @@ class TestPieceKey:
         assert keys[0] != keys[1]
         for key in keys:
             assert 505 <= len(key.encode()) <= 512
-            assert key[-13] == "~"
             assert key.startswith("x=" + partition_key({"x": filler})[2:] * 50)
+            for cut in (key, f"{key}#2"):
+                with pytest.raises(PartitionError, match="and cut: what is left of it is no partition"):
+                    parse_partition_key(cut)
 
     def test_of_512_bytes_it_is_whole(self):
         assert piece_key({"x": "y" * 510}) == "x=" + "y" * 510
-        assert "~" in piece_key({"x": "y" * 511})
+        assert "#~" in piece_key({"x": "y" * 511})
 
     @pytest.mark.parametrize("arguments", [{}, None, [], "x"])
     def test_of_nothing_is_an_error(self, arguments):
