@@ -1,21 +1,124 @@
-"""Failed pieces as an error says them: which ones, why, and what they have in common."""
+"""What failed: an exception as text that can be kept and shown, and failed pieces as an error says them."""
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions import parse_partition_key
+from airflow_mapping_kit.printable import lines, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import TracebackType
 
-    from airflow_mapping_kit.results import ItemResult, Result
+    from airflow_mapping_kit.results import Error, ItemResult, Result
 
+MAX_MESSAGE_BYTES = 2048
 MAX_KEYS = 20
 _MAX_VALUES = 3
 _MAX_MESSAGE = 200
+_MAX_TYPE = 200
+# Of a group of exceptions so many are said, and of groups in groups so many levels.
+_MAX_GROUPED = 5
+_MAX_DEPTH = 3
+_NOT_MASKED = "not kept: its secrets could not be masked"
+
+
+def error_of(error: BaseException | str, redact: Callable[[str], str]) -> Error:
+    """Return an exception as plain text that is safe to keep: in JSON, in any database, on any page.
+
+    `ValueError("no such item")` gives `{"type": "ValueError", "message": "no such item"}`. Of a group its first
+    exceptions follow, a line each; of an exception without text its cause. Never raises, whatever the
+    exception does when it is printed.
+
+    :param error: what was raised; a text that somebody else made of it has no type.
+    :param redact: replaces the secrets that this process knows of.
+    :return: at most 2 kB of message, with `redact` applied before it is cut: half a secret would be left
+        otherwise. Control characters other than line ends are escaped.
+    """
+    if isinstance(error, str):
+        return {"type": None, "message": _cut(_safe(error, redact))}
+    try:
+        text = "\n".join(_said(error))
+    except Exception:  # noqa: BLE001 -- what it holds besides its text is no better
+        text = _text_of(error)
+    return {"type": _type_of(error), "message": _cut(_safe(text, redact))}
+
+
+def traceback_of(
+    error: BaseException, redact: Callable[[str], str], *, since: TracebackType | None = None
+) -> str:
+    """Return the traceback of an exception as text for a log: without secrets, no line at the margin.
+
+    A line of a message that began there could pass for a line of the log.
+
+    :param redact: replaces the secrets that this process knows of.
+    :param since: from where on. Default: all of it.
+    """
+    try:
+        text = "".join(traceback.format_exception(type(error), error, since or error.__traceback__))
+    except Exception:  # noqa: BLE001 -- exceptions that can't be printed, in groups or as causes
+        text = f"{_type_of(error)}: {_text_of(error)}"
+    return "\n".join(f"  {line}" for line in _safe(text, redact).rstrip("\n").split("\n"))
+
+
+def _said(error: BaseException, depth: int = 1) -> Iterator[str]:
+    text = _text_of(error)
+    yield text
+    if depth == _MAX_DEPTH:
+        return
+    # Not `isinstance`: Python 3.10 has no groups of its own, and the package that brings them is not ours.
+    grouped = getattr(error, "exceptions", None)
+    if isinstance(grouped, tuple | list):
+        mark, parts = "- ", [one for one in grouped if isinstance(one, BaseException)]
+    else:
+        mark, parts = "caused by ", [] if text.strip() or error.__cause__ is None else [error.__cause__]
+    indent = "  " * (depth - 1)
+    for part in parts[:_MAX_GROUPED]:
+        first, *others = _said(part, depth + 1)
+        yield f"{indent}{mark}{_type_of(part)}: {first}"
+        yield from others
+    if len(parts) > _MAX_GROUPED:
+        yield f"{indent}and {len(parts) - _MAX_GROUPED:,} more"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as fault:
+        # A signal that came just now is none of the exception's doing.
+        if not isinstance(fault, Exception) and fault is not error:
+            raise
+        why = type(fault).__name__
+    try:
+        # What it was made of says as much as its text would have.
+        return f"{BaseException.__repr__(error)} (its text can't be had: {why})"
+    except Exception:  # noqa: BLE001 -- its arguments can't be printed either
+        return f"(its text can't be had: {why})"
+
+
+def _type_of(error: BaseException) -> str:
+    # Not through the class of the class, which may have a name of its own.
+    return one_line(vars(type)["__name__"].__get__(type(error)))[:_MAX_TYPE]
+
+
+def _safe(text: str, redact: Callable[[str], str]) -> str:
+    # First what would stop the masking, then the rest: a secret itself may hold line ends and control characters.
+    plain = str.encode(text, errors="backslashreplace").decode()
+    try:
+        return lines(redact(plain))
+    except Exception:  # noqa: BLE001 -- rather no text than a secret
+        return _NOT_MASKED
+
+
+def _cut(text: str) -> str:
+    encoded = text.encode()
+    if len(encoded) <= MAX_MESSAGE_BYTES:
+        return text
+    return encoded[: MAX_MESSAGE_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def described(failed: Sequence[Result] | Sequence[ItemResult]) -> str:
@@ -30,24 +133,32 @@ def described(failed: Sequence[Result] | Sequence[ItemResult]) -> str:
     by_error: dict[str, list[str]] = defaultdict(list)
     for result in failed:
         by_error[_error(result)].append(result["key"])
-    lines, named = [], 0
+    text, named = [], 0
     for error, keys in sorted(by_error.items(), key=lambda group: -len(group[1])):
         shared = _dimensions(keys)
-        lines.append(f"{len(keys):,} × {error}" + (f" ({shared})" if shared else ""))
+        text.append(f"{len(keys):,} × {error}" + (f" ({one_line(shared)})" if shared else ""))
         shown = keys[: max(MAX_KEYS - named, 0)]
-        lines += [f"  {key}" for key in shown]
+        text += [f"  {one_line(key)}" for key in shown]
         named += len(shown)
     if len(failed) > named:
-        lines.append(f"and {len(failed) - named:,} more")
-    return "\n".join(lines)
+        text.append(f"and {len(failed) - named:,} more")
+    return "\n".join(text)
 
 
 def _error(result: Result | ItemResult) -> str:
     if result["error"] is None:
         return result["state"].replace("_", " ")
-    first = (result["error"]["message"].strip().splitlines() or [""])[0]
-    message = first if len(first) <= _MAX_MESSAGE else f"{first[:_MAX_MESSAGE]}…"
-    return ": ".join(part for part in (result["error"]["type"], message) if part)
+    return said(result["error"], _MAX_MESSAGE)
+
+
+def said(error: Error, length: int | None = None) -> str:
+    """Return an error in one line: its type, and the first line of its message.
+
+    :param length: of how many characters of the message. Default: all of them.
+    """
+    first = (error["message"].strip().splitlines() or [""])[0]
+    message = first if length is None or len(first) <= length else f"{first[:length]}…"
+    return one_line(": ".join(part for part in (error["type"], message) if part))
 
 
 def _dimensions(keys: Iterable[str]) -> str:

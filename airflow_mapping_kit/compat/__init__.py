@@ -29,6 +29,7 @@ from airflow_mapping_kit.compat.mapping import (
     resolve_expand_input,
     xcom_kind,
 )
+from airflow_mapping_kit.compat.masking import redacted
 from airflow_mapping_kit.compat.names import (
     AIRFLOW_3,
     DAG,
@@ -119,6 +120,7 @@ __all__ = [
     "manual_interval",
     "own_session",
     "read_dags",
+    "redacted",
     "resolve_expand_input",
     "run_date",
     "run_interval",

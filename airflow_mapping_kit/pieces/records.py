@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit import failures
+from airflow_mapping_kit.compat import redacted
 from airflow_mapping_kit.pieces.planned import key_of
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 RECORD_KEY = "mapping_kit"
 # What became of the items of a batch, where the task returns something else.
 ITEMS_KEY = "mapping_kit_items"
-MAX_MESSAGE_BYTES = 2048
 # Of an instance whose process was killed Airflow says which one it is, as a dict, and nothing more.
 _ZOMBIE = "{'DAG Id'"
 
@@ -30,16 +31,14 @@ def record_of(mapped: Mapping[str, Any], label: str | None, try_number: int) -> 
 
 
 def error_of(error: BaseException | str | None) -> Error:
-    """Return the error that a record keeps: type, and at most 2 kB of message.
+    """Return the error that a record keeps: type, and at most 2 kB of message without the secrets of this process.
 
     `ValueError("no such item")` gives `{"type": "ValueError", "message": "no such item"}`. Airflow tells of
-    an instance that was killed with text, or with nothing.
+    an instance that was killed with text, or with nothing. Never raises.
     """
     if error is None or (isinstance(error, str) and error.startswith(_ZOMBIE)):
         return {"type": None, "message": "no exception recorded"}
-    if isinstance(error, str):
-        return {"type": None, "message": _cut(error)}
-    return {"type": type(error).__name__, "message": _cut(str(error))}
+    return failures.error_of(error, redacted)
 
 
 def item_result(
@@ -63,10 +62,3 @@ def item_result(
         "tries": tries,
         "duration_s": round(time.monotonic() - started, 6),
     }
-
-
-def _cut(text: str) -> str:
-    encoded = text.encode(errors="replace")
-    if len(encoded) <= MAX_MESSAGE_BYTES:
-        return encoded.decode()
-    return encoded[: MAX_MESSAGE_BYTES - len("…".encode())].decode(errors="ignore") + "…"

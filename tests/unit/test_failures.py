@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from airflow_mapping_kit.failures import described
+import json
+
+import pytest
+
+from airflow_mapping_kit.failures import MAX_MESSAGE_BYTES, described, error_of, traceback_of
 
 
 def failed(key, kind="ValueError", message="no such file", state="failed"):
@@ -82,3 +86,176 @@ def test_what_failures_have_in_common_is_said_by_dimension():
     assert head == (
         "25 × ValueError: no such file (date: 0 3, 1 3, 2 3 and 7 other values; origin: EWR 10, JFK 10, LGA 5)"
     )
+
+
+def masked(text):
+    return text.replace("hunter2", "***")
+
+
+def kept(error):
+    found = error_of(error, masked)
+    # As PostgreSQL's JSON takes it: no NUL, no half of a surrogate pair.
+    assert "\\u0000" not in json.dumps(found)
+    json.dumps(found, ensure_ascii=False).encode()
+    assert len(found["message"].encode()) <= MAX_MESSAGE_BYTES
+    return found
+
+
+class ApiError(Exception):
+    def __init__(self, content):
+        super().__init__(content)
+        self.content = content
+
+    def __str__(self):
+        return self.content
+
+
+class RaisesItself(BaseException):
+    def __str__(self):
+        raise self
+
+
+class RaisesAll(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+    __repr__ = __str__
+
+    @property
+    def exceptions(self):
+        raise RuntimeError
+
+    @exceptions.setter
+    def exceptions(self, _):
+        raise RuntimeError
+
+
+class OfNoName(type):
+    __name__ = property(lambda cls: 1 / 0)
+
+
+class Odd(Exception, metaclass=OfNoName):
+    pass
+
+
+class Shouting(str):
+    def encode(self, *_, **__):
+        raise RuntimeError
+
+    replace = __str__ = __format__ = encode
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("no such item"), "no such item"),
+        (ValueError(), ""),
+        (ApiError({"code": 500}), "ApiError({'code': 500}) (its text can't be had: TypeError)"),
+        (ApiError(None), "ApiError(None) (its text can't be had: TypeError)"),
+        (ApiError(RaisesAll()), "(its text can't be had: TypeError)"),
+        (ApiError(Shouting("loud")), "loud"),
+        (RaisesItself(1), "RaisesItself(1) (its text can't be had: RaisesItself)"),
+        (RaisesAll("x"), "RaisesAll('x') (its text can't be had: RuntimeError)"),
+        (Odd("x"), "x"),
+        (ValueError("file \udcff not found\0"), r"file \udcff not found\x00"),
+        (ValueError("bad \x1b[2J\u202e\r\nline"), "bad \\x1b[2J\\u202e\nline"),
+        (ValueError("login svc:hunter2@api"), "login svc:***@api"),
+    ],
+)
+def test_an_exception_is_kept_as_plain_text_whatever_it_does(error, message):
+    assert kept(error) == {"type": type.__dict__["__name__"].__get__(type(error)), "message": message}
+    assert "hunter2" not in traceback_of(error, masked)
+
+
+def test_a_text_that_somebody_else_made_of_an_exception_has_no_type():
+    assert error_of("killed \0 with hunter2", masked) == {"type": None, "message": r"killed \x00 with ***"}
+
+
+@pytest.mark.parametrize("before", range(MAX_MESSAGE_BYTES - 12, MAX_MESSAGE_BYTES + 2))
+def test_no_half_of_a_secret_is_left_where_a_message_is_cut(before):
+    assert (
+        "hun" not in kept(ValueError("€" * (before // 3) + "." * (before % 3) + "hunter2" * 400))["message"]
+    )
+
+
+def test_a_long_message_is_cut_between_characters():
+    message = kept(ValueError("€" * 100_000))["message"]
+    assert message == "€" * 681 + "…"
+
+
+def test_nothing_is_kept_of_a_message_that_could_not_be_masked():
+    def broken(text):
+        raise RuntimeError("no masker")
+
+    error = ValueError("hunter2")
+    assert error_of(error, broken) == {
+        "type": "ValueError",
+        "message": "not kept: its secrets could not be masked",
+    }
+    assert "hunter2" not in traceback_of(error, broken)
+
+
+def grouped(message, *errors):
+    # As Python 3.11 has them, and the package of that name before it.
+    error = RuntimeError(message)
+    error.exceptions = errors
+    return error
+
+
+def test_of_a_group_the_first_exceptions_are_said():
+    error = grouped(
+        "several", ValueError("a"), grouped("inner", KeyError("hunter2")), *map(OSError, range(9))
+    )
+    assert kept(error)["message"].splitlines() == [
+        "several",
+        "- ValueError: a",
+        "- RuntimeError: inner",
+        "  - KeyError: '***'",
+        "- OSError: 0",
+        "- OSError: 1",
+        "- OSError: 2",
+        "and 6 more",
+    ]
+
+
+def test_a_group_that_holds_itself_has_an_end():
+    error = RuntimeError("again")
+    error.exceptions = [error]
+    assert kept(error)["message"] == "again\n- RuntimeError: again\n  - RuntimeError: again"
+
+
+def test_an_exception_without_a_text_says_its_cause():
+    error = ConnectionError()
+    error.__cause__ = TimeoutError("no answer of hunter2")
+    assert kept(error)["message"] == "\ncaused by TimeoutError: no answer of ***"
+    assert described([failed("x=1", "ConnectionError", kept(error)["message"])]).splitlines()[0] == (
+        "1 × ConnectionError: caused by TimeoutError: no answer of ***"
+    )
+
+
+def test_a_traceback_has_no_line_at_the_margin_and_no_secret():
+    with pytest.raises(ValueError, match="hunter2") as raised:
+        int("hunter2\n2026-11-25 INFO - all is well\x1b[2J")
+    text = traceback_of(raised.value, masked)
+    assert all(line.startswith("  ") for line in text.split("\n"))
+    assert text.splitlines()[-1] == (
+        r"  ValueError: invalid literal for int() with base 10: '***\n2026-11-25 INFO - all is well\x1b[2J'"
+    )
+    assert traceback_of(OSError("hunter2\n2026-11-25 INFO - all is well\x1b[2J"), masked).splitlines() == [
+        "  OSError: ***",
+        r"  2026-11-25 INFO - all is well\x1b[2J",
+    ]
+
+
+def test_what_a_stranger_wrote_into_an_error_or_a_key_stays_on_its_line():
+    text = described(
+        [
+            failed("file=a\u202e%0Ab", "E", "x \x1b]0;owned\x07 y"),
+            failed("file=a\u202e%0Ab", "E", "x \x1b]0;owned\x07 y"),
+        ]
+    )
+    assert text.splitlines() == [
+        r"2 × E: x \x1b]0;owned\x07 y (file: a\u202e\nb 2)",
+        r"  file=a\u202e%0Ab",
+        r"  file=a\u202e%0Ab",
+    ]
