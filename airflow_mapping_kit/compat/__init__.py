@@ -12,6 +12,7 @@ from airflow_mapping_kit.compat.assets import (
     triggering_events,
 )
 from airflow_mapping_kit.compat.database import (
+    again_if_disconnected,
     clear_instances,
     label_of,
     own_session,
@@ -61,6 +62,7 @@ from airflow_mapping_kit.compat.names import (
 from airflow_mapping_kit.compat.runs import (
     has_schedule,
     manual_interval,
+    refused_run_id,
     run_date,
     run_interval,
     scheduled_interval,
@@ -100,6 +102,7 @@ __all__ = [
     "XComArg",
     "add_partitions",
     "added_partitions",
+    "again_if_disconnected",
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
@@ -121,6 +124,7 @@ __all__ = [
     "own_session",
     "read_dags",
     "redacted",
+    "refused_run_id",
     "resolve_expand_input",
     "run_date",
     "run_interval",

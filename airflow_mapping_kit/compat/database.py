@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow_mapping_kit.compat.names import AIRFLOW_3
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _CLEARED_AT_ONCE = 500
+
+
+def again_if_disconnected(function: Callable[P, T]) -> Callable[P, T]:
+    """Have a function that asks the database called again where that failed, as Airflow does.
+
+    As often as `[database] max_db_retries` says. What it writes, it must find when it is called again.
+    """
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        from airflow.utils.retries import run_with_db_retries
+
+        result: T = run_with_db_retries()(function, *args, **kwargs)
+        return result
+
+    return called
 
 
 def clear_instances(instances: Sequence[Any], session: Any, dag: Any) -> None:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import copy
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat.names import AIRFLOW_3, timezone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
+
+
+def refused_run_id(run_ids: Iterable[str]) -> tuple[str, str] | None:
+    """Return the first of some run ids that the deployment does not allow, and the pattern that it allows.
+
+    Airflow checks it where a run is made, that of 2 by another library.
+    """
+    from airflow.configuration import conf
+
+    matches = import_module("re" if AIRFLOW_3 else "re2").match
+    pattern = conf.get("scheduler", "allowed_run_id_pattern").strip()
+    return next(((one, pattern) for one in run_ids if not pattern or not matches(pattern, one)), None)
 
 
 def has_schedule(dag: Any) -> bool:

@@ -14,7 +14,7 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import ChildRunError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.operators.child_runs import record, runs
-from airflow_mapping_kit.operators.child_runs.plan import ChildRun, Parent, planned
+from airflow_mapping_kit.operators.child_runs.plan import ChildRun, Parent, check_run_ids, planned
 from airflow_mapping_kit.operators.child_runs.states import QUEUED, RUNNING, UNFINISHED
 from airflow_mapping_kit.operators.child_runs.trigger import ChildRunsTrigger
 from airflow_mapping_kit.partitions.sequences import shown
@@ -22,7 +22,7 @@ from airflow_mapping_kit.pieces.arguments import known_at_run_time
 from airflow_mapping_kit.results import FAILED, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.utils.context import Context
 
@@ -66,14 +66,15 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         stand there themselves
     :param poll_interval: seconds from one look at the runs to the next
     :raises ChildRunError: before any run is started, if the DAG does not exist, can't be imported, is paused, or
-        its params don't allow an item (on Airflow 3 when the run of that item is to start); if items are no
-        list, or no JSON
+        its params don't allow an item (on Airflow 3 when the run of that item is to start); if `[scheduler]
+        allowed_run_id_pattern` doesn't allow a run id; if items are no list, or no JSON
     :raises AirflowException: afterwards, if a run failed
     """
 
     template_fields = ("trigger_dag_id", "items", "conf")
     template_fields_renderers = {"items": "json", "conf": "json"}  # noqa: RUF012  Airflow declares it so
     ui_color = "#ffefeb"
+    _killed = False
 
     def __init__(
         self,
@@ -116,6 +117,7 @@ class TriggerDagRunPerItemOperator(BaseOperator):
             failed = [run for run in wanted if found.get(run.run_id) == FAILED]
             if missing or failed or UNFINISHED.intersection(found.values()):
                 child = runs.Child.of(self.trigger_dag_id)
+                check_run_ids(missing)
                 child.check_params(missing)
                 record.keep(context["ti"], wanted)
                 self._start(child, missing, failed, found)
@@ -137,7 +139,9 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         return self._rows(context, keys)
 
     def on_kill(self) -> None:
-        """Say what becomes of the child runs."""
+        """Start no more child runs, and say what becomes of those that there are."""
+        # Airflow 3 raises nothing in a task that is to end.
+        self._killed = True
         self.log.warning(
             "The runs of %s that this task has started go on. When the task runs again it adopts them.",
             self.trigger_dag_id,
@@ -167,8 +171,8 @@ class TriggerDagRunPerItemOperator(BaseOperator):
             states[QUEUED] + states[RUNNING],
             states[SUCCESS],
         )
-        started = sum(runs.start(child, run) for run in missing)
-        again = sum(runs.restart(child, run) for run in failed)
+        started = sum(runs.start(child, run) for run in self._unless_killed(missing))
+        again = sum(runs.restart(child, run) for run in self._unless_killed(failed))
         self.log.info("Started %d runs, and ran again what did not succeed in %d.", started, again)
         at_once = child.max_active_runs
         if at_once and at_once < total:
@@ -182,6 +186,20 @@ class TriggerDagRunPerItemOperator(BaseOperator):
                 "No triggerer is alive, and this task goes on only when one is: start `airflow triggerer`. "
                 "Its child runs don't need it."
             )
+
+    def _unless_killed(self, these: Sequence[ChildRun]) -> Iterator[ChildRun]:
+        """Give child runs until this task is to end, and then fail it.
+
+        :raises AirflowException: before the first run that is left out.
+        """
+        for number, run in enumerate(these):
+            if self._killed:
+                raise AirflowException(
+                    f"{self.task_id} was ended: {len(these) - number:,} of {len(these):,} runs of "
+                    f"{self.trigger_dag_id} were left out, the first of them {run.key}. When the task runs again "
+                    f"it goes on from there."
+                )
+            yield run
 
     def _wait(self, parent: Parent) -> None:
         self.defer(

@@ -6,19 +6,24 @@ What the scheduler does with a child run is written into the tables by the tests
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 import signal
+import traceback
 import uuid
+from pathlib import Path
 
 import pendulum
 import pytest
+from airflow import settings
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 import airflows
 from airflow_mapping_kit.operators.child_runs import runs
@@ -43,6 +48,23 @@ START = pendulum.datetime(2024, 1, 1)
 
 
 TABLES_ONLY = pytest.mark.skipif(AIRFLOW_3, reason="Airflow 3 tells a task nothing of it")
+# All that asks the database itself.
+ASKING = {
+    ("child", "of"),
+    ("record", "_in_table"),
+    *(
+        ("in_tables", name)
+        for name in (
+            "states",
+            "tally",
+            "failed_tasks",
+            "is_paused",
+            "has_triggerer",
+            "start",
+            "restart",
+        )
+    ),
+}
 
 
 def synced(dag):
@@ -241,31 +263,71 @@ class TestAnotherTry:
         assert {after[item].id for item in "ac"} == {before[item].id for item in "ac"}
         assert (after["a"].state, after["c"].state) == ("success", "queued")
 
-    @pytest.mark.skipif(AIRFLOW_3, reason="there a task that is to end is not interrupted")
-    def test_after_a_signal_between_two_runs_adopts_those_that_were_started(self, child, caplog):
-        parent = Parent(child)
+    @pytest.mark.parametrize("again", [False, True], ids=["to_start", "to_run_again"])
+    def test_after_a_signal_between_two_runs_goes_on_with_those_that_are_left(self, child, caplog, again):
+        parent = Parent(child, "abc", retries=1)
+        if again:
+            parent.go()
+            ended(child, "failed")
+            assert parent.wait() == "up_for_retry"
 
-        def ended(mapper, connection, run):
-            if run.dag_id == child and run.conf["item"] == "b":
+        def signalled(mapper, connection, run):
+            # Of a run that was there something else is written too.
+            if run.dag_id == child and run.conf["item"] == "b" and run.state == "queued":
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        before = signal.getsignal(signal.SIGTERM)
-        event.listen(DagRun, "before_insert", ended)
+        before, moment = signal.getsignal(signal.SIGTERM), "before_update" if again else "before_insert"
+        event.listen(DagRun, moment, signalled)
         try:
-            with pytest.raises(AirflowTaskTerminated):
-                parent.go()
+            # Airflow 3 only calls `on_kill`: the run that is being started is started.
+            with contextlib.nullcontext() if AIRFLOW_3 else pytest.raises(AirflowTaskTerminated):
+                assert parent.go() in ("failed", "up_for_retry")
         finally:
-            event.remove(DagRun, "before_insert", ended)
+            event.remove(DagRun, moment, signalled)
             signal.signal(signal.SIGTERM, before)
         assert f"The runs of {child} that this task has started go on" in caplog.text
-        first = child_runs(child)
-        assert set(first) == {"a"}
+        first = {item: run for item, run in child_runs(child).items() if run.state == "queued"}
+        assert set(first) == ({"a", "b"} if AIRFLOW_3 else {"a"})
+        if AIRFLOW_3:
+            assert f"ship was ended: 1 of 3 runs of {child} were left out, the first of them item=c" in (
+                parent.error
+            )
         assert parent.again() == "deferred"
-        assert {item: run.id == first["a"].id for item, run in child_runs(child).items()} == {
-            "a": True,
-            "b": False,
-            "c": False,
-        }
+        after = child_runs(child)
+        assert {run.state for run in after.values()} == {"queued"}
+        assert {item: after[item].id for item in first} == {item: run.id for item, run in first.items()}
+        assert {run.clear_number for run in after.values()} == {int(again)}
+
+    @TABLES_ONLY
+    def test_goes_on_wherever_a_connection_is_lost(self, child, monkeypatch):
+        """Each function that asks the database loses its connection in its first statement, once."""
+        monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+        lost = set()
+
+        def lose(*_):
+            for frame in traceback.extract_stack():
+                place = (Path(frame.filename).stem, frame.name)
+                if place in ASKING and place not in lost:
+                    lost.add(place)
+                    raise OperationalError(
+                        "SELECT", {}, Exception("server closed the connection unexpectedly")
+                    )
+
+        parent = Parent(child)
+        event.listen(settings.engine, "before_cursor_execute", lose)
+        try:
+            assert parent.go() == "deferred"
+            ended(child, b="failed")
+            assert parent.wait() == "failed"
+            assert f"1 of 3 runs of {child} failed:\n1 × work failed\n  item=b\n" in parent.error
+            assert parent.again() == "deferred"
+            ended(child)
+            assert parent.wait() == "success"
+        finally:
+            event.remove(settings.engine, "before_cursor_execute", lose)
+        assert lost == ASKING
+        assert {item: run.clear_number for item, run in child_runs(child).items()} == {"a": 0, "b": 1, "c": 0}
+        assert states(parent.rows()) == {f"item={item}": "success" for item in "abc"}
 
     def test_runs_again_what_failed_alone(self, child):
         parent = Parent(child, retries=1)
@@ -483,6 +545,22 @@ class TestADagThatCannotRun:
         assert parent.go() == "deferred"
         assert {"1", "2"} == set(child_runs(dag.dag_id))
 
+    # The parent's own run is called run-1, run-2, ...
+    @pytest.mark.parametrize("pattern", ["^[a-z0-9-]+$", "^(run-|manual__)"])
+    def test_is_one_whose_run_ids_the_deployment_does_not_allow(self, child, monkeypatch, pattern):
+        parent = Parent(child, retries=3)
+        monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", pattern)
+        assert parent.go() == "failed"
+        assert f"[scheduler] allowed_run_id_pattern, {pattern!r}, does not allow 'per_item__" in parent.error
+        assert "No run was started" in parent.error
+        assert child_runs(child) == {}
+
+    def test_is_not_one_that_allows_them_in_its_own_words(self, child, monkeypatch):
+        parent = Parent(child)
+        monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", "^(run-|per_item__)")
+        assert parent.go() == "deferred"
+        assert len(child_runs(child)) == 3
+
 
 def test_a_run_that_another_process_has_started_meanwhile_is_not_started_twice(child):
     run = ChildRun("item=a", "per_item__x", {"item": "a"})
@@ -605,6 +683,20 @@ class TestWhatRunsAgain:
             [skips(), fails()]
 
         assert cleared(build) == {("skips", -1), ("fails", -1)}
+
+    def test_is_more_than_sqlite_takes_in_one_expression(self, child):
+        parent = Parent(child, ["a"])
+        parent.go()
+        run = child_runs(child)["a"]
+        with create_session() as session:
+            table = TaskInstance.__table__
+            (one,) = session.execute(table.select().where(table.c.run_id == run.run_id)).mappings()
+            session.execute(table.insert(), [{**one, "map_index": index} for index in range(1_001)])
+        ended(child, "failed")
+        assert runs.restart(runs.Child.of(child), ChildRun("item=a", run.run_id, {}))
+        found = child_runs(child)["a"]
+        assert (found.state, found.clear_number) == ("queued", 1)
+        assert {one.state for one in run.get_task_instances()} == {None}
 
 
 @task

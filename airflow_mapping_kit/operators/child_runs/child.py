@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import own_session
+from airflow_mapping_kit.compat import again_if_disconnected, own_session
 from airflow_mapping_kit.exceptions import ChildRunError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Child:
     dag_hash: str
 
     @classmethod
+    @again_if_disconnected
     def of(cls, dag_id: str) -> Child:
         """Return the DAG of this name.
 

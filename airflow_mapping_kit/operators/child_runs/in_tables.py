@@ -1,6 +1,7 @@
 """Runs of a DAG in Airflow's tables: their states, starting one, and running again what failed. Airflow 2.x.
 
-Every call has a transaction of its own: what is done stays done when the process is killed right after.
+Every call has a transaction of its own: what is done stays done when the process is killed right after. So each is
+made again where the connection was lost, and finds what it had done.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections import Counter, defaultdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import own_session
+from airflow_mapping_kit.compat import again_if_disconnected, clear_instances, own_session
 from airflow_mapping_kit.operators.child_runs.states import chunked
 from airflow_mapping_kit.results import FAILED, SUCCESS
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 10
 
 
+@again_if_disconnected
 def states(dag_id: str, run_ids: Sequence[str]) -> dict[str, str]:
     """Return the states of runs by run id; those that don't exist are missing."""
     from airflow.models.dagrun import DagRun
@@ -38,10 +40,10 @@ def states(dag_id: str, run_ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
+@again_if_disconnected
 def tally(dag_id: str, run_ids: Sequence[str]) -> Counter[str]:
     """Return how many of some runs, no more than are asked for at once, are in which state."""
     from airflow.models.dagrun import DagRun
-    from airflow.utils.retries import run_with_db_retries
     from sqlalchemy import func, select
 
     table = DagRun.__table__
@@ -50,13 +52,11 @@ def tally(dag_id: str, run_ids: Sequence[str]) -> Counter[str]:
         .where(table.c.dag_id == dag_id, table.c.run_id.in_(run_ids))
         .group_by(table.c.state)
     )
-    found: Counter[str] = Counter()
-    for attempt in run_with_db_retries():
-        with attempt, own_session() as session:
-            found = Counter({str(state): number for state, number in session.execute(query)})
-    return found
+    with own_session() as session:
+        return Counter({str(state): number for state, number in session.execute(query)})
 
 
+@again_if_disconnected
 def failed_tasks(dag_id: str, run_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return the tasks that failed in some runs by run id, sorted; those without are missing."""
     from airflow.models.taskinstance import TaskInstance
@@ -74,6 +74,7 @@ def failed_tasks(dag_id: str, run_ids: Sequence[str]) -> dict[str, list[str]]:
     return {run_id: sorted(task_ids) for run_id, task_ids in found.items()}
 
 
+@again_if_disconnected
 def is_paused(dag_id: str) -> bool:
     """Tell whether runs of a DAG don't begin, or don't go on, since somebody paused it."""
     from airflow.models.dag import DagModel
@@ -83,6 +84,7 @@ def is_paused(dag_id: str) -> bool:
         return bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id)))
 
 
+@again_if_disconnected
 def has_triggerer() -> bool:
     """Tell whether a triggerer is alive."""
     from airflow.jobs.job import most_recent_job
@@ -92,6 +94,7 @@ def has_triggerer() -> bool:
         return job is not None and bool(job.is_alive())
 
 
+@again_if_disconnected
 def start(child: Child, run: ChildRun) -> bool:
     """Start a run.
 
@@ -128,13 +131,13 @@ def start(child: Child, run: ChildRun) -> bool:
     return False
 
 
+@again_if_disconnected
 def restart(child: Child, run: ChildRun) -> bool:
     """Run again what did not succeed in a failed run, and what depends on it.
 
     :return: whether that was done here: not if the run is no failed one any more.
     """
     from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import clear_task_instances
     from airflow.utils.state import DagRunState
     from sqlalchemy import select
 
@@ -144,7 +147,7 @@ def restart(child: Child, run: ChildRun) -> bool:
         if row is None or row.state != DagRunState.FAILED:
             return False
         again = _to_run_again(child.dag, row.get_task_instances(session=session))
-        clear_task_instances(again, session, dag=child.dag, dag_run_state=DagRunState.QUEUED)
+        clear_instances(again, session, child.dag)
         # Somebody marked it failed though every task of it had succeeded.
         if not again:
             row.state = DagRunState.QUEUED

@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from airflow_mapping_kit.compat import refused_run_id
 from airflow_mapping_kit.exceptions import ChildRunError
 from airflow_mapping_kit.partitions import piece_key
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.partitions.sequences import shown
 
-# All others are allowed by Airflow's default for `[scheduler] allowed_run_id_pattern`; 3.3 refuses two dots.
+# All others are allowed by Airflow's default for the run ids of people and tasks; 3.3 refuses two dots.
 _OTHER = re.compile(r"[^A-Za-z0-9_.~:+-]+|\.{2,}")
 _DIGEST_LENGTH = 16
 # With these an id stays below the 250 characters of Airflow's column, and a folder `run_id=<id>` of logs below
@@ -65,6 +66,20 @@ def planned(
     told = [_told(index, item, conf or {}, item_key) for index, item in enumerate(items)]
     keys = distinct(piece_key({item_key or "item": item}) for item in items)
     return [ChildRun(key, run_id_of(parent, key), one) for key, one in zip(keys, told, strict=True)]
+
+
+def check_run_ids(runs: Sequence[ChildRun]) -> None:
+    """Refuse run ids that the deployment does not allow, before any of them is started.
+
+    :raises ChildRunError: naming the first of them.
+    """
+    refused = refused_run_id(run.run_id for run in runs)
+    if refused:
+        run_id, pattern = refused
+        raise ChildRunError(
+            f"[scheduler] allowed_run_id_pattern, {pattern!r}, does not allow {run_id!r}, the run id of a child run. "
+            f"No run was started. Let it also allow 'per_item__' followed by letters, digits and any of _.~:+-"
+        )
 
 
 def run_id_of(parent: Parent, key: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import AIRFLOW_3, own_session
+from airflow_mapping_kit.compat import AIRFLOW_3, again_if_disconnected, own_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,14 +25,18 @@ def keep(task_instance: Any, runs: Iterable[ChildRun]) -> None:
 
 def kept(parent: Parent) -> dict[str, str]:
     """Return the child runs of an instance, `{run id: key}`, in the order of its items."""
-    rows: list[dict[str, str]] | None
     if AIRFLOW_3:
         from airflow.sdk.execution_time.xcom import XCom
 
         rows = XCom.get_one(key=RUNS_KEY, **parent._asdict())
     else:
-        from airflow.models.xcom import XCom
-
-        with own_session() as session:
-            rows = XCom.get_one(key=RUNS_KEY, **parent._asdict(), session=session)
+        rows = _in_table(parent)
     return {row["run_id"]: row["key"] for row in rows or ()}
+
+
+@again_if_disconnected
+def _in_table(parent: Parent) -> Any:
+    from airflow.models.xcom import XCom
+
+    with own_session() as session:
+        return XCom.get_one(key=RUNS_KEY, **parent._asdict(), session=session)
