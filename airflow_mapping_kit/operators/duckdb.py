@@ -23,6 +23,7 @@ from airflow_mapping_kit.operators.lake.query import PartitionQuery
 from airflow_mapping_kit.operators.lake.s3 import S3Target, let_duckdb_read_s3
 from airflow_mapping_kit.operators.lake.scratch import scratch_directory
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.partitions.zones import load_zone
 from airflow_mapping_kit.pieces.records import ITEMS_KEY, item_result
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
@@ -42,10 +43,12 @@ class DuckDBPartitionOperator(BaseOperator):
 
     The partition's values are bound to the query's parameters: `$date` is the value of dimension `date`.
     They are never pasted into the query. Text is bound as VARCHAR: write `$date::DATE` where the query wants
-    a date, and `IS NOT DISTINCT FROM $country` where a value can be `None`.
+    a date, and `IS NOT DISTINCT FROM $country` where a value can be `None`, which fits any type. A dimension
+    that is part of a path in the query can't have a `*`, `?`, `[` or `..` in its value.
 
     A partition is one file, `target/<partition key>/data_0.parquet`, without the dimensions: readers take
-    them from the path. Publishing replaces it in one step: a re-run replaces, also with zero rows; a task
+    them from the path. Integers of 128 bits, such as a `sum()` of integers, become `DECIMAL(38,0)`, and values
+    that Parquet can't keep are an error. Publishing replaces it in one step: a re-run replaces; a task
     killed at any moment leaves the old data whole; no reader sees half of it; other partitions are never
     touched. Parquet files that other tools wrote directly into the partition's directory are removed right
     after that step: there, and only that once, a reader can see both. An upload that is killed may leave
@@ -77,10 +80,12 @@ class DuckDBPartitionOperator(BaseOperator):
         values; without one, the first uses boto's own credentials and the second DuckDB's (templated)
     :param memory_limit: what DuckDB may keep in memory before it uses the disk, such as `"1GiB"`
     :param threads: how many threads DuckDB uses
-    :param on_empty: what zero rows do: `"replace"` publishes a file without rows, `"skip"` leaves the
-        partition as it is and skips, `"fail"` leaves it and fails
+    :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it
+        and skips, `"replace"` publishes a file without rows
     :param unused: dimensions that the query need not use
-    :raises PartitionError: if a partition or `partition_by` is none
+    :param timezone: whose clock the query reads a TIMESTAMPTZ by, a name of the tz database; that of the
+        worker means nothing
+    :raises PartitionError: if a partition, `partition_by` or `timezone` is none
     :raises QueryError: if the query doesn't fit the partition or the data, or an argument can't be
     :raises TargetError: if the target can't hold the partition or can't be written to
     :raises StorageError: if the bucket doesn't exist or the credentials are refused
@@ -103,8 +108,9 @@ class DuckDBPartitionOperator(BaseOperator):
         aws_conn_id: str | None = None,
         memory_limit: str = "1GiB",
         threads: int = 1,
-        on_empty: str = "replace",
+        on_empty: str = "fail",
         unused: Collection[str] = (),
+        timezone: str = "UTC",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -118,6 +124,7 @@ class DuckDBPartitionOperator(BaseOperator):
             raise PartitionError(f"partition_by={partition_by!r} is text: write the list [{partition_by!r}]")
         if isinstance(unused, str):
             raise QueryError(f"unused={unused!r} is text: write the list [{unused!r}]")
+        load_zone(timezone)
         self.sql = sql
         self.partition = partition
         self.target = target
@@ -128,6 +135,7 @@ class DuckDBPartitionOperator(BaseOperator):
         self.threads = threads
         self.on_empty = on_empty
         self.unused = unused
+        self.timezone = timezone
 
     @staticmethod
     def batch_parameter(_: Any) -> str:
@@ -142,7 +150,9 @@ class DuckDBPartitionOperator(BaseOperator):
                 raise AirflowSkipException("the list of partitions is empty: nothing to publish")
             scratch = stack.enter_context(scratch_directory())
             target = self._target(scratch)
-            connection = stack.enter_context(connected(self.memory_limit, self.threads, scratch))
+            connection = stack.enter_context(
+                connected(self.memory_limit, self.threads, scratch, self.timezone)
+            )
             query = PartitionQuery(connection, self.sql, self.parameters, self.unused)
             values: list[Any] = [self.sql]
             for place in places:
@@ -192,8 +202,9 @@ class DuckDBPartitionOperator(BaseOperator):
                     return None
                 if rows == 0 and self.on_empty == "fail":
                     raise QueryError(
-                        f"partition {place.key}: the query found no rows (on_empty='fail'): check the "
-                        f"source, or use on_empty='replace' where an empty partition is right"
+                        f"partition {place.key}: the query found no rows, so it is left as it is "
+                        f"(on_empty='fail'): check the source, or use on_empty='replace' where an empty "
+                        f"partition is right, or 'skip'"
                     )
                 size = staged.path.stat().st_size
                 path = staged.publish()

@@ -143,6 +143,24 @@ def value_key(name: str, value: Any) -> str:
             f"dimension {shown(name)} has the value {shown(value)} of type {type(value).__name__}: "
             f"use text, a number, a boolean or None"
         )
+    return _text_key(name, value)
+
+
+def check_name(name: Any) -> None:
+    """Check that `name` can name a dimension: text, not empty, that UTF-8 can hold.
+
+    :raises PartitionError: naming what it is instead
+    """
+    if not isinstance(name, str) or not name or _SURROGATE.search(name):
+        raise PartitionError(f"{shown(name)} can't name a dimension: use text such as 'country'")
+
+
+def escape(text: str) -> str:
+    """Return `text` as it stands in a path: `escape("a/b")` gives `a%2Fb`."""
+    return str.translate(text, _ESCAPES)
+
+
+def _text_key(name: str, value: str) -> str:
     if value == "":
         raise PartitionError(
             f"dimension {shown(name)} has an empty string as a value: use None for 'no value'"
@@ -159,20 +177,6 @@ def value_key(name: str, value: Any) -> str:
     if _NULL.fullmatch(value):
         return f"%{ord(value[0]):02X}{value[1:]}"
     return escape(value)
-
-
-def check_name(name: Any) -> None:
-    """Check that `name` can name a dimension: text, not empty, that UTF-8 can hold.
-
-    :raises PartitionError: naming what it is instead
-    """
-    if not isinstance(name, str) or not name or _SURROGATE.search(name):
-        raise PartitionError(f"{shown(name)} can't name a dimension: use text such as 'country'")
-
-
-def escape(text: str) -> str:
-    """Return `text` as it stands in a path: `escape("a/b")` gives `a%2Fb`."""
-    return str.translate(text, _ESCAPES)
 
 
 def _unescape(text: str) -> str:

@@ -108,9 +108,9 @@ class TestFlights:
 
 
 class TestPublishing:
-    def test_what_was_there_is_replaced_also_by_zero_rows(self, publish, lake):
+    def test_what_was_there_is_replaced_by_zero_rows_where_that_is_said(self, publish, lake):
         publish(ROW, {"p": "a"})
-        result = publish(f"{ROW} WHERE false", {"p": "a"})
+        result = publish(f"{ROW} WHERE false", {"p": "a"}, on_empty="replace")
         assert (result["rows"], rows(result["path"])) == (0, [])
         assert duckdb.sql(f"FROM '{result['path']}'").columns == ["value", "n", "p"]
         assert files(lake) == ["p=a/data_0.parquet"]
@@ -122,12 +122,13 @@ class TestPublishing:
         assert rows(path) == [("a", 1)]
         assert files(lake) == ["p=a/data_0.parquet"]
 
-    def test_on_empty_fail_leaves_what_is_there_and_fails_at_once(self, publish, lake):
+    def test_no_rows_fail_at_once_and_leave_what_is_there(self, publish, lake):
         path = publish(ROW, {"p": "a"})["path"]
         with pytest.raises(
-            AirflowFailException, match="partition p=a: the query found no rows .*check the source"
+            AirflowFailException,
+            match="partition p=a: the query found no rows, so it is left as it is .*check the source",
         ):
-            publish(f"{ROW} WHERE false", {"p": "a"}, on_empty="fail")
+            publish(f"{ROW} WHERE false", {"p": "a"})
         assert rows(path) == [("a", 1)]
         assert files(lake) == ["p=a/data_0.parquet"]
 

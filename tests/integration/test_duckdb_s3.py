@@ -76,11 +76,11 @@ class TestPublishing:
         publish(ROW, {"p": "a"}, target=f"s3://{s3_bucket}{prefix}")
         assert keys() == [f"{prefix.strip('/')}/p=a/data_0.parquet".lstrip("/")]
 
-    def test_a_re_run_replaces_also_with_zero_rows(self, publish, keys, rows):
+    def test_a_re_run_replaces_also_with_zero_rows_where_that_is_said(self, publish, keys, rows):
         publish(ROW, {"p": "a"})
         publish("SELECT $p AS value, 2 AS n", {"p": "a"})
         assert rows("lake/p=a/data_0.parquet") == [("a", 2)]
-        publish(f"{ROW} WHERE false", {"p": "a"})
+        publish(f"{ROW} WHERE false", {"p": "a"}, on_empty="replace")
         assert rows("lake/p=a/data_0.parquet") == []
         assert keys() == ["lake/p=a/data_0.parquet"]
 

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def connected(memory_limit: str, threads: int, scratch: Path) -> Iterator[DuckDBPyConnection]:
+def connected(
+    memory_limit: str, threads: int, scratch: Path, timezone: str = "UTC"
+) -> Iterator[DuckDBPyConnection]:
     """Give an in-memory DuckDB that spills what exceeds `memory_limit` into `scratch`.
 
+    :param timezone: whose clock tells the day of a TIMESTAMPTZ; DuckDB's own default is that of the machine
     :raises MappingKitError: if DuckDB isn't installed or refuses a setting
     """
     try:
@@ -40,6 +43,13 @@ def connected(memory_limit: str, threads: int, scratch: Path) -> Iterator[DuckDB
             f"(write such as '1GiB' and 1): {error}"
         ) from error
     with connection:
+        try:
+            connection.execute(f"SET TimeZone = {literal(timezone)}")
+        except duckdb.Error as error:
+            raise MappingKitError(
+                f"DuckDB refuses timezone={timezone!r} (write a name of the tz database, such as "
+                f"'Europe/Berlin'): {error}"
+            ) from error
         yield connection
 
 

@@ -12,8 +12,8 @@ from airflow_mapping_kit.exceptions import QueryError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# How an error() that the kit put into a query is told from DuckDB's own errors.
-CONTRADICTION = "mapping-kit-contradiction:"
+# How an error() that the kit put into a query is told from DuckDB's own errors. What it says follows.
+REFUSED = "mapping-kit-refused:"
 
 
 @contextmanager
@@ -43,12 +43,9 @@ def duckdb_errors_named(key: str, partition: Mapping[str, Any]) -> Iterator[None
             f"memory_limit, lower threads, or set [mapping_kit] scratch_folder to a larger disk: {error}"
         ) from error
     except duckdb.Error as error:
-        _, marker, contradiction = str(error).partition(CONTRADICTION)
+        _, marker, refused = str(error).partition(REFUSED)
         if marker:
-            raise QueryError(
-                f"partition {key}: the query returned a row with {contradiction.strip()}, which belongs to "
-                f"another partition: filter on it in the WHERE clause, or leave the column out or rename it"
-            ) from error
+            raise QueryError(f"partition {key}: {refused.strip()}") from error
         remedy = "check that the sources exist and that this worker can read them"
         if "httpfs" in str(error):
             remedy = "install DuckDB's extension httpfs in the worker's image (INSTALL httpfs)"

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import QueryError
+from airflow_mapping_kit.operators.lake.columns import stored
 from airflow_mapping_kit.operators.lake.database import expression, identifier, literal
-from airflow_mapping_kit.operators.lake.failures import CONTRADICTION, duckdb_errors_named
+from airflow_mapping_kit.operators.lake.failures import REFUSED, duckdb_errors_named
+from airflow_mapping_kit.operators.lake.paths import check_paths, path_parameters
 from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
@@ -60,13 +62,15 @@ class PartitionQuery:
             )
         self._text = _without_semicolon(statements[0].query)
         self._parameters = frozenset(statements[0].named_parameters)
+        self._in_paths = path_parameters(connection, self._text)
 
     def bind(self, key: str, partition: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the query's parameters, without running anything.
 
         `{"origin": "EWR", "date": "2013-01-01"}` gives itself for a query with `$origin` and `$date`.
 
-        :raises QueryError: if the partition lacks a parameter, or the query forgets a dimension
+        :raises QueryError: if the partition lacks a parameter, the query forgets a dimension, or one that it
+            makes a path of could stand for other files
         """
         values: dict[str, Any] = {}
         for name, value in [*self._shared.items(), *partition.items()]:
@@ -90,12 +94,13 @@ class PartitionQuery:
                     f"partition {key}: the query doesn't use the dimension {name!r}, so each of its values "
                     f"would get the same rows: use ${name} in WHERE, or list it in unused=[{name!r}]"
                 )
+        check_paths(key, partition, self._in_paths)
         return {parameter: values[parameter.lower()] for parameter in sorted(self._parameters)}
 
     def select(self, key: str, partition: Mapping[str, Any]) -> Selection:
         """Fit the query to a partition and to the sources as they are, without reading their rows.
 
-        :raises QueryError: if it doesn't fit, or returns nothing but dimensions
+        :raises QueryError: if it doesn't fit, returns nothing but dimensions, or a type that Parquet changes
         :raises AirflowException: if a source isn't there
         """
         with duckdb_errors_named(key, partition):
@@ -127,6 +132,9 @@ class PartitionQuery:
         return self._connection.execute(f"EXECUTE mapping_kit{arguments}").fetchall()
 
     def _variable(self, name: str, value: Any) -> str:
+        if value is None:
+            # As a literal it takes the type of what it is compared with; a variable would make it an INTEGER.
+            return "NULL"
         self._connection.execute(f"SET VARIABLE {name} = {expression(value)}")
         return f"getvariable('{name}')"
 
@@ -138,31 +146,40 @@ class PartitionQuery:
         """
         dimensions = {name.lower(): value for name, value in partition.items()}
         dropped = {name: column_type for name, column_type in columns.items() if name.lower() in dimensions}
-        kept = [name for name in columns if name not in dropped]
+        kept = {name: column_type for name, column_type in columns.items() if name not in dropped}
         if not kept:
             raise QueryError(
                 f"partition {key}: the query returns only dimensions ({_listed(dropped)}), which live in the "
                 f"path, so nothing is left to store: select at least one other column"
             )
-        if not dropped:
-            return "SELECT *"
-        cases = []
-        for number, (name, column_type) in enumerate(dropped.items()):
-            column, value = identifier(name), dimensions[name.lower()]
-            if value is None:
-                belongs = f"{column} IS NULL"
-            else:
-                variable = self._variable(f"mapping_kit_dimension_{number}", value)
-                belongs = f"COALESCE({column} = TRY_CAST({variable} AS {column_type}), false)"
-            offending = f"COALESCE(left(CAST({column} AS VARCHAR), 100), 'NULL')"
-            cases.append(
-                f"WHEN NOT {belongs} THEN error({literal(f'{CONTRADICTION}{name}=')} || {offending})"
-            )
-        first = identifier(kept[0])
-        return (
-            f"SELECT * EXCLUDE ({', '.join(map(identifier, dropped))}) "
-            f"REPLACE (CASE {' '.join(cases)} ELSE {first} END AS {first})"
+        replaced = {name: stored(key, name, column_type) for name, column_type in kept.items()}
+        if dropped:
+            cases = [
+                self._case(number, name, column_type, dimensions[name.lower()])
+                for number, (name, column_type) in enumerate(dropped.items())
+            ]
+            first = next(iter(kept))
+            replaced[first] = f"CASE {' '.join(cases)} ELSE {replaced[first] or identifier(first)} END"
+        excluded = f" EXCLUDE ({', '.join(map(identifier, dropped))})" if dropped else ""
+        instead = [f"{by} AS {identifier(name)}" for name, by in replaced.items() if by is not None]
+        replace = f" REPLACE ({', '.join(instead)})" if instead else ""
+        return f"SELECT *{excluded}{replace}"
+
+    def _case(self, number: int, name: str, column_type: str, value: Any) -> str:
+        """Return the part of a CASE that stops at a row whose dimension hasn't the partition's value."""
+        column = identifier(name)
+        if value is None:
+            belongs = f"{column} IS NULL"
+        else:
+            variable = self._variable(f"mapping_kit_dimension_{number}", value)
+            belongs = f"COALESCE({column} = TRY_CAST({variable} AS {column_type}), false)"
+        before = f"{REFUSED}the query returned a row with {name}="
+        after = (
+            ", which belongs to another partition: filter on it in the WHERE clause, or leave the column out or "
+            "rename it"
         )
+        offending = f"COALESCE(left(CAST({column} AS VARCHAR), 100), 'NULL')"
+        return f"WHEN NOT {belongs} THEN error({literal(before)} || {offending} || {literal(after)})"
 
 
 def _listed(names: Collection[str]) -> str:

@@ -22,6 +22,7 @@ def operator(**arguments):
         ("threads", "2", QueryError, "threads='2' is no number of threads"),
         ("partition_by", "day", PartitionError, r"partition_by='day' is text: write the list \['day'\]"),
         ("unused", "day", QueryError, r"unused='day' is text: write the list \['day'\]"),
+        ("timezone", "Mars/Base", PartitionError, "'Mars/Base' is no time zone: pass a name"),
     ],
 )
 def test_an_argument_that_cannot_be_is_refused_when_the_dag_is_parsed(argument, value, error, message):
@@ -33,11 +34,12 @@ def test_the_constructor_keeps_what_it_is_given():
     partition = {"day": "mon"}
     built = operator(partition=partition, unused=["day"])
     assert built.partition is partition
-    assert (built.unused, built.on_empty, built.memory_limit, built.threads) == (
+    assert (built.unused, built.on_empty, built.memory_limit, built.threads, built.timezone) == (
         ["day"],
-        "replace",
+        "fail",
         "1GiB",
         1,
+        "UTC",
     )
 
 

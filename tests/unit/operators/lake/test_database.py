@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,5 +72,40 @@ def test_without_duckdb_the_error_says_what_to_install(tmp_path, monkeypatch):
     with (
         pytest.raises(MappingKitError, match=r"pip install 'airflow-mapping-kit\[duckdb\]'"),
         connected("1GiB", 1, tmp_path),
+    ):
+        pass
+
+
+def test_the_day_of_a_moment_is_that_of_utc_wherever_the_worker_is(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from airflow_mapping_kit.operators.lake.database import connected\n"
+        "with connected('100MiB', 1, Path(sys.argv[1])) as connection:\n"
+        "    print(connection.execute(\"SELECT (TIMESTAMPTZ '2024-01-02 02:00:00+00')::DATE::VARCHAR\").fetchone())"
+    )
+    for zone in ("America/New_York", "Asia/Kolkata"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            env={**os.environ, "TZ": zone},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout == "('2024-01-02',)\n"
+
+
+@pytest.mark.parametrize(
+    ("timezone", "day"), [("UTC", date(2024, 1, 2)), ("America/New_York", date(2024, 1, 1))]
+)
+def test_the_day_of_a_moment_is_that_of_the_zone_asked_for(tmp_path, timezone, day):
+    with connected("100MiB", 1, tmp_path, timezone) as connection:
+        found = connection.execute("SELECT (TIMESTAMPTZ '2024-01-02 02:00:00+00')::DATE").fetchone()
+    assert found == (day,)
+
+
+@pytest.mark.parametrize("timezone", ["Mars/Base", "+01:00", "it's"])
+def test_a_time_zone_that_duckdb_does_not_know_is_named(tmp_path, timezone):
+    with (
+        pytest.raises(MappingKitError, match=r"DuckDB refuses timezone=.*'Europe/Berlin'"),
+        connected("100MiB", 1, tmp_path, timezone),
     ):
         pass

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from decimal import Decimal
+from pathlib import Path
+
 import pytest
 
 from airflow_mapping_kit.exceptions import QueryError
@@ -135,8 +138,34 @@ class TestParameters:
         assert written("SELECT $v AS x", {"v": value}) == (["x"], [(value,)])
         assert connection.execute("SELECT count(*) FROM flights").fetchone() == (60,)
 
-    def test_none_is_null(self, written):
-        assert written("SELECT 1 AS x WHERE $v IS NULL", {"v": None}) == (["x"], [(1,)])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "'a'",
+            "1",
+            "1::HUGEINT",
+            "1.5::DOUBLE",
+            "1.5::DECIMAL(10, 2)",
+            "DATE '2024-01-01'",
+            "TIMESTAMPTZ '2024-01-01 00:00:00+00'",
+            "TIME '12:00:00'",
+            "true",
+            "uuid()",
+            "'a'::BLOB",
+            "'a'::ENUM('a', 'b')",
+            "[1]",
+            "['a']",
+            "{'a': 1}",
+            "MAP {'a': 1}",
+        ],
+    )
+    def test_none_is_a_null_of_whatever_type_it_is_compared_with(self, written, value):
+        sql = (
+            f"SELECT n FROM (VALUES (1, {value}), (2, NULL)) t(n, c) "
+            "WHERE c IS NOT DISTINCT FROM $v AND coalesce($v, c) IS NULL AND (c = $v) IS NULL"
+        )
+        assert written(sql, {"v": None}) == (["n"], [(2,)])
+        assert written(sql.replace("$v", "$w"), {"v": 1}, shared={"w": None}, unused=["v"]) == (["n"], [(2,)])
 
     @pytest.mark.parametrize(
         "condition",
@@ -225,6 +254,127 @@ class TestDimensionsInTheResult:
             match=r"returns only dimensions \(date, origin\), which live in the path.*select at least",
         ):
             query.select(KEY, PARTITION)
+
+
+class TestColumns:
+    """What Parquet has no type for."""
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [
+            ("(SELECT sum(n) FROM (VALUES (9007199254740993), (2)) t(n))", Decimal(9007199254740995)),
+            ("-99999999999999999999999999999999999999::HUGEINT", Decimal(-(10**38) + 1)),
+            ("18446744073709551616::UHUGEINT", Decimal(2**64)),
+            ("NULL::HUGEINT", None),
+            ("[9007199254740993::HUGEINT, NULL]", [Decimal(9007199254740993), None]),
+            ("[[1::UHUGEINT]]::UHUGEINT[][1]", [[Decimal(1)]]),
+            (
+                """{'HUGEINT': 1::HUGEINT, 'a "b"': [2::HUGEINT], 'c': 'HUGEINT'}""",
+                {"HUGEINT": Decimal(1), 'a "b"': [Decimal(2)], "c": "HUGEINT"},
+            ),
+            ("MAP {1::HUGEINT: 2::UHUGEINT}", {Decimal(1): Decimal(2)}),
+            ("'HUGEINT'::ENUM('HUGEINT', 'it''s, HUGEINT')", "HUGEINT"),
+        ],
+    )
+    def test_a_wide_integer_keeps_its_digits(self, written, column, value):
+        assert written(f"SELECT {column} AS x WHERE $a = 1", {"a": 1}) == (["x"], [(value,)])
+
+    def test_a_wide_integer_may_be_the_column_that_dimensions_are_compared_in(self, written):
+        sql = "SELECT $a AS a, sum(n) AS x, 1 AS y FROM (VALUES (9007199254740993), (2)) t(n)"
+        assert written(sql, {"a": 1}) == (["x", "y"], [(Decimal(9007199254740995), 1)])
+        with pytest.raises(QueryError, match="partition k: the query returned a row with a=2"):
+            written(sql.replace("$a AS", "$a + 1 AS"), {"a": 1}, key="k")
+
+    @pytest.mark.parametrize(
+        ("column", "shown"),
+        [
+            ("100000000000000000000000000000000000000::HUGEINT", "1" + "0" * 38),
+            ("340282366920938463463374607431768211455::UHUGEINT", str(2**128 - 1)),
+            ("[1, -100000000000000000000000000000000000000::HUGEINT, NULL]", r"\[1, -10{38}, NULL\]"),
+            ("{'a': [100000000000000000000000000000000000000::HUGEINT]}", r"\{'a': \[10{38}\]\}"),
+            ("MAP {100000000000000000000000000000000000000::HUGEINT: 1}", r"\{10{38}=1\}"),
+        ],
+    )
+    def test_a_wide_integer_that_does_not_fit_is_named(self, written, column, shown):
+        with pytest.raises(
+            QueryError,
+            match=rf"partition k: the column \"it's\" has the value {shown}, and .* keeps 38 digits .*select CAST\(",
+        ):
+            written(f"""SELECT 1 AS x, {column} AS "it's" WHERE $a = 1""", {"a": 1}, key="k")
+
+    @pytest.mark.parametrize(
+        ("column", "remedy"),
+        [
+            ("INTERVAL '1 day 3 microseconds'", r'select epoch_us\("took"\)'),
+            ("[{'a': INTERVAL '2000 hours'}]", r'select epoch_us\("took"\)'),
+            ("'12:00:00+02'::TIMETZ", r'select CAST\("took" AS VARCHAR\)'),
+        ],
+    )
+    def test_a_type_that_parquet_changes_is_refused_with_what_to_select(self, connection, column, remedy):
+        query = PartitionQuery(connection, f'SELECT {column} AS took, 1 AS "INTERVAL" WHERE $a = 1')
+        with pytest.raises(
+            QueryError, match=f"partition k: the column 'took' is of type .*keeps only|no .*{remedy}"
+        ):
+            query.select("k", {"a": 1})
+
+    def test_such_a_type_may_be_a_dimension_or_a_name(self, written):
+        sql = "SELECT INTERVAL 1 DAY AS a, {'INTERVAL': 1} AS \"TIME WITH TIME ZONE\" WHERE $a <> ''"
+        assert written(sql, {"a": "1 day"}) == (["TIME WITH TIME ZONE"], [({"INTERVAL": 1},)])
+
+
+class TestPaths:
+    @pytest.fixture
+    def raw(self, tmp_path):
+        for name in ("acme", "globex"):
+            (tmp_path / f"{name}.csv").write_text(f"who\n{name}\n")
+        return str(tmp_path)
+
+    @pytest.mark.parametrize("value", ["*", "a?me", "[a-z]cme", "..", "../globex", "x/../globex"])
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT who FROM read_csv($raw || '/' || $who || '.csv')",
+            "SELECT * FROM (SELECT 1) t JOIN READ_CSV([format('{}/{}.csv', $raw, $WHO)], header = true) ON true",
+            "WITH files AS (FROM glob($raw || '/' || $who)) SELECT 1 AS n FROM files",
+        ],
+    )
+    def test_a_dimension_that_could_stand_for_other_files_is_refused(self, connection, raw, sql, value):
+        query = PartitionQuery(connection, sql, {"raw": raw})
+        with pytest.raises(
+            QueryError,
+            match=r"partition k: \$who is part of a path .*parse_filename\(filename, true\) = \$who",
+        ):
+            query.bind("k", {"who": value})
+
+    def test_what_names_one_file_is_read_and_parameters_may_be_globs(self, written, raw):
+        sql = "SELECT who AS x FROM read_csv($raw || '/' || $who || '.csv')"
+        assert written(sql, {"who": "acme"}, shared={"raw": raw}) == (["x"], [("acme",)])
+        sql = "SELECT who AS x FROM read_csv($raw) WHERE who = $who"
+        assert written(sql, {"who": "globex"}, shared={"raw": f"{raw}/*.csv"}) == (["x"], [("globex",)])
+
+    def test_the_query_that_the_error_proposes_opens_only_the_file_that_is_wanted(
+        self, written, connection, raw
+    ):
+        connection.execute(f"COPY (SELECT 'b*' AS n) TO '{raw}/b*.parquet'")
+        (Path(raw) / "z.parquet").write_text("no Parquet")
+        sql = (
+            "SELECT n FROM read_parquet($raw || '/*.parquet', filename = true) "
+            "WHERE parse_filename(filename, true) = $who"
+        )
+        assert written(sql, {"who": "b*"}, shared={"raw": raw}) == (["n"], [("b*",)])
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT * FROM (SELECT 1 AS n) WHERE $who <> ''",
+            "SELECT unnest AS n FROM unnest(string_split($who, '*'))",
+            "SELECT who AS n FROM read_csv($raw || '/acme.csv', nullstr = $who)",
+            "SELECT * FROM (PIVOT (SELECT 'a' AS k, $who AS v) ON k IN ('a') USING any_value(v))",
+        ],
+    )
+    def test_elsewhere_such_characters_are_text(self, written, raw, sql):
+        shared = {"raw": raw} if "$raw" in sql else None
+        assert len(written(sql, {"who": "*"}, shared=shared)[1]) >= 1
 
 
 class TestSources:
