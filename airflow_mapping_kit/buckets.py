@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.partitions.sequences import ordered, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,29 @@ def listed(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         for entry in page.get("Contents", ()):
             if entry["Size"] or not entry["Key"].endswith("/"):
                 yield entry
+
+
+def given_keys(keys: Any) -> list[str]:
+    """Return the keys that a task was given: a key alone, as `s3_keys` gives it to map over, is a list of one.
+
+    :param keys: a key, or a list of keys
+    :raises StorageError: if one of them is no key, or stands twice
+    :raises PartitionError: if it is neither a key nor a list
+
+    Example: `given_keys("landing/a.csv")` gives `["landing/a.csv"]`.
+    """
+    given = [keys] if isinstance(keys, str) else ordered("keys", keys)
+    seen: set[str] = set()
+    for key in given:
+        if not isinstance(key, str) or not key:
+            raise StorageError(
+                f"{shown(key)} is no key: pass a key or a list of keys, and map over the lists that s3_keys "
+                f"gives with a batch limit"
+            )
+        if key in seen:
+            raise StorageError(f"the key {shown(key)} stands twice in keys: pass each key once")
+        seen.add(key)
+    return given
 
 
 def error_code(error: Any) -> str:

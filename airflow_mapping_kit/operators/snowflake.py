@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.buckets import given_keys
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
-from airflow_mapping_kit.exceptions import MappingKitError, PartitionError, TargetError
-from airflow_mapping_kit.operators.copy_into.answers import before, outcome, rows_by_name
+from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
+from airflow_mapping_kit.operators.copy_into.answers import before, outcome, rows_by_key
 from airflow_mapping_kit.operators.copy_into.names import ObjectName, literal, parse_name, quoted
 from airflow_mapping_kit.operators.copy_into.refusals import refusals
+from airflow_mapping_kit.operators.copy_into.session import Session
+from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
     from airflow.utils.context import Context
 
@@ -22,18 +26,27 @@ if TYPE_CHECKING:
 MAX_FILES = 1000
 _MAX_NAMED = 20
 _ON_CHANGED_FILE = ("fail", "load")
+# What a stage or a table may say otherwise: a file that is cut, skipped or half loaded isn't loaded.
+_COPY_OPTIONS = (
+    "ON_ERROR = ABORT_STATEMENT FORCE = FALSE PURGE = FALSE LOAD_UNCERTAIN_FILES = FALSE "
+    "TRUNCATECOLUMNS = FALSE ENFORCE_LENGTH = TRUE RETURN_FAILED_ONLY = FALSE"
+)
 
 
 class S3KeysToSnowflakeOperator(BaseOperator):
     """Load exactly these files from an external stage into a table with `COPY INTO`, in one transaction.
 
     Either all the files are in the table afterwards or none of them is: the transaction is committed only
-    when Snowflake has said of each that it is loaded. A file that was loaded before is not loaded again but
-    reported as `already_loaded`, so a retry after a crash, or after an answer that never came, doubles
-    nothing and goes on. Every other skipped, partial or failed load is an error that names the file, and
-    isn't retried; what a retry can cure (the network, a lock, a warehouse that is busy) is. Options of the
-    stage or table that would weaken this (`ON_ERROR`, `FORCE`, `PURGE`, `LOAD_UNCERTAIN_FILES`) are
+    when Snowflake has said of each, by its whole address, that it is loaded. A file that was loaded before is
+    not loaded again but reported as `already_loaded`, so a retry after a crash, or after an answer that never
+    came, doubles nothing and goes on. Every other skipped, partial or failed load, and a file that Snowflake
+    says nothing of, is an error that names the file, and isn't retried; what a retry can cure (the network, a
+    lock, a warehouse that is busy) is. Options of the stage or table that would weaken this (`ON_ERROR`,
+    `FORCE`, `PURGE`, `LOAD_UNCERTAIN_FILES`, `TRUNCATECOLUMNS`, `ENFORCE_LENGTH`, `RETURN_FAILED_ONLY`) are
     overridden in the statement.
+
+    When the task is ended (marked failed, a time-out, its worker shut down), what runs in the warehouse is
+    cancelled, and nothing more is committed.
 
     What Snowflake remembers is by its documentation, for the kit's tests run on fakesnow. A table knows the
     content of each file that it loaded for 64 days. Once it is older than that, a file last modified more
@@ -63,6 +76,8 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     :param stage: the external stage on the files' bucket, a name like that of the table (templated)
     :param stage_prefix: what the stage's URL already holds of a key: `landing/` where it is
         `s3://bucket/landing/` (templated)
+    :param bucket: the bucket that the keys are in: a stage on another is an error then. By default any
+        (templated)
     :param file_format: a named file format, or its options in parentheses as SQL has them, `(TYPE =
         PARQUET)`. They become part of the statement: the DAG's author writes them, never an XCom (templated)
     :param schema: the schema of names that have none; by default the connection's (templated)
@@ -72,9 +87,10 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     :param snowflake_conn_id: the Airflow connection (templated)
     :param on_changed_file: what to do with a file whose content has changed since the table loaded it:
         `"fail"`, or `"load"` it beside its old rows, which stay
-    :raises PartitionError: if a key isn't one, comes twice, or doesn't start with `stage_prefix`
-    :raises TargetError: if Snowflake doesn't know the table, stage or format, refuses the login, or a file
-        isn't loaded
+    :raises StorageError: if a key isn't one, stands twice, or doesn't start with `stage_prefix`
+    :raises TargetError: if Snowflake doesn't know the table, stage or format, refuses the login, the stage is
+        elsewhere than the keys, or a file isn't loaded
+    :raises AirflowException: if the task is ended
     """
 
     template_fields = (
@@ -82,6 +98,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         "table",
         "stage",
         "stage_prefix",
+        "bucket",
         "file_format",
         "schema",
         "database",
@@ -91,6 +108,8 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     )
     template_fields_renderers = {"keys": "json", "file_format": "sql"}  # noqa: RUF012  Airflow declares it so
     ui_color = "#d9f2fb"
+    _session: Session | None = None
+    _killed = False
 
     def __init__(
         self,
@@ -99,6 +118,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         table: str,
         stage: str,
         stage_prefix: str = "",
+        bucket: str | None = None,
         file_format: str,
         schema: str | None = None,
         database: str | None = None,
@@ -118,6 +138,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         self.table = table
         self.stage = stage
         self.stage_prefix = stage_prefix
+        self.bucket = bucket
         self.file_format = file_format
         self.schema = schema
         self.database = database
@@ -133,13 +154,22 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             parse_name("table", self.table)
             parse_name("stage", self.stage)
             self._file_format(None)
-            with refusals("The login"):
-                connection = self._hook.get_conn()
-            with closing(connection), closing(connection.cursor()) as cursor:
-                results = self._load(cursor, names)
+            self._session = Session(self._connect, ended=lambda: self._killed)
+            with self._session as session:
+                results = self._load(session, names)
             # What was loaded before too: a try that was killed after its COMMIT has told nobody.
             mark_changed(names, context=context)
             return results
+
+    def on_kill(self) -> None:
+        """Cancel what runs in the warehouse, and commit nothing more."""
+        self._killed = True
+        if self._session is not None:
+            self._session.cancel()
+
+    def _connect(self) -> Any:
+        with refusals("The login"):
+            return self._hook.get_conn()
 
     @cached_property
     def _hook(self) -> SnowflakeHook:
@@ -157,49 +187,43 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         """Return what the statement calls each key: the part that follows the stage's URL."""
         prefix = self.stage_prefix
         if not isinstance(prefix, str) or (prefix and not prefix.endswith("/")):
-            raise PartitionError(
+            raise StorageError(
                 f"stage_prefix={prefix!r} doesn't end with a slash: write it, and the stage's URL, with one"
             )
-        keys = [self.keys] if isinstance(self.keys, str) else self.keys
-        if not isinstance(keys, Sequence):
-            raise PartitionError(f"keys={keys!r} is neither a key nor a list of keys")
+        keys = given_keys(self.keys)
         if not keys:
-            raise PartitionError(
+            raise StorageError(
                 "keys is empty: there is no file to load; let the generator skip the task instead"
             )
-        names: dict[str, str] = {}
         for key in keys:
-            if not isinstance(key, str) or not key or key.endswith("/"):
-                raise PartitionError(f"keys holds {key!r}, which is no file's key")
+            if key.endswith("/"):
+                raise StorageError(f"keys holds {shown(key)}, which is no file's key")
             if not key.startswith(prefix):
-                raise PartitionError(
-                    f"the key {key!r} doesn't start with stage_prefix={prefix!r}: no file was loaded"
+                raise StorageError(
+                    f"the key {shown(key)} doesn't start with stage_prefix={prefix!r}: no file was loaded"
                 )
-            if key in names:
-                raise PartitionError(f"the key {key!r} comes twice in keys: name each file once")
-            names[key] = key[len(prefix) :]
-        return names
+        return {key: key[len(prefix) :] for key in keys}
 
-    def _load(self, cursor: Any, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _load(self, session: Session, names: Mapping[str, str]) -> list[dict[str, Any]]:
         with refusals("The session"):
-            cursor.execute("SELECT CURRENT_DATABASE(), CURRENT_SCHEMA()")
-            session = cursor.fetchone()
-        table = self._full_name("table", self.table, session)
-        stage = self._full_name("stage", self.stage, session)
-        file_format = self._file_format(session)
+            places = tuple(session.run("SELECT CURRENT_DATABASE(), CURRENT_SCHEMA()")[0].values())
+        table = self._full_name("table", self.table, places)
+        stage = self._full_name("stage", self.stage, places)
+        file_format = self._file_format(places)
         results: list[dict[str, Any]] = []
         failures: list[str] = []
-        statements = list(_slices(list(names), MAX_FILES))
-        history = [self._history(cursor, table, [names[key] for key in keys]) for keys in statements]
+        statements = list(_slices(names, MAX_FILES))
+        history = [_history(session, table, asked.values()) for asked in statements]
         try:
-            cursor.execute("BEGIN")
-            for keys, loads in zip(statements, history, strict=True):
-                asked = [names[key] for key in keys]
-                rows = rows_by_name(self._copy(cursor, table, stage, file_format, keys, asked), asked)
-                for key, name in zip(keys, asked, strict=True):
-                    row = rows.get(name)
+            session.run("BEGIN")
+            for asked, loads in zip(statements, history, strict=True):
+                rows = rows_by_key(
+                    _copy(session, table, stage, file_format, asked), asked, bucket=self.bucket
+                )
+                for key, name in asked.items():
+                    row = rows.get(key)
                     status, why = outcome(
-                        row, before(loads, name, row), changed_is_error=self.on_changed_file == "fail"
+                        row, before(loads, key, name, row), changed_is_error=self.on_changed_file == "fail"
                     )
                     if why:
                         failures.append(f"{key!r}: {why}")
@@ -209,53 +233,17 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                     f"No file was loaded into {table}, for {len(failures)} of {len(names)} can't be:\n"
                     + _listed("\n", failures)
                 )
-            cursor.execute("COMMIT")
+            session.run("COMMIT")
         except MappingKitError:
             # Closing the session would do it too; other errors leave it to that, for the line may be dead.
             with suppress(Exception):
-                cursor.execute("ROLLBACK")
+                session.run("ROLLBACK")
             raise
         for result in results:
             self.log.info("%(key)s: %(status)s, %(rows_loaded)d rows", result)
         return results
 
-    def _copy(
-        self,
-        cursor: Any,
-        table: ObjectName,
-        stage: ObjectName,
-        file_format: str,
-        keys: list[str],
-        names: list[str],
-    ) -> list[dict[str, Any]]:
-        statement = (
-            f"COPY INTO {table} FROM @{stage}/ FILES = ({', '.join(map(literal, names))}) "
-            f"FILE_FORMAT = {file_format} "
-            f"ON_ERROR = ABORT_STATEMENT FORCE = FALSE PURGE = FALSE LOAD_UNCERTAIN_FILES = FALSE"
-        )
-        files = _listed(", ", map(repr, keys))
-        with refusals(f"No file was loaded into {table}. Snowflake refused {files}"):
-            # Without parameters the connector takes a % in a name as it is.
-            cursor.execute(statement)
-            columns = [column[0].lower() for column in cursor.description]
-            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-
-    def _history(self, cursor: Any, table: ObjectName, names: list[str]) -> list[tuple[str, str]]:
-        """Return the table's earlier loads of files that are called so in any folder, oldest first."""
-        ends = sorted({name.rsplit("/", 1)[-1] for name in names})
-        places = ", ".join(["%s"] * len(ends))
-        with refusals(f"The load history of {table}"):
-            cursor.execute(
-                "SELECT FILE_NAME, STATUS "  # noqa: S608  values are bound, the identifier is quoted
-                f"FROM {quoted(table.database)}.INFORMATION_SCHEMA.LOAD_HISTORY "
-                "WHERE SCHEMA_NAME = %s AND TABLE_NAME = %s "
-                f"AND SPLIT_PART(FILE_NAME, '/', -1) IN ({places}) "
-                "ORDER BY LAST_LOAD_TIME",
-                (table.schema, table.name, *ends),
-            )
-            return [(str(file), str(status)) for file, status in cursor.fetchall()]
-
-    def _file_format(self, session: tuple[str | None, str | None] | None) -> str:
+    def _file_format(self, places: tuple[str | None, ...] | None) -> str:
         text = self.file_format.strip() if isinstance(self.file_format, str) else self.file_format
         if isinstance(text, str) and text.startswith("("):
             if not text.endswith(")"):
@@ -263,15 +251,15 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                     f"file_format={self.file_format!r} opens a parenthesis and doesn't end with one"
                 )
             return text
-        if session is None:
+        if places is None:
             parse_name("file_format", text)
             return ""
-        return f"(FORMAT_NAME = {literal(str(self._full_name('file_format', text, session)))})"
+        return f"(FORMAT_NAME = {literal(str(self._full_name('file_format', text, places)))})"
 
-    def _full_name(self, argument: str, text: str, session: tuple[str | None, str | None]) -> ObjectName:
+    def _full_name(self, argument: str, text: str, places: tuple[str | None, ...]) -> ObjectName:
         """Return a name with the database and schema that it leaves out: those of the session."""
         parts = parse_name(argument, text)
-        missing = session[: len(ObjectName._fields) - len(parts)]
+        missing = places[: len(ObjectName._fields) - len(parts)]
         for place, value, given in zip(
             ("database", "schema"), missing, (self.database, self.schema), strict=False
         ):
@@ -284,9 +272,36 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         return ObjectName(*missing, *parts)  # type: ignore[arg-type]  # none of them is None: checked above
 
 
-def _slices(keys: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
+def _copy(
+    session: Session, table: ObjectName, stage: ObjectName, file_format: str, names: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    with refusals(f"No file was loaded into {table}. Snowflake refused {_listed(', ', map(repr, names))}"):
+        return session.run(
+            f"COPY INTO {table} FROM @{stage}/ FILES = ({', '.join(map(literal, names.values()))}) "
+            f"FILE_FORMAT = {file_format} {_COPY_OPTIONS}"
+        )
+
+
+def _history(session: Session, table: ObjectName, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the table's earlier loads of files that are called so in any folder, oldest first."""
+    ends = sorted({name.rsplit("/", 1)[-1] for name in names})
+    places = ", ".join(["%s"] * len(ends))
+    with refusals(f"The load history of {table}"):
+        rows = session.run(
+            "SELECT FILE_NAME, STATUS "  # noqa: S608  values are bound, the identifier is quoted
+            f"FROM {quoted(table.database)}.INFORMATION_SCHEMA.LOAD_HISTORY "
+            "WHERE SCHEMA_NAME = %s AND TABLE_NAME = %s "
+            f"AND SPLIT_PART(FILE_NAME, '/', -1) IN ({places}) "
+            "ORDER BY LAST_LOAD_TIME",
+            (table.schema, table.name, *ends),
+        )
+        return [(str(row["file_name"]), str(row["status"])) for row in rows]
+
+
+def _slices(names: Mapping[str, str], size: int) -> Iterator[dict[str, str]]:
+    every = list(names.items())
+    for start in range(0, len(every), size):
+        yield dict(every[start : start + size])
 
 
 def _result(key: str, status: str, row: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def s3_to_snowflake(
                 table=table,
                 stage=stage,
                 stage_prefix=stage_prefix,
+                bucket=bucket,
                 file_format=file_format,
                 on_changed_file=on_changed_file,
                 snowflake_conn_id=snowflake_conn_id,

@@ -5,7 +5,9 @@ depends on, is added here:
 
 * TLS, with a certificate made at the start, and a password that is checked;
 * SQL that it can't run is an error of Snowflake's kind: HTTP 500 makes the connector repeat it for minutes;
-* ``FORCE``, ``PURGE`` and ``LOAD_UNCERTAIN_FILES`` may be written out as ``FALSE``, the default;
+* options such as ``FORCE`` and ``ENFORCE_LENGTH`` may be written out where they have their default;
+* an empty file is neither loaded nor named in the answer;
+* sessions have numbers, and ``SYSTEM$CANCEL_ALL_QUERIES`` ends what runs in one;
 * a file whose content changed under a loaded name is loaded again, beside its old rows, as Snowflake does;
 * a file's name is its name, with ``*``, ``?`` or a backslash in it too;
 * a CSV is read as the table's columns: nothing is guessed, and a line that doesn't fit is told by its number.
@@ -15,8 +17,10 @@ The ``FAKESNOW_`` variables of its environment say where it listens, where S3 is
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import gzip
+import hashlib
 import ipaddress
 import json
 import os
@@ -47,7 +51,14 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-FALSE_BY_DEFAULT = frozenset({"FORCE", "PURGE", "LOAD_UNCERTAIN_FILES"})
+DEFAULTS = {
+    **dict.fromkeys(
+        ("FORCE", "PURGE", "LOAD_UNCERTAIN_FILES", "TRUNCATECOLUMNS", "RETURN_FAILED_ONLY"), "FALSE"
+    ),
+    "ENFORCE_LENGTH": "TRUE",
+}
+NOTHING = hashlib.sha256(b"").hexdigest()
+CANCEL = re.compile(r"SELECT SYSTEM\$CANCEL_ALL_QUERIES\((\d+)\)")
 # How DuckDB says that a file isn't there.
 MISSING = (b"404", b"No files found")
 DIGESTS = "_fs_information_schema._fs_file_digests"
@@ -82,11 +93,18 @@ def copy_into(
     columns.set(_types(connection, table, database, schema) if whole else [])
     try:
         digests = {file: digest for file in files if (digest := _digest(connection, file)) is not None}
+        empty = {file for file, digest in digests.items() if digest == NOTHING}
+        if empty and not _leave_out(statement, [file in empty for file in files]):
+            answer = "SELECT 'Copy executed with 0 files processed.' AS status"
+            connection.execute(answer)
+            return answer
         for file, digest in digests.items():
             _forget_if_changed(connection, target, file, digest)
         answer = copy_as_fakesnow_does(connection, database, schema, statement, *others)
     except duckdb.InvalidInputException as error:
         raise ProgrammingError(msg=str(error), errno=100080, sqlstate="22000") from error
+    except duckdb.InterruptException as error:
+        raise ProgrammingError(msg="SQL execution canceled", errno=604, sqlstate="57014") from error
     except duckdb.IOException as error:
         raise ProgrammingError(msg=str(error), errno=91016, sqlstate="22000") from error
     for file, digest in digests.items():
@@ -126,10 +144,18 @@ def _urls(
     return place._source_urls(stage, names)  # noqa: SLF001 - as above
 
 
+def _leave_out(statement: exp.Copy, unwanted: list[bool]) -> bool:
+    """Take files out of the statement; tell whether there are others."""
+    (option,) = (option for option in statement.args["params"] if option.this.name.upper() == "FILES")
+    names = zip(list(option.find_all(exp.Literal)), unwanted, strict=True)
+    wanted = [name for name, left_out in names if not left_out]
+    option.set("expression", exp.Tuple(expressions=wanted))
+    return bool(wanted)
+
+
 def _is_default(option: exp.CopyParameter) -> bool:
     value = option.expression
-    is_false = value is not None and value.sql().upper() == "FALSE"
-    return is_false and option.this.name.upper() in FALSE_BY_DEFAULT
+    return value is not None and DEFAULTS.get(option.this.name.upper()) == value.sql().upper()
 
 
 def _digest(connection: duckdb.DuckDBPyConnection, file: str) -> str | None:
@@ -194,6 +220,9 @@ class Answers:
     def __init__(self, application: Application, password: str) -> None:
         self.application = application
         self.password = password
+        # The tokens of sessions, by number, and which of them a statement runs in.
+        self.tokens: list[str] = []
+        self.running: set[str] = set()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -203,9 +232,52 @@ class Answers:
             if body["data"].get("PASSWORD") != self.password:
                 await _send(send, _error("390100", "08001", "Incorrect username or password was specified."))
                 return
+            send = _Numbered(send, self.tokens)
         elif path == "/queries/v1/query-request":
-            send = _Translated(send)
+            await self._run(scope, receive, _Translated(send))
+            return
         await self.application(scope, receive, send)
+
+    async def _run(self, scope: Message, receive: Receive, send: Send) -> None:
+        body, receive = await _read(scope, receive)
+        if cancel := CANCEL.fullmatch(body["sqlText"]):
+            await self._cancel(self.tokens[int(cancel[1])])
+            body["sqlText"] = "SELECT 'query terminated.'"
+            receive = _again(json.dumps(body).encode())
+            scope["headers"] = [
+                header
+                for header in scope["headers"]
+                if header[0] not in {b"content-encoding", b"content-length"}
+            ]
+        token = dict(scope["headers"]).get(b"authorization", b"").decode()[17:-1]
+        self.running.add(token)
+        try:
+            await self.application(scope, receive, send)
+        finally:
+            self.running.discard(token)
+
+    async def _cancel(self, token: str) -> None:
+        # The statement may not have come to DuckDB yet.
+        while token in self.running:
+            fakesnow.server.sessions[token]._duck_conn.interrupt()  # noqa: SLF001 - fakesnow offers no other way
+            await asyncio.sleep(0.05)
+
+
+class _Numbered:
+    """Passes an answer to a login on, with the session's number, which fakesnow doesn't give."""
+
+    def __init__(self, send: Send, tokens: list[str]) -> None:
+        self.send = send
+        self.tokens = tokens
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] != "http.response.body":
+            return
+        answer = json.loads(message["body"])
+        if answer["success"]:
+            answer["data"]["sessionId"] = len(self.tokens)
+            self.tokens.append(answer["data"]["token"])
+        await _send(self.send, json.dumps(answer).encode())
 
 
 class _Translated:
@@ -258,10 +330,14 @@ async def _read(scope: Message, receive: Receive) -> tuple[Any, Receive]:
         more = message.get("more_body", False)
     packed = (b"content-encoding", b"gzip") in scope["headers"]
 
-    async def again() -> Message:
+    return json.loads(gzip.decompress(body) if packed else body), _again(body)
+
+
+def _again(body: bytes) -> Receive:
+    async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return json.loads(gzip.decompress(body) if packed else body), again
+    return receive
 
 
 # -- Start

@@ -64,32 +64,49 @@ def test_every_file_is_loaded_once_and_moved_whole_and_a_second_run_does_nothing
     lines = files[broken].splitlines(keepends=True)
     landing.land(stack.s3.client(), {broken: b"".join([*lines[:2], b"2013,January,3\n", *lines[2:]])})
 
+    # Of another, which is empty yet, Snowflake says nothing; the table has loaded its namesake of another stage.
+    silent = "landing/20130104/HPN.csv"
+    late = {silent: files["landing/20130104/EWR.csv"].replace(b"EWR", b"HPN")}
+    landing.land(stack.s3.client(), {silent: b"", silent.replace("landing", "landing_eu"): late[silent]})
+    stack.snowflake.sql(f"CREATE STAGE landing_eu URL = 's3://{landing.BUCKET}/landing_eu/'")
+    stack.snowflake.sql(
+        "COPY INTO flights FROM @landing_eu/ FILES = ('20130104/HPN.csv') "
+        "FILE_FORMAT = (TYPE = CSV SKIP_HEADER = 1 NULL_IF = ('NA'))"
+    )
+    stack.snowflake.sql("DELETE FROM flights")
+    stack.s3.client().delete_object(Bucket=landing.BUCKET, Key=silent.replace("landing", "landing_eu"))
+
     run_id, state = trigger(stack, "landing/")
     assert state == "failed"
     assert states(stack, run_id) == {
         ("list", "success"): 1,
         ("file.load", "success"): 11,
-        ("file.load", "failed"): 1,
+        ("file.load", "failed"): 2,
         ("file.move", "success"): 11,
-        ("file.move", "upstream_failed"): 1,
+        ("file.move", "upstream_failed"): 2,
         ("loaded", "success"): 1,
         ("transform", "success"): 1,
     }
     loads = stack.airflow.instances(DAG, run_id, "flights.file.load")
-    (failed,) = [i for i in loads if i["state"] == "failed"]
-    log = stack.airflow.log(DAG, run_id, "flights.file.load", failed["map_index"])
-    assert broken in log
-    assert "line 3" in log
+    logs = "".join(
+        stack.airflow.log(DAG, run_id, "flights.file.load", i["map_index"]) for i in loads if i["state"] == "failed"
+    )
+    assert broken in logs
+    assert "line 3" in logs
+    assert f"{silent}': Snowflake said nothing of it" in logs
     assert {i["rendered_map_index"] for i in loads} - {None} >= set(files) - {broken}
     good = {key: body for key, body in files.items() if key != broken}
     assert table(stack) == rows_by_file(good)
-    assert {key: body for key, body in bucket(stack).items() if key != broken} == processed(good)
+    left = bucket(stack)
+    assert left.pop(silent) == b""
+    assert {key: body for key, body in left.items() if key != broken} == processed(good)
 
-    # The file is mended, and a run takes what is there: just that one.
-    landing.land(stack.s3.client(), {broken: files[broken]})
+    # The files are mended, and a run takes what is there: just those two.
+    landing.land(stack.s3.client(), {broken: files[broken], **late})
+    files |= late
     run_id, state = trigger(stack, "landing/")
     assert state == "success"
-    assert states(stack, run_id)["file.load", "success"] == 1
+    assert states(stack, run_id)["file.load", "success"] == 2
     assert table(stack) == rows_by_file(files)
     assert bucket(stack) == processed(files)
     days = stack.snowflake.sql("SELECT origin, day, flights FROM flights_by_day")

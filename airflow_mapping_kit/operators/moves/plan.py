@@ -1,11 +1,12 @@
-"""Which key goes where, checked before anything moves. Pure."""
+"""Which key goes where, checked before anything moves."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mapping_kit.buckets import given_keys
 from airflow_mapping_kit.exceptions import StorageError
-from airflow_mapping_kit.partitions.sequences import ordered, shown
+from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ class Move(NamedTuple):
 
 
 def planned_moves(
-    keys: Iterable[str],
+    keys: str | Iterable[str],
     *,
     source_bucket: str,
     source_prefix: str,
@@ -49,12 +50,8 @@ def planned_moves(
         under the source prefix again, a key isn't under it or stands twice, or the new key can't be one
     """
     _check_places(source_bucket, source_prefix, dest_bucket, dest_prefix, whole_bucket=whole_bucket)
-    moves: dict[str, Move] = {}
-    for key in ordered("keys", keys):
-        if not isinstance(key, str) or not key:
-            raise StorageError(f"{shown(key)} is no key: pass a list of keys, such as s3_keys gives it")
-        if key in moves:
-            raise StorageError(f"the key {shown(key)} stands twice in keys: pass each key once")
+    moves: list[Move] = []
+    for key in given_keys(keys):
         if not key.startswith(source_prefix):
             raise StorageError(
                 f"the key {shown(key)} does not begin with source_prefix {shown(source_prefix)}: nothing was "
@@ -62,8 +59,8 @@ def planned_moves(
             )
         move = Move(source_bucket, key, dest_bucket, dest_prefix + key[len(source_prefix) :])
         _check_destination(move, source_prefix)
-        moves[key] = move
-    return list(moves.values())
+        moves.append(move)
+    return moves
 
 
 def _check_places(

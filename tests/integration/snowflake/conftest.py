@@ -88,13 +88,15 @@ class Proxy:
     """Stands before the server, knows the statements, and can lose an answer or keep it back.
 
     :param statement: how the statement starts that something happens to.
-    :param fault: "cut" loses the answer, once; "hold" keeps it back for good; "hold before" the request.
+    :param fault: "cut" loses the answer, once; "hold" keeps it back for good; "hold before" the request; or
+        what to call before the answer is passed on.
     """
 
     def __init__(self, snowflake, statement="", fault=""):
         self.snowflake = snowflake
         self.statement, self.fault = statement, fault
         self.statements = []
+        self.arrived = threading.Condition()
         self.reached = threading.Event()
         self.released = threading.Event()
         proxy = self
@@ -126,7 +128,9 @@ class Proxy:
         plain = gzip.decompress(body) if handler.headers.get("Content-Encoding") == "gzip" else body
         sql = json.loads(plain).get("sqlText", "") if plain else ""
         if sql:
-            self.statements.append(sql)
+            with self.arrived:
+                self.statements.append(sql)
+                self.arrived.notify_all()
         faulty = bool(self.statement) and sql.startswith(self.statement) and not self.reached.is_set()
         if faulty and self.fault == "hold before":
             self.hold()
@@ -140,8 +144,11 @@ class Proxy:
             if self.fault == "hold":
                 self.hold()
             self.reached.set()
-            handler.close_connection = True
-            return
+            if callable(self.fault):
+                self.fault()
+            else:
+                handler.close_connection = True
+                return
         handler.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in {"content-length", "transfer-encoding", "date", "server"}:
@@ -149,6 +156,13 @@ class Proxy:
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         handler.wfile.write(content)
+
+    def sent(self, statement, seconds):
+        """Wait until such a statement came; tell whether it did."""
+        with self.arrived:
+            return self.arrived.wait_for(
+                lambda: any(sql.startswith(statement) for sql in self.statements), seconds
+            )
 
     def hold(self):
         self.reached.set()

@@ -35,6 +35,37 @@ def test_an_unknown_table_stage_or_format_is_named(landed, arguments, named):
     assert landed.rows() == []
 
 
+@pytest.mark.parametrize(
+    ("url", "bucket"),
+    [
+        # Another folder with a file of the same tail, and the right one in another bucket than the keys.
+        ("s3://{bucket}/landing_eu/", None),
+        ("s3://{bucket}/landing/", "keys-are-here"),
+    ],
+)
+def test_a_stage_that_is_elsewhere_than_the_keys_loads_nothing(landed, url, bucket):
+    landed.put("landing_eu/20130101/EWR.csv", b"9,EU\n")
+    landed.sql(f"CREATE STAGE ELSEWHERE URL = '{url.format(bucket=landed.bucket)}'")
+
+    with pytest.raises(AirflowFailException, match=r"(?s)none of the files that were asked for.*stage's URL"):
+        landed.load(KEY, stage="elsewhere", bucket=bucket)
+
+    assert landed.rows() == []
+
+
+def test_a_file_that_snowflake_says_nothing_of_is_an_error_though_one_of_its_name_was_loaded(landed):
+    landed.sql(f"CREATE STAGE EU URL = 's3://{landed.bucket}/landing_eu/'")
+    landed.put("landing_eu/20130102/EWR.csv", b"9,EU\n")
+    landed.load("landing_eu/20130102/EWR.csv", stage="eu", stage_prefix="landing_eu/")
+    empty = landed.put("landing/20130102/EWR.csv", b"")
+
+    for keys in (empty, [KEY, empty]):
+        with pytest.raises(AirflowFailException, match=r"20130102/EWR\.csv': Snowflake said nothing of it"):
+            landed.load(keys)
+
+    assert landed.rows() == [(9, "EU")]
+
+
 def test_a_missing_file_is_named_and_the_others_of_its_batch_are_not_loaded(landed):
     with pytest.raises(AirflowFailException, match=r"gone\.csv"):
         landed.load([KEY, "landing/gone.csv"])
@@ -67,8 +98,9 @@ def test_a_format_that_does_not_fit_the_file_is_an_error(landed):
         (["elsewhere/EWR.csv"], r"'elsewhere/EWR\.csv' doesn't start with stage_prefix='landing/'"),
         ([KEY, KEY], "twice"),
         ([KEY, "landing/"], "no file's key"),
-        ([KEY, None], "no file's key"),
-        ({"key": KEY}, "neither a key nor a list"),
+        ([KEY, None], "None is no key"),
+        ([[KEY]], "is no key"),
+        ({"key": KEY}, "mapping"),
     ],
 )
 def test_keys_that_cannot_be_loaded_are_refused_before_anything_is_asked(

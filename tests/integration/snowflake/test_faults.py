@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import multiprocessing
+import os
+import signal
 
 import pytest
+
+from airflow_mapping_kit.compat import AirflowException, AirflowFailException
 
 KEYS = ["landing/20130101/EWR.csv", "landing/20130101/JFK.csv"]
 ROWS = [(1, "EWR"), (2, "JFK"), (3, "JFK")]
@@ -55,3 +60,79 @@ def test_after_a_kill_the_next_try_ends_with_every_row_once(landed, through_prox
 
     assert [row["status"] for row in result] == [status] * 2
     assert landed.rows() == ROWS
+
+
+class Terminated(BaseException):
+    """What Airflow 2 raises in a task that is ended."""
+
+
+def end_as_airflow_does(operator, answers, *, raises):
+    """Run the operator as Airflow runs a task: SIGTERM calls on_kill, and on Airflow 2 raises."""
+
+    def terminate(*_):
+        operator.on_kill()
+        if raises:
+            raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        answers.put(("returned", str(operator.execute({})), ""))
+    except BaseException as error:  # noqa: BLE001  whatever ends the task is the answer
+        answers.put((type(error).__name__, str(error), str(error.__cause__)))
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["Airflow 3", "Airflow 2"])
+def test_what_runs_in_the_warehouse_is_cancelled_when_the_task_is_ended(landed, through_proxy, raises):
+    # Some ten seconds of reading, and a third of a megabyte to send.
+    landed.put("landing/large.csv.gz", gzip.compress(b"1,EWR\n" * 40_000_000, compresslevel=1))
+    proxy = through_proxy()
+    forked = multiprocessing.get_context("fork")
+    answers = forked.Queue()
+    operator = landed.operator("landing/large.csv.gz")
+    task = forked.Process(target=end_as_airflow_does, args=(operator, answers), kwargs={"raises": raises})
+    task.start()
+    try:
+        assert proxy.sent("COPY INTO", seconds=60)
+        os.kill(task.pid, signal.SIGTERM)
+        kind, said, cause = answers.get(timeout=60)
+    finally:
+        task.kill()
+        task.join()
+
+    if raises:
+        assert kind == "Terminated"
+    else:
+        assert kind == "AirflowException"
+        assert "The task was ended" in said
+        assert "SQL execution canceled" in cause
+    words = [sql.split("(")[0] for sql in proxy.statements]
+    assert words[-1] == "SELECT SYSTEM$CANCEL_ALL_QUERIES"
+    assert "COMMIT" not in words
+    assert landed.rows() == []
+
+
+@pytest.mark.parametrize(("statement", "rows"), [("COPY INTO", []), ("COMMIT", ROWS)])
+def test_a_task_that_is_ended_between_two_statements_sends_no_other(landed, through_proxy, statement, rows):
+    operator = landed.operator(KEYS)
+    proxy = through_proxy(statement, operator.on_kill)
+
+    with pytest.raises(AirflowException, match="The task was ended") as ended:
+        operator.execute({})
+
+    assert not isinstance(ended.value, AirflowFailException), "another try goes on"
+    assert [sql.split("(")[0].split()[0] for sql in proxy.statements][-2:] == [statement.split()[0], "SELECT"]
+    assert landed.rows() == rows
+    statuses = {row["status"] for row in landed.load(KEYS)}
+    assert statuses == {"already_loaded" if rows else "loaded"}
+    assert landed.rows() == ROWS
+
+
+def test_a_task_that_is_ended_before_it_began_asks_nothing(landed, through_proxy):
+    operator = landed.operator(KEYS)
+    proxy = through_proxy()
+    operator.on_kill()
+
+    with pytest.raises(AirflowException, match="The task was ended"):
+        operator.execute({})
+
+    assert proxy.statements == []

@@ -141,6 +141,19 @@ def test_names_in_double_quotes_keep_their_case_and_others_are_upper_case(wareho
     assert warehouse.rows('"Raw"."My Flights"') == [(1, "EWR")]
 
 
+def test_options_of_a_stage_that_would_cut_or_skip_are_overridden(warehouse, through_proxy):
+    warehouse.put(EWR, b"1,EWR\n")
+    proxy = through_proxy()
+
+    warehouse.load(EWR, bucket=warehouse.bucket)
+
+    (statement,) = (sql for sql in proxy.statements if sql.startswith("COPY INTO"))
+    assert statement.endswith(
+        "ON_ERROR = ABORT_STATEMENT FORCE = FALSE PURGE = FALSE LOAD_UNCERTAIN_FILES = FALSE "
+        "TRUNCATECOLUMNS = FALSE ENFORCE_LENGTH = TRUE RETURN_FAILED_ONLY = FALSE"
+    )
+
+
 def test_the_schema_of_the_operator_is_that_of_names_without_one(warehouse):
     warehouse.sql("CREATE SCHEMA OTHER")
     warehouse.sql("CREATE TABLE OTHER.FLIGHTS (NUMBER INT, ORIGIN VARCHAR)")

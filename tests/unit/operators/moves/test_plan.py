@@ -68,7 +68,11 @@ def test_a_key_that_stands_twice_is_refused_and_named():
         plan(["landing/a", "landing/b", "landing/a"])
 
 
-@pytest.mark.parametrize("keys", ["landing/a", [["landing/a"]], [None], [""], None, {"landing/a": 1}])
+def test_a_key_alone_is_a_list_of_one():
+    assert plan("landing/a") == plan(["landing/a"]) == ["processed/a"]
+
+
+@pytest.mark.parametrize("keys", ["", [["landing/a"]], [None], [""], None, {"landing/a": 1}])
 def test_what_is_no_list_of_keys_is_refused(keys):
     with pytest.raises(ValueError, match="list"):
         plan(keys)
