@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.partitions.sequences import ordered, shown
+from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,22 +119,24 @@ def s3_errors(aws_conn_id: str | None, bucket: str, what: str) -> Iterator[None]
     except (Boto3Error, BotoCoreError, ClientError) as error:
         # boto3's uploads wrap what S3 answered.
         cause = error.__context__ if isinstance(error.__context__, ClientError) else error
+        # Keys and prefixes are strangers', and so is what a server answers.
+        asked, said = one_line(what), one_line(error)
         with_connection = f"with the Airflow connection {aws_conn_id!r}"
         if isinstance(cause, ClientError):
-            raise _refusal(cause, f"{what} {with_connection}") from error
+            raise _refusal(cause, f"{asked} {with_connection}") from error
         if isinstance(error, NoCredentialsError | ParamValidationError):
             raise StorageError(
-                f"Can't {what} {with_connection}: {error}. Check that the connection exists and has "
+                f"Can't {asked} {with_connection}: {said}. Check that the connection exists and has "
                 f"credentials, and that {bucket!r} is a bucket's name."
             ) from error
         raise AirflowException(
-            f"Can't {what} {with_connection}: {error}; check the connection's endpoint, and run the task "
+            f"Can't {asked} {with_connection}: {said}; check the connection's endpoint, and run the task "
             f"again."
         ) from error
 
 
 def _refusal(error: ClientError, what: str) -> Exception:
-    answer = error.response.get("Error", {}).get("Message") or "no more was said"
+    answer = one_line(error.response.get("Error", {}).get("Message") or "no more was said")
     message = f"S3 refused to {what}: {error_code(error)} to {error.operation_name} ({answer})"
     remedy = _REFUSALS.get(error_code(error))
     if remedy is None:

@@ -170,8 +170,8 @@ def _partitions(
             partition = parse_partition_key(directory)
         except PartitionError as error:
             raise PartitionError(
-                f"s3://{bucket}/{key} lies in no Hive-style directory below {shown(root)}: {error}. Move it "
-                f'elsewhere, or leave it out with match, e.g. match="*.parquet".'
+                f"{shown(f's3://{bucket}/{key}')} lies in no Hive-style directory below {shown(root)}: {error}. "
+                f'Move it elsewhere, or leave it out with match, e.g. match="*.parquet".'
             ) from None
         first = first or directory
         if list(partition) != list(parse_partition_key(first)):

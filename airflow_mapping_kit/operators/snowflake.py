@@ -15,6 +15,7 @@ from airflow_mapping_kit.operators.copy_into.names import ObjectName, literal, p
 from airflow_mapping_kit.operators.copy_into.refusals import refusals
 from airflow_mapping_kit.operators.copy_into.session import Session
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -226,7 +227,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                         row, before(loads, key, name, row), changed_is_error=self.on_changed_file == "fail"
                     )
                     if why:
-                        failures.append(f"{key!r}: {why}")
+                        failures.append(f"{key!r}: {one_line(why)}")
                     results.append(_result(key, status, row))
             if failures:
                 raise TargetError(
@@ -240,7 +241,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                 session.run("ROLLBACK")
             raise
         for result in results:
-            self.log.info("%(key)s: %(status)s, %(rows_loaded)d rows", result)
+            self.log.info("%s: %s, %d rows", one_line(result["key"]), result["status"], result["rows_loaded"])
         return results
 
     def _file_format(self, places: tuple[str | None, ...] | None) -> str:

@@ -89,7 +89,9 @@ def test_every_file_is_loaded_once_and_moved_whole_and_a_second_run_does_nothing
     }
     loads = stack.airflow.instances(DAG, run_id, "flights.file.load")
     logs = "".join(
-        stack.airflow.log(DAG, run_id, "flights.file.load", i["map_index"]) for i in loads if i["state"] == "failed"
+        stack.airflow.log(DAG, run_id, "flights.file.load", i["map_index"])
+        for i in loads
+        if i["state"] == "failed"
     )
     assert broken in logs
     assert "line 3" in logs

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import TargetError
+from airflow_mapping_kit.printable import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,4 +45,7 @@ def refusals(what: str) -> Iterator[None]:
         remedy = _LOGIN if login else _FOR_GOOD.get((error.sqlstate or "")[:2])
         if remedy is None:
             raise
-        raise TargetError(f"{what}: {error}\n{remedy}") from error
+        # What Snowflake says names files, whose names are strangers': a line of theirs is not to look like the
+        # log's. Not with the error beneath, which says it as it is.
+        said = "\n    ".join(lines(str(error)).splitlines())
+        raise TargetError(f"{what}: {said}\n{remedy}") from None

@@ -9,6 +9,7 @@ from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.operators.moves.contents import MD5, same_content, stored
 from airflow_mapping_kit.operators.moves.copies import copied, knows
+from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,9 +73,9 @@ class Mover:
             )
         if dest is not None and _look_like_one(source, dest):
             raise StorageError(
-                f"{move.source_url} and {move.dest_url} look like one and the same object (same key, content and "
-                f"moment of writing), as where one bucket's name is an alias of the other; nothing was deleted. "
-                f"Choose another dest_prefix"
+                f"{shown(move.source_url)} and {shown(move.dest_url)} look like one and the same object (same "
+                f"key, content and moment of writing), as where one bucket's name is an alias of the other; nothing "
+                f"was deleted. Choose another dest_prefix"
             )
         if dest is None or not same_content(self._client, source, dest):
             dest = self._copied(source, move, overwrite=dest is not None)

@@ -141,6 +141,24 @@ def test_names_in_double_quotes_keep_their_case_and_others_are_upper_case(wareho
     assert warehouse.rows('"Raw"."My Flights"') == [(1, "EWR")]
 
 
+def test_a_name_of_several_lines_forges_no_line_of_the_log(warehouse, caplog):
+    forged = "landing/a\r2026-11-25 {audit.py:7} INFO - nothing to delete\x1b[2K.csv"
+    warehouse.put(forged, b"1,EWR\n")
+    caplog.set_level("INFO")
+
+    warehouse.load(forged)
+    warehouse.put(forged, b"one,EWR\n")
+    with pytest.raises(AirflowFailException) as failure:
+        warehouse.load(forged, on_changed_file="load")
+
+    messages = [record.getMessage() for record in caplog.records if "audit.py" in record.getMessage()]
+    assert messages == [
+        "landing/a\\r2026-11-25 {audit.py:7} INFO - nothing to delete\\x1b[2K.csv: loaded, 1 rows"
+    ]
+    assert "audit.py" in str(failure.value)
+    assert not {"\r", "\x1b"} & set(str(failure.value))
+
+
 def test_options_of_a_stage_that_would_cut_or_skip_are_overridden(warehouse, through_proxy):
     warehouse.put(EWR, b"1,EWR\n")
     proxy = through_proxy()

@@ -59,3 +59,14 @@ def test_without_the_snowflake_provider_the_error_says_what_to_install(monkeypat
 def test_what_a_retry_may_cure_is_left_to_airflow(error):
     with pytest.raises(type(error)), refusals("The load"):
         raise error
+
+
+def test_a_file_name_in_what_snowflake_says_forges_no_line_of_the_log():
+    said = "Remote file 's3://b/a.csv\n[2026-11-25 16:00:00] {audit.py:7} INFO - all is well\x1b[2K' was not found"
+
+    with pytest.raises(TargetError) as raised, refusals("The load"):
+        raise errors.ProgrammingError(msg=said, errno=91016, sqlstate="22000")
+
+    assert "\n[2026" not in str(raised.value)
+    assert "\x1b" not in str(raised.value)
+    assert raised.value.__suppress_context__, "Airflow would log the error beneath as it is"
