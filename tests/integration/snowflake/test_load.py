@@ -141,7 +141,7 @@ def test_names_in_double_quotes_keep_their_case_and_others_are_upper_case(wareho
     assert warehouse.rows('"Raw"."My Flights"') == [(1, "EWR")]
 
 
-def test_a_name_of_several_lines_forges_no_line_of_the_log(warehouse, caplog):
+def test_a_name_of_several_lines_forges_no_line_of_the_log(warehouse, metadata_db, caplog):
     forged = "landing/a\r2026-11-25 {audit.py:7} INFO - nothing to delete\x1b[2K.csv"
     warehouse.put(forged, b"1,EWR\n")
     caplog.set_level("INFO")
