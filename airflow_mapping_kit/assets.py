@@ -14,10 +14,11 @@ from airflow_mapping_kit.compat import (
     add_partitions,
     added_partitions,
     get_current_context,
+    hidden_names,
     takes_partitions,
     triggering_events,
 )
-from airflow_mapping_kit.partitions.keys import CUT_LENGTH, cut_mark
+from airflow_mapping_kit.partitions.keys import CUT_LENGTH, cut_mark, hidden_key
 from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = Non
     """
     known: Any = get_current_context() if context is None else context
     outlets = [one for one in getattr(known.get("task"), "outlets", None) or () if isinstance(one, Asset)]
-    changed = sorted(set(keys))
+    changed = sorted({hidden_key(key, hidden_names()) for key in keys})
     if not outlets or not changed:
         return
     whole_run = getattr(known.get("dag_run"), "partition_key", None) is not None

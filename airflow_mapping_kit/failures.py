@@ -48,18 +48,17 @@ def error_of(error: BaseException | str, redact: Callable[[str], str]) -> Error:
     return {"type": _type_of(error), "message": _cut(_safe(text, redact))}
 
 
-def traceback_of(
-    error: BaseException, redact: Callable[[str], str], *, since: TracebackType | None = None
-) -> str:
+def traceback_of(error: BaseException, redact: Callable[[str], str], *, since: TracebackType | None) -> str:
     """Return the traceback of an exception as text for a log: without secrets, no line at the margin.
 
-    A line of a message that began there could pass for a line of the log.
+    A line of a message that began there could pass for a line of the log. To be logged as text, never beside the
+    exception itself: a handler would print that once more.
 
     :param redact: replaces the secrets that this process knows of.
-    :param since: from where on. Default: all of it.
+    :param since: from where on; `error.__traceback__` for all of it.
     """
     try:
-        text = "".join(traceback.format_exception(type(error), error, since or error.__traceback__))
+        text = "".join(traceback.format_exception(type(error), error, since))
     except Exception:  # noqa: BLE001 -- exceptions that can't be printed, in groups or as causes
         text = f"{_type_of(error)}: {_text_of(error)}"
     return "\n".join(f"  {line}" for line in _safe(text, redact).rstrip("\n").split("\n"))
@@ -156,7 +155,7 @@ def said(error: Error, length: int | None = None) -> str:
 
     :param length: of how many characters of the message. Default: all of them.
     """
-    first = (error["message"].strip().splitlines() or [""])[0]
+    first = lines(error["message"]).strip().partition("\n")[0]
     message = first if length is None or len(first) <= length else f"{first[:length]}…"
     return one_line(": ".join(part for part in (error["type"], message) if part))
 

@@ -1,6 +1,6 @@
 """What Airflow calls of the kit at its own pace must never stop it.
 
-Standard library only: the policy imports it, and Airflow does not start where a policy fails to import.
+Standard library only at its top: the policy imports it, and Airflow does not start where a policy fails to import.
 """
 
 from __future__ import annotations
@@ -34,13 +34,30 @@ def guarded(hook: Callable[..., None]) -> Callable[..., None]:
                 log.warning(
                     "The mapping kit's %s went wrong for %s, which goes on without it: instances may show "
                     "a number instead of their label, and the fan-in may miss an error's text. "
-                    "Further cases of this task are not logged.",
+                    "Further cases of this task are not logged.\n%s",
                     hook.__name__,
-                    subject,
-                    exc_info=True,
+                    _named(subject),
+                    _traceback(error),
                 )
 
     return call
+
+
+def _named(subject: Any) -> str:
+    try:
+        return str(subject).replace("\n", " ")
+    except Exception:  # noqa: BLE001 -- an object of a session that is gone
+        return f"a {type(subject).__name__}"
+
+
+def _traceback(error: Exception) -> str:
+    try:
+        from airflow_mapping_kit.compat import redacted
+        from airflow_mapping_kit.failures import traceback_of
+
+        return traceback_of(error, redacted, since=error.__traceback__)
+    except Exception:  # noqa: BLE001 -- of the kit, or of Airflow, not all can be imported
+        return f"  {type(error).__name__}{f': {error}' if isinstance(error, ImportError) else ''}"
 
 
 def _ids(subject: Any) -> tuple[Any, ...]:

@@ -11,14 +11,16 @@ import json
 import logging
 import re
 import string
-import unicodedata
+from collections import ChainMap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import MappingKitError, PartitionError
 from airflow_mapping_kit.partitions import piece_key
+from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES, hide
+from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,8 @@ def label(text: str = "") -> str:
     A field in braces is looked up in the mapped partition, then among the task's arguments, whatever
     the shape of the mapping: TaskFlow or classic, `expand`, `expand_kwargs`, cross products, mapped
     groups. A batch shows its first and its last item. What has more than 250 characters is cut and
-    ends in a hash; control characters are replaced.
+    ends in a hash; control characters are escaped. Of a field that Airflow hides by its name, such as
+    `password`, a digest is shown.
 
     :param text: the format, as of `str.format`, without attribute access. With no text, or where a
         field is missing, the label is the piece's key: `date=2013-01-01/origin=EWR`.
@@ -122,6 +125,7 @@ def render(
     batch: Batch | None = None,
     key: str | None = None,
     final: bool = True,
+    hidden: frozenset[str] = HIDDEN_NAMES,
 ) -> str:
     """Return the label of one instance.
 
@@ -132,26 +136,35 @@ def render(
     :param key: the key of what is labelled, where it is not that of `mapped`.
     :param final: whether a field that is missing deserves a warning: before the task runs, not all of its
         arguments are known.
+    :param hidden: the names that hide a field, in lower case.
     :return: at most 250 characters. Never raises.
 
     Example: `render("{origin}", {"partition": {"origin": "EWR"}}, {})` gives `EWR`.
     """
     if batch is None:
-        return _shown(_text(text, mapped, arguments, final=final) or key or _key(mapped))
+        shown = _text(text, mapped, arguments, final=final, hidden=hidden)
+        return _shown(shown or key or _key(mapped, hidden))
     items = f"item {batch.first:,}" if batch.first == batch.last else f"items {batch.first:,}–{batch.last:,}"
     ends = (
-        (None if item is None else _text(text, item, arguments, final=final)) or name
+        (None if item is None else _text(text, item, arguments, final=final, hidden=hidden)) or name
         for name, item in batch.ends
     )
     return _shown(f"{items} of {batch.total:,}: {_ELLIPSIS.join(ends)}")
 
 
-def _text(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any], *, final: bool) -> str | None:
+def _text(
+    text: str,
+    mapped: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    *,
+    final: bool,
+    hidden: frozenset[str],
+) -> str | None:
     """Return the text with its fields filled in; `None` where there is none, or a field is missing."""
     if not text:
         return None
     try:
-        return _formatted(text, mapped, arguments)
+        return _formatted(text, hide(mapped, hidden), _Hiding(arguments, hidden))
     except Exception as error:  # noqa: BLE001 -- a format meets any value; its task must not fail for it
         known = sorted(map(str, {*arguments, *_fields(mapped)}))
         log.log(
@@ -159,25 +172,36 @@ def _text(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any], *,
             "label(%r) cannot be shown: %s %s. The instance is labelled with its key. Known fields: %s",
             text,
             type(error).__name__,
-            error,
-            ", ".join(known),
+            one_line(error),
+            one_line(", ".join(known)),
         )
         return None
 
 
-def _key(mapped: Mapping[str, Any]) -> str:
+def _key(mapped: Mapping[str, Any], hidden: frozenset[str]) -> str:
     try:
-        return piece_key(mapped)
+        return piece_key(mapped, hidden=hidden)
     except MappingKitError:
-        return repr(dict(mapped))
+        return repr(hide(dict(mapped), hidden))
 
 
-def _formatted(text: str, mapped: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+class _Hiding(dict[str, Any]):
+    """Arguments, each hidden when it is asked for: those of a task may be large, and a label names few of them."""
+
+    def __init__(self, arguments: Mapping[str, Any], hidden: frozenset[str]) -> None:
+        super().__init__(arguments)
+        self._hidden = hidden
+
+    def __getitem__(self, name: str) -> Any:
+        return hide(super().__getitem__(name), self._hidden, name=name)
+
+
+def _formatted(text: str, mapped: Mapping[str, Any], arguments: MutableMapping[str, Any]) -> str:
     batch = _batch(mapped)
     if batch is None:
-        return text.format_map({**arguments, **_fields(mapped)})
+        return text.format_map(ChainMap(_fields(mapped), arguments))
     ends = batch if len(batch) == 1 else (batch[0], batch[-1])
-    return _ELLIPSIS.join(text.format_map({**arguments, **_fields(mapped), **item}) for item in ends)
+    return _ELLIPSIS.join(text.format_map(ChainMap(item, _fields(mapped), arguments)) for item in ends)
 
 
 def _fields(mapped: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,8 +231,7 @@ class _Keys(list[Any]):
 
 
 def _shown(text: str) -> str:
-    # Control characters, lone surrogates and line separators break the pages and the databases that show them.
-    text = "".join("\ufffd" if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} else c for c in text)
+    text = one_line(text)
     if len(text) <= MAX_LABEL_LENGTH:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]

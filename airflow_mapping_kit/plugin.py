@@ -9,7 +9,8 @@ from airflow.plugins_manager import AirflowPlugin
 from jinja2 import pass_context
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import AIRFLOW_3
+from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, redacted
+from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.listeners import instances, runs, supervised
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.pieces.batches import held_by
@@ -32,9 +33,15 @@ def label(jinja_context: JinjaContext, text: str) -> str:
         batch = held_by(context["ti"], task, mapped)
         # Airflow 3 renders it before the work as well; what is wrong with it is said once.
         final = not AIRFLOW_3 or context["ti"].rendered_map_index is not None
-        rendered = labels.render(text, mapped, arguments(task), batch=batch, final=final)
-    except Exception:  # noqa: BLE001 -- Airflow 2.10 fails a succeeded task when its label cannot be rendered
-        log.warning("label(%r) cannot be shown; the instance keeps its number.", text, exc_info=True)
+        rendered = labels.render(
+            text, mapped, arguments(task), batch=batch, final=final, hidden=hidden_names()
+        )
+    except Exception as error:  # noqa: BLE001 -- Airflow 2.10 fails a succeeded task when its label cannot be rendered
+        log.warning(
+            "label(%r) cannot be shown; the instance keeps its number.\n%s",
+            text,
+            traceback_of(error, redacted, since=error.__traceback__),
+        )
         return str(getattr(jinja_context.get("ti"), "map_index", ""))
     # A DAG with render_template_as_native_obj evaluates what a template gives: quoted, it stays text.
     return repr(rendered) if native else rendered

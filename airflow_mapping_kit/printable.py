@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 # Control characters (ESC among them, and the C1 ones that some terminals obey), what turns the direction of
@@ -26,6 +27,11 @@ def lines(text: str) -> str:
     return _CONTROLS.sub(
         lambda found: found[0] if found[0] in "\n\t" else _escaped(found), text.replace("\r\n", "\n")
     )
+
+
+def in_json(text: str) -> str:
+    """Return a JSON text with everything escaped that is in `one_line`; programs read the same out of it."""
+    return _CONTROLS.sub(lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from airflow_mapping_kit.exceptions import MappingKitError
+from airflow_mapping_kit.printable import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,7 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message, no wider than a terminal."""
-        click.echo(_filled(f"Error: {self.format_message()}"), file=file, err=file is None)
+        click.echo(_filled(lines(f"Error: {self.format_message()}")), file=file, err=file is None)
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels, partitions
-from airflow_mapping_kit.compat import DAG, XComArg, is_mapped, is_mapped_operator, running_in, xcom_kind
+from airflow_mapping_kit.compat import (
+    DAG,
+    XComArg,
+    hidden_names,
+    is_mapped,
+    is_mapped_operator,
+    running_in,
+    xcom_kind,
+)
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.generators.base import GeneratorOperator, PureGeneratorOperator
 from airflow_mapping_kit.partitions.pieces import distinct
@@ -73,7 +81,7 @@ def _pieces(mapped: Mapped, read: Mapping[Source, Any], run: Imagined) -> list[d
         if text is not None:
             plain = literal and has_template(planned.plan[index])
             shown = (
-                labels.render(text, arguments, fixed, final=False)
+                labels.render(text, arguments, fixed, final=False, hidden=hidden_names())
                 if plain
                 else planned.label(text, index, fixed)
             )

@@ -1,4 +1,8 @@
-"""Answers as tables for people, as JSON and CSV for programs."""
+"""Answers as tables for people, as JSON and CSV for programs.
+
+Keys, labels and messages are strangers' text, and a terminal obeys what it is told: whatever a command prints goes
+through here, or through `Failure`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from airflow_mapping_kit.printable import in_json, lines, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,7 +56,7 @@ def console() -> Console:
 def say(text: str = "", *, err: bool = False) -> None:
     """Print a paragraph, filled to the width of the terminal; its lines stay lines."""
     to = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _UNLIMITED)
-    _print(to if err else console(), Text(text), err=err)
+    _print(to if err else console(), Text(lines(text)), err=err)
 
 
 def table(
@@ -90,8 +96,8 @@ def table(
 
 
 def as_json(answer: Any) -> None:
-    """Print an answer as JSON."""
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
+    """Print an answer as JSON; programs read the same whether or not a character is escaped in it."""
+    click.echo(in_json(json.dumps(answer, indent=2, ensure_ascii=False, default=str)))
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -99,7 +105,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: lines(_text(row.get(name))) for name in columns} for row in rows)
     click.echo(text.getvalue(), nl=False)
 
 
@@ -107,12 +113,14 @@ def _print(to: Console, what: Table | Text, *, err: bool = False) -> None:
     with to.capture() as captured:
         to.print(what)
     # Cells are padded, and so are lines that were broken; in a file nobody wants that.
-    lines = captured.get().removesuffix("\n").split("\n")
-    click.echo("\n".join(map(str.rstrip, lines)), color=to.is_terminal, err=err)
+    printed = captured.get().removesuffix("\n").split("\n")
+    click.echo("\n".join(map(str.rstrip, printed)), color=to.is_terminal, err=err)
 
 
 def _cell(value: Any) -> Text:
-    text = "" if value is None else str(value)
-    # Keys and messages are strangers' input: a terminal obeys control characters.
-    plain = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return Text(plain, style=_STYLES.get(text, ""))
+    text = one_line(_text(value))
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

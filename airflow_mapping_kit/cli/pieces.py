@@ -148,10 +148,7 @@ def _states(one: Told) -> list[tuple[str, int]]:
 
 
 def _error(row: dict[str, Any]) -> str:
-    if row["error"] is None:
-        return ""
-    first = (row["error"]["message"].strip().splitlines() or [""])[0]
-    return ": ".join(part for part in (row["error"]["type"], first) if part)
+    return "" if row["error"] is None else failures.said(row["error"])
 
 
 def _error_cells(row: dict[str, Any]) -> dict[str, Any]:

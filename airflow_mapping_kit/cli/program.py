@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 
 import click
 
@@ -12,6 +11,7 @@ from airflow_mapping_kit.cli.failures import FAILED, Failure, said_of
 from airflow_mapping_kit.cli.plan import plan
 from airflow_mapping_kit.cli.retry import retry
 from airflow_mapping_kit.cli.status import status
+from airflow_mapping_kit.failures import traceback_of
 
 _WIDTH = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
 
@@ -58,10 +58,12 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the exit status is not that of an answer
+        from airflow_mapping_kit.compat import redacted
+
         message = said_of(error)
         if message is None:
-            traceback.print_exc()
+            click.echo(traceback_of(error, redacted, since=error.__traceback__), err=True)
         else:
-            Failure(message).show()
+            Failure(redacted(message)).show()
         sys.exit(Failure.exit_code)
     sys.exit(status or 0)

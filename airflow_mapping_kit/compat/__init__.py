@@ -30,7 +30,7 @@ from airflow_mapping_kit.compat.mapping import (
     resolve_expand_input,
     xcom_kind,
 )
-from airflow_mapping_kit.compat.masking import redacted
+from airflow_mapping_kit.compat.masking import hidden_names, redacted
 from airflow_mapping_kit.compat.names import (
     AIRFLOW_3,
     DAG,
@@ -117,6 +117,7 @@ __all__ = [
     "group_argument_of",
     "has_schedule",
     "has_state_store",
+    "hidden_names",
     "is_mapped",
     "is_mapped_operator",
     "label_of",

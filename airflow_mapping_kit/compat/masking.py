@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 from airflow_mapping_kit.compat.names import AIRFLOW_3
+from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES
+
+
+@cache
+def hidden_names() -> frozenset[str]:
+    """Return the names that hide a field here, as the configuration has them: the same in all of Airflow's processes.
+
+    Not as Airflow's masker has them, which not every process has told of the configuration.
+    """
+    from airflow.configuration import conf
+
+    if not conf.getboolean("core", "hide_sensitive_var_conn_fields"):
+        return frozenset()
+    own = (conf.get("core", "sensitive_var_conn_names", fallback="") or "").split(",")
+    return HIDDEN_NAMES | {name.strip().lower() for name in own if name.strip()}
 
 
 def redacted(text: str) -> str:

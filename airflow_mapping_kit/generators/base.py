@@ -10,11 +10,14 @@ from airflow_mapping_kit.compat import (
     AirflowSkipException,
     DecoratedOperator,
     bad_input_fails_at_once,
+    hidden_names,
     task_decorator_factory,
 )
 from airflow_mapping_kit.exceptions import PartitionError, PlanError
 from airflow_mapping_kit.partitions import unique_partitions
+from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
+from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -163,4 +166,7 @@ def _materialized(arguments: Any) -> Any:
 
 
 def _excerpt(plan: list[Any]) -> str:
-    return repr(plan[0])[:200] if len(plan) == 1 else f"{repr(plan[0])[:200]} … {repr(plan[-1])[:200]}"
+    ends = (
+        repr(hide(piece, hidden_names()))[:200] for piece in (plan if len(plan) == 1 else (plan[0], plan[-1]))
+    )
+    return one_line(" … ".join(ends))

@@ -18,6 +18,7 @@ def on_task_instance_running(task_instance: Any) -> None:
     if index is None or index < 0:
         return
     from airflow_mapping_kit import labels
+    from airflow_mapping_kit.compat import hidden_names
     from airflow_mapping_kit.pieces import early_labels
     from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
     from airflow_mapping_kit.pieces.batches import held_by
@@ -39,7 +40,9 @@ def on_task_instance_running(task_instance: Any) -> None:
     shown = label
     if labelled:
         batch = held_by(task_instance, task, mapped)
-        shown = labels.render(text or "", mapped, arguments(task), batch=batch, final=False)
+        shown = labels.render(
+            text or "", mapped, arguments(task), batch=batch, final=False, hidden=hidden_names()
+        )
     if shown == label and not collected:
         return
     from airflow.models.xcom import XCom

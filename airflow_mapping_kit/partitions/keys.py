@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES, HIDDEN_VALUE, HiddenValue, hide
 from airflow_mapping_kit.partitions.sequences import ordered, shown
 
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -60,8 +61,21 @@ def parse_partition_key(key: str) -> dict[str, str | None]:
     for Hive and Spark. The dimensions may stand in any order.
 
     :raises PartitionError: if the key is no such path: a component without `=`, an empty name or value, a
-        dimension twice, or a `%` that no two hexadecimal digits follow; or if it was cut
+        dimension twice, or a `%` that no two hexadecimal digits follow; or if it was cut, or a digest stands
+        for a value that is hidden
     """
+    partition = components(key)
+    for name, value in partition.items():
+        if isinstance(value, HiddenValue):
+            raise PartitionError(
+                f"the partition key {shown(key)} has a digest in place of the value of {shown(name)}, for Airflow "
+                f"hides fields of that name: take the partition itself, or call the dimension otherwise"
+            )
+    return partition
+
+
+def components(key: str) -> dict[str, str | None]:
+    """Return what a key says of each dimension: as `parse_partition_key`, with the digests of what is hidden."""
     if not isinstance(key, str) or not key:
         raise PartitionError(
             f"{shown(key)} is no partition key: pass text such as 'country=US/date=2024-11-20'"
@@ -90,8 +104,25 @@ def parse_partition_key(key: str) -> dict[str, str | None]:
             raise PartitionError(
                 f"the partition key {shown(key)} has the dimension {shown(name)} twice: keep one"
             )
+        if HIDDEN_VALUE.fullmatch(raw_value):
+            value = HiddenValue(value)
         partition[name] = None if value == DEFAULT_PARTITION else value
     return partition
+
+
+def hidden_key(key: str, names: frozenset[str]) -> str:
+    """Return a partition's key as it is shown and told to others: with digests of what is hidden.
+
+    :param names: what hides a field, in lower case.
+
+    Example: `hidden_key("id=a1/token=x7", HIDDEN_NAMES)` gives `id=a1/token=*8cf3ebbdacdd`.
+    """
+    try:
+        partition = components(key)
+    except PartitionError:
+        return key
+    shown_parts = hide(partition, names)
+    return key if shown_parts is partition else partition_key(shown_parts)
 
 
 def cut_mark(key: str) -> str:
@@ -112,6 +143,7 @@ def unique_partitions(plan: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
         key = partition_key(partition)
         if key in by_key:
             first_index, first = by_key[key]
+            key = hidden_key(key, HIDDEN_NAMES)
             raise PartitionError(
                 f"the partitions {shown(dict(first))} (number {first_index}) and {shown(dict(partition))} "
                 f"(number {index}) of the plan have the same key {shown(key)}: remove one of them"
@@ -140,24 +172,10 @@ def value_key(name: str, value: Any) -> str:
         return float.__repr__(value)
     if not isinstance(value, str):
         raise PartitionError(
-            f"dimension {shown(name)} has the value {shown(value)} of type {type(value).__name__}: "
-            f"use text, a number, a boolean or None"
+            f"dimension {shown(name)} has the value {shown(hide(value, name=name))} of type "
+            f"{type(value).__name__}: use text, a number, a boolean or None"
         )
     return _text_key(name, value)
-
-
-def check_name(name: Any) -> None:
-    """Check that `name` can name a dimension: text, not empty, that UTF-8 can hold.
-
-    :raises PartitionError: naming what it is instead
-    """
-    if not isinstance(name, str) or not name or _SURROGATE.search(name):
-        raise PartitionError(f"{shown(name)} can't name a dimension: use text such as 'country'")
-
-
-def escape(text: str) -> str:
-    """Return `text` as it stands in a path: `escape("a/b")` gives `a%2Fb`."""
-    return str.translate(text, _ESCAPES)
 
 
 def _text_key(name: str, value: str) -> str:
@@ -171,12 +189,26 @@ def _text_key(name: str, value: str) -> str:
         )
     if _SURROGATE.search(value):
         raise PartitionError(
-            f"dimension {shown(name)} has the value {shown(value)} with half a surrogate pair, which UTF-8 "
-            f"can't hold: decode the text with the encoding it was written in"
+            f"dimension {shown(name)} has the value {shown(hide(value, name=name))} with half a surrogate pair, "
+            f"which UTF-8 can't hold: decode the text with the encoding it was written in"
         )
     if _NULL.fullmatch(value):
         return f"%{ord(value[0]):02X}{value[1:]}"
     return escape(value)
+
+
+def check_name(name: Any) -> None:
+    """Check that `name` can name a dimension: text, not empty, that UTF-8 can hold.
+
+    :raises PartitionError: naming what it is instead
+    """
+    if not isinstance(name, str) or not name or _SURROGATE.search(name):
+        raise PartitionError(f"{shown(name)} can't name a dimension: use text such as 'country'")
+
+
+def escape(text: str) -> str:
+    """Return `text` as it stands in a path: `escape("a/b")` gives `a%2Fb`."""
+    return text if isinstance(text, HiddenValue) else str.translate(text, _ESCAPES)
 
 
 def _unescape(text: str) -> str:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import date, time
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES, as_json, digest, hide
 from airflow_mapping_kit.partitions.keys import CUT_LENGTH, cut_mark, escape, partition_key, value_key
 from airflow_mapping_kit.partitions.sequences import shown
 
 MAX_PIECE_KEY_BYTES = 512
-_DIGEST_LENGTH = 12
 
 
-def piece_key(mapped_arguments: Mapping[str, Any]) -> str:
+def piece_key(mapped_arguments: Mapping[str, Any], *, hidden: frozenset[str] = HIDDEN_NAMES) -> str:
     """Return the key of one mapped instance (or one item of a batch) from its mapped arguments.
 
     * one partition: its partition key. `{"partition": {"date": "2024-11-20"}}` gives `date=2024-11-20`
@@ -30,17 +25,22 @@ def piece_key(mapped_arguments: Mapping[str, Any]) -> str:
     * anything else, also values that no partition key can hold (`""`, NaN): `argument=` and 12 hexadecimal
       digits of the SHA-256 of its JSON
 
+    Text in a field that Airflow hides by its name, at any depth, is `*` and 12 digits of its SHA-256:
+    `{"account": {"id": "a1", "token": "x7"}}` gives `id=a1/token=*8cf3ebbdacdd`, which no partition has.
+
     A key of more than 512 bytes of UTF-8 is cut between characters and ends in `#~` and 12 digits of the
     SHA-256 of the whole, by which `parse_partition_key` knows that it is no partition's. Pieces can have equal
     keys (1 and "1"): only a whole plan shows that, so the `#2`, `#3` that tell them apart are added where the
     plan is read, not here.
 
     :param mapped_arguments: the names and values that differ from instance to instance
+    :param hidden: the names that hide a field, in lower case. Default: Airflow's own; where the kit makes a key,
+        those of `[core] sensitive_var_conn_names` too
     :raises PartitionError: if there are none
     """
     if not isinstance(mapped_arguments, Mapping) or not mapped_arguments:
         raise PartitionError(f"a piece needs at least one mapped argument, not {shown(mapped_arguments)}")
-    pieces = {str(argument): _only_element(value) for argument, value in mapped_arguments.items()}
+    pieces = {str(name): _only_element(value) for name, value in hide(mapped_arguments, hidden).items()}
     if len(pieces) == 1:
         (value,) = pieces.values()
         key = _partition_key_or_none(value)
@@ -84,32 +84,8 @@ def _component(argument: str, value: Any) -> str:
         text = value_key(argument, value)
     except PartitionError:
         key = _partition_key_or_none(value)
-        text = (
-            _digest(json.dumps(_plain(value), sort_keys=True, separators=(",", ":")))
-            if key is None
-            else escape(key)
-        )
+        text = digest(as_json(value)) if key is None else escape(key)
     return f"{escape(argument)}={text}"
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it, so that equal values give equal text in every process."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): _plain(element) for name, element in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(element) for element in value]
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    # The repr of anything else may hold an address or follow the hash seed: its type is all that is certain.
-    return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
 
 
 def _cut(key: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.hidden import hide
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 120
@@ -14,11 +15,14 @@ _REPR.maxdict = _REPR.maxlist = _REPR.maxtuple = 20
 
 
 def shown(value: Any) -> str:
-    """Return `value` as an error message shows it: its repr, shortened where it is long.
+    """Return `value` as an error message shows it: its repr, shortened where it is long, passwords as digests.
 
     `shown("US")` gives `'US'` with its quotes; of 1,000 characters it gives the two ends.
     """
-    return _REPR.repr(value)
+    try:
+        return _REPR.repr(hide(value))
+    except RecursionError:
+        return f"a {type(value).__name__} that holds itself"
 
 
 def ordered(what: str, values: Any) -> list[Any]:

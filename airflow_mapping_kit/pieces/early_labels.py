@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import custom_xcom_backend, expand_input_of, is_mapped_operator
+from airflow_mapping_kit.compat import custom_xcom_backend, expand_input_of, hidden_names, is_mapped_operator
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
 from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
@@ -120,7 +120,9 @@ class Planned:
         :param fixed: the arguments that all pieces have in common.
         """
         batch = None if self._ranges is None else self._ranges[map_index]
-        return labels.render(text, self.plan[map_index], fixed, batch=batch, final=False)
+        return labels.render(
+            text, self.plan[map_index], fixed, batch=batch, final=False, hidden=hidden_names()
+        )
 
 
 def _template(operator: Any) -> str | None:

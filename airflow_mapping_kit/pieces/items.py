@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
+from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.pieces import checkpoints
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE, batched, items_key_of
@@ -112,7 +113,9 @@ class Items:
         label = item.key
         if self._label and self._how and item.state == SUCCESS:
             mapped = self._how.arguments(arguments, item.value)
-            label = labels.render(self._label, mapped, self._fixed, key=item.key, final=False)
+            label = labels.render(
+                self._label, mapped, self._fixed, key=item.key, final=False, hidden=hidden_names()
+            )
         return piece.row(item.key, label, returned["value"] if returned else None, instances, errors)
 
 

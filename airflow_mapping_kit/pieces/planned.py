@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from airflow_mapping_kit.compat import is_mapped, xcom_kind
+from airflow_mapping_kit.compat import hidden_names, is_mapped, xcom_kind
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.partitions import piece_key
 
@@ -48,7 +48,7 @@ def calls_functions(value: Any) -> bool:
 
 def key_of(mapped: Mapping[str, Any]) -> str:
     """Return the key of one piece. An entry of `expand_kwargs` may be empty; then it is `{}`."""
-    return piece_key(mapped) if mapped else "{}"
+    return piece_key(mapped, hidden=hidden_names()) if mapped else "{}"
 
 
 class Plan:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_mapping_kit.compat import AIRFLOW_3
 from airflow_mapping_kit.guarded import guarded
 
 
@@ -35,6 +36,21 @@ def test_what_a_hook_raises_is_logged_once_a_task_and_cause(caplog):
     assert "no good" in caplog.text
 
 
+def test_what_is_logged_shows_no_secret_and_forges_no_line(caplog):
+    if AIRFLOW_3:
+        from airflow.sdk._shared.secrets_masker import mask_secret
+    else:
+        from airflow.utils.log.secrets_masker import mask_secret
+    mask_secret("zyzzyva-guarded")
+    hook(subject(), ValueError("zyzzyva-guarded\n2026-11-25 INFO - all is well\x1b[2J"))
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert record.getMessage().splitlines()[-2:] == [
+        "  ValueError: ***",
+        r"  2026-11-25 INFO - all is well\x1b[2J",
+    ]
+
+
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
 def test_what_ends_a_process_still_ends_it(error):
     with pytest.raises(type(error)):
@@ -49,8 +65,8 @@ def test_a_subject_that_does_not_even_tell_its_ids_is_no_reason_to_raise(caplog)
         def __str__(self):
             raise RuntimeError("its session is gone")
 
-    with caplog.at_level(logging.CRITICAL):
-        hook(Gone(), OSError("the first of this kind"))
+    hook(Gone(), OSError("the first of this kind"))
+    assert "went wrong for a Gone" in caplog.text
 
 
 def test_pluggy_sees_the_arguments_of_the_hook():

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, format_of, label, note_of, render, with_note
+from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, Batch, format_of, label, note_of, render, with_note
+from airflow_mapping_kit.partitions import piece_key
+from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES
 
 PARTITION = {"origin": "EWR", "date": "2013-01-01"}
 
@@ -23,6 +25,38 @@ def shown_by_jinja(template: str) -> str:
 
     assert jinja2.Environment().from_string(template).render(macros=Macros) == "rendered"
     return received[0]
+
+
+SECRET = {"account": "a1", "Password": "hunter2"}
+
+
+class TestHidden:
+    @pytest.mark.parametrize(
+        ("text", "mapped", "arguments", "shown"),
+        [
+            ("", {"account": SECRET}, {}, "Password=*f52fbd32b2b3/account=a1"),
+            ("{account} {Password}", {"partition": SECRET}, {}, "a1 *f52fbd32b2b3"),
+            ("{account} {Password}", {"partition": [SECRET, SECRET]}, {}, "a1 *f52fbd32b2b3 … a1 *f52fbd32b2b3"),
+            ("{x}", {"x": SECRET}, {}, "{'account': 'a1', 'Password': '*f52fbd32b2b3'}"),
+            ("{x[Password]}", {"x": SECRET}, {}, "*f52fbd32b2b3"),
+            ("{x}", {"x": [SECRET]}, {}, "{'account': 'a1', 'Password': '*f52fbd32b2b3'}"),
+            ("{api_token} {x}", {"x": 1}, {"api_token": "hunter2", "x": 2}, "*f52fbd32b2b3 1"),
+            ("{conf[tokens][0]}", {"x": 1}, {"conf": {"tokens": ["hunter2"]}}, "*f52fbd32b2b3"),
+            ("{token_n} {has_token} {token}", {"token_n": 5, "has_token": True, "token": None}, {}, "5 True None"),
+            ("{missing}", {"x": SECRET}, {}, "Password=*f52fbd32b2b3/account=a1"),
+        ],
+    )  # fmt: skip
+    def test_a_digest_is_shown_of_what_airflow_hides_by_its_name(self, text, mapped, arguments, shown):
+        assert render(text, mapped, arguments) == shown
+
+    def test_the_items_of_a_batch_are_no_exception(self):
+        batch = Batch(1, 2, 2, ((piece_key({"x": SECRET}), {"x": SECRET}), ("a2", {"x": SECRET})))
+        assert render("{Password}", {}, {}, batch=batch) == "items 1–2 of 2: *f52fbd32b2b3 … *f52fbd32b2b3"
+
+    def test_a_deployment_hides_what_else_it_says(self):
+        hidden = HIDDEN_NAMES | {"account"}
+        assert render("{account}", {"x": SECRET}, {}, hidden=hidden) == "*f55ff16f66f4"
+        assert render("{Password}", {"x": SECRET}, {}, hidden=frozenset()) == "hunter2"
 
 
 class TestLabel:
@@ -107,7 +141,7 @@ class TestRender:
         assert render("{keys[0]}", {"keys": ["a.csv"]}, {}) == "a.csv"
 
     def test_replaces_what_breaks_a_page_or_a_database(self):
-        assert render("{x}", {"x": "a\x00b\nc\u2028d\ud800e"}, {}) == "a\ufffdb\ufffdc\ufffdd\ufffde"
+        assert render("{x}", {"x": "a\x00b\nc\u2028d\ud800e"}, {}) == r"a\x00b\nc\u2028d\ud800e"
 
     def test_never_evaluates_a_value(self):
         assert render("{x}", {"x": "{{ 1 + 1 }} {origin}"}, {}) == "{{ 1 + 1 }} {origin}"

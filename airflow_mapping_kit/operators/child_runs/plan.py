@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from airflow_mapping_kit.compat import refused_run_id
 from airflow_mapping_kit.exceptions import ChildRunError
-from airflow_mapping_kit.partitions import piece_key
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.pieces.planned import key_of
 
 # All others are allowed by Airflow's default for the run ids of people and tasks; 3.3 refuses two dots.
 _OTHER = re.compile(r"[^A-Za-z0-9_.~:+-]+|\.{2,}")
@@ -64,7 +64,7 @@ def planned(
     if not isinstance(conf, Mapping | None):
         raise ChildRunError(f"conf={shown(conf)} is no dict: write conf={{'date': '{{{{ ds }}}}'}}.")
     told = [_told(index, item, conf or {}, item_key) for index, item in enumerate(items)]
-    keys = distinct(piece_key({item_key or "item": item}) for item in items)
+    keys = distinct(key_of({item_key or "item": item}) for item in items)
     return [ChildRun(key, run_id_of(parent, key), one) for key, one in zip(keys, told, strict=True)]
 
 

@@ -15,9 +15,11 @@ from tenacity import (
     wait_random,
 )
 
-from airflow_mapping_kit.compat import AirflowFailException, AirflowSkipException
+from airflow_mapping_kit.compat import AirflowFailException, AirflowSkipException, redacted
 from airflow_mapping_kit.exceptions import MappingKitError
-from airflow_mapping_kit.pieces.records import item_result
+from airflow_mapping_kit.failures import said, traceback_of
+from airflow_mapping_kit.pieces.records import error_of, item_result
+from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
@@ -84,12 +86,13 @@ def may_be_cured(error: BaseException) -> bool:
 def ended(key: str, error: BaseException, tries: int, started: float) -> ItemResult:
     """Return the result of an item whose function raised, and log why it failed."""
     if isinstance(error, AirflowSkipException):
-        log.info("Skipped: %s", error)
+        log.info("Skipped: %s", one_line(error_of(error)["message"]))
         return item_result(key, SKIPPED, started=started, tries=tries)
     # As of a task: to leave with success is to succeed.
     if isinstance(error, SystemExit) and error.code in (None, 0):
         return item_result(key, SUCCESS, started=started, tries=tries)
-    log.error("Failed, the last of %d tries.", tries, exc_info=(type(error), error, _of_the_function(error)))
+    trace = traceback_of(error, redacted, since=_of_the_function(error))
+    log.error("Failed, the last of %d tries.\n%s", tries, trace)
     return item_result(key, FAILED, started=started, tries=tries, error=error)
 
 
@@ -106,9 +109,8 @@ def _of_the_function(error: BaseException) -> TracebackType | None:
 def _say_what_is_next(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     log.warning(
-        "Try %d failed with %s: %s. The next is in %.1f s.",
+        "Try %d failed with %s. The next is in %.1f s.",
         state.attempt_number,
-        type(error).__name__,
-        error,
+        said(error_of(error)),
         state.next_action.sleep if state.next_action else 0,
     )

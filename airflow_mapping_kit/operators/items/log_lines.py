@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from airflow_mapping_kit.compat import AIRFLOW_3
+from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,9 @@ def with_keys() -> Iterator[None]:
         record = make(*args, **kwargs)
         item = key.get()
         if item is not None:
+            shown = one_line(item)
             # The message is a format only where there are arguments for it.
-            record.msg = f"[{item.replace('%', '%%') if record.args else item}] {record.msg}"
+            record.msg = f"[{shown.replace('%', '%%') if record.args else shown}] {record.msg}"
         return record
 
     logging.setLogRecordFactory(keyed)
@@ -68,10 +70,10 @@ class _Keyed:
         *lines, rest = f"{self._begun.pop(item, '')}{text}".split("\n")
         if rest:
             self._begun[item] = rest
-        self._stream.write("".join(f"[{item}] {line}\n" for line in lines))
+        self._stream.write("".join(f"[{one_line(item)}] {line}\n" for line in lines))
         return len(text)
 
     def end(self) -> None:
         """Write what still waits for an end."""
-        self._stream.write("".join(f"[{item}] {line}\n" for item, line in self._begun.items()))
+        self._stream.write("".join(f"[{one_line(item)}] {line}\n" for item, line in self._begun.items()))
         self._begun.clear()

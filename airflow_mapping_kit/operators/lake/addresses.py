@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.partitions.keys import partition_key, unique_partitions
 
 if TYPE_CHECKING:
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Address:
-    """A partition, its key, and its directory below any target: the key, or its parts in another order."""
+    """A partition, its key, and its directory below any target.
+
+    The directory is the partition's key, or its parts in another order; readers of the lake take values from it, so
+    it has those too of which the key that is shown has a digest.
+    """
 
     partition: dict[str, Any]
     key: str
@@ -32,7 +38,7 @@ def addresses(partitions: Iterable[Mapping[str, Any]], partition_by: Sequence[st
     """
     found = []
     for partition in unique_partitions(partitions):
-        key = partition_key(partition)
+        key = partition_key(hide(partition, hidden_names()))
         order = sorted(partition) if partition_by is None else list(partition_by)
         if sorted(order) != sorted(partition):
             raise PartitionError(

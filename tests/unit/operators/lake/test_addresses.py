@@ -17,6 +17,13 @@ def test_partition_by_orders_the_directories_and_leaves_the_key():
     assert address.key == "date=2013-01-01/origin=EWR"
 
 
+def test_what_airflow_hides_is_a_digest_in_the_key_and_stays_in_the_directory_that_readers_take_it_from():
+    (address,) = addresses([{"token": "ETH", "date": "2013-01-01"}], ["token", "date"])
+    assert address.directory == "token=ETH/date=2013-01-01"
+    assert address.key == "date=2013-01-01/token=*f4a3760644d0"
+    assert address.partition == {"token": "ETH", "date": "2013-01-01"}
+
+
 @pytest.mark.parametrize("partition_by", [[], ["origin"], ["origin", "origin"], ["origin", "date", "hour"]])
 def test_partition_by_names_exactly_the_dimensions(partition_by):
     with pytest.raises(
