@@ -20,6 +20,18 @@ _NAMED = 10
 _ENDED = ("success", "failed", "skipped", "upstream_failed")
 
 
+class Found(NamedTuple):
+    """What has to run again of a run.
+
+    :param notes: what else has to be said of it.
+    """
+
+    run_id: str
+    run_state: str
+    wanted: Redrive
+    notes: Sequence[str] = ()
+
+
 class Request(NamedTuple):
     """What `retry` is asked to do.
 
@@ -46,35 +58,43 @@ class Request(NamedTuple):
             click.confirm(f"\nClear these {counted(number)}?", abort=True, err=self.form != output.TABLE)
 
     def carry_out(
-        self,
-        run_id: str,
-        run_state: str,
-        wanted: Redrive,
-        *,
-        notes: Iterable[str],
-        clear: Callable[[], Iterable[Cleared]],
+        self, found: Found, *, again: Callable[[], Found], clear: Callable[[Redrive], Iterable[Cleared]]
     ) -> None:
-        """Show what has to run again, ask, and clear it.
+        """Show what has to run again, ask, look what of it is left then, and clear that.
 
-        :param notes: what else has to be said of it.
-        :param clear: clears it, and returns what was cleared.
+        :param found: what has to run again.
+        :param again: looks once more.
+        :param clear: clears what it is given, and returns what was cleared.
         :raises Failure: if the run still runs, and nobody has said that this is meant.
         """
+        wanted = found.wanted
         if not wanted.pieces:
-            self.print_nothing(run_id, run_state)
+            self.print_nothing(found.run_id, found.run_state)
             return
         if self.form == output.TABLE:
-            _show(f"{self.dag_id}, run {run_id}: {run_state}\n", wanted, notes)
-        if run_state not in FINISHED_RUN:
-            disturbed = _disturbed(wanted)
-            if not (self.yes or self.dry_run):
-                raise Failure(f"The run {run_id} is {run_state}. {disturbed} If that is meant, say --yes.")
-            output.say(f"The run is {run_state}. {disturbed}", err=self.form != output.TABLE)
+            _show(f"{self.dag_id}, run {found.run_id}: {found.run_state}\n", wanted, found.notes)
+        self._refuse_to_disturb(found)
         if self.dry_run:
             self.print_cleared(_rows(wanted.everything))
             return
-        self.confirm(len(wanted.everything))
-        self.print_cleared(_rows(clear()))
+        if not self.yes:
+            self.confirm(len(wanted.everything))
+            # An answer takes its time, and a colleague may have been faster.
+            now = again()
+            wanted = now.wanted.within(wanted)
+            if wanted.pieces:
+                self._refuse_to_disturb(now)
+        self.print_cleared(_rows(clear(wanted) if wanted.pieces else ()))
+
+    def _refuse_to_disturb(self, found: Found) -> None:
+        if found.run_state in FINISHED_RUN:
+            return
+        disturbed = _disturbed(found.wanted)
+        if not (self.yes or self.dry_run):
+            raise Failure(
+                f"The run {found.run_id} is {found.run_state}. {disturbed} If that is meant, say --yes."
+            )
+        output.say(f"The run is {found.run_state}. {disturbed}", err=self.form != output.TABLE)
 
     def print_cleared(self, rows: Sequence[dict[str, Any]]) -> None:
         """Print what was cleared, or would be: `[{"task", "map_index", "was"}]`."""
@@ -82,6 +102,8 @@ class Request(NamedTuple):
             output.as_json({"would_be_cleared" if self.dry_run else "cleared": rows})
         elif self.form == output.CSV:
             output.as_csv(("task", "map_index", "was"), rows)
+        elif not rows:
+            output.say("Nothing is left to clear: what failed runs again already, or has run.")
         elif self.dry_run:
             output.say(f"{counted(len(rows))} would be cleared.")
         else:

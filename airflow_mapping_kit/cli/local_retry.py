@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.cli.clearing import Found
 from airflow_mapping_kit.cli.lookup import declared_dag, mapped_of, need_database, run_of
 from airflow_mapping_kit.cli.pieces import failed_pieces
 from airflow_mapping_kit.cli.status import told_of
-from airflow_mapping_kit.pieces import checkpoints
+from airflow_mapping_kit.compat import expand_input_of
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.pieces import checkpoints, tables
 from airflow_mapping_kit.pieces.batches import batched
-from airflow_mapping_kit.pieces.redrive import clear, redrive
+from airflow_mapping_kit.pieces.planned import Plan, sources
+from airflow_mapping_kit.pieces.redrive import Actor, clear, redrive
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from airflow_mapping_kit.cli.clearing import Request
     from airflow_mapping_kit.cli.lookup import Run
     from airflow_mapping_kit.pieces.mapped import Mapped
+    from airflow_mapping_kit.pieces.redrive import Redrive
 
 
 def retried(request: Request) -> None:
@@ -28,16 +37,27 @@ def retried(request: Request) -> None:
     if request.keys:
         indexes = _indexes(targets, run, request.keys)
         targets = [target for target in targets if target.name in indexes]
-    wanted = redrive(targets, run.run_id, run_state=run.state, indexes=indexes)
-    tasks = dict.fromkeys(one.task_id for one in wanted.pieces if one.map_index >= 0)
-    declared = [dag.get_task(task_id) for task_id in tasks]
+
+    def found(now: Run) -> Found:
+        wanted = redrive(targets, run.run_id, run_state=now.state, indexes=indexes)
+        return Found(run.run_id, now.state, wanted, _notes(dag, run.run_id, wanted, fresh=request.fresh))
+
     request.carry_out(
-        run.run_id,
-        run.state,
-        wanted,
-        notes=[_items(one, fresh=request.fresh) for one in declared if batched(one) is not None],
-        clear=lambda: clear(dag, run.run_id, wanted, fresh=request.fresh),
+        found(run),
+        again=lambda: found(run_of(request.dag_id, run.run_id)),
+        clear=lambda wanted: clear(dag, run.run_id, wanted, actor=_actor(), fresh=request.fresh),
     )
+
+
+def _actor() -> Actor:
+    """Return who runs this command, and how, as Airflow's own commands tell it."""
+    try:
+        owner = getpass.getuser()
+    except (KeyError, OSError):
+        # In a container a user may be a mere number.
+        owner = str(os.getuid())
+    extra = {"host_name": socket.gethostname(), "full_command": str(sys.argv)}
+    return Actor("cli_mapping_kit_retry", owner, extra)
 
 
 def _indexes(targets: Sequence[Mapped], run: Run, keys: Sequence[str]) -> dict[str, set[int]]:
@@ -46,6 +66,32 @@ def _indexes(targets: Sequence[Mapped], run: Run, keys: Sequence[str]) -> dict[s
     for task, row in failed_pieces([told_of(target, run) for target in targets], keys, run.state):
         found.setdefault(task, set()).add(row["map_index"])
     return found
+
+
+def _notes(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool) -> list[str]:
+    """Return which items run again of the pieces that are batches."""
+    indexes: dict[str, set[int]] = {}
+    for one in wanted.pieces:
+        if one.map_index >= 0:
+            indexes.setdefault(one.task_id, set()).add(one.map_index)
+    return [
+        _items(dag.get_task(task_id), fresh=fresh)
+        for task_id, its in indexes.items()
+        if _holds_batches(dag.get_task(task_id), run_id, its)
+    ]
+
+
+def _holds_batches(declared: Any, run_id: str, indexes: Collection[int]) -> bool:
+    """Tell whether any of some pieces is a batch: a task may be mapped over batches, or over single partitions."""
+    how, expand_input = batched(declared), expand_input_of(declared)
+    if how is None or expand_input is None:
+        return False
+    try:
+        plan = Plan(expand_input, tables.pushed(declared.dag.dag_id, run_id, sources(expand_input)).get)
+    except PlanError:
+        # The generator failed, or its XCom was deleted: then these pieces may be anything.
+        return False
+    return any(how.batch(plan[index]) is not None for index in indexes if index < len(plan))
 
 
 def _items(declared: Any, *, fresh: bool) -> str:

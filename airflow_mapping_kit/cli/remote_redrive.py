@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.cli.clearing import Found
 from airflow_mapping_kit.cli.failures import Failure
 from airflow_mapping_kit.cli.pieces import failed_pieces
 from airflow_mapping_kit.cli.remote import part
@@ -11,7 +12,7 @@ from airflow_mapping_kit.cli.remote_graph import Graph
 from airflow_mapping_kit.cli.remote_status import is_batched, remote_run, told_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from airflow_mapping_kit.cli.clearing import Request
     from airflow_mapping_kit.cli.remote import Api
@@ -26,20 +27,29 @@ def retried_exactly(api: Api, request: Request) -> None:
     if request.keys:
         told = told_of_run(api, run, targets)
         only = {(task, row["map_index"]) for task, row in failed_pieces(told, request.keys, run.state)}
-    wanted = Graph(run).redrive(targets, only)
-    batches = list(dict.fromkeys(one.task_id for one in wanted.pieces if is_batched(run, one.task_id)))
-    if batches and not request.fresh and not api.has_state_store:
-        raise Failure(
-            f"{', '.join(batches)} works on batches. Before Airflow 3.3 all items of a batch that failed run again, "
-            f"those that are done too. If that is meant, say --fresh."
-        )
+
+    def found(now: RemoteRun) -> Found:
+        wanted = Graph(now).redrive(targets, only)
+        batches = _batches(now, wanted)
+        if batches and not request.fresh and not api.has_state_store:
+            raise Failure(
+                f"{', '.join(batches)} works on batches. Before Airflow 3.3 all items of a batch that failed run "
+                f"again, those that are done too. If that is meant, say --fresh."
+            )
+        notes = [_items(task, fresh=request.fresh) for task in batches]
+        return Found(now.run_id, now.state, wanted, notes)
+
     request.carry_out(
-        run.run_id,
-        run.state,
-        wanted,
-        notes=[_items(task, fresh=request.fresh) for task in batches],
-        clear=lambda: _clear(api, run, wanted, batches, fresh=request.fresh),
+        found(run),
+        again=lambda: found(remote_run(api, request.dag_id, run.run_id)),
+        clear=lambda wanted: _clear(api, run, wanted, fresh=request.fresh),
     )
+
+
+def _batches(run: RemoteRun, wanted: Redrive) -> list[str]:
+    """Return the tasks that work on batches, of those whose pieces run again."""
+    tasks = dict.fromkeys(one.task_id for one in wanted.pieces)
+    return [task_id for task_id in tasks if is_batched(run, task_id)]
 
 
 def _items(task_id: str, *, fresh: bool) -> str:
@@ -48,12 +58,10 @@ def _items(task_id: str, *, fresh: bool) -> str:
     return f"Of these batches of {task_id} only the items that are not done run again."
 
 
-def _clear(
-    api: Api, run: RemoteRun, wanted: Redrive, batches: Collection[str], *, fresh: bool
-) -> Sequence[Cleared]:
+def _clear(api: Api, run: RemoteRun, wanted: Redrive, *, fresh: bool) -> Sequence[Cleared]:
     from airflow_mapping_kit.pieces.checkpoint_store import HEAD, head_after_clearing
 
-    path = f"dags/{part(run.dag_id)}"
+    path, batches = f"dags/{part(run.dag_id)}", _batches(run, wanted)
     # Before they are cleared: once they are, a worker may start them.
     for one in wanted.pieces if api.has_state_store else ():
         if one.task_id in batches:

@@ -34,17 +34,10 @@ def retried_through(api: Api, request: Request) -> None:
         )
     run = remote_run(api, request.dag_id, request.run_id)
     targets = run.mapped(request.task_id)
-    failed = [task for task in targets if _count(run, task, (FAILED, UPSTREAM_FAILED))]
-    _refuse_what_is_undone(run, targets)
+    failed = _failed(run, targets, request)
     if not failed:
         request.print_nothing(run.run_id, run.state)
         return
-    _refuse_batches(run, failed, fresh=request.fresh)
-    if run.state not in FINISHED_RUN and not (request.yes or request.dry_run):
-        raise Failure(
-            f"The run {run.run_id} is {run.state}: what follows the failed pieces is stopped if it runs. If that is "
-            f"meant, say --yes."
-        )
     after = _following(run, failed)
     would = [*_cleared(api, run, failed, only_failed=True), *_cleared(api, run, after, only_failed=False)]
     if request.form == output.TABLE:
@@ -52,11 +45,33 @@ def retried_through(api: Api, request: Request) -> None:
     if request.dry_run:
         request.print_cleared(would)
         return
-    request.confirm(len(would))
+    if not request.yes:
+        request.confirm(len(would))
+        # An answer takes its time, and a colleague may have been faster.
+        run = remote_run(api, request.dag_id, run.run_id)
+        failed = [task for task in _failed(run, targets, request) if task in failed]
+        after = _following(run, failed)
     # The pieces first: until they are done again nothing after them starts.
     done = _cleared(api, run, failed, only_failed=True, really=True)
-    done += _cleared(api, run, after, only_failed=False, really=True)
+    # Where none of them is left, what follows has no reason to run again.
+    done += _cleared(api, run, after if done else (), only_failed=False, really=True)
     request.print_cleared(done)
+
+
+def _failed(run: RemoteRun, targets: Sequence[str], request: Request) -> list[str]:
+    """Return the tasks of which pieces failed.
+
+    :raises Failure: if they can't be cleared, or not without saying that it is meant.
+    """
+    failed = [task for task in targets if _count(run, task, (FAILED, UPSTREAM_FAILED))]
+    _refuse_what_is_undone(run, targets)
+    _refuse_batches(run, failed, fresh=request.fresh)
+    if failed and run.state not in FINISHED_RUN and not (request.yes or request.dry_run):
+        raise Failure(
+            f"The run {run.run_id} is {run.state}: what follows the failed pieces is stopped if it runs. If that is "
+            f"meant, say --yes."
+        )
+    return failed
 
 
 def _refuse_what_is_undone(run: RemoteRun, targets: Sequence[str]) -> None:
@@ -130,8 +145,10 @@ def _cleared(
         "include_subdags": False,
         "include_parentdag": False,
     }
-    api.post(f"dags/{part(run.dag_id)}/clearTaskInstances", body)
-    # The answer has no map indexes.
+    answer = api.post(f"dags/{part(run.dag_id)}/clearTaskInstances", body)
+    if not answer.get("task_instances"):
+        return []
+    # It has no map indexes.
     return [
         {"task": one["task_id"], "map_index": one["map_index"], "was": one["state"]}
         for task in tasks

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import clear_instances, expand_input_of, is_mapped, own_session
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.reading import Instance
 
 _TO_DO_AGAIN = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
-# They run yet: what they wait for is what is done again.
 
 
 class Cleared(NamedTuple):
@@ -36,6 +36,19 @@ class Cleared(NamedTuple):
     map_index: int
     state: str | None
     label: str | None
+
+
+class Actor(NamedTuple):
+    """Who has instances run again, as Airflow's audit log tells it.
+
+    :param event: what was done, in at most 60 characters.
+    :param owner: the name of the user.
+    :param extra: what else is worth to be known, as JSON has it.
+    """
+
+    event: str
+    owner: str
+    extra: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,15 @@ class Redrive:
     def everything(self) -> tuple[Cleared, ...]:
         """All that is to be cleared."""
         return (*self.before, *self.pieces, *self.after)
+
+    def within(self, agreed: Redrive) -> Redrive:
+        """Return what is left to do of something that was agreed to a while ago; new failures are not part of it."""
+        places = {(one.task_id, one.map_index) for one in agreed.everything}
+        parts = {
+            name: tuple(one for one in getattr(self, name) if (one.task_id, one.map_index) in places)
+            for name in ("before", "pieces")
+        }
+        return replace(self, **parts)
 
 
 def redrive(
@@ -190,15 +212,16 @@ def _after(
     return after
 
 
-def clear(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool = False) -> list[Cleared]:
-    """Clear what has to run again, in one transaction; return what was cleared.
+def clear(dag: Any, run_id: str, wanted: Redrive, *, actor: Actor, fresh: bool = False) -> list[Cleared]:
+    """Clear what has to run again, and say so in the audit log, in one transaction; return what was cleared.
 
-    What has begun to run since it was looked at, or has succeeded, is left alone. Items of a batch that are
-    done stay done.
+    What has begun to run since it was looked at, or has succeeded, is left alone, and what follows too where nothing
+    else is left. Items of a batch that are done stay done.
 
     :param dag: the declared DAG.
     :param fresh: whether all items of a batch that failed are done again.
     """
+    from airflow.models.log import Log
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import select
 
@@ -215,19 +238,31 @@ def clear(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool = False) -> lis
             # Only these rows: Airflow may join others to them that need not be there.
             .with_for_update(of=TaskInstance)
         ).all()
-        instances = [
+        left = [
             row
             for row in rows
-            if (row.task_id, row.map_index) in others
-            or ((row.task_id, row.map_index) in pieces and not _changed(row, pieces))
+            if (one := pieces.get((row.task_id, row.map_index))) is not None and not _changed(row, one)
         ]
+        if not any(pieces[row.task_id, row.map_index].state in (None, *_TO_DO_AGAIN) for row in left):
+            return []
+        instances = [*left, *(row for row in rows if (row.task_id, row.map_index) in others)]
         checkpoints.carry_over(
             dag, instances, lambda: clear_instances(instances, session, dag), session, fresh=fresh
         )
         cleared = {(row.task_id, row.map_index) for row in instances}
-        return [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
+        found = [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
+        extra = json.dumps({**actor.extra, "cleared": _by_task(found)})
+        session.add(Log(actor.event, owner=actor.owner, extra=extra, dag_id=dag.dag_id, run_id=run_id))
+        return found
 
 
-def _changed(row: Any, pieces: Mapping[tuple[str, int], Cleared]) -> bool:
-    was = pieces[row.task_id, row.map_index].state
-    return bool(row.state != (was if was != NOT_STARTED else SKIPPED))
+def _changed(row: Any, one: Cleared) -> bool:
+    return bool(row.state != (one.state if one.state != NOT_STARTED else SKIPPED))
+
+
+def _by_task(cleared: Iterable[Cleared]) -> dict[str, list[int]]:
+    """Return the map indexes of some instances by task, -1 of one that is not mapped."""
+    found: dict[str, list[int]] = {}
+    for one in cleared:
+        found.setdefault(one.task_id, []).append(one.map_index)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import logging
 import re
@@ -21,8 +22,10 @@ import pytest
 from airflow import settings
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
+from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import create_engine, event
+from sqlalchemy.exc import OperationalError
 
 import airflows
 from airflow_mapping_kit.cli.program import commands, main
@@ -31,6 +34,8 @@ from airflows import AIRFLOW_3, create_session
 from doc_blocks import BLOCK, ROOT
 
 START = pendulum.datetime(2024, 1, 1)
+# On Airflow 2 two runs of a DAG that stand for one moment can't be.
+SECONDS = itertools.count(1_000)
 HEAD = """
 from __future__ import annotations
 import json
@@ -162,6 +167,11 @@ class Home:
         with logging_off():
             dags, _ = read_dags(folder)
         airflows.store(dags[dag_id])
+        if not AIRFLOW_3:
+            from airflow.models.serialized_dag import SerializedDagModel
+
+            # That is where the webserver has them from.
+            SerializedDagModel.write_dag(dags[dag_id])
         return dags[dag_id]
 
     def run(self, dag_id, **options):
@@ -329,6 +339,32 @@ class TestRetry:
         status, _, errors = home.cli("retry", "stepwise", run_id, "chained", "--yes")
         assert status == 2
         assert "chained is upstream_failed because before it pieces of alone failed" in flat(errors)
+
+    def test_batches_are_spoken_of_where_the_plan_has_some(self, home):
+        home.file(
+            "lake",
+            """
+            from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+
+            @dag(schedule=None, start_date=START)
+            def lake():
+                for name, plan in {
+                    "single": [{"day": "mon"}],
+                    "several": [[{"day": "mon"}, {"day": "tue"}]],
+                }.items():
+                    DuckDBPartitionOperator.partial(
+                        task_id=name, sql="SELECT error('broken')", target="/nowhere"
+                    ).expand(partition=plan)
+
+            lake()
+            """,
+        )
+        run_id = home.run("lake")
+        status, text, errors = home.cli("retry", "lake", run_id, "--dry-run")
+        assert (status, errors) == (0, "")
+        assert "2 instances would be cleared." in text
+        assert "Of these batches of several " in flat(text)
+        assert "batches of single" not in flat(text)
 
     def test_nothing_failed_means_nothing_is_cleared(self, home):
         home.file("flights", FLIGHTS)
@@ -664,42 +700,75 @@ class TestPlan:
 
 
 @pytest.fixture(scope="module")
-def webserver(tmp_path_factory):
-    """Serve Airflow 3's REST API from the tests' own database, and give its address and a user's password."""
+def webserver(metadata_db, tmp_path_factory):
+    """Serve Airflow's REST API from the tests' own database, and give its address."""
+    # In this process its log would be among the answers.
+    with pytest.MonkeyPatch.context() as patch, without_logs():
+        if AIRFLOW_3:
+            folder = tmp_path_factory.mktemp("api")
+            server, run, port = served_by_3(patch, folder)
+        else:
+            server, run, port = served_by_2(patch)
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield f"http://127.0.0.1:{port}"
+        server()
+        thread.join()
+
+
+def served_by_3(patch, folder):
     import uvicorn
     from airflow.api_fastapi.app import create_app
 
-    passwords = tmp_path_factory.mktemp("api") / "passwords.json"
+    passwords = folder / "passwords.json"
     passwords.write_text(json.dumps({"quagga": "zyzzyva"}))
-    # In this process its log would be among the answers.
-    with pytest.MonkeyPatch.context() as patch, without_logs():
-        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "quagga:admin")
-        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(passwords))
-        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", uuid.uuid4().hex * 2)
-        server = uvicorn.Server(uvicorn.Config(create_app("core"), log_config=None))
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            thread = threading.Thread(target=server.run, args=([listening],))
-            thread.start()
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-            server.should_exit = True
-            thread.join()
+    patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "quagga:admin")
+    patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(passwords))
+    patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", uuid.uuid4().hex * 2)
+    server = uvicorn.Server(uvicorn.Config(create_app("core"), log_config=None))
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def end():
+        server.should_exit = True
+
+    return end, lambda: server.run([listening]), listening.getsockname()[1]
 
 
-@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2's API clears whole tasks; its tests are end to end")
+def served_by_2(patch):
+    from airflow.www.app import create_app
+    from werkzeug.serving import make_server
+
+    patch.setenv(
+        "AIRFLOW__API__AUTH_BACKENDS", "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth"
+    )
+    # It would log to the standard output, from this process.
+    patch.setattr("airflow.www.app.configure_logging", lambda: None)
+    app = create_app()
+    with app.app_context():
+        users = app.appbuilder.sm
+        users.add_user("quagga", "Q", "A", "quagga@example.com", users.find_role("Admin"), password="zyzzyva")
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    return server.shutdown, server.serve_forever, server.server_port
+
+
+@pytest.fixture
+def api(webserver, monkeypatch):
+    """Return the arguments that ask the API, whose user the environment names."""
+    monkeypatch.setenv("MAPPING_KIT_API_USER", "quagga")
+    monkeypatch.setenv("MAPPING_KIT_API_PASSWORD", "zyzzyva")
+    return ("--api", webserver)
+
+
+EXACT = pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2's API clears whole tasks")
+
+
 class TestApi:
-    @pytest.fixture
-    def api(self, webserver, monkeypatch):
-        """Return the arguments that ask the API, whose user the environment names."""
-        monkeypatch.setenv("MAPPING_KIT_API_USER", "quagga")
-        monkeypatch.setenv("MAPPING_KIT_API_PASSWORD", "zyzzyva")
-        return ("--api", webserver)
-
     @pytest.mark.parametrize(
         ("dag_id", "text", "broken"),
         [
             ("flights", FLIGHTS, ["EWR 2024-01-02"]),
-            ("stepwise", STEPS, ["check 2"]),
-            ("shop", SHOP, ["order 3", "order 17"]),
+            pytest.param("stepwise", STEPS, ["check 2"], marks=EXACT),
+            pytest.param("shop", SHOP, ["order 3", "order 17"], marks=EXACT),
         ],
     )
     def test_it_clears_the_same_instances_as_beside_the_database(self, home, api, dag_id, text, broken):
@@ -718,6 +787,7 @@ class TestApi:
         }
         assert DagRun.find(dag_id=dag_id, run_id=run_id)[0].state == "queued"
 
+    @EXACT
     def test_of_a_batch_only_what_failed_runs_again_unless_all_is_to(self, home, api):
         home.file("shop", SHOP)
         home.broken("order 3")
@@ -731,6 +801,7 @@ class TestApi:
         home.again("shop", run_id)
         assert home.told() == sorted(f"order {n}" for n in range(1, 11))
 
+    @EXACT
     def test_a_key_or_a_label_stands_for_one_piece(self, home, api):
         home.file("flights", FLIGHTS)
         home.broken("EWR 2024-01-02", "JFK 2024-01-02")
@@ -745,6 +816,7 @@ class TestApi:
         status, _, errors = home.cli("retry", "flights", run_id, "--key", "JFK 2024-01-03", *api)
         assert (status, "Did you mean JFK 2024-01-02" in flat(errors)) == (2, True)
 
+    @EXACT
     def test_what_a_timeout_left_undone_is_retried(self, home, api):
         home.file("flights", FLIGHTS)
         run_id = home.run("flights", logical_date=pendulum.datetime(2024, 1, 3, 10))
@@ -759,6 +831,158 @@ class TestApi:
         status, text, errors = home.cli("status", "flights", "latest", *api)
         assert (status, text) == (2, "")
         assert "127.0.0.1 refuses (401): sign in with MAPPING_KIT_API_TOKEN" in flat(errors)
+
+
+class LateAnswer(io.StringIO):
+    """Answers with yes, after something has happened."""
+
+    def __init__(self, happened):
+        super().__init__()
+        self._happened = happened
+
+    def readline(self, *_):
+        self._happened()
+        return "y\n"
+
+
+@pytest.fixture(params=["beside the database", "through the API"])
+def way(request):
+    """Return the arguments that clear in one of the two ways."""
+    return request.getfixturevalue("api") if request.param == "through the API" else ()
+
+
+class TestALateAnswer:
+    @pytest.fixture
+    def asked(self, home, way, monkeypatch):
+        """Return a function that retries a run of flights, and says yes when something has happened."""
+        home.file("flights", FLIGHTS)
+        home.broken("EWR 2024-01-02", "JFK 2024-01-02")
+        moment = START.add(days=2, seconds=next(SECONDS))
+        run_id = home.run("flights", logical_date=moment)
+        home.told()
+
+        def retry(happened):
+            monkeypatch.setattr("sys.stdin", LateAnswer(lambda: happened(run_id)))
+            status, text, errors = home.cli("retry", "flights", run_id, *way)
+            return run_id, status, flat(text), flat(errors)
+
+        return retry
+
+    @staticmethod
+    def colleague(run_id, *arguments):
+        with contextlib.redirect_stdout(io.StringIO()):
+            commands.main(["retry", "flights", run_id, "--yes", *arguments], standalone_mode=False)
+
+    def test_does_nothing_where_all_has_run_again_meanwhile(self, home, asked):
+        instances = {}
+
+        def happened(run_id):
+            self.colleague(run_id)
+            home.broken()
+            home.again("flights", run_id)
+            home.change_run("flights", run_id, state="success")
+            instances.update(home.instances("flights", run_id))
+            assert home.told() == ["EWR 2024-01-02", "JFK 2024-01-02"]
+
+        run_id, status, text, errors = asked(happened)
+        assert (status, errors) == (0, "")
+        assert "Clear these 4 instances? [y/N]" in text
+        assert text.endswith("Nothing is left to clear: what failed runs again already, or has run.")
+        assert {state for state, *_ in instances.values()} == {"success"}
+        assert home.instances("flights", run_id) == instances
+        assert DagRun.find(dag_id="flights", run_id=run_id)[0].state == "success"
+
+    def test_clears_what_is_left_and_what_follows(self, home, asked):
+        def happened(run_id):
+            self.colleague(run_id, "--key", "EWR 2024-01-02")
+            home.broken("JFK 2024-01-02")
+            home.again("flights", run_id)
+            home.change_run("flights", run_id, state="failed")
+            assert home.told() == ["EWR 2024-01-02"]
+
+        run_id, status, text, _ = asked(happened)
+        assert status == 0
+        assert text.endswith("3 instances cleared: they run as soon as there is room.")
+        states = {place: state for place, (state, *_) in home.instances("flights", run_id).items()}
+        assert states == {
+            ("reload_partitions", -1): "success",
+            ("load", 0): "success",
+            ("load", 1): None,
+            ("collect_load", -1): None,
+            ("publish", -1): None,
+        }
+
+    def test_does_not_disturb_a_run_that_goes_on_by_now(self, home, asked):
+        instances = {}
+
+        def happened(run_id):
+            self.colleague(run_id, "--key", "EWR 2024-01-02")
+            home.change_run("flights", run_id, state="running")
+            home.change("flights", run_id, "load", 0, state="running")
+            instances.update(home.instances("flights", run_id))
+
+        run_id, status, _, errors = asked(happened)
+        assert status == 2
+        assert f"The run {run_id} is running" in errors
+        assert "If that is meant, say --yes" in errors
+        assert home.instances("flights", run_id) == instances
+
+
+def audited(run_id):
+    """Return what the audit log has of commands on a run: event, user, and what else is known of it."""
+    with create_session() as session:
+        rows = session.query(Log).filter_by(run_id=run_id).filter(Log.event.like("cli%")).order_by(Log.id)
+        return [(row.event, row.owner, json.loads(row.extra)) for row in rows]
+
+
+class TestTheAuditLog:
+    def test_says_who_has_cleared_what(self, home, monkeypatch):
+        monkeypatch.setenv("LOGNAME", "quagga")
+        home.file("flights", FLIGHTS)
+        home.broken("EWR 2024-01-02")
+        run_id = home.run("flights", logical_date=START.add(days=2, seconds=next(SECONDS)))
+        assert home.cli("retry", "flights", run_id, "--dry-run")[0] == 0
+        assert audited(run_id) == []
+        assert home.cli("retry", "flights", run_id, "--yes")[0] == 0
+        ((event, owner, extra),) = audited(run_id)
+        assert (event, owner) == ("cli_mapping_kit_retry", "quagga")
+        assert extra == {
+            "host_name": socket.gethostname(),
+            "full_command": f"['mapping-kit', 'retry', 'flights', '{run_id}', '--yes']",
+            "cleared": {"load": [0], "collect_load": [-1], "publish": [-1]},
+        }
+        # There is nothing more to clear.
+        assert home.cli("retry", "flights", run_id, "--yes")[0] == 0
+        assert len(audited(run_id)) == 1
+
+    def test_is_written_with_what_is_cleared_or_not_at_all(self, home):
+        home.file("flights", FLIGHTS)
+        home.broken("EWR 2024-01-02")
+        run_id = home.run("flights", logical_date=START.add(days=2, seconds=next(SECONDS)))
+        before = home.instances("flights", run_id)
+
+        def refuse(*_):
+            raise OperationalError("INSERT INTO log", {}, Exception("disk full"))
+
+        event.listen(Log, "before_insert", refuse)
+        try:
+            status, _, errors = home.cli("retry", "flights", run_id, "--yes")
+        finally:
+            event.remove(Log, "before_insert", refuse)
+        assert (status, "disk full" in errors) == (2, True)
+        assert home.instances("flights", run_id) == before
+        assert audited(run_id) == []
+
+    def test_has_a_row_of_the_webserver_where_it_clears(self, home, api):
+        home.file("flights", FLIGHTS)
+        home.broken("EWR 2024-01-02")
+        run_id = home.run("flights", logical_date=START.add(days=2, seconds=next(SECONDS)))
+        assert home.cli("retry", "flights", run_id, "--yes", *api)[0] == 0
+        with create_session() as session:
+            rows = session.query(Log).filter(Log.event.like("%post_clear_task_instances"))
+            newest = rows.order_by(Log.id.desc()).first()
+            assert (newest.dag_id, newest.owner) == ("flights", "quagga")
+            assert '"publish"' in newest.extra
 
 
 class TestBadInput:
