@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import contextmanager
+from http import HTTPStatus
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
@@ -57,6 +58,15 @@ def from_xcom_json(text: str) -> Any:
 def has_state_store() -> bool:
     """Tell whether instances have a store that outlives their tries: from Airflow 3.3 on."""
     return find_spec("airflow.state") is not None
+
+
+def is_of_no_instance(error: BaseException) -> bool:
+    """Tell whether a store of Airflow 3.3 refused an instance because it has been given another try."""
+    # Of the API's answer, which in `dag.test()` comes as it is, the supervisor passes on what it says.
+    answer = getattr(error, "response", None)
+    said = getattr(getattr(error, "error", None), "detail", None)
+    status = said.get("status_code") if isinstance(said, dict) else getattr(answer, "status_code", None)
+    return status == HTTPStatus.NOT_FOUND
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.items.attempts import ItemStopped, Policy
-from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, SAVE_SECONDS, Call, worked_on
+from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, SAVE_SECONDS, Call, Results, worked_on
 from airflow_mapping_kit.operators.items.results import Room
 from airflow_mapping_kit.operators.items.settings import check, check_literals, item_parameter, seconds
 from airflow_mapping_kit.partitions.pieces import distinct
@@ -34,6 +34,7 @@ from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE, Batched, given_to, unwraps
 from airflow_mapping_kit.pieces.batches import batched as batches_of
 from airflow_mapping_kit.pieces.checkpoints import checkpoint_of
+from airflow_mapping_kit.pieces.owners import Superseded, give_way, owner_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.pieces.batches import Item
     from airflow_mapping_kit.pieces.checkpoints import Checkpoint
+    from airflow_mapping_kit.pieces.owners import Owner
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +69,7 @@ class BatchedOperator(DecoratedOperator):
 
     custom_operator_name = "@task.batched"
     items_key = RETURN_VALUE
+    keeps_what_is_done = True
 
     def __init__(
         self,
@@ -93,7 +96,8 @@ class BatchedOperator(DecoratedOperator):
         self.item_retry_delay = item_retry_delay
         self.item_timeout = item_timeout
         self.stop_after = stop_after
-        self._at_work = False
+        self._told_to_end = False
+        self._at_work: Results | None = None
 
     @staticmethod
     def batch_parameter(declared: Any) -> str:
@@ -107,20 +111,28 @@ class BatchedOperator(DecoratedOperator):
             items, fixed = self._items(context)
             if not items:
                 raise AirflowSkipException(f"{self.task_id} got an empty batch: there is nothing to do.")
-            checkpoint = checkpoint_of(context)
+            checkpoint, owner = checkpoint_of(context), owner_of(context)
             done = _done(checkpoint, items)
             self._say_what_follows(items, done, checkpoint)
             room = Room(_max_result_kb())
             for result in done.values():
                 room.kept(result["value"])
-        found = self._work(
-            [
-                Call(item.key, self._call(item, fixed, room))
-                for item in items
-                if item.state == SUCCESS and item.key not in done
-            ],
-            checkpoint,
-        )
+        calls = [
+            Call(item.key, self._call(item, fixed, room))
+            for item in items
+            if item.state == SUCCESS and item.key not in done
+        ]
+        try:
+            found = self._work(calls, Results(self.stop_after, _saving(checkpoint, owner)))
+            if owner is not None:
+                owner.check(done=True)
+        except ItemStopped:
+            raise AirflowException(
+                f"{self.task_id} was told to end. What is done of its batch "
+                f"{'is kept: a retry does the rest' if checkpoint else 'is done again by a retry'}."
+            ) from None
+        except Superseded as superseded:
+            give_way(superseded, owner)
         results = [done.get(item.key) or found.get(item.key) or _not_run(item) for item in items]
         self._fail_if_any_failed(results, context, kept=checkpoint is not None)
         mark_succeeded(results, context=context)
@@ -128,15 +140,19 @@ class BatchedOperator(DecoratedOperator):
 
     def on_kill(self) -> None:
         """End the items: Airflow 3 calls this when the task is to end, and would go on with it."""
-        if AIRFLOW_3 and self._at_work:
-            raise ItemStopped
+        self._told_to_end = True
+        if self._at_work is not None:
+            self._at_work.stop(ItemStopped())
 
-    def _work(self, calls: list[Call], checkpoint: Checkpoint | None) -> dict[str, ItemResult]:
+    def _work(self, calls: list[Call], results: Results) -> dict[str, ItemResult]:
         """Return the results of the calls by their keys."""
-        self._at_work = True
+        self._at_work = results
+        if self._told_to_end:
+            results.stop(ItemStopped())
         try:
             return worked_on(
                 calls,
+                results,
                 concurrency=self.concurrency,
                 policy=Policy(
                     self.item_retries,
@@ -144,16 +160,9 @@ class BatchedOperator(DecoratedOperator):
                     None if self.item_timeout is None else seconds(self.item_timeout),
                 ),
                 in_event_loop=inspect.iscoroutinefunction(self.python_callable),
-                stop_after=self.stop_after,
-                save=None if checkpoint is None else checkpoint.save,
             )
-        except ItemStopped:
-            raise AirflowException(
-                f"{self.task_id} was told to end. What is done of its batch "
-                f"{'is kept: a retry does the rest' if checkpoint else 'is done again by a retry'}."
-            ) from None
         finally:
-            self._at_work = False
+            self._at_work = None
 
     def _items(self, context: Context) -> tuple[list[Item], dict[str, Any]]:
         """Return the items of the batch, equal keys told apart, and the arguments that are the same for all."""
@@ -326,6 +335,20 @@ def _done(checkpoint: Checkpoint | None, items: list[Item]) -> dict[str, ItemRes
         # What is there was saved before somebody cleared this instance.
         checkpoint.delete()
     return {item.key: saved[item.key] for item in items if item.key in saved}
+
+
+def _saving(checkpoint: Checkpoint | None, owner: Owner | None) -> Callable[[list[ItemResult]], None] | None:
+    """Return what is to be done each time that some items are done, if anything."""
+    if checkpoint is None and owner is None:
+        return None
+
+    def save(results: list[ItemResult]) -> None:
+        if checkpoint is not None:
+            checkpoint.save(results)
+        if owner is not None:
+            owner.check()
+
+    return save
 
 
 def _max_result_kb() -> int:

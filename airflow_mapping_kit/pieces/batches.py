@@ -144,6 +144,11 @@ def items_key_of(operator: Any) -> str | None:
     return getattr(_class_of(operator), "items_key", None)
 
 
+def keeps_what_is_done(operator: Any) -> bool:
+    """Tell whether a declared operator keeps what is done of a batch where a retry finds it."""
+    return bool(getattr(_class_of(operator), "keeps_what_is_done", False))
+
+
 def _class_of(operator: Any) -> Any:
     return getattr(operator, "operator_class", type(operator))
 

@@ -14,8 +14,10 @@ import json
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.compat import is_of_no_instance
 from airflow_mapping_kit.partitions import batches
 from airflow_mapping_kit.pieces.mapped import is_collected
+from airflow_mapping_kit.pieces.owners import Superseded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -68,14 +70,17 @@ class Stored:
         return [deserialize(row) for chunk in chunks for row in chunk]
 
     def save(self, results: Sequence[ItemResult]) -> None:
-        """Add to what was saved."""
+        """Add to what was saved.
+
+        :raises Superseded: if the instance has another try by now, which alone may write.
+        """
         from airflow.sdk.serde import serialize
 
         if not self._begun:
             self._begin()
         chunks = _packed([*self._last, *map(serialize, results)])
         for number, chunk in enumerate(chunks, self._full):
-            self._store.set(f"{HEAD}/{number}", chunk)
+            self._set(f"{HEAD}/{number}", chunk)
             self._leave(number, chunk)
         # Only now: what went wrong before this is written again under the same keys.
         self._last = chunks.pop() if len(chunks[-1]) < _ROWS else []
@@ -92,8 +97,20 @@ class Stored:
         self._store.delete(HEAD)
 
     def _begin(self) -> None:
-        self._store.set(HEAD, {"max_tries": self._instance.max_tries})
+        self._set(HEAD, {"max_tries": self._instance.max_tries})
         self._begun = True
+
+    def _set(self, key: str, value: Any) -> None:
+        try:
+            self._store.set(key, value)
+        except Exception as error:
+            if not is_of_no_instance(error):
+                raise
+            raise Superseded(
+                "Airflow knows this try of the instance no more: it was given to another process, or cleared. "
+                "Nothing else is begun here.",
+                another=True,
+            ) from error
 
     def _chunks(self) -> Iterator[list[Any]]:
         for number in count():

@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import expand_input_of, is_mapped, own_session
-from airflow_mapping_kit.pieces.batches import RETURN_VALUE, batch_parameter_of, given_to, items_key_of
+from airflow_mapping_kit.pieces.batches import batch_parameter_of, given_to, keeps_what_is_done
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,13 @@ class Place(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """What the keys of all its XComs begin with."""
+        """What the keys of all its XComs begin with, those too from before somebody cleared the instance."""
         return f"{_PREFIX}/{self.task_id}/{self.map_index}/"
+
+    @property
+    def counted(self) -> str:
+        """What the keys begin with of those that count: what is in a key changes without the backend's values."""
+        return f"{self.prefix}{self.max_tries}/"
 
     @property
     def kept_with(self) -> str:
@@ -46,9 +51,14 @@ class Place(NamedTuple):
 
     def load(self) -> list[ItemResult]:
         """Return what was saved of the instance since somebody cleared it, if at all."""
+        from airflow.models.xcom import XCom
+        from sqlalchemy import select
+
+        table = XCom.__table__
+        columns = (table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id"))
         with own_session() as session:
-            chunks = _chunks(self, session)
-        return [row for chunk in chunks.values() for row in chunk["results"]]
+            rows = session.execute(select(*columns).where(*_of(self, self.counted, table.c))).all()
+        return [result for row in rows for result in XCom.deserialize_value(row)]
 
     def save(self, results: Sequence[ItemResult]) -> None:
         """Add to what was saved of the instance."""
@@ -57,8 +67,8 @@ class Place(NamedTuple):
         with own_session() as session:
             # Chunks are added, not rewritten: were all of it written each time, it would be written very often.
             XCom.set(
-                key=f"{self.prefix}{uuid.uuid4().hex}",
-                value={"max_tries": self.max_tries, "results": list(results)},
+                key=f"{self.counted}{uuid.uuid4().hex}",
+                value=list(results),
                 dag_id=self.dag_id,
                 task_id=self.anchor,
                 run_id=self.run_id,
@@ -77,8 +87,7 @@ def place_of(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> P
     :param declared: its operator, as the DAG keeps it.
     """
     parameter = batch_parameter_of(declared)
-    # Whoever returns something else than what became of its items has nothing that a retry could take over.
-    if parameter is None or items_key_of(declared) != RETURN_VALUE:
+    if parameter is None or not keeps_what_is_done(declared):
         return None
     given = given_to(declared, parameter)
     anchor = _anchor_of(expand_input_of(declared) if given is None else given)
@@ -115,45 +124,31 @@ def keep(place: Place, max_tries: int, session: Any) -> None:
     :param session: that of the transaction that clears it.
     """
     from airflow.models.xcom import XCom
+    from sqlalchemy import func, literal, update
 
-    for key, chunk in _chunks(place, session).items():
-        XCom.set(
-            key=key,
-            value={**chunk, "max_tries": max_tries},
-            dag_id=place.dag_id,
-            task_id=place.anchor,
-            run_id=place.run_id,
-            session=session,
-        )
+    table, counted = XCom.__table__, place._replace(max_tries=max_tries).counted
+    session.execute(
+        update(table)
+        .where(*_of(place, place.counted, table.c))
+        .values(key=literal(counted) + func.substr(table.c.key, len(place.counted) + 1))
+    )
 
 
 def delete(place: Place, session: Any) -> None:
-    """Delete what was saved of this very instance."""
+    """Delete all that was saved of this very instance."""
     from airflow.models.xcom import XCom
     from sqlalchemy import select
 
-    for xcom in session.scalars(select(XCom).where(*_of(place, XCom))):
+    for xcom in session.scalars(select(XCom).where(*_of(place, place.prefix, XCom))):
         # A backend of the deployment's own may keep the value elsewhere.
         XCom.purge(xcom, session)
         session.delete(xcom)
 
 
-def _chunks(place: Place, session: Any) -> dict[str, dict[str, Any]]:
-    """Return what was saved of an instance by key, without what somebody wanted done again since."""
-    from airflow.models.xcom import XCom
-    from sqlalchemy import select
-
-    table = XCom.__table__
-    columns = (table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id"))
-    rows = session.execute(select(*columns).where(*_of(place, table.c))).all()
-    saved = {row.key: XCom.deserialize_value(row) for row in rows}
-    return {key: chunk for key, chunk in saved.items() if chunk["max_tries"] == place.max_tries}
-
-
-def _of(place: Place, columns: Any) -> tuple[Any, ...]:
+def _of(place: Place, prefix: str, columns: Any) -> tuple[Any, ...]:
     return (
         columns.dag_id == place.dag_id,
         columns.run_id == place.run_id,
         columns.task_id == place.anchor,
-        columns.key.startswith(place.prefix, autoescape=True),
+        columns.key.startswith(prefix, autoescape=True),
     )

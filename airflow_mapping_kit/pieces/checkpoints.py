@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mapping_kit.compat import AIRFLOW_3, has_state_store
 from airflow_mapping_kit.pieces import checkpoint_store, checkpoint_xcoms
-from airflow_mapping_kit.pieces.batches import RETURN_VALUE, items_key_of
+from airflow_mapping_kit.pieces.batches import keeps_what_is_done
 from airflow_mapping_kit.pieces.checkpoint_store import Stored, left_by
 from airflow_mapping_kit.pieces.checkpoint_xcoms import place_of
 
@@ -34,7 +34,11 @@ class Checkpoint(Protocol):
         """Return what was saved since somebody cleared the instance, if at all."""
 
     def save(self, results: Sequence[ItemResult]) -> None:
-        """Add to what was saved."""
+        """Add to what was saved.
+
+        :raises Superseded: if Airflow takes nothing from this process any more. On Airflow 2 it does: there the
+            `Owner` of the instance tells.
+        """
 
     def delete(self) -> None:
         """Delete all that was saved, also from before somebody cleared the instance."""
@@ -46,8 +50,7 @@ def checkpoint_of(context: Context) -> Checkpoint | None:
     :param context: its context: of the operator that runs, or as a listener gets it from the instance.
     """
     instance, task = context["ti"], context["task"]
-    # Whoever returns something else than what became of its items has nothing that a retry could take over.
-    if items_key_of(task) != RETURN_VALUE:
+    if not keeps_what_is_done(task):
         return None
     if AIRFLOW_3:
         store = context.get("task_state_store")
@@ -65,7 +68,7 @@ def outlive_tries(declared: Any) -> bool:
 
     :param declared: the operator, as the DAG keeps it.
     """
-    if items_key_of(declared) != RETURN_VALUE:
+    if not keeps_what_is_done(declared):
         return False
     if AIRFLOW_3:
         return has_state_store()
@@ -114,7 +117,7 @@ def saved_by(
     :param read: how the run is read.
     :param declared: its operator, as the DAG keeps it.
     """
-    if items_key_of(declared) != RETURN_VALUE:
+    if not keeps_what_is_done(declared):
         return []
     if AIRFLOW_3:
         return left_by(read, declared.dag.dag_id, run_id, declared.task_id, map_index)

@@ -38,7 +38,14 @@ MAX_DELAY_SECONDS = 600
 
 
 class ItemTimeout(Exception):  # noqa: N818 -- it is named as Airflow's own is
-    """A try of an item took longer than `item_timeout`."""
+    """A try of an item took longer than `item_timeout`.
+
+    :param back: whether its call has ended. One that runs yet must not have another beside it.
+    """
+
+    def __init__(self, message: str, *, back: bool) -> None:
+        super().__init__(message)
+        self.back = back
 
 
 class ItemStopped(BaseException):
@@ -72,13 +79,19 @@ class Policy:
             "reraise": True,
         }
 
-    def overdue(self) -> ItemTimeout:
-        """Return what is raised for a try that took too long."""
-        return ItemTimeout(f"no result after {self.timeout:g} s (item_timeout)")
+    def overdue(self, *, back: bool) -> ItemTimeout:
+        """Return what is raised for a try that took too long.
+
+        :param back: whether its call could be ended.
+        """
+        rest = "" if back else ", and the call could not be ended"
+        return ItemTimeout(f"no result after {self.timeout:g} s (item_timeout){rest}", back=back)
 
 
 def may_be_cured(error: BaseException) -> bool:
     """Tell whether another try may end otherwise."""
+    if isinstance(error, ItemTimeout):
+        return error.back
     final = (AirflowSkipException, AirflowFailException, MappingKitError)
     return isinstance(error, Exception) and not isinstance(error, final)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
+from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.operators.items.children import Children
 from airflow_mapping_kit.operators.items.event_loop import EventLoop
 from airflow_mapping_kit.operators.items.log_lines import with_keys
 from airflow_mapping_kit.operators.items.threads import Threads
+from airflow_mapping_kit.pieces.owners import Superseded
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_mapping_kit.operators.items.attempts import Policy
     from airflow_mapping_kit.results import ItemResult
@@ -35,35 +39,28 @@ class Call(NamedTuple):
 
 
 def worked_on(
-    calls: Sequence[Call],
-    *,
-    concurrency: int,
-    policy: Policy,
-    in_event_loop: bool,
-    stop_after: int | None,
-    save: Callable[[list[ItemResult]], None] | None,
+    calls: Sequence[Call], results: Results, *, concurrency: int, policy: Policy, in_event_loop: bool
 ) -> dict[str, ItemResult]:
-    """Return the result of every call by its key; none of those that `stop_after` left out.
+    """Return the result of every call by its key; none of those that were not begun.
 
     Whatever ends this early (a signal, a time limit, an error) stops what runs, and saves what is done.
 
+    :param results: where they go, and what says that it is over.
     :param concurrency: how many at a time.
     :param in_event_loop: whether calls are coroutines.
-    :param stop_after: so many failures in a row begin no further call.
-    :param save: keeps some results where a later try finds them; without it nothing is saved.
+    :raises Superseded: if the instance is not this process's own any more.
     """
-    results = Results(stop_after, save)
+    waiting = deque(calls)
     kind = EventLoop if in_event_loop else Threads
-    workers = kind(iter(calls), min(concurrency, len(calls)), policy, results)
+    workers = kind(waiting, min(concurrency, len(calls)), policy, results)
     children = Children()
     with with_keys():
         try:
             running = workers.start()
-            while running:
-                if results.wait():
+            with results.saved_on_the_way():
+                while running:
+                    results.wait()
                     running -= 1
-                else:
-                    results.save()
         except BaseException:
             workers.interrupt()
             # After that: an item whose process was ended must not go on as if that had done its work.
@@ -72,10 +69,19 @@ def worked_on(
             results.save()
             raise
     if results.over.is_set():
-        log.error("%s items in a row failed (stop_after): no further one was begun.", stop_after)
+        log.error("%s items in a row failed (stop_after): no further one was begun.", results.stop_after)
+    elif waiting:
+        log.error(
+            "%d items were not begun: in each of the %d places is a call that went on after its time (item_timeout) "
+            "and did not end. They end with this process; a retry does the rest in one of its own.",
+            len(waiting),
+            min(concurrency, len(calls)),
+        )
     # What succeeded as a whole needs no checkpoint any more.
-    if any(result["state"] == FAILED for result in results.by_key.values()):
+    if waiting or any(result["state"] == FAILED for result in results.by_key.values()):
         results.save()
+    if results.superseded is not None:
+        raise results.superseded
     return results.by_key
 
 
@@ -83,18 +89,20 @@ class Results:
     """What those who work on items hand over, and what of it is saved already.
 
     :param stop_after: so many failures in a row say that it is over.
-    :param save: keeps results; `None` where nothing is saved.
+    :param save: keeps some results where a later try finds them; `None` where nothing is saved.
     """
 
     def __init__(self, stop_after: int | None, save: Callable[[list[ItemResult]], None] | None) -> None:
         self.by_key: dict[str, ItemResult] = {}
         self.over = threading.Event()
-        self._stop_after = stop_after
+        self.stop_after = stop_after
+        self.superseded: Superseded | None = None
         self._in_a_row = 0
         self._save = save
         self._unsaved: list[ItemResult] = []
         self._handing_over = threading.RLock()
-        self._ended = threading.Semaphore(0)
+        # A signal may come while another is handled: this is the one queue that bears it.
+        self._said: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def put(self, result: ItemResult) -> None:
         """Hand over a result, and wait while what is done is being saved: no more than so many get ahead of it."""
@@ -102,7 +110,7 @@ class Results:
             self.by_key[result["key"]] = result
             self._in_a_row = self._in_a_row + 1 if result["state"] == FAILED else 0
             # Said before whoever hands it over takes another item.
-            if self._stop_after is not None and self._in_a_row >= self._stop_after:
+            if self.stop_after is not None and self._in_a_row >= self.stop_after:
                 self.over.set()
             if self._save is not None and result["state"] in {SUCCESS, SKIPPED}:
                 self._unsaved.append(result)
@@ -111,11 +119,43 @@ class Results:
 
     def end(self) -> None:
         """Say that one who handed over results has no more of them."""
-        self._ended.release()
+        self._said.put(None)
 
-    def wait(self) -> bool:
-        """Wait until somebody has ended, at most until it is time to save; tell whether somebody has."""
-        return self._ended.acquire(timeout=SAVE_SECONDS)
+    def stop(self, error: BaseException) -> None:
+        """End the batch early. May be called of a signal's handler.
+
+        :param error: what `wait` is to raise.
+        """
+        self._said.put(error)
+
+    def wait(self) -> None:
+        """Wait until somebody has ended.
+
+        :raises BaseException: that of `stop`.
+        """
+        said = self._said.get()
+        if said is not None:
+            raise said
+
+    @contextmanager
+    def saved_on_the_way(self) -> Iterator[None]:
+        """Save every second what is not: not in the main thread, where a signal would stop it halfway."""
+        if self._save is None:
+            yield
+            return
+        ended = threading.Event()
+
+        def go_on() -> None:
+            while not ended.wait(SAVE_SECONDS):
+                self.save()
+
+        thread = threading.Thread(target=go_on, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(STOP_SECONDS)
 
     def save(self) -> None:
         """Save what is not. If that does not work, say so: the work is done all the same, and may be done twice."""
@@ -125,6 +165,11 @@ class Results:
             try:
                 self._save(self._unsaved)
                 self._unsaved = []
+            except Superseded as found:
+                # Whoever works on the instance now does not see what is saved any more.
+                self._unsaved, self._save, self.superseded = [], None, found
+                self.over.set()
+                self.stop(found)
             except Exception:  # noqa: BLE001 -- whatever it is, the items are done and go on being done
                 log.warning(
                     "What is done of the batch could not be saved: should this task be killed now, "

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
 import time
 import tracemalloc
+from collections import Counter
 
 import pytest
 
 from airflow_mapping_kit.exceptions import ResultError
-from airflow_mapping_kit.operators.items.attempts import Policy
-from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, Call, worked_on
+from airflow_mapping_kit.operators.items.attempts import ItemStopped, Policy
+from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, Call, Results, worked_on
+from airflow_mapping_kit.pieces.owners import Superseded
 from airflows import AirflowFailException, AirflowSkipException
 
 ONCE = Policy(retries=0, delay=0, timeout=None)
@@ -34,11 +37,10 @@ def work(request):
             calls = [Call(str(item), lambda item=item: call(item)) for item in items]
         return worked_on(
             calls,
+            Results(stop_after, save),
             concurrency=concurrency,
             policy=policy,
             in_event_loop=request.param != "threads",
-            stop_after=stop_after,
-            save=save,
         )
 
     return run
@@ -146,11 +148,10 @@ class TestSaving:
 
         results = worked_on(
             [Call(item, lambda item=item: function(item)) for item in ("quick", "slow")],
+            Results(None, save),
             concurrency=2,
             policy=ONCE,
             in_event_loop=False,
-            stop_after=None,
-            save=save,
         )
         assert [r["state"] for r in results.values()] == ["success", "success"]
         assert saved == [["quick"]]
@@ -208,9 +209,7 @@ class TestEndingEarly:
         mocker.patch("airflow_mapping_kit.operators.items.batch.Results.wait", wait)
         calls = [Call(item, lambda item=item: function(item)) for item in ("ok", "endless", "never begun")]
         with pytest.raises(Ended):
-            worked_on(
-                calls, concurrency=1, policy=ONCE, in_event_loop=False, stop_after=None, save=saved.append
-            )
+            worked_on(calls, Results(None, saved.append), concurrency=1, policy=ONCE, in_event_loop=False)
         assert [row["key"] for chunk in saved for row in chunk] == ["ok"]
         assert not set(threading.enumerate()) - before
 
@@ -234,33 +233,150 @@ class TestEndingEarly:
         with pytest.raises(Ended):
             worked_on(
                 [Call("endless", endless)],
+                Results(None, None),
                 concurrency=2,
                 policy=ONCE,
                 in_event_loop=True,
-                stop_after=None,
-                save=None,
             )
         assert cancelled == [True]
         assert not set(threading.enumerate()) - before
 
-
-class TestTimeout:
-    def test_of_a_function_that_hangs_is_its_failure_alone(self):
-        free = threading.Event()
+    def test_by_a_signal_that_raises_nothing_saves_what_is_done(self):
+        # As Airflow 3 tells a task to end: it calls `on_kill` in the signal's handler, and goes on.
+        saved: list[str] = []
+        results = Results(None, lambda chunk: saved.extend(row["key"] for row in chunk))
+        before = signal.signal(signal.SIGTERM, lambda *_: results.stop(ItemStopped()))
 
         def function(item):
-            if item == "hangs":
-                free.wait(60)
+            if item == 3:
+                signal.raise_signal(signal.SIGTERM)
+            while item >= 3:
+                time.sleep(0.005)
+
+        try:
+            with pytest.raises(ItemStopped):
+                worked_on(
+                    [Call(str(item), lambda item=item: function(item)) for item in range(10)],
+                    results,
+                    concurrency=1,
+                    policy=ONCE,
+                    in_event_loop=False,
+                )
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert saved == ["0", "1", "2"]
+
+
+class TestBeingSuperseded:
+    def test_begins_nothing_after_the_save_that_shows_it(self, work):
+        begun, taking = [], threading.Lock()
+
+        def function(item):
+            with taking:
+                begun.append(item)
+
+        def save(_):
+            raise Superseded("somebody else works on it", another=True)
+
+        with pytest.raises(Superseded, match="somebody else"):
+            work(function, range(SAVE_ITEMS * 4), save=save)
+        assert SAVE_ITEMS <= len(begun) <= SAVE_ITEMS + 4
+
+    def test_is_said_where_the_last_save_shows_it(self, work):
+        def save(_):
+            raise Superseded("somebody else works on it", another=True)
+
+        with pytest.raises(Superseded):
+            work(become, ["a", ValueError("b")], save=save)
+
+
+@pytest.fixture
+def waits(request):
+    """Return a function that works on items which wait where nobody can end them, so many seconds each."""
+
+    def run(seconds, *, concurrency, policy, after=lambda item: item):
+        def wait(item):
+            with marking:
+                marked["now"] += 1
+                marked[item] += 1
+                most["at once"] = max(most["at once"], marked["now"])
+                most["of one item"] = max(most["of one item"], marked[item])
+                calls[item] += 1
+            time.sleep(seconds[item])
+            return after(item)
+
+        def counted(item):
+            try:
+                return wait(item)
+            finally:
+                with marking:
+                    marked["now"] -= 1
+                    marked[item] -= 1
+
+        async def in_a_thread(item):
+            return await asyncio.to_thread(counted, item)
+
+        marking, marked, most, calls = threading.Lock(), Counter(), Counter(), Counter()
+        in_event_loop = request.param == "event loop"
+        function = in_a_thread if in_event_loop else counted
+        results = worked_on(
+            [Call(item, lambda item=item: function(item)) for item in seconds],
+            Results(None, None),
+            concurrency=concurrency,
+            policy=policy,
+            in_event_loop=in_event_loop,
+        )
+        return {key: (row["state"], row["tries"]) for key, row in results.items()}, most, calls
+
+    return run
+
+
+@pytest.mark.parametrize("waits", ["threads", "event loop"], indirect=True)
+class TestCallsThatNobodyCanEnd:
+    def test_keep_their_places_and_are_not_joined_by_another_of_their_item(self, waits):
+        found, most, calls = waits(
+            dict.fromkeys("abcd", 0.5), concurrency=2, policy=Policy(retries=1, delay=0.01, timeout=0.3)
+        )
+        assert (most["at once"], most["of one item"]) == (2, 1)
+        assert found == dict.fromkeys("abcd", ("failed", 2))
+        assert calls == dict.fromkeys("abcd", 2)
+
+    def test_leave_the_other_places_to_the_other_items(self, waits):
+        found, _, calls = waits(
+            {"hangs": 2.0, **dict.fromkeys("abcd", 0.01)},
+            concurrency=2,
+            policy=Policy(retries=3, delay=0.01, timeout=0.2),
+        )
+        # It may have been tried again where it came back in time; nobody waits for it longer than for a result.
+        assert found == {"hangs": ("failed", 1), **dict.fromkeys("abcd", ("success", 1))}
+        assert calls["hangs"] == 1
+
+    def test_in_all_places_leave_the_rest_unbegun_and_say_so(self, waits, caplog):
+        found, _, calls = waits(
+            {"x": 3.0, "y": 3.0, "a": 0, "b": 0},
+            concurrency=2,
+            policy=Policy(retries=0, delay=0, timeout=0.2),
+        )
+        assert found == {"x": ("failed", 1), "y": ("failed", 1)}
+        assert calls == {"x": 1, "y": 1}
+        assert "2 items were not begun: in each of the 2 places is a call that went on" in caplog.text
+        assert "[x] No result after 0.2 s (item_timeout), and the call goes on" in caplog.text
+
+
+class TestTimeout:
+    def test_of_a_function_in_python_ends_it_at_once(self):
+        def function(item):
+            while item == "hangs":
+                pass
             return item
 
-        calls = [Call(item, lambda item=item: function(item)) for item in ("a", "hangs", "b")]
-        policy = Policy(retries=0, delay=0, timeout=0.2)
-        try:
-            results = worked_on(
-                calls, concurrency=1, policy=policy, in_event_loop=False, stop_after=None, save=None
-            )
-        finally:
-            free.set()
+        results = worked_on(
+            [Call(item, lambda item=item: function(item)) for item in ("a", "hangs", "b")],
+            Results(None, None),
+            concurrency=1,
+            policy=Policy(retries=0, delay=0, timeout=0.2),
+            in_event_loop=False,
+        )
         assert [r["state"] for r in results.values()] == ["success", "failed", "success"]
         assert results["hangs"]["error"] == {
             "type": "ItemTimeout",
@@ -282,11 +398,10 @@ class TestTimeout:
         calls = [Call("hangs", hangs), Call("own", times_out_itself)]
         results = worked_on(
             calls,
+            Results(None, None),
             concurrency=2,
             policy=Policy(retries=0, delay=0, timeout=0.2),
             in_event_loop=True,
-            stop_after=None,
-            save=None,
         )
         assert ends == ["cancelled"]
         assert results["hangs"]["error"]["type"] == "ItemTimeout"
@@ -319,7 +434,7 @@ def test_a_failure_is_logged_from_the_function_on(work, caplog):
     assert "tenacity" not in caplog.text
 
 
-@pytest.mark.parametrize(("result_bytes", "most"), [(0, 9), (1000, 20)])
+@pytest.mark.parametrize(("result_bytes", "most"), [(0, 3), (1000, 6)])
 def test_memory_grows_by_the_results_and_not_by_the_work(work, result_bytes, most):
     def function(item):
         scratch = bytearray(100_000)
@@ -329,10 +444,10 @@ def test_memory_grows_by_the_results_and_not_by_the_work(work, result_bytes, mos
     work(function, range(10))  # what is imported and made once
     tracemalloc.start()
     try:
-        results = work(function, range(10_000), concurrency=8, save=lambda _: None)
+        results = work(function, range(3_000), concurrency=8, save=lambda _: None)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # A gigabyte of work: rows of some 500 bytes, the calls, and the results themselves.
-    assert len(results) == 10_000
+    # 300 MB of work: rows of some 500 bytes, the calls, and the results themselves.
+    assert len(results) == 3_000
     assert peak / 2**20 < most
