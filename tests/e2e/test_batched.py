@@ -95,7 +95,7 @@ def checkpoints(stack, run_id):
     rows = stack.postgres.query(
         "SELECT key FROM xcom WHERE dag_id = %s AND run_id = %s AND key LIKE 'mapping_kit/%%'", [DAG, run_id]
     )
-    return [stack.airflow.xcom(DAG, run_id, "batches", key=row["key"])["results"] for row in rows]
+    return [stack.airflow.xcom(DAG, run_id, "batches", key=row["key"]) for row in rows]
 
 
 def saved(stack, run_id):
