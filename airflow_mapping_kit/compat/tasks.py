@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from contextlib import contextmanager
 from http import HTTPStatus
 from importlib.util import find_spec
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
     from airflow.io.path import ObjectStoragePath
     from airflow.utils.context import Context
+
+
+# As JSON writes them: half of a pair, and NUL after any number of whole backslashes.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @contextmanager
@@ -133,7 +139,30 @@ def xcom_json(value: Any) -> str:
         from airflow.sdk.serde import serialize
 
         # The API that a task hands its XComs to takes no NaN and no infinity.
-        return json.dumps(serialize(value), allow_nan=False)
+        text = json.dumps(serialize(value), allow_nan=False)
+        _check_characters(text)
+        return text
     from airflow.utils.json import XComEncoder
 
     return json.dumps(value, cls=XComEncoder)
+
+
+def _check_characters(text: str) -> None:
+    """Refuse what a column of JSON can't hold in PostgreSQL, nor a request in UTF-8. Airflow 2 keeps bytes.
+
+    :raises ValueError: naming it.
+    """
+    if "\\u0000" not in text and not _SURROGATE.search(text):
+        return
+    # Only here, as it takes longer: a backslash may itself be escaped, and pairs of surrogates are characters.
+    whole = json.dumps(json.loads(text), ensure_ascii=False)
+    if _NUL.search(whole):
+        raise ValueError("text with the character NUL, U+0000, which JSON in PostgreSQL can't hold")
+    try:
+        whole.encode()
+    except UnicodeEncodeError as error:
+        half = ascii(whole[error.start : error.end])
+        raise ValueError(
+            f"text with half a surrogate pair, {half}, which UTF-8 can't hold: decode it with the encoding that "
+            f"it was written in, or with errors='backslashreplace'"
+        ) from None

@@ -283,8 +283,9 @@ def batched(
         `AirflowFailException`, nor for a result that can't be kept.
     :param item_retry_delay: before the second try, a `timedelta` or seconds; doubled before each further one,
         up to ten minutes, plus up to a half. Default 1 s.
-    :param item_timeout: how long one try may take, a `timedelta` or seconds. Default: any time. A function that
-        waits within C code is left behind, until its process ends; a coroutine is cancelled.
+    :param item_timeout: how long one try may take, a `timedelta` or seconds. Default: any time. A call that nobody
+        can end, since it waits within C code, keeps its place until it is back, and its item is not tried again
+        before.
     :param stop_after: after so many failures in a row no further item is begun; what is left is `not_started`.
         Default: all are tried.
     :param operator_arguments: arguments of any task: `task_id`, `retries`, `pool`, `map_index_template`

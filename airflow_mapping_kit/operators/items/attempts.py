@@ -104,6 +104,7 @@ def ended(key: str, error: BaseException, tries: int, started: float) -> ItemRes
     # As of a task: to leave with success is to succeed.
     if isinstance(error, SystemExit) and error.code in (None, 0):
         return item_result(key, SUCCESS, started=started, tries=tries)
+    # Not the exception itself: what prints it next may fail on it, or knows of no secrets.
     trace = traceback_of(error, redacted, since=_of_the_function(error))
     log.error("Failed, the last of %d tries.\n%s", tries, trace)
     return item_result(key, FAILED, started=started, tries=tries, error=error)

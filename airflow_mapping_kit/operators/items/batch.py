@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_mapping_kit.compat import redacted
+from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.operators.items.children import Children
 from airflow_mapping_kit.operators.items.event_loop import EventLoop
 from airflow_mapping_kit.operators.items.log_lines import with_keys
@@ -170,11 +172,11 @@ class Results:
                 self._unsaved, self._save, self.superseded = [], None, found
                 self.over.set()
                 self.stop(found)
-            except Exception:  # noqa: BLE001 -- whatever it is, the items are done and go on being done
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the items are done and go on being done
                 log.warning(
                     "What is done of the batch could not be saved: should this task be killed now, "
-                    "%d items are worked on again. The next attempt is in %g s.",
+                    "%d items are worked on again. The next attempt is in %g s.\n%s",
                     len(self._unsaved),
                     SAVE_SECONDS,
-                    exc_info=True,
+                    traceback_of(error, redacted),
                 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_mapping_kit.compat import from_xcom_json, xcom_json
 from airflow_mapping_kit.exceptions import ResultError
+from airflow_mapping_kit.pieces.records import error_of
 
 
 class Room:
@@ -48,6 +49,6 @@ def _json(value: Any) -> str:
     except Exception as error:
         raise ResultError(
             f"the item was worked on, but its result is not kept: {type(value).__name__} can't be an XCom "
-            f"({error}). Return text, numbers, booleans, None, and lists and dicts of them."
+            f"({error_of(error)['message']}). Return text, numbers, booleans, None, and lists and dicts of them."
         ) from error
     return text

@@ -66,6 +66,56 @@ def test_every_item_is_what_it_is_and_none_takes_the_others_down(work):
     assert all(r["tries"] == 1 and r["duration_s"] >= 0 for r in results.values())
 
 
+class Unprintable(Exception):
+    """As in many SDKs: the text is whatever the server sent; or printing it goes wrong."""
+
+    def __init__(self, content):
+        super().__init__("code 500")
+        self.content = content
+
+    def __str__(self):
+        if self.content is None:
+            raise self
+        return self.content
+
+
+class Skipped(Unprintable, AirflowSkipException): ...
+
+
+def test_an_item_whose_exception_cannot_be_printed_fails_alone_and_by_its_type(work, caplog):
+    caplog.set_level(logging.INFO)
+    odd = {
+        "dict": Unprintable({"code": 500}),
+        "itself": Unprintable(None),
+        "surrogate": FileNotFoundError("no \udcff"),
+        "nul": ValueError("a\0b"),
+        "lines": ValueError("bad\nINFO - all is well"),
+        "skipped": Skipped({"code": 404}),
+    }
+
+    def function(item):
+        if item in odd:
+            raise odd[item]
+        return item
+
+    results = work(function, ["before", *odd, "after"], policy=Policy(retries=1, delay=0, timeout=None))
+    assert {key: (r["state"], r["error"] and r["error"]["type"]) for key, r in results.items()} == {
+        "before": ("success", None),
+        "dict": ("failed", "Unprintable"),
+        "itself": ("failed", "Unprintable"),
+        "surrogate": ("failed", "FileNotFoundError"),
+        "nul": ("failed", "ValueError"),
+        "lines": ("failed", "ValueError"),
+        "skipped": ("skipped", None),
+        "after": ("success", None),
+    }
+    assert "code 500" in results["dict"]["error"]["message"]
+    assert results["surrogate"]["error"]["message"] == "no \\udcff"
+    assert results["nul"]["error"]["message"] == "a\\x00b"
+    for line in caplog.text.splitlines():
+        assert not line.startswith("INFO - all is well")
+
+
 def test_an_item_that_leaves_with_success_succeeded(work):
     (result,) = work(become, [SystemExit(0)]).values()
     assert (result["state"], result["value"]) == ("success", None)
