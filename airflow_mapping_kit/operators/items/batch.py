@@ -178,5 +178,5 @@ class Results:
                     "%d items are worked on again. The next attempt is in %g s.\n%s",
                     len(self._unsaved),
                     SAVE_SECONDS,
-                    traceback_of(error, redacted),
+                    traceback_of(error, redacted, since=error.__traceback__),
                 )
