@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.partitions import parse_partition_key
+from airflow_mapping_kit.partitions.keys import components
 from airflow_mapping_kit.printable import lines, one_line
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _MAX_TYPE = 200
 # Of a group of exceptions so many are said, and of groups in groups so many levels.
 _MAX_GROUPED = 5
 _MAX_DEPTH = 3
+# By what equal keys are told apart.
+_NUMBER = re.compile(r"#\d+\Z")
 _NOT_MASKED = "not kept: its secrets could not be masked"
 
 
@@ -165,7 +168,7 @@ def _dimensions(keys: Iterable[str]) -> str:
     values: dict[str, Counter[str]] = defaultdict(Counter)
     for key in keys:
         try:
-            partition = parse_partition_key(key.partition("#")[0])
+            partition = components(_NUMBER.sub("", key))
         except PartitionError:
             return ""
         for name, value in partition.items():

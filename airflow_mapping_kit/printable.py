@@ -19,7 +19,11 @@ def one_line(text: object) -> str:
 
     `one_line("a.csv\nINFO - done")` gives `a.csv\nINFO - done`, its backslash one that can be seen.
     """
-    return _CONTROLS.sub(_escaped, str(text))
+    try:
+        plain = str(text)
+    except Exception:  # noqa: BLE001 -- an exception of a stranger's
+        plain = f"a {type(text).__name__} that can't be printed"
+    return _CONTROLS.sub(_escaped, plain)
 
 
 def lines(text: str) -> str:

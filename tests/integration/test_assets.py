@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from importlib.util import find_spec
 
+import duckdb
 import pendulum
 import pytest
 from airflow.models import dagrun
@@ -140,6 +142,38 @@ def test_a_task_of_its_author_tells_the_same_way_and_keeps_what_else_it_says(dag
     dag_test(dag)
     assert {event.extra["rows"] for event in events_of(asset)} == {7}
     assert followed("follows_author", asset) == ["date=2024-01-01", "date=2024-01-02"]
+
+
+def test_what_airflow_hides_is_told_as_a_digest_that_nothing_takes_for_a_partition(
+    dag_test, followed, tmp_path
+):
+    by_operator, by_author = Asset("hidden_by_operator"), Asset("hidden_by_author")
+    partition = {"date": "2024-01-01", "token": "ETH"}
+    with DAG("tells_hidden", schedule=None, start_date=START) as dag:
+        DuckDBPartitionOperator(
+            task_id="write",
+            sql="SELECT 7 AS x WHERE $date > $token OR $token = 'ETH'",
+            target=str(tmp_path / "lake"),
+            partition=partition,
+            outlets=[by_operator],
+        )
+
+        @task(outlets=[by_author])
+        def load():
+            mark_changed([partition_key(partition)])
+
+        load()
+
+    dag_test(dag)
+    key = "date=2024-01-01/token=*f4a3760644d0"
+    assert followed("follows_hidden_operator", by_operator) == [key]
+    assert followed("follows_hidden_author", by_author) == [key]
+    with pytest.raises(PartitionError, match="'token'"):
+        parse_partition_key(key)
+    # Readers of the lake take the value from the directory.
+    assert duckdb.sql(f"SELECT * FROM '{tmp_path}/lake/*/*/*.parquet'").fetchall() == [
+        (7, date(2024, 1, 1), "ETH")
+    ]
 
 
 LONG = [partition_key({"title": f"{'On the origin of species ' * 12}{n}", "year": 1859}) for n in (1, 2)]

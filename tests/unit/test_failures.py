@@ -5,6 +5,7 @@ import json
 import pytest
 
 from airflow_mapping_kit.failures import MAX_MESSAGE_BYTES, described, error_of, traceback_of
+from airflow_mapping_kit.partitions import piece_key
 
 
 def failed(key, kind="ValueError", message="no such file", state="failed"):
@@ -53,6 +54,19 @@ def test_a_message_is_its_first_line_and_not_too_long():
     assert head == "1 × OSError: first"
     (head, _) = described([failed("x=1", "OSError", "e" * 1000)]).splitlines()
     assert head == f"1 × OSError: {'e' * 200}…"
+
+
+def test_what_a_hidden_field_holds_keeps_nobody_from_seeing_what_failures_have_in_common():
+    keys = [f"account=a{n}/date=2024-01-01/password=*{n:012x}" for n in range(3)]
+    assert (
+        described(list(map(failed, keys))).splitlines()[0]
+        == "3 × ValueError: no such file (date: 2024-01-01 3)"
+    )
+
+
+def test_keys_that_were_cut_have_nothing_in_common():
+    keys = [piece_key({"x": {"a": "1", "b": "x" * 600, "c": str(n)}}) for n in range(2)]
+    assert described(list(map(failed, keys))).splitlines()[0] == "2 × ValueError: no such file"
 
 
 def test_what_left_no_exception_says_what_became_of_it():

@@ -35,5 +35,13 @@ def test_a_text_of_several_lines_keeps_them_and_its_tabs():
     assert lines("a\r\n\tb\x1b[1m\rc\n") == "a\n\tb\\x1b[1m\\rc\n"
 
 
+def test_what_can_not_be_printed_is_named():
+    class Odd(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    assert one_line(Odd()) == "a Odd that can't be printed"
+
+
 def test_what_is_no_text_is_shown_as_one():
     assert one_line(7) == "7"
