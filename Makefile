@@ -21,6 +21,7 @@ HAS := $(shell $(VENV)/bin/python $(VERSION))
 WANTS := $(if $(PYTHON),$(shell "$(PYTHON)" $(VERSION)),$(HAS))
 STALE := $(if $(HAS),$(if $(filter-out $(subst $(eval) ,.,$(HAS)),$(subst $(eval) ,.,$(WANTS)))$(if $(WANTS),,x),stale),stale)
 
+# Where make is told to end it ends the shell of a recipe, not what that has started: so the shell becomes it, `exec`.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # The tests of what needs no Airflow run where there is none.
@@ -46,10 +47,10 @@ help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.installed-demo ## One DAG loads 93 partitions in parallel; ends by itself
-	@PYTHONPATH=dev $(VENV)/bin/python -m demo run
+	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo run
 
 up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
-	@PYTHONPATH=dev $(VENV)/bin/python -m demo up --port $(PORT)
+	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo up --port $(PORT)
 
 # What is the same on every Airflow is looked at once; end to end, other versions have a selection of the tests.
 # Moving keys asks nothing of Airflow but its hook, which the end-to-end tests use on every version.
@@ -65,10 +66,10 @@ endif
 test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2)
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
 	$(VENV)/bin/uv pip check --python $(VENV)/bin/python
-	$(VENV)/bin/pytest -m "$(MARKED)" $(if $(filter tests,$(ONLY)),$(BESIDE)) $(APART) $(ONLY)
+	exec $(VENV)/bin/pytest -m "$(MARKED)" $(if $(filter tests,$(ONLY)),$(BESIDE)) $(APART) $(ONLY)
 
 test-pure: $(PURE)/.installed
-	$(PURE)/bin/pytest -q tests/unit/partitions tests/property
+	exec $(PURE)/bin/pytest -q tests/unit/partitions tests/property
 
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
@@ -77,7 +78,7 @@ test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(BENCH)/.installed 
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
-	$(VENV)/bin/pytest -m system $(ONLY)
+	exec $(VENV)/bin/pytest -m system $(ONLY)
 
 lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
 	$(VENV)/bin/ruff check .
@@ -91,10 +92,10 @@ format: $(VENV)/.installed-dev ## Lay out the code and the documentation's block
 	$(VENV)/bin/python dev/doc_blocks.py
 
 demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files go from S3 to Snowflake, and nothing is lost
-	@PYTHONPATH=dev $(VENV)/bin/python -m demo s3
+	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo s3
 
 bench: $(VENV)/.installed-dev $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
-	@$(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)
+	@exec $(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)
 
 # Not with --quiet: what it does not print it does not count.
 docs: $(DOCS)/.installed ## Build the documentation's site; what leads nowhere is an error

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,10 +52,17 @@ def tables(part: str, *, small: bool, peers: Path | None, figures: Path) -> str 
         script, arguments = "s3", [part.removeprefix("s3_"), "--server", "gateway"]
     if part == "ways":
         arguments = [*arguments, "--json", str(figures)]
-    done = subprocess.run(
-        [python, str(HERE / f"{script}.py"), *arguments], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return done.stdout.strip()
+    command = [python, str(HERE / f"{script}.py"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            printed, _ = process.communicate()
+        except BaseException:
+            # It ends what it has started itself.
+            process.terminate()
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return printed.strip()
 
 
 def machine() -> str:
@@ -90,6 +98,7 @@ def main() -> None:
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"no part is called {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder, "ways.json")
         for part in options.parts or PARTS:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stack.ports import free_port
 from stack.processes import Processes, StackError
 
+ROOT = Path(__file__).resolve().parents[2]
 KEEPS_RUNNING = """
 import os, sys, time
 if os.fork() == 0:                      # a daemon: its own session, its parent gone
@@ -24,6 +28,7 @@ time.sleep(600)
 STARTS_ONE = """
 import os, signal, sys, time
 from pathlib import Path
+from stack.ports import free_port
 from stack.processes import Processes
 folder = Path(sys.argv[1])
 # What a shell runs in its background ignores Ctrl-C, and so does what that starts.
@@ -76,7 +81,7 @@ def test_nothing_is_left_when_the_parent_is_ended(tmp_path, ending):
     (tmp_path / "removed").mkdir()
     parent = subprocess.Popen(
         [sys.executable, "-c", STARTS_ONE, str(tmp_path), KEEPS_RUNNING],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "dev")},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "dev")},
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
@@ -90,6 +95,49 @@ def test_nothing_is_left_when_the_parent_is_ended(tmp_path, ending):
         eventually(lambda: [path for path in [tmp_path / "removed"] if path.exists()], count=0)
     finally:
         parent.kill()
+
+
+def test_make_leaves_nothing_of_the_demo_when_it_is_ended(tmp_path):
+    # A project of its own, for the demo keeps its state beside the Makefile; what is installed is installed.
+    installed = Path(sys.executable).parents[1]
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "dev", tmp_path / "dev")
+    (tmp_path / installed.name).symlink_to(installed)
+    options = [f"VENV={installed.name}", "--old-file", f"{installed.name}/.installed-demo"]
+    with (tmp_path / "make.log").open("w") as log:
+        make = subprocess.Popen(
+            ["make", *options, "up", f"PORT={free_port()}"],
+            cwd=tmp_path,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    family = []
+    try:
+
+        def postgres():
+            assert make.poll() is None, (tmp_path / "make.log").read_text()
+            family[:] = psutil.Process(make.pid).children(recursive=True)
+            return [one for one in family if one.name() == "postgres"][:1]
+
+        eventually(postgres, count=1)
+        # As a service manager ends it, or a person by its process id: no terminal tells the others.
+        make.terminate()
+        make.wait(60)
+        eventually(lambda: [one for one in family if one.is_running()], count=0)
+    finally:
+        for one in (make, *family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        make.wait(60)
+
+
+@pytest.mark.parametrize("target", ["bench", "demo", "demo-s3", "test", "test-pure", "test-system", "up"])
+def test_the_shell_of_every_long_recipe_becomes_what_it_starts(target):
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", target], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1].startswith("exec ")
 
 
 def test_a_part_that_ends_by_itself_is_reported_with_the_end_of_its_log(tmp_path):
