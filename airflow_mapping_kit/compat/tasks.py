@@ -14,10 +14,11 @@ from airflow_mapping_kit.compat.names import AIRFLOW_3, AirflowFailException
 from airflow_mapping_kit.exceptions import MappingKitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from airflow.io.path import ObjectStoragePath
     from airflow.utils.context import Context
+    from jinja2 import Environment
 
 
 # As JSON writes them: half of a pair, and NUL after any number of whole backslashes.
@@ -85,6 +86,17 @@ def running_in(context: Mapping[str, Any]) -> Iterator[None]:
 
     with set_current_context(cast("Context", context)):
         yield
+
+
+def sql_of(given: Any, jinja_env: Environment, resolved: Collection[int] | None) -> Any:
+    """Return the text of the `.sql` file that an argument names, not yet rendered; any other as it is.
+
+    :param resolved: the ids of what came from XComs, where nothing is the name of a file.
+    :raises jinja2.TemplateNotFound: if there is no such file in the DAG's folder or template search path.
+    """
+    if not isinstance(given, str) or not given.endswith(".sql") or id(given) in (resolved or ()):
+        return given
+    return given if jinja_env.loader is None else jinja_env.loader.get_source(jinja_env, given)[0]
 
 
 def storage_path(path: str) -> ObjectStoragePath:

@@ -8,19 +8,41 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from airflow_mapping_kit.compat import BaseHook
+from airflow_mapping_kit.compat import BaseHook, sql_of
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow.utils.context import Context
+    from jinja2 import Environment
+
 
 class SqlRowsOperator(GeneratorOperator):
     """A generator whose `sql` may name a `.sql` file in the DAG's folder or template search path."""
 
-    template_ext = (".sql",)
     template_fields_renderers = {"op_args": "py", "op_kwargs": "py"}  # noqa: RUF012 -- Airflow's own form
+
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """Render as Airflow does, and `sql` from its file: its `template_ext` would take values for files, too."""
+        environment = jinja_env or self.get_template_env()
+        if content is self.op_kwargs and "sql" in content:
+            content = {**content, "sql": sql_of(content["sql"], environment, seen_oids)}
+        elif content is self.op_args:
+            # After the connection: `sql_rows("warehouse", "todo.sql")`.
+            content = [
+                *content[:1],
+                *(sql_of(sql, environment, seen_oids) for sql in content[1:2]),
+                *content[2:],
+            ]
+        return super().render_template(content, context, jinja_env, seen_oids)
 
 
 def _rows(

@@ -14,6 +14,7 @@ from airflow_mapping_kit.compat import (
     AirflowSkipException,
     BaseOperator,
     bad_input_fails_at_once,
+    sql_of,
 )
 from airflow_mapping_kit.exceptions import MappingKitError, PartitionError, QueryError, TargetError
 from airflow_mapping_kit.operators.lake.addresses import Address, addresses
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow.utils.context import Context
+    from jinja2 import Environment
 
     from airflow_mapping_kit.results import ItemResult
 
@@ -92,7 +94,6 @@ class DuckDBPartitionOperator(BaseOperator):
     """
 
     template_fields = ("sql", "partition", "target", "parameters", "aws_conn_id")
-    template_ext = (".sql",)
     template_fields_renderers = {"sql": "sql", "partition": "json", "parameters": "json"}  # noqa: RUF012  as Airflow has it
     ui_color = "#fff6cc"
     items_key = ITEMS_KEY
@@ -141,6 +142,19 @@ class DuckDBPartitionOperator(BaseOperator):
     def batch_parameter(_: Any) -> str:
         """Return which argument may be a batch, whose partitions then count as pieces of their own."""
         return "partition"
+
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """Render as Airflow does, and `sql` from its file: its `template_ext` would take values for files, too."""
+        # The first field: when a value comes that is the very same text, it is rendered already.
+        if content is self.sql:
+            content = sql_of(content, jinja_env or self.get_template_env(), seen_oids)
+        return super().render_template(content, context, jinja_env, seen_oids)
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Publish the partition, or each of a batch, and return where it is and how large."""

@@ -115,6 +115,26 @@ def test_sql_target_and_parameters_are_templates_and_sql_may_be_a_file(dag_test,
     ]
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_values_that_end_like_a_file_of_sql_are_values(dag_test, lake, tmp_path, mapped):
+    (tmp_path / "x.sql").write_text("SELECT $p AS value, $source AS source")
+
+    def build():
+        fixed = {"task_id": "load", "target": f"{lake}/a.sql", "parameters": {"source": "{{ 'dump' }}.sql"}}
+        if mapped:
+            DuckDBPartitionOperator.partial(**fixed).expand(sql=["x.sql"], partition=[{"p": "x.sql"}])
+        else:
+            DuckDBPartitionOperator(**fixed, sql="x.sql", partition={"p": "x.sql"})
+
+    assert (
+        dag_test(a_dag(build, template_searchpath=str(tmp_path)))["load", 0 if mapped else -1].state
+        == "success"
+    )
+    assert duckdb.sql(f"SELECT value, source FROM '{lake}/a.sql/p=x.sql/*.parquet'").fetchall() == [
+        ("x.sql", "dump.sql")
+    ]
+
+
 def test_an_empty_list_of_a_task_skips(dag_test, lake):
     @task
     def nothing():

@@ -213,6 +213,17 @@ class TestSqlRows:
         _, plan = self.run(run_of, "orders.sql", template_searchpath=str(tmp_path), params={"state": "done"})
         assert plan == [{"year": 1952}]
 
+    @pytest.mark.parametrize("by_name", [False, True])
+    def test_take_no_other_argument_for_the_name_of_a_file(self, run_of, shop, tmp_path, by_name):
+        (tmp_path / "x.sql").write_text("SELECT year FROM orders WHERE state = 'done' AND ? = 'x.sql'")
+
+        def build():
+            given = {"conn_id": "shop", "sql": "x.sql", "parameters": ["x.sql"]}
+            sql_rows(**given) if by_name else sql_rows(*given.values())
+
+        built = a_dag(build, template_searchpath=str(tmp_path))
+        assert run_of(built).run("sql_rows") == ("success", [{"year": 1952}])
+
     @pytest.mark.parametrize(
         ("sql", "named"),
         [
