@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.buckets import s3_hook
 from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
     AirflowException,
     AirflowSkipException,
     BaseOperator,
@@ -29,12 +31,18 @@ from airflow_mapping_kit.pieces.records import ITEMS_KEY, item_result
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow.utils.context import Context
     from jinja2 import Environment
 
     from airflow_mapping_kit.results import ItemResult
+
+
+class _ToldToEnd(BaseException):
+    """The instance is ending: raised wherever its code is, past `except Exception`."""
+
 
 _ON_EMPTY = ("replace", "skip", "fail")
 _MAX_NAMED = 20
@@ -137,6 +145,8 @@ class DuckDBPartitionOperator(BaseOperator):
         self.on_empty = on_empty
         self.unused = unused
         self.timezone = timezone
+        self._at_work = False
+        self._killed = False
 
     @staticmethod
     def batch_parameter(_: Any) -> str:
@@ -158,7 +168,26 @@ class DuckDBPartitionOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Publish the partition, or each of a batch, and return where it is and how large."""
-        with bad_input_fails_at_once(), ExitStack() as stack:
+        self._at_work = True
+        try:
+            with bad_input_fails_at_once():
+                return self._published(context)
+        except _ToldToEnd:
+            raise AirflowException(
+                f"{self.task_id} was told to end: it has stopped its query and publishes nothing more."
+            ) from None
+        finally:
+            self._at_work = False
+
+    def on_kill(self) -> None:
+        """Stop the query and publish nothing more: Airflow 3 calls this, and would go on with the task."""
+        self._killed = True
+        # DuckDB looks for signals while it runs, and stops when their handler raises. That of Airflow 2 does.
+        if AIRFLOW_3 and self._at_work:
+            raise _ToldToEnd
+
+    def _published(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
+        with ExitStack() as stack:
             places = addresses(self._partitions(), self.partition_by)
             if not places:
                 raise AirflowSkipException("the list of partitions is empty: nothing to publish")
@@ -172,12 +201,14 @@ class DuckDBPartitionOperator(BaseOperator):
             for place in places:
                 target.check(place.key, place.directory)
                 values += query.bind(place.key, place.partition).values()
+            renew: Callable[[], None] | None = None
             # A template gives text, so no connection may come as "".
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
-                let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
+                renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
+            publish = partial(self._publish, query, target, renew)
             if not isinstance(self.partition, Mapping):
-                return self._publish_each(query, target, places, context)
-            result = self._publish(query, target, places[0])
+                return self._publish_each(publish, places, context)
+            result = publish(places[0])
             if result is None:
                 raise AirflowSkipException(
                     f"partition {places[0].key} has no rows: left as it is (on_empty='skip')"
@@ -203,10 +234,16 @@ class DuckDBPartitionOperator(BaseOperator):
         return LocalTarget(self.target)
 
     def _publish(
-        self, query: PartitionQuery, target: LocalTarget | S3Target, place: Address
+        self,
+        query: PartitionQuery,
+        target: LocalTarget | S3Target,
+        renew: Callable[[], None] | None,
+        place: Address,
     ) -> dict[str, Any] | None:
         """Publish one partition; `None` if it has no rows and is to be left alone."""
         started = time.monotonic()
+        if renew is not None:
+            renew()
         try:
             selection = query.select(place.key, place.partition)
             with target.staged(place.key, place.directory) as staged:
@@ -221,6 +258,9 @@ class DuckDBPartitionOperator(BaseOperator):
                         f"partition is right, or 'skip'"
                     )
                 size = staged.path.stat().st_size
+                # What was raised in a signal's handler may have been lost in code that ignores errors.
+                if self._killed:
+                    raise _ToldToEnd
                 path = staged.publish()
         except OSError as error:
             raise AirflowException(f"partition {place.key}: can't be written: {error}") from error
@@ -230,8 +270,7 @@ class DuckDBPartitionOperator(BaseOperator):
 
     def _publish_each(
         self,
-        query: PartitionQuery,
-        target: LocalTarget | S3Target,
+        publish: Callable[[Address], dict[str, Any] | None],
         places: Sequence[Address],
         context: Context,
     ) -> list[dict[str, Any]]:
@@ -241,7 +280,7 @@ class DuckDBPartitionOperator(BaseOperator):
         for place in places:
             started = time.monotonic()
             try:
-                value = self._publish(query, target, place)
+                value = publish(place)
             except (MappingKitError, AirflowException) as error:
                 self.log.error("%s", error)  # noqa: TRY400  the error of the whole batch brings the traceback
                 failed[place.key] = error

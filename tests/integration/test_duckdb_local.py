@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ from urllib.parse import unquote
 import duckdb
 import pytest
 
+import airflows
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.partitions import parse_partition_key, product
-from airflows import AirflowException, AirflowFailException, AirflowSkipException
+from airflows import AIRFLOW_3, AirflowException, AirflowFailException, AirflowSkipException
 
 SOURCE = str(Path(__file__).parents[2] / "include" / "data" / "flights-2013-01.csv.gz")
 COLUMNS = {
@@ -356,25 +358,59 @@ class TestBadInput:
         assert files(lake) == []
 
 
-def test_a_timeout_ends_a_long_query_and_leaves_no_temporary_file(lake):
-    """A signal's handler raises inside DuckDB; what it raised has to arrive as it is."""
-    code = (
-        "import signal, sys\n"
-        "from airflow.exceptions import AirflowTaskTimeout\n"
-        "from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator\n"
-        "def on_alarm(*_): raise AirflowTaskTimeout('too long')\n"
-        "signal.signal(signal.SIGALRM, on_alarm)\n"
-        "sql = 'SELECT sum(a.range * b.range) AS n FROM range(1000000) a, range(1000000) b WHERE $p = 1'\n"
-        "operator = DuckDBPartitionOperator(task_id='load', sql=sql, partition=[{'p': 1}], target=sys.argv[1])\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.5)\n"
-        "try: operator.execute({})\n"
-        "except AirflowTaskTimeout as error: print(repr(error))\n"
+def test_a_timeout_or_a_kill_ends_a_long_query_and_nothing_more_is_published(tmp_path):
+    """What a signal's handler raises inside DuckDB has to arrive as it is; on Airflow 3 `on_kill` raises alone."""
+    code = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflows import AIRFLOW_3, AirflowException, AirflowTaskTerminated, AirflowTaskTimeout
+
+# The first partition has one row at once, the others none for hours.
+SQL = 'SELECT sum(a.range * b.range) AS n FROM range($p * 1000000) a, range(1000000) b'
+
+def on_alarm(*_):
+    raise AirflowTaskTimeout('too long')
+
+def on_term(*_):
+    operator.on_kill()
+    if not AIRFLOW_3:
+        raise AirflowTaskTerminated('killed')
+
+def once_published():
+    while not (target / 'p=0' / 'data_0.parquet').exists():
+        threading.Event().wait(0.01)
+    os.kill(os.getpid(), number)
+
+ended = []
+for number, handler in ((signal.SIGALRM, on_alarm), (signal.SIGTERM, on_term)):
+    target = Path(sys.argv[1]) / number.name
+    operator = DuckDBPartitionOperator(
+        task_id='load', sql=SQL, partition=[{'p': p} for p in range(3)], target=str(target)
     )
+    signal.signal(number, handler)
+    threading.Thread(target=once_published).start()
+    try:
+        operator.execute({})
+    except (AirflowException, AirflowTaskTerminated, AirflowTaskTimeout) as error:
+        ended.append(repr(error))
+print(*ended, sep='\\n')
+"""
     done = subprocess.run(
-        [sys.executable, "-c", code, str(lake)], check=True, capture_output=True, text=True, timeout=180
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(Path(airflows.__file__).parent)},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=180,
     )
-    assert done.stdout.splitlines()[-1] == "AirflowTaskTimeout('too long')"
-    assert files(lake) == []
+    ended = (
+        "AirflowException('load was told to end: it has stopped its query and publishes nothing more.')"
+        if AIRFLOW_3
+        else "AirflowTaskTerminated('killed')"
+    )
+    assert done.stdout.splitlines()[-2:] == ["AirflowTaskTimeout('too long')", ended]
+    assert files(tmp_path) == ["SIGALRM/p=0/data_0.parquet", "SIGTERM/p=0/data_0.parquet"]
 
 
 def test_a_big_result_stays_within_the_memory_limit(lake):

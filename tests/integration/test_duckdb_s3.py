@@ -148,6 +148,31 @@ class TestReading:
         assert result["path"] == f"{tmp_path}/local/p=b/data_0.parquet"
         assert duckdb.sql(f"SELECT n FROM '{result['path']}'").fetchall() == [(1,)]
 
+    def test_each_partition_of_a_batch_reads_with_credentials_that_last(
+        self, publish, rows, s3_bucket, s3_server, httpfs, monkeypatch
+    ):
+        """Those of a role end: here so soon that botocore asks for new ones each time."""
+        extra = {
+            "endpoint_url": s3_server,
+            "region_name": "eu-west-1",
+            "role_arn": "arn:aws:iam::123456789012:role/reader",
+            "assume_role_kwargs": {"DurationSeconds": 900},
+            "service_config": {"sts": {"endpoint_url": s3_server}},
+        }
+        connection = {"conn_type": "aws", "login": "AKIAQUAGGA", "password": "xylophone-1", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_OF_A_ROLE", json.dumps(connection))
+        source = publish(ROW, {"p": "source"})["path"]
+        publish(
+            "SELECT n, regexp_extract(secret_string, 'key_id=([^;]+)', 1) AS key_id "
+            "FROM duckdb_secrets(), read_parquet($source) WHERE $p <> ''",
+            [{"p": "a"}, {"p": "b"}, {"p": "c"}],
+            parameters={"source": source},
+            aws_conn_id="of_a_role",
+        )
+        found = [rows(f"lake/p={p}/data_0.parquet") for p in "abc"]
+        assert [[n for n, _ in one] for one in found] == [[1], [1], [1]]
+        assert len({key_id for ((_, key_id),) in found if key_id.startswith("ASIA")}) == 3
+
     def test_a_missing_source_is_named(self, publish, keys, s3_bucket, httpfs):
         with pytest.raises(
             AirflowException, match=rf"partition p=a: DuckDB failed; check .*s3://{s3_bucket}/gone"

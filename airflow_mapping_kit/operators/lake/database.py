@@ -50,7 +50,11 @@ def connected(
                 f"DuckDB refuses timezone={timezone!r} (write a name of the tz database, such as "
                 f"'Europe/Berlin'): {error}"
             ) from error
-        yield connection
+        try:
+            yield connection
+        except RuntimeError as error:
+            # What a signal's handler raised while DuckDB ran (a timeout, a kill) comes back as the cause.
+            raise error.__cause__ or error from None
 
 
 def identifier(name: str) -> str:

@@ -50,11 +50,6 @@ def duckdb_errors_named(key: str, partition: Mapping[str, Any]) -> Iterator[None
         if "httpfs" in str(error):
             remedy = "install DuckDB's extension httpfs in the worker's image (INSTALL httpfs)"
         raise AirflowException(f"partition {key}: DuckDB failed; {remedy}: {error}") from error
-    except RuntimeError as error:
-        # What a signal's handler raised while DuckDB ran (a timeout, a kill) comes back as the cause.
-        if error.__cause__ is not None:
-            raise error.__cause__ from None
-        raise
 
 
 def _cast_hint(message: str, partition: Mapping[str, Any]) -> str:
