@@ -39,13 +39,12 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.results import ItemResult
 
+_ON_EMPTY = ("replace", "skip", "fail")
+_MAX_NAMED = 20
+
 
 class _ToldToEnd(BaseException):
     """The instance is ending: raised wherever its code is, past `except Exception`."""
-
-
-_ON_EMPTY = ("replace", "skip", "fail")
-_MAX_NAMED = 20
 
 
 class DuckDBPartitionOperator(BaseOperator):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import QueryError
 from airflow_mapping_kit.operators.lake.database import expression
-from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,15 +41,15 @@ def check_paths(key: str, partition: Mapping[str, Any], parameters: frozenset[st
     """Check that no dimension whose value becomes part of a path can stand for other files.
 
     :param parameters: what `path_parameters` returned
-    :raises QueryError: naming the dimension and its value
+    :raises QueryError: naming the dimension; the key has its value
     """
     for name, value in partition.items():
         if name.lower() in parameters and isinstance(value, str) and _OTHER_FILES.search(value):
             raise QueryError(
-                f"partition {key}: ${name} is part of a path that the query reads, where {shown(value)} stands "
-                f"for other files, too: read all of them and filter, FROM read_parquet('.../*.parquet', filename "
-                f"= true) WHERE parse_filename(filename, true) = ${name}, which opens only the one that is "
-                f"wanted"
+                f"partition {key}: ${name} is part of a path that the query reads, where its value stands for "
+                f"other files, too: read all of them and filter, FROM read_parquet('.../*.parquet', "
+                f"filename = true) WHERE parse_filename(filename, true) = ${name}, which opens only the one "
+                f"that is wanted"
             )
 
 

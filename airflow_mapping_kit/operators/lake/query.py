@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import QueryError
 from airflow_mapping_kit.operators.lake.columns import stored
 from airflow_mapping_kit.operators.lake.database import expression, identifier, literal
 from airflow_mapping_kit.operators.lake.failures import REFUSED, duckdb_errors_named
 from airflow_mapping_kit.operators.lake.paths import check_paths, path_parameters
+from airflow_mapping_kit.partitions.hidden import is_hidden
 from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
@@ -178,7 +180,8 @@ class PartitionQuery:
             ", which belongs to another partition: filter on it in the WHERE clause, or leave the column out or "
             "rename it"
         )
-        offending = f"COALESCE(left(CAST({column} AS VARCHAR), 100), 'NULL')"
+        hidden = is_hidden(name, hidden_names())
+        offending = "'***'" if hidden else f"COALESCE(left(CAST({column} AS VARCHAR), 100), 'NULL')"
         return f"WHEN NOT {belongs} THEN error({literal(before)} || {offending} || {literal(after)})"
 
 

@@ -238,6 +238,10 @@ class TestDimensionsInTheResult:
         ):
             written(f"SELECT 1 AS x, {column} AS d WHERE $d IS NOT DISTINCT FROM $d", {"d": value}, key="k")
 
+    def test_a_row_of_another_partition_shows_nothing_that_airflow_hides(self, written):
+        with pytest.raises(QueryError, match="the query returned a row with token=\\*\\*\\*, which"):
+            written("SELECT 1 AS x, 'hunter2' AS token WHERE $token <> ''", {"token": "a"}, key="k")
+
     def test_a_row_that_the_query_itself_drops_is_no_row_of_another_partition(self, written):
         sql = (
             "SELECT * FROM flights WHERE flight < 50 AND origin = $origin AND date = $date::DATE "
