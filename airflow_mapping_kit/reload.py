@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_mapping_kit import partitions
 from airflow_mapping_kit.compat import Param, get_current_context, run_date, run_interval
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.generators.base import (
-    GeneratorOperator,
-    generator,
-    refuse_context_names,
-)
+from airflow_mapping_kit.generators.base import GeneratorOperator, generator, refuse_empty_dimensions
+from airflow_mapping_kit.partitions.ended import check_offset, ended_periods
+from airflow_mapping_kit.partitions.limits import multiplied
 from airflow_mapping_kit.partitions.sequences import ordered
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
 
@@ -31,16 +29,6 @@ _MARK = "x-mapping-kit"
 # So many values an error lists.
 _LISTED = 20
 
-# A span that holds at least two whole periods, so that the last one that ended is in it.
-_TWO_PERIODS = {
-    "hour": datetime.timedelta(hours=3),
-    "day": datetime.timedelta(days=3),
-    "week": datetime.timedelta(weeks=3),
-    "month": datetime.timedelta(days=93),
-    "quarter": datetime.timedelta(days=279),
-    "year": datetime.timedelta(days=1098),
-}
-
 
 def reload_params(**dimensions: Sequence[str | int | float]) -> dict[str, Param]:
     """Return the trigger form of a DAG that loads its own period by schedule and any other on demand.
@@ -52,12 +40,10 @@ def reload_params(**dimensions: Sequence[str | int | float]) -> dict[str, Param]
         for values that are known only at run time: the form then takes any text, nothing means all,
         and `reload_partitions` must be given the list.
     :return: `{name: Param}` for the DAG's `params`.
-    :raises PartitionError: if the form or Airflow's context uses a dimension's name already, or its values
-        cannot make a partition.
+    :raises PartitionError: if the form has a field of a dimension's name, or its values cannot make a partition.
 
     Example: `reload_params(origin=["EWR", "JFK"])` has the keys `mode`, `start_date`, `end_date`, `origin`.
     """
-    refuse_context_names(dimensions)
     for name in dimensions:
         if name in _FORM_FIELDS:
             raise PartitionError(
@@ -108,37 +94,46 @@ def _dimension_param(name: str, values: list[Any]) -> Param:
 class ReloadOperator(GeneratorOperator):
     """The generator behind `reload_partitions`: checks names, cadence and zone when the DAG is parsed."""
 
+    makes_the_plan = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        options = {"every", "timezone", "date_dimension"}
-        refuse_context_names(self.op_kwargs.keys() - options)
+        refuse_empty_dimensions(self)
         cadence = [self.op_kwargs.get("every", "day"), self.op_kwargs.get("timezone") or "UTC"]
         if not known_at_run_time(cadence):
             _check_cadence(*cadence)
+        offset = self.op_kwargs.get("offset", 0)
+        if not known_at_run_time(offset):
+            check_offset(offset)
 
 
 def _reload_partitions(
     *,
     every: Literal["hour", "day", "week", "month", "quarter", "year"] = "day",
     timezone: str | None = None,
+    offset: int = 0,
     date_dimension: str = "date",
     **runtime_dimensions: Sequence[str | int | float],
 ) -> list[dict[str, Any]]:
     """Return the partitions that this run is to load: every selected value of each dimension × every period.
 
-    In mode `scheduled` the periods are those that start within the run's data interval; where Airflow 3 gives
-    scheduled runs an empty one, within the time since the schedule was last due, which is the interval that they
-    have on Airflow 2. A run without any (started by hand, `schedule=None`) loads the last period that ended by
-    its logical date. In mode `custom` they are those that the form's dates touch, both included. A DAG without
-    `reload_params` always loads as scheduled.
+    In mode `scheduled` the periods are those that have ended within the run's data interval, at its end too;
+    where the schedule gives its runs an empty one, since it was last due. So each is loaded by one run, as soon
+    as it is whole, whatever the schedule. A run without any interval (started by hand, `schedule=None`) loads the
+    last period that ended by its logical date. In mode `custom` they are those that the form's dates touch, both
+    included. A DAG without `reload_params` always loads as scheduled.
 
-    :param every: the length of a period: `hour`, `day`, `week`, `month`, `quarter` or `year`. Default `day`.
-    :param timezone: the zone that periods are read in. Default: the DAG's own.
+    :param every: the length of a period: `hour`, `day`, `week`, `month`, `quarter` or `year`. Default `day`
+        (templated).
+    :param timezone: the zone that periods are read in. Default: the DAG's own (templated).
+    :param offset: in mode `scheduled`, how many periods later: -1 for the one before each, 1 for the one that has
+        just begun. Default 0 (templated).
     :param date_dimension: the name of the dimension that holds the period. Default `date`.
     :param runtime_dimensions: lists that are known only at run time, such as the output of another task.
         What the form selected of a dimension filters its list.
     :return: `[{dimension: value, ..., date_dimension: period}, ...]`, the period fastest.
     :raises PartitionError: if the form's dates and mode do not fit, or a selected value is not in the list.
+    :raises PlanError: if the form's dates are too many, before any partition is made.
 
     Example: a run of 2013-01-02's midnight under `@daily` and `reload_params(origin=["EWR", "JFK"])` gives
     `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "JFK", "date": "2013-01-01"}]`.
@@ -153,9 +148,8 @@ def _reload_partitions(
             f"{date_dimension!r} is both a dimension and the name of the period: "
             f"rename the dimension, or say date_dimension=... for the period."
         )
-    periods = _periods(context, every, zone)
-    if not periods:
-        return []
+    with multiplied(math.prod(map(len, dimensions.values()))):
+        periods = _periods(context, every, zone, offset)
     every_dimension: dict[str, Any] = {**dimensions, date_dimension: periods}
     return partitions.product(**every_dimension)
 
@@ -201,7 +195,7 @@ def _listed(values: Sequence[Any]) -> str:
     return shown if len(values) <= _LISTED else f"{shown} and {len(values) - _LISTED} more"
 
 
-def _periods(context: Context, every: str, zone: str) -> list[str]:
+def _periods(context: Context, every: str, zone: str, offset: int) -> list[str]:
     params = context["params"] if "mode" in _form(context) else {}
     mode, start, end = params.get("mode", SCHEDULED), params.get("start_date"), params.get("end_date")
     if mode == CUSTOM:
@@ -217,32 +211,8 @@ def _periods(context: Context, every: str, zone: str) -> list[str]:
             f"Choose mode custom, or leave the dates empty."
         )
     # By hand, Airflow 2 makes up the interval that ended last and Airflow 3 an empty one: one rule serves both.
-    interval = run_interval(context)
-    if interval is None:
-        return _last_period_ended_by(run_date(context), every, zone)
-    return _periods_starting_in(*interval, every, zone)
-
-
-def _periods_starting_in(
-    start: datetime.datetime, end: datetime.datetime, every: str, zone: str
-) -> list[str]:
-    def begins(key: str) -> datetime.datetime:
-        return datetime.datetime.fromisoformat(partitions.time_window(key, timezone=zone)["start"])
-
-    return [
-        key
-        for key in partitions.date_range(start, end, every=every, timezone=zone)
-        if start <= begins(key) < end
-    ]
-
-
-def _last_period_ended_by(moment: datetime.datetime, every: str, zone: str) -> list[str]:
-    ended = [
-        key
-        for key in partitions.date_range(moment - _TWO_PERIODS[every], moment, every=every, timezone=zone)
-        if datetime.datetime.fromisoformat(partitions.time_window(key, timezone=zone)["end"]) <= moment
-    ]
-    return ended[-1:]
+    begin, until = run_interval(context) or (None, run_date(context))
+    return ended_periods(begin, until, every=every, timezone=zone, offset=offset)
 
 
 def _zone_name(context: Context) -> str:

@@ -27,6 +27,7 @@ from airflow_mapping_kit.compat.mapping import (
     group_argument_of,
     is_mapped,
     is_mapped_operator,
+    is_taskflow,
     resolve_expand_input,
     xcom_kind,
 )
@@ -123,6 +124,7 @@ __all__ = [
     "is_mapped",
     "is_mapped_operator",
     "is_of_no_instance",
+    "is_taskflow",
     "label_of",
     "manual_interval",
     "own_session",

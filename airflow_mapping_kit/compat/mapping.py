@@ -15,11 +15,13 @@ def expand_input_of(operator: Any) -> Any | None:
     """Return what an operator, or else the mapped group around it, is mapped over.
 
     :param operator: an operator as its DAG keeps it, declared or serialized, not the unmapped one that a
-        worker runs.
+        worker runs; or a mapped group itself.
     :return: Airflow's expand input, or `None` where nothing is mapped.
     """
     if is_mapped_operator(operator):
         return operator._get_specified_expand_input()  # noqa: SLF001 -- Airflow has no public name for it
+    if hasattr(operator, "_expand_input"):
+        return operator._expand_input  # noqa: SLF001 -- nor for this
     group = next(iter(operator.iter_mapped_task_groups()), None)
     return group._expand_input if group else None  # noqa: SLF001 -- nor for this
 
@@ -57,6 +59,11 @@ def is_mapped_operator(operator: Any) -> bool:
     Airflow 3 has another class for the operators of serialized DAGs; what makes it one is what all have.
     """
     return hasattr(operator, "partial_kwargs")
+
+
+def is_taskflow(operator: Any) -> bool:
+    """Tell whether a mapped operator is one that calls a function with what it was mapped over."""
+    return hasattr(operator, "op_kwargs_expand_input")
 
 
 _XCOM_KINDS: dict[str, Literal["plain", "map", "zip", "concat"]] = {

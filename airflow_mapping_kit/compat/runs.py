@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import datetime
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,6 @@ from airflow_mapping_kit.compat.names import AIRFLOW_3, timezone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
 
 def refused_run_id(run_ids: Iterable[str]) -> tuple[str, str] | None:
@@ -30,18 +31,19 @@ def has_schedule(dag: Any) -> bool:
     return bool(_timetable(dag).periodic)
 
 
-def manual_interval(dag: Any, date: datetime) -> Any:
+def manual_interval(dag: Any, date: datetime.datetime) -> Any:
     """Return the data interval of a run of a declared DAG that somebody triggers."""
     return _timetable(dag).infer_manual_data_interval(run_after=date)
 
 
-def scheduled_interval(dag: Any, date: datetime) -> Any:
+def scheduled_interval(dag: Any, date: datetime.datetime) -> Any:
     """Return the data interval of the scheduled run of a declared DAG that a date stands for.
 
     On Airflow 3 a cron expression has, unless `[scheduler] create_cron_data_intervals` says so, empty ones.
     """
     if not AIRFLOW_3:
-        return dag.infer_automated_data_interval(date)
+        with suppress(ValueError):  # of all that is neither a cron expression nor a timedelta
+            return dag.infer_automated_data_interval(date)
     from airflow.timetables.base import DataInterval, TimeRestriction
 
     # There is no other way to ask every timetable: the first run from this date on.
@@ -85,44 +87,106 @@ def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]
         raise ValueError((str(error).splitlines() or ["?"])[0]) from error
 
 
-def run_date(context: Mapping[str, Any]) -> datetime:
+def run_date(context: Mapping[str, Any]) -> datetime.datetime:
     """Return the moment a run stands for: its logical date.
 
     A run of Airflow 3 may have none (triggered by hand or by an asset): then it is when it was due.
     """
     dag_run: Any = context["dag_run"]
-    moment: datetime = dag_run.logical_date or dag_run.run_after
+    moment: datetime.datetime = dag_run.logical_date or dag_run.run_after
     return moment
 
 
 # Started by a person, by a task of another DAG, for a partition of an asset: Airflow 2 calls all of them manual.
 _BY_HAND = ("manual", "operator_triggered", "asset_materialization")
+_BY_SCHEDULE = ("scheduled", "backfill")
+
+# How far back a schedule is asked when it was due last: the rarest cron, of a 29 February, misses eight years.
+# The microsecond tells a schedule that counts from where it is asked, as a timedelta does.
+_FARTHER = [datetime.timedelta(hours=8**power, microseconds=1) for power in range(7)]
 
 
-def run_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
+def run_interval(context: Mapping[str, Any]) -> tuple[datetime.datetime, datetime.datetime] | None:
     """Return the interval that the run of a task stands for, `None` if it has none of its own.
 
-    The runs of a cron expression or a timedelta have empty intervals on Airflow 3, unless `[scheduler]
-    create_cron_data_intervals` says otherwise: theirs is the time since the schedule was last due, as on Airflow 2.
+    It is the run's data interval. Many schedules give their runs an empty one: on Airflow 3 cron expressions and
+    timedeltas, everywhere `CronTriggerTimetable` and events. Theirs is the time since the schedule was last due,
+    as `schedule="@daily"` has it on Airflow 2.
     """
     begin, end = context.get("data_interval_start"), context.get("data_interval_end")
-    if context["dag_run"].run_type in _BY_HAND or begin is None or end is None:
+    run = context["dag_run"]
+    if run.run_type in _BY_HAND:
         return None
-    if begin < end:
+    if begin is not None and end is not None and begin < end:
         return begin, end
-    return _since_last_due(context["dag"].timetable, end) if AIRFLOW_3 else None
-
-
-def _since_last_due(timetable: Any, moment: datetime) -> tuple[datetime, datetime] | None:
-    from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable
-
-    if isinstance(timetable, DeltaTriggerTimetable):
-        return moment - timetable.delta, moment
-    if not isinstance(timetable, CronTriggerTimetable):
+    if run.run_type not in _BY_SCHEDULE:
         return None
-    from airflow.timetables.interval import CronDataIntervalTimetable
+    timetable = _timetable(context["dag"])
+    moment = end or _due_for_partition(context, timetable) or run.run_after
+    due = _last_due(timetable, moment)
+    return None if due is None else (due, moment)
 
-    # What `schedule="@daily"` stands for on Airflow 2.
-    whole: Any = CronDataIntervalTimetable(timetable.expression, timezone=timetable.timezone)
-    interval = whole.infer_manual_data_interval(run_after=moment)
-    return interval.start, interval.end
+
+def _due_for_partition(context: Mapping[str, Any], timetable: Any) -> datetime.datetime | None:
+    """Return when the run for a partition is due by schedule: a backfill calls it due at the partition's own date."""
+    due = context.get("partition_date")
+    offset = getattr(context["dag"].timetable, "run_offset", None) or 0
+    for _ in range(abs(offset)):
+        if due is not None:
+            due = _last_due(timetable, due) if offset > 0 else _next_due(timetable, due, due)
+    return due
+
+
+def _last_due(timetable: Any, moment: datetime.datetime) -> datetime.datetime | None:
+    """Return when a schedule was due before a moment at which it is due, `None` if it never was.
+
+    Airflow asks timetables only forward. So it is asked from an earlier moment on, and from a yet earlier one
+    where it was not due in between.
+    """
+    if not timetable.periodic:  # such as @once: it is due whenever it is asked
+        return None
+    moment = timezone.coerce_datetime(moment)
+    for farther in _FARTHER:
+        asked, last = moment - farther, None
+        due = _next_due(timetable, None, asked)
+        if due == asked:
+            return _stepped_back(timetable, moment)
+        while due is not None and due < moment and (last is None or due > last):
+            last, due = due, _next_due(timetable, due, asked)
+        if last is not None:
+            return last
+    return None
+
+
+def _stepped_back(timetable: Any, moment: datetime.datetime) -> datetime.datetime:
+    """Return the moment after which a schedule that counts from its last run is due at a moment.
+
+    The first of them where there are several: a month after 28 to 31 January is the end of February. Rather is a
+    day loaded twice than never.
+    """
+    before, due = moment, _next_due(timetable, moment, moment)
+    # A month back and forth again can be another day: a few times, until it is the same.
+    for _ in range(4):
+        if due is None or due == moment:
+            break
+        before += moment - due
+        due = _next_due(timetable, before, before)
+    day = datetime.timedelta(days=1)
+    while due == moment and _next_due(timetable, before - day, before - day) == moment:
+        before -= day
+    return before
+
+
+def _next_due(
+    timetable: Any, last: datetime.datetime | None, earliest: datetime.datetime
+) -> datetime.datetime | None:
+    from airflow.timetables.base import DataInterval, TimeRestriction
+
+    info = timetable.next_dagrun_info(
+        last_automated_data_interval=last and DataInterval.exact(timezone.coerce_datetime(last)),
+        restriction=TimeRestriction(timezone.coerce_datetime(earliest), latest=None, catchup=True),
+    )
+    if info is None:
+        return None
+    due: datetime.datetime = info.data_interval.end if info.data_interval else info.run_after
+    return due

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from airflow_mapping_kit.compat import (
@@ -10,12 +12,17 @@ from airflow_mapping_kit.compat import (
     AirflowSkipException,
     DecoratedOperator,
     bad_input_fails_at_once,
+    expand_input_of,
     hidden_names,
+    is_taskflow,
     task_decorator_factory,
 )
 from airflow_mapping_kit.exceptions import PartitionError, PlanError
+from airflow_mapping_kit.generators.rendered import read_rendered
 from airflow_mapping_kit.partitions import unique_partitions
 from airflow_mapping_kit.partitions.hidden import hide
+from airflow_mapping_kit.partitions.limits import at_most
+from airflow_mapping_kit.partitions.sequences import read
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
 from airflow_mapping_kit.printable import one_line
 
@@ -29,6 +36,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ON_EMPTY = ("skip", "fail")
+_RULE = "a task maps directly over them: Airflow maps over at most {:,} ([core] max_map_length)."
 
 
 class GeneratorOperator(DecoratedOperator):
@@ -42,6 +50,8 @@ class GeneratorOperator(DecoratedOperator):
     """
 
     custom_operator_name = "generator"
+    # Whether what the function makes is the plan: then it counts the pieces before it makes them.
+    makes_the_plan = False
 
     def __init__(self, *, on_empty: Literal["skip", "fail"] = "skip", **kwargs: Any) -> None:
         if on_empty not in ON_EMPTY:
@@ -67,52 +77,58 @@ class GeneratorOperator(DecoratedOperator):
 
         :raises MappingKitError: if the arguments make none, or one that Airflow could not map over.
         """
-        plan = list(self.python_callable(*args, **kwargs))
-        self._check(plan, map_index)
+        args, kwargs = read_rendered(self.python_callable, args, kwargs)
+        # A mapped generator pushes one list an instance, and Airflow maps over the instances: no limit.
+        over = [] if map_index >= 0 else list(self.iter_mapped_dependants())
+        limit = _longest_map()
+        with at_most(limit, self._too_long) if over and self.makes_the_plan else nullcontext():
+            plan = read(f"the plan of {self.task_id}", self.python_callable(*args, **kwargs))
+        self._check(plan, over)
+        if over and len(plan) > limit:
+            raise PlanError(
+                f"{self.task_id} made {len(plan):,} pieces, and {_RULE.format(limit)} {self.remedy(plan, limit)}"
+            )
         return plan
 
-    def _check(self, plan: list[Any], map_index: int) -> None:
+    def _check(self, plan: list[Any], over: Collection[Any]) -> None:
         if not plan and self.on_empty == "fail":
             raise PlanError(
                 f"{self.task_id} made an empty plan. Check its arguments, or "
                 f'say .override(on_empty="skip") where nothing to do is fine.'
             )
-        if all(map(_is_partition, plan)):
-            refuse_context_names({name for piece in plan for name in piece})
+        for mapped in filter(takes_arguments, over):
+            refuse_context_names(mapped, plan)
+        if all(map(_is_partition, plan)) and not (over and all(map(takes_arguments, over))):
             unique_partitions(plan)
-        # A mapped generator pushes one list an instance, and Airflow maps over the instances: no limit.
-        if map_index < 0 and next(iter(self.iter_mapped_dependants()), None) is not None:
-            self._check_length(plan)
 
-    def _check_length(self, plan: list[Any]) -> None:
-        from airflow.configuration import conf
-
-        limit = conf.getint("core", "max_map_length", fallback=1024)
-        if len(plan) <= limit:
-            return
-        too_long = (
-            f"{self.task_id} made {len(plan):,} pieces, and a task maps directly over them: "
-            f"Airflow maps over at most {limit:,} ([core] max_map_length). "
-        )
-        raise PlanError(too_long + self.remedy(plan, limit))
+    def _too_long(self, number: int) -> str:
+        limit = _longest_map()
+        return f"{_RULE.format(limit)} {self._in_batches(number, limit)}"
 
     def remedy(self, plan: list[Any], limit: int) -> str:
         """Return what makes a plan that is too long fit."""
         if all(isinstance(piece, list) for piece in plan):
             items = sum(map(len, plan))
             return f"Make the batches larger: batch_size={-(-items // limit)}."
-        return f"Map over batches({self.task_id}, batch_size={-(-len(plan) // limit)})."
+        return self._in_batches(len(plan), limit)
+
+    def _in_batches(self, number: int, limit: int) -> str:
+        return f"Map over batches({self.task_id}, batch_size={-(-number // limit)})."
 
 
 class PureGeneratorOperator(GeneratorOperator):
     """A generator whose plan depends on its arguments alone: literals are checked when the DAG is parsed."""
 
-    def __init__(self, *, _airflow_mapped_validation_only: bool = False, **kwargs: Any) -> None:
-        # Airflow's own flag: `.partial().expand()` builds the operator once without the mapped arguments.
-        super().__init__(_airflow_mapped_validation_only=_airflow_mapped_validation_only, **kwargs)
-        refuse_context_names(self.op_kwargs)
-        arguments = (list(self.op_args), dict(self.op_kwargs))
-        if not _airflow_mapped_validation_only and not known_at_run_time(arguments):
+    makes_the_plan = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Airflow's own flags: `.partial().expand()` makes the operator once without its mapped arguments, and
+        # once an instance, in the worker.
+        if kwargs.get("_airflow_mapped_validation_only") or kwargs.get("_airflow_from_mapped"):
+            return
+        refuse_empty_dimensions(self)
+        if not known_at_run_time((list(self.op_args), dict(self.op_kwargs))):
             self.python_callable(*self.op_args, **self.op_kwargs)
 
 
@@ -136,16 +152,38 @@ def generator(
     return cast("Task[P, R]", task)
 
 
-def refuse_context_names(names: Collection[str]) -> None:
-    """Refuse dimensions that no task could take as an argument, since Airflow's context has their names.
+def refuse_empty_dimensions(operator: GeneratorOperator) -> None:
+    """Refuse a dimension that the DAG's file gives no values: nothing would ever be done.
 
-    :raises PartitionError: naming the dimension.
+    :raises PlanError: naming it. A list known only at run time may be empty.
     """
-    for name in names:
+    named = inspect.signature(operator.python_callable).parameters
+    for name, values in operator.op_kwargs.items():
+        if name not in named and isinstance(values, list | tuple) and not values:
+            raise PlanError(
+                f"dimension {name!r} of {operator.task_id} is empty, {values!r}: give it at least one value, or "
+                f"leave it out"
+            )
+
+
+def takes_arguments(mapped: Any) -> bool:
+    """Tell whether a task or a group is mapped by `expand_kwargs`: what a piece holds are its arguments."""
+    return not isinstance(getattr(expand_input_of(mapped), "value", None), dict)
+
+
+def refuse_context_names(mapped: Any, plan: Collection[Any]) -> None:
+    """Refuse pieces of which a TaskFlow function would get arguments that Airflow passes itself.
+
+    :raises PartitionError: naming the function's task and the argument.
+    """
+    if not is_taskflow(mapped):
+        return
+    for name in dict.fromkeys(name for piece in plan if isinstance(piece, dict) for name in piece):
         if name in KNOWN_CONTEXT_KEYS:
             raise PartitionError(
-                f"A dimension cannot be called {name!r}: Airflow passes its own {name!r} to every task, "
-                f"so no task could be mapped over it. Rename it, e.g. {name + '_key'!r}."
+                f"{mapped.task_id} is mapped by expand_kwargs, and {name!r} cannot be an argument: Airflow passes "
+                f"its own {name!r} to every function. Rename it, e.g. {name + '_key'!r}, or map over whole "
+                f"pieces, {mapped.task_id}.expand(partition=...)."
             )
 
 
@@ -163,6 +201,12 @@ def _materialized(arguments: Any) -> Any:
     if isinstance(arguments, Sequence) and not isinstance(arguments, str | bytes):
         return list(arguments)
     return arguments
+
+
+def _longest_map() -> int:
+    from airflow.configuration import conf
+
+    return int(conf.getint("core", "max_map_length", fallback=1024))
 
 
 def _excerpt(plan: list[Any]) -> str:

@@ -11,6 +11,7 @@ from uuid import UUID
 from airflow_mapping_kit.compat import BaseHook, sql_of
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
+from airflow_mapping_kit.partitions.sequences import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,7 @@ def _rows(
     :return: `[{column: value}, ...]`
     :raises QueryError: if the connection's hook has no cursor, or the query returns no columns or one twice.
     :raises PartitionError: if a value is not a JSON scalar, or two rows are equal.
+    :raises PlanError: if there are more than 1,000,000 rows.
 
     Example: `sql_rows("warehouse", "SELECT country, year FROM todo WHERE state = %(state)s ORDER BY 1, 2",
     parameters={"state": "new"})` gives `[{"country": "Chad", "year": 1952}, ...]`.
@@ -81,7 +83,7 @@ def _rows(
             )
         return [
             {column: _json_scalar(column, value) for column, value in zip(columns, row, strict=True)}
-            for row in cursor.fetchall()
+            for row in read("the query's result", iter(cursor.fetchone, None))
         ]
 
 

@@ -29,6 +29,7 @@ def batches(
         write the same JSON (compact, or with the characters themselves as UTF-8) are never longer.
     :raises PartitionError: if no limit is given, a limit is no whole number above 0, the items are no list,
         or an item is over `max_json_bytes` by itself or can't be JSON
+    :raises PlanError: if there are more than 1,000,000 items
     """
     if batch_size is None and max_json_bytes is None:
         raise PartitionError("batches() has no limit: pass batch_size (items), max_json_bytes, or both")

@@ -7,26 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.bounds import bounds_of, check_year, window_of
-from airflow_mapping_kit.partitions.periods import (
-    CADENCES,
-    EXAMPLES,
-    Period,
-    next_period,
-    parse_period,
-    period_around,
-    period_key,
-)
+from airflow_mapping_kit.partitions.limits import check_number
+from airflow_mapping_kit.partitions.periods import EXAMPLES, Period, parse_period, period_key
 from airflow_mapping_kit.partitions.sequences import ordered, shown
-from airflow_mapping_kit.partitions.zones import (
-    UTC,
-    first_moment,
-    hour_offsets,
-    load_zone,
-    offset_at,
-)
+from airflow_mapping_kit.partitions.windows import MOST_SKIPPED, check_cadence, count, hour_key, windows
+from airflow_mapping_kit.partitions.zones import hour_offsets, load_zone, offset_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 
 def date_range(
@@ -54,19 +42,20 @@ def date_range(
     :return: the keys in order. A day or an hour that the local clock skips has none.
     :raises PartitionError: if `start` or `end` is no date or outside the years 2 to 9998, `end` is before
         `start`, the cadence or zone is unknown, or an excluded key is none of this cadence and zone
+    :raises PlanError: if there are more than 1,000,000, before any is made: a year mistyped
     """
     zone = load_zone(timezone)
-    if every not in CADENCES:
-        raise PartitionError(
-            f"the cadence every={shown(every)} is unknown: choose one of {', '.join(CADENCES)}"
-        )
+    check_cadence(every)
     excluded = {_excluded_key(key, every, zone, timezone) for key in ordered("'exclude'", exclude)}
     first, first_until = bounds_of("start", start, zone)
     last, until = bounds_of("end", end, zone)
     if last < first and until <= first:
         raise PartitionError(f"the end {shown(end)} is before the start {shown(start)}: swap or correct them")
-    keys = _hours(first, until, zone) if every == "hour" else _calendar_periods(every, first, until, zone)
-    return [key for key in keys if key not in excluded]
+    made = f"the {every}s from {shown(start)} to {shown(end)}"
+    check_number(count(every, first, until, zone) - len(excluded), made, spare=MOST_SKIPPED)
+    keys = [window.key for window in windows(every, first, until, zone) if window.key not in excluded]
+    check_number(len(keys), made)
+    return keys
 
 
 def time_window(key: str, *, timezone: str = "UTC") -> dict[str, str]:
@@ -118,34 +107,8 @@ def _excluded_key(key: Any, every: str, zone: tzinfo, timezone: str) -> str:
     return period_key(period)
 
 
-def _hours(first: datetime, until: datetime, zone: tzinfo) -> Iterator[str]:
-    while first < until:
-        local = first.astimezone(zone)
-        offset = offset_at(first, zone)
-        period = Period("hour", local.replace(minute=0, second=0, microsecond=0, tzinfo=None, fold=0), offset)
-        yield _hour_key(period.start, offset, zone)
-        _, first = window_of(period, zone)
-
-
-def _calendar_periods(every: str, first: datetime, until: datetime, zone: tzinfo) -> Iterator[str]:
-    period = period_around(every, first.astimezone(zone))
-    start, _ = window_of(period, zone)
-    while start < until:
-        following = next_period(period)
-        end = first_moment(following.start, zone)
-        # A window can end before `first`: where the clock goes back over midnight, the minutes of the old
-        # date that it repeats are the new day's. One can be empty: of a date that the clock skips.
-        if start < end and end > first:
-            yield period_key(period)
-        period, start = following, end
-
-
-def _hour_key(local: datetime, offset: timedelta, zone: tzinfo) -> str:
-    return period_key(Period("hour", local, None if zone is UTC else offset))
-
-
 def _hour_keys(local: datetime, zone: tzinfo) -> list[str]:
-    return [_hour_key(local, offset, zone) for offset in hour_offsets(local, zone)]
+    return [hour_key(local, offset, zone) for offset in hour_offsets(local, zone)]
 
 
 def _iso(moment: datetime, zone: tzinfo) -> str:

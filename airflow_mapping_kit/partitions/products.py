@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import PartitionError, PlanError
 from airflow_mapping_kit.partitions.keys import check_name, unique_partitions, value_key
+from airflow_mapping_kit.partitions.limits import check_number
 from airflow_mapping_kit.partitions.sequences import ordered, shown
 
 if TYPE_CHECKING:
@@ -25,8 +27,9 @@ def product(
     :param exclude: partial partitions to leave out, compared as keys (1 leaves out "1" too):
         `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "LGA"}]` leaves out one day of EWR, all of LGA
     :param dimensions: a list of values each: `str`, `int`, `float`, `bool` or `None`
-    :return: the partitions in the order of the dimensions as declared, the last one fastest
-    :raises PlanError: if a dimension has no values
+    :return: the partitions in the order of the dimensions as declared, the last one fastest; none if a dimension
+        has no values
+    :raises PlanError: if there is no dimension, or there would be more than 1,000,000 partitions
     :raises PartitionError: if a dimension is no list, repeats a value, has two values with one key (1 and
         "1") or a value that can't be part of a key, or if `exclude` names a dimension that isn't there
     """
@@ -40,15 +43,20 @@ def product(
         for (key,) in excluded:
             values_by_key[name].pop(key, None)
         del rules[(name,)]
+    made = _combinations(values_by_key)
+    number = math.prod(map(len, values_by_key.values()))
+    check_number(number, made, spare=_most_excluded(rules, values_by_key))
     combinations = itertools.product(*(by_key.values() for by_key in values_by_key.values()))
     if not rules:
         return [dict(zip(names, values)) for values in combinations]  # noqa: B905 - strict costs a third more time
     tests = [(itemgetter(*map(names.index, dimension)), excluded) for dimension, excluded in rules.items()]
-    return [
+    kept = [
         dict(zip(names, values, strict=True))
         for keys, values in zip(itertools.product(*values_by_key.values()), combinations, strict=True)
         if not any(part(keys) in excluded for part, excluded in tests)
     ]
+    check_number(len(kept), made)
+    return kept
 
 
 def zipped(**dimensions: Iterable[Any]) -> list[dict[str, Any]]:
@@ -58,7 +66,8 @@ def zipped(**dimensions: Iterable[Any]) -> list[dict[str, Any]]:
     `[{"country": "US", "currency": "USD"}, {"country": "DE", "currency": "EUR"}]`.
 
     :param dimensions: a list of values each: `str`, `int`, `float`, `bool` or `None`
-    :raises PlanError: if a dimension has no values
+    :return: the partitions in the order of the lists; none if all of them are empty
+    :raises PlanError: if there is no dimension, or there are more partitions than a plan may have
     :raises PartitionError: if the lengths differ, a dimension is no list or has a value that can't be part
         of a key, or two partitions have the same key
     """
@@ -66,6 +75,7 @@ def zipped(**dimensions: Iterable[Any]) -> list[dict[str, Any]]:
     if len({len(values) for values in lists.values()}) > 1:
         lengths = ", ".join(f"{name!r} has {len(values)}" for name, values in lists.items())
         raise PartitionError(f"zipped dimensions differ in length ({lengths}): give each as many values")
+    check_number(len(next(iter(lists.values()))), f"the values of {shown(next(iter(lists)))}")
     return unique_partitions(
         [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
     )
@@ -78,10 +88,6 @@ def _dimension_lists(dimensions: Mapping[str, Iterable[Any]]) -> dict[str, list[
     for name, values in dimensions.items():
         check_name(name)
         lists[name] = ordered(f"dimension {shown(name)}", values)
-        if not lists[name]:
-            raise PlanError(
-                f"dimension {shown(name)} is empty, []: give it at least one value, or leave it out"
-            )
     return lists
 
 
@@ -101,6 +107,22 @@ def _values_by_key(name: str, values: list[Any]) -> dict[str, Any]:
             )
         by_key[key] = value
     return by_key
+
+
+def _combinations(values_by_key: Mapping[str, Mapping[str, Any]]) -> str:
+    sizes = " × ".join(f"{shown(name)} ({len(by_key):,})" for name, by_key in values_by_key.items())
+    return f"the combinations of {sizes}"
+
+
+def _most_excluded(
+    rules: Mapping[tuple[str, ...], set[tuple[str, ...]]], values_by_key: Mapping[str, Mapping[str, Any]]
+) -> int:
+    """Return how many combinations the rules leave out at most, without looking at any."""
+    number = math.prod(map(len, values_by_key.values()))
+    return sum(
+        len(excluded) * number // (math.prod(len(values_by_key[name]) for name in about) or 1)
+        for about, excluded in rules.items()
+    )
 
 
 def _exclusion_rules(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set, Sized
+from itertools import islice
 from typing import Any
 
-from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.exceptions import PartitionError, PlanError
 from airflow_mapping_kit.partitions.hidden import hide
+from airflow_mapping_kit.partitions.limits import MOST_PIECES, TOO_MANY
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 120
@@ -34,6 +36,7 @@ def ordered(what: str, values: Any) -> list[Any]:
     :param values: a list, or any iterable with an order of its own
     :raises PartitionError: for text (it would fall apart into characters), a mapping, a set (its order
         differs from process to process: the same inputs would give another plan), and what has no elements
+    :raises PlanError: if there are more than 1,000,000
     """
     if isinstance(values, str | bytes | bytearray):
         raise PartitionError(
@@ -45,4 +48,26 @@ def ordered(what: str, values: Any) -> list[Any]:
         raise PartitionError(f"{what} is a set, which has no order: pass sorted(...) of {shown(values)}")
     if not isinstance(values, Iterable):
         raise PartitionError(f"{what} is {shown(values)}, not a list: write [{shown(values)}]")
-    return list(values)
+    return read(what, values)
+
+
+def read(what: str, values: Iterable[Any]) -> list[Any]:
+    """Return the elements of an iterable as a new list, unless there are more than a plan may have.
+
+    Of what tells its length nothing is read before: `range(10**12)` is short to write.
+
+    :param what: the name of the values in errors
+    :raises PlanError: if there are more than 1,000,000
+    """
+    number = _length(values)
+    elements = [] if number > MOST_PIECES else list(islice(values, MOST_PIECES + 1))
+    if max(number, len(elements)) > MOST_PIECES:
+        has = f"has {number:,} elements" if number else f"has over {MOST_PIECES:,} elements"
+        raise PlanError(f"{what} {has}, and {TOO_MANY}")
+    return elements
+
+
+def _length(values: Iterable[Any]) -> int:
+    if isinstance(values, range):  # its `len()` overflows
+        return max(0, -((values.start - values.stop) // values.step))
+    return len(values) if isinstance(values, Sized) else 0

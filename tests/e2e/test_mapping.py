@@ -30,6 +30,6 @@ def test_one_piece_more_than_airflow_maps_over_fails_the_generator_once_and_name
     (product,) = [i for i in instances if i["task_id"] == "product"]
     assert product["try_number"] == 1
     log = airflow.log("over_the_limit", run_id, "product")
-    assert "product made 1,025 pieces" in log
+    assert "are 1,025 pieces" in log
     assert "at most 1,024" in log
     assert "batches(product, batch_size=2)" in log

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
+import tracemalloc
 import uuid
 from datetime import timedelta
 
@@ -78,7 +80,7 @@ def manual(run_of):
 
 
 class TestScheduled:
-    """A scheduled run loads exactly its own interval."""
+    """A scheduled run loads the periods that have ended within its interval."""
 
     def test_daily(self, scheduled):
         assert scheduled(a_dag("@daily"), 2) == [["2013-01-01"], ["2013-01-02"]]
@@ -131,11 +133,38 @@ class TestScheduled:
         dag = a_dag("0 0 * * *", zone="Europe/Berlin")
         assert scheduled(dag, 1) == [["2013-01-01"]]
 
-    def test_a_cron_in_the_midst_of_a_day(self, scheduled):
-        assert scheduled(a_dag("0 6 * * *", start=pendulum.datetime(2013, 1, 1, 6)), 2) == [
-            ["2013-01-02"],
-            ["2013-01-03"],
-        ]
+    @pytest.mark.parametrize(
+        ("schedule", "start", "every", "loaded"),
+        [
+            ("0 3 * * *", (1, 1, 3), "day", [["2013-01-01"], ["2013-01-02"]]),
+            ("15 * * * *", (1, 1, 5, 15), "hour", [["2013-01-01T05"], ["2013-01-01T06"]]),
+            ("0 6 2 * *", (1, 2, 6), "month", [["2013-01"], ["2013-02"]]),
+            ("0 3 * * 1", (1, 7, 3), "week", [["2013-W02"], ["2013-W03"]]),
+            ("0 3 * * 1-5", (1, 4, 3), "day", [["2013-01-04", "2013-01-05", "2013-01-06"], ["2013-01-07"]]),
+            (timedelta(days=1), (1, 1, 12), "day", [["2013-01-01"], ["2013-01-02"]]),
+            ("@weekly", (1, 6), "week", [["2013-W01"], ["2013-W02"]]),
+        ],
+    )
+    def test_that_is_due_in_the_midst_of_a_period_loads_the_one_that_has_ended(
+        self, scheduled, schedule, start, every, loaded
+    ):
+        assert scheduled(a_dag(schedule, start=pendulum.datetime(2013, *start), every=every), 2) == loaded
+
+    @pytest.mark.parametrize(
+        ("offset", "loaded"),
+        [
+            (-1, ["2013-01-03", "2013-01-04", "2013-01-05"]),
+            ("{{ 1 }}", ["2013-01-05", "2013-01-06", "2013-01-07"]),
+        ],
+    )
+    def test_an_offset_shifts_them_all_by_whole_periods(self, scheduled, offset, loaded):
+        dag = a_dag("0 3 * * 1-5", start=pendulum.datetime(2013, 1, 4, 3), offset=offset)
+        assert scheduled(dag, 1) == [loaded]
+
+    def test_an_offset_of_hours_counts_those_that_the_clock_shows(self, scheduled):
+        start = pendulum.datetime(2024, 10, 27, 3, tz="Europe/Berlin")
+        dag = a_dag(timedelta(hours=1), start=start, every="hour", offset=-2)
+        assert scheduled(dag, 1) == [["2024-10-27T02+0200"]]
 
     def test_a_cron_that_is_due_on_working_days_alone(self, scheduled):
         assert scheduled(a_dag("0 0 * * MON-FRI", start=pendulum.datetime(2013, 1, 3)), 3) == [
@@ -144,11 +173,9 @@ class TestScheduled:
             ["2013-01-07"],
         ]
 
-    def test_an_interval_in_which_no_period_starts_is_skipped(self, scheduled):
-        plans = scheduled(a_dag("@hourly"), 25)
-        assert plans[0] == ["2013-01-01"]
-        assert plans[1:24] == ["skipped"] * 23
-        assert plans[24] == ["2013-01-02"]
+    def test_an_interval_in_which_no_period_ends_is_skipped(self, scheduled):
+        plans = scheduled(a_dag("@hourly", start=pendulum.datetime(2013, 1, 1, 22)), 4)
+        assert plans == ["skipped", ["2013-01-01"], "skipped", "skipped"]
 
     def test_an_empty_interval_loads_the_last_period_that_ended(self, run_of):
         moment = pendulum.datetime(2013, 1, 5, tz="UTC")
@@ -228,6 +255,31 @@ class TestCustom:
             a_dag(every="hour", params=reload_params()), conf={**self.DATES, "start_date": "2013-02-01"}
         )
         assert [plan[0]["date"], plan[-1]["date"], len(plan)] == ["2013-02-01T00", "2013-02-01T23", 24]
+
+    def test_a_year_mistyped_is_refused_before_any_partition_is_made(self, manual, caplog):
+        @dag(
+            dag_id=f"r{uuid.uuid4().hex}",
+            schedule=None,
+            start_date=pendulum.datetime(2013, 1, 1),
+            params=reload_params(store=list(range(30))),
+        )
+        def built():
+            @task
+            def load(partition): ...
+
+            load.expand(partition=reload_partitions())
+
+        conf = {"mode": "custom", "start_date": "0213-01-01", "end_date": "2013-01-31"}
+        tracemalloc.start()
+        with caplog.at_level(logging.ERROR):
+            assert manual(built(), conf=conf)[0] == "failed"
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (
+            "the days from '0213-01-01' to '2013-01-31', each 30 times, are 19,724,040 pieces" in caplog.text
+        )
+        assert "a plan may have at most 1,000,000" in caplog.text
+        assert peak < 30_000_000
 
     def test_finds_numbers_by_the_text_that_the_form_sends(self, manual):
         dag = a_dag(params=reload_params(year=[1952, 2007], share=[0.5]), date_dimension="day")
@@ -316,9 +368,24 @@ class TestRuntimeDimensions:
             assert manual(a_dag(customer=value))[0] == "failed"
         assert named in caplog.text
 
-    @pytest.mark.parametrize("bad", [{"every": "dekad"}, {"timezone": "Mars/Base"}])
-    def test_an_unknown_cadence_or_zone_is_refused_when_the_dag_is_parsed(self, bad):
-        with pytest.raises(PartitionError, match=next(iter(bad.values()))):
+    def test_that_are_empty_leave_nothing_to_do(self, run_of):
+        @dag(dag_id=f"r{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2013, 1, 1))
+        def built():
+            @task
+            def customers():
+                return []
+
+            reload_partitions(customer=customers())
+
+        run = run_of(built())
+        run.run("customers")
+        assert run.run("reload_partitions") == ("skipped", None)
+
+    @pytest.mark.parametrize(
+        "bad", [{"every": "dekad"}, {"timezone": "Mars/Base"}, {"offset": [1]}, {"offset": 10**9}]
+    )
+    def test_an_unknown_cadence_zone_or_offset_is_refused_when_the_dag_is_parsed(self, bad):
+        with pytest.raises(PartitionError, match=re.escape(str(next(iter(bad.values()))))):
             a_dag(**bad)
 
     def test_an_unknown_cadence_known_only_at_run_time_fails_at_once(self, manual, caplog):
@@ -342,7 +409,13 @@ class TestForm:
         dag = a_dag(params={"mode": "custom", "start_date": "tomorrow", "origins": ["EWR"]})
         assert manual(dag) == ("success", [{"date": "2013-01-09"}])
 
-    @pytest.mark.parametrize("name", ["mode", "start_date", "run_id", "params", "task"])
+    @pytest.mark.parametrize("name", ["ds", "run_id", "params", "task"])
+    def test_dimensions_and_the_period_may_have_names_of_airflows_context(self, manual, name):
+        dag = a_dag(params=reload_params(**{name: ["a", "b"]}), date_dimension="ts")
+        _, plan = manual(dag, conf={name: ["b"]})
+        assert plan == [{name: "b", "ts": "2013-01-09"}]
+
+    @pytest.mark.parametrize("name", ["mode", "start_date", "end_date"])
     def test_a_dimension_with_a_name_that_is_taken_is_refused_when_the_dag_is_parsed(self, name):
         with pytest.raises(PartitionError, match=f"cannot be called '{name}'"):
             reload_params(**{name: ["a"]})

@@ -12,6 +12,9 @@ import uuid
 from pathlib import Path
 
 import pendulum
+
+# Airflow 3.3.2 cannot read back the one of its SDK.
+from airflow.timetables.events import EventsTimetable
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
@@ -31,11 +34,28 @@ from airflow_mapping_kit.compat import (
 
 if AIRFLOW_3:
     from airflow.providers.standard.operators.empty import EmptyOperator
-    from airflow.sdk import DAG, dag, setup, teardown
+    from airflow.sdk import (
+        DAG,
+        CronDataIntervalTimetable,
+        CronTriggerTimetable,
+        DeltaDataIntervalTimetable,
+        DeltaTriggerTimetable,
+        MultipleCronTriggerTimetable,
+        dag,
+        setup,
+        teardown,
+    )
     from airflow.sdk.exceptions import AirflowTaskTerminated, AirflowTaskTimeout, ParamValidationError
     from airflow.serialization.serialized_objects import DagSerialization as SerializedDAG
 else:
     from airflow import DAG
+    from airflow.timetables import trigger
+    from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataIntervalTimetable
+    from airflow.timetables.trigger import CronTriggerTimetable
+
+    # From 2.11 on.
+    DeltaTriggerTimetable = getattr(trigger, "DeltaTriggerTimetable", None)
+    MultipleCronTriggerTimetable = getattr(trigger, "MultipleCronTriggerTimetable", None)
     from airflow.decorators import dag, setup, teardown
     from airflow.exceptions import AirflowTaskTerminated, AirflowTaskTimeout, ParamValidationError
     from airflow.operators.empty import EmptyOperator
@@ -50,8 +70,14 @@ __all__ = [
     "AirflowTaskTerminated",
     "AirflowTaskTimeout",
     "BaseOperator",
+    "CronDataIntervalTimetable",
+    "CronTriggerTimetable",
     "DagRunType",
+    "DeltaDataIntervalTimetable",
+    "DeltaTriggerTimetable",
     "EmptyOperator",
+    "EventsTimetable",
+    "MultipleCronTriggerTimetable",
     "Param",
     "ParamValidationError",
     "Run",

@@ -21,6 +21,7 @@ from airflow_mapping_kit.partitions import (
     time_window,
     zipped,
 )
+from airflow_mapping_kit.partitions.ended import ended_periods
 
 DEFAULT = "__HIVE_DEFAULT_PARTITION__"
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -204,6 +205,34 @@ def assert_tiles(start, end, every, zone):
 @example(date(2024, 3, 28), 5, "hour", "Asia/Beirut")
 def test_windows_of_any_zone_and_cadence_tile_their_range(start, days, every, zone):
     assert_tiles(start, start + timedelta(days=min(days, 3) if every == "hour" else days), every, zone)
+
+
+@given(
+    st.datetimes(datetime(1900, 1, 1), datetime(2040, 1, 1)),
+    st.lists(st.timedeltas(timedelta(), timedelta(days=40)), min_size=1, max_size=6),
+    st.sampled_from(CADENCES),
+    st.sampled_from(ZONES),
+    st.integers(-30, 30),
+)
+@example(datetime(2011, 12, 29, 9), [timedelta(hours=7)] * 6, "day", "Pacific/Apia", -1)
+@example(datetime(2024, 11, 3, 4, 30), [timedelta(hours=1)] * 5, "hour", "America/New_York", 1)
+@example(datetime(2006, 10, 29, 1), [timedelta(minutes=50)] * 4, "day", "America/St_Johns", 0)
+def test_consecutive_intervals_have_each_ended_period_once(start, lengths, every, zone, offset):
+    lengths = [length / 40 for length in lengths] if every == "hour" else lengths
+    moments = list(itertools.accumulate(lengths, initial=start.replace(tzinfo=timezone.utc)))
+    cadence = {"every": every, "timezone": zone}
+    found = [ended_periods(*interval, **cadence) for interval in itertools.pairwise(moments)]
+    around = timedelta(
+        days={"hour": 2, "day": 40, "week": 250, "month": 1100, "quarter": 3200, "year": 12000}[every]
+    )
+    every_key = date_range(moments[0] - around, moments[-1] + around, **cadence)
+    ends = [datetime.fromisoformat(time_window(key, timezone=zone)["end"]) for key in every_key]
+    ended = [index for index, end in enumerate(ends) if moments[0] < end <= moments[-1]]
+    assert [key for keys in found for key in keys] == [every_key[index] for index in ended]
+    shifted = ended_periods(moments[0], moments[-1], **cadence, offset=offset)
+    assert shifted == [every_key[index + offset] for index in ended]
+    last = max(index for index, end in enumerate(ends) if end <= moments[-1])
+    assert ended_periods(None, moments[-1], **cadence, offset=offset) == [every_key[last + offset]]
 
 
 def changes_of(zone):

@@ -7,6 +7,7 @@ import pytest
 
 from airflow_mapping_kit import generators, partitions
 from airflow_mapping_kit.exceptions import PartitionError, PlanError
+from airflow_mapping_kit.reload import reload_partitions
 from airflows import dag
 
 
@@ -52,10 +53,10 @@ def test_the_docstring_is_shown_in_the_ui():
     assert "inclusive" in in_a_dag(build).get_task("date_range").doc_md
 
 
-@pytest.mark.parametrize("name", ["run_id", "task", "dag_run", "params", "ti"])
-def test_a_dimension_with_a_name_of_airflows_context_is_refused_when_the_dag_is_parsed(name):
-    with pytest.raises(PartitionError, match=f"'{name}'.*Rename it, e.g. '{name}_key'"):
-        in_a_dag(lambda: generators.product(**{name: ["a"]}))
+@pytest.mark.parametrize("name", ["ds", "ts", "run_id", "task", "params", "ti"])
+def test_a_dimension_may_have_a_name_of_airflows_context(name):
+    task = in_a_dag(lambda: generators.product(**{name: ["a"]})).get_task("product")
+    assert task.made_of((), task.op_kwargs) == [{name: "a"}]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,11 @@ def test_a_dimension_with_a_name_of_airflows_context_is_refused_when_the_dag_is_
         (lambda: generators.product(origin=["EWR", "EWR"]), "EWR"),
         (lambda: generators.product(n=[1, "1"]), "1"),
         (lambda: generators.product(exclude=["EWR"], origin=["EWR"]), "EWR"),
+        (lambda: generators.product(origin=[], date=["{{ ds }}"]), "origin"),
+        (lambda: generators.zipped(origin=[], date=["{{ ds }}"]), "origin"),
+        (lambda: reload_partitions(origin=[]), "origin"),
+        (lambda: generators.product(a=range(2000), b=range(2000)), "4,000,000"),
+        (lambda: generators.date_range("0213-01-01", "2013-01-01", every="hour"), "15,778,512"),
         (lambda: generators.zipped(a=[1, 2], b=[1]), "2"),
         (lambda: generators.batches([1, 2], batch_size=0), "0"),
     ],

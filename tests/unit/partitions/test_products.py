@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import itertools
+import tracemalloc
+
 import pytest
 
 from airflow_mapping_kit.exceptions import PartitionError, PlanError
-from airflow_mapping_kit.partitions import product, zipped
+from airflow_mapping_kit.partitions import batches, date_range, product, zipped
+from airflow_mapping_kit.partitions.limits import at_most
 
 
 class TestProduct:
@@ -95,9 +99,12 @@ class TestDimensions:
             combine(origin=values)
         assert "'origin'" in str(error.value)
 
-    def test_an_empty_dimension_is_a_plan_error_that_names_it(self, combine):
-        with pytest.raises(PlanError, match=r"dimension 'origin' is empty"):
-            combine(date=["2013-01-01"], origin=[])
+    def test_without_values_makes_nothing(self, combine):
+        assert combine(origin=[], date=[]) == []
+
+    def test_without_values_hides_no_other_mistake(self, combine):
+        with pytest.raises(PartitionError, match="'date' is None, not a list"):
+            combine(origin=[], date=None)
 
     def test_no_dimension_is_a_plan_error(self, combine):
         with pytest.raises(PlanError, match="at least one"):
@@ -106,6 +113,63 @@ class TestDimensions:
     def test_a_dimension_without_a_name_is_an_error(self, combine):
         with pytest.raises(PartitionError, match="'' can't name a dimension"):
             combine(**{"": [1]})
+
+
+def test_a_product_with_an_empty_dimension_is_empty():
+    assert product(date=["2013-01-01"], origin=[]) == []
+    assert product(date=["2013-01-01"], origin=["EWR"], exclude=[{"origin": "EWR"}]) == []
+
+
+class TestTooMany:
+    """A plan is counted before it is made: one error names the number and the limit."""
+
+    @pytest.fixture
+    def little_memory(self):
+        tracemalloc.start()
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 10_000_000
+
+    @pytest.mark.usefixtures("little_memory")
+    def test_combinations_are_counted_and_not_made(self):
+        with pytest.raises(
+            PlanError, match=r"'store' \(5,000\) × 'day' \(5,000\) are 25,000,000 .* at most 1,000,000"
+        ):
+            product(store=range(5000), day=range(5000))
+
+    def test_those_that_are_left_out_do_not_count(self):
+        exclude = [{"a": a, "b": b} for a in range(20) for b in range(20)]
+        assert len(product(a=range(21), b=range(21), c=range(2500), exclude=exclude)) == 41 * 2500
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: product(n=range(10**30)),
+            lambda: zipped(n=range(10**30, 0, -1)),
+            lambda: batches(itertools.count(), batch_size=2),
+        ],
+    )
+    def test_a_list_without_end_is_never_read(self, make):
+        with pytest.raises(PlanError, match="at most 1,000,000"):
+            make()
+
+    @pytest.mark.usefixtures("little_memory")
+    @pytest.mark.parametrize(("every", "number"), [("day", "657,468"), ("hour", "15,779,232")])
+    def test_the_dates_of_a_year_mistyped_are_counted_and_not_made(self, every, number):
+        named = f"the {every}s from '0213-01-01' to '2013-01-31' are {number} pieces"
+        with at_most(1024, str), pytest.raises(PlanError, match=named):
+            date_range("0213-01-01", "2013-01-31", every=every)
+
+    @pytest.mark.parametrize("every", ["hour", "day", "week", "month", "quarter", "year"])
+    @pytest.mark.parametrize("zone", ["UTC", "Pacific/Apia", "America/Havana"])
+    def test_as_many_as_the_limit_are_made(self, every, zone):
+        dates = "2010-02-03", "2012-03-04" if every != "hour" else "2010-03-04"
+        made = date_range(*dates, every=every, timezone=zone)
+        with at_most(len(made), str):
+            assert date_range(*dates, every=every, timezone=zone) == made
+        with at_most(len(made) - 1, str), pytest.raises(PlanError, match=f"are {len(made):,} pieces"):
+            date_range(*dates, every=every, timezone=zone)
 
 
 class TestRepeats:
