@@ -36,7 +36,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ON_EMPTY = ("skip", "fail")
-_RULE = "a task maps directly over them: Airflow maps over at most {:,} ([core] max_map_length)."
+_RULE = "a task maps directly over {}: Airflow maps over at most {:,} ([core] max_map_length)."
 
 
 class GeneratorOperator(DecoratedOperator):
@@ -85,8 +85,9 @@ class GeneratorOperator(DecoratedOperator):
             plan = read(f"the plan of {self.task_id}", self.python_callable(*args, **kwargs))
         self._check(plan, over)
         if over and len(plan) > limit:
+            too_long = _RULE.format("them", limit)
             raise PlanError(
-                f"{self.task_id} made {len(plan):,} pieces, and {_RULE.format(limit)} {self.remedy(plan, limit)}"
+                f"{self.task_id} made {len(plan):,} pieces, and {too_long} {self.remedy(plan, limit)}"
             )
         return plan
 
@@ -103,7 +104,7 @@ class GeneratorOperator(DecoratedOperator):
 
     def _too_long(self, number: int) -> str:
         limit = _longest_map()
-        return f"{_RULE.format(limit)} {self._in_batches(number, limit)}"
+        return f"{_RULE.format(self.task_id, limit)} {self._in_batches(number, limit)}"
 
     def remedy(self, plan: list[Any], limit: int) -> str:
         """Return what makes a plan that is too long fit."""

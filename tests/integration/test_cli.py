@@ -690,7 +690,10 @@ class TestPlan:
         assert (status, errors) == (1, "load has 2 pieces, more than --max 1.\n")
         status, text, _ = home.cli("plan", "long")
         assert status == 1
-        assert "work: the run would fail: date_range made 1,461 pieces" in flat(text)
+        assert (
+            "work: the run would fail: the days from '2020-01-01' to '2023-12-31' are 1,461 pieces"
+            in flat(text)
+        )
         assert "batch_size=2" in flat(text)
 
     def test_it_needs_no_database(self, home, monkeypatch):
