@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
@@ -27,12 +26,17 @@ from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.items.attempts import ItemStopped, Policy
 from airflow_mapping_kit.operators.items.batch import SAVE_ITEMS, SAVE_SECONDS, Call, Results, worked_on
 from airflow_mapping_kit.operators.items.results import Room
-from airflow_mapping_kit.operators.items.settings import check, check_literals, item_parameter, seconds
+from airflow_mapping_kit.operators.items.settings import (
+    check,
+    check_key,
+    check_literals,
+    item_parameter,
+    seconds,
+)
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
-from airflow_mapping_kit.pieces.batches import RETURN_VALUE, Batched, given_to, unwraps
-from airflow_mapping_kit.pieces.batches import batched as batches_of
+from airflow_mapping_kit.pieces.batches import RETURN_VALUE, received, unwraps
 from airflow_mapping_kit.pieces.checkpoints import checkpoint_of
 from airflow_mapping_kit.pieces.owners import Superseded, give_way, owner_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
@@ -80,6 +84,7 @@ class BatchedOperator(DecoratedOperator):
         item_retry_delay: timedelta | float = 1.0,
         item_timeout: timedelta | float | None = None,
         stop_after: int | None = None,
+        key: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         check(
@@ -89,6 +94,7 @@ class BatchedOperator(DecoratedOperator):
             item_retry_delay=item_retry_delay,
             item_timeout=item_timeout,
             stop_after=stop_after,
+            key=key,
         )
         super().__init__(python_callable=python_callable, **kwargs)
         self.concurrency = concurrency
@@ -96,6 +102,7 @@ class BatchedOperator(DecoratedOperator):
         self.item_retry_delay = item_retry_delay
         self.item_timeout = item_timeout
         self.stop_after = stop_after
+        self.key = key
         self._told_to_end = False
         self._at_work: Results | None = None
 
@@ -104,6 +111,13 @@ class BatchedOperator(DecoratedOperator):
         """Return which parameter of a declared operator's function takes an item."""
         function = getattr(declared, "python_callable", None) or declared.partial_kwargs["python_callable"]
         return item_parameter(function)
+
+    @staticmethod
+    def item_fields(declared: Any) -> list[str] | None:
+        """Return which fields of an item are its key, `None` for all."""
+        given = declared.partial_kwargs if hasattr(declared, "partial_kwargs") else vars(declared)
+        key = given.get("key")
+        return [key] if isinstance(key, str) else key and list(key)
 
     def execute(self, context: Context) -> list[ItemResult]:
         """Return the results of all items, in their order."""
@@ -174,9 +188,9 @@ class BatchedOperator(DecoratedOperator):
                 f"{self.task_id} got {shown(batch)} as its batch, which is no list: map it over batches, "
                 f"{self.task_id}.expand({parameter}=batches(..., batch_size=50))."
             )
-        unwrap = unwraps(given_to(declared, parameter))
-        view = replace(batches_of(declared) or Batched(parameter, parameter), chained=unwrap)
-        items = view.items(mapped_arguments(context), batch)
+        how = received(declared)
+        check_key(self.task_id, self.key, batch, chained=how.chained)
+        items = how.items(mapped_arguments(context), batch)
         keys = distinct(item.key for item in items)
         context_merge(context, named)
         fixed = dict(determine_kwargs(self.python_callable, (), context))
@@ -245,6 +259,7 @@ class _BatchedTask(DecoratedTask[..., Any, Any]):
         given = expand_input.value.get(parameter) if isinstance(expand_input.value, dict) else None
         if isinstance(given, list | tuple):
             check_literals(self.kwargs["task_id"], parameter, given)
+        check_key(self.kwargs["task_id"], self.kwargs.get("key"), [], chained=unwraps(given))
         mapped: XComArg = super()._expand(expand_input, strict=strict)
         return mapped
 
@@ -261,6 +276,7 @@ def batched(
     item_retry_delay: timedelta | float = 1.0,
     item_timeout: timedelta | float | None = None,
     stop_after: int | None = None,
+    key: str | Sequence[str] | None = None,
     **operator_arguments: Any,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
@@ -288,6 +304,8 @@ def batched(
         before.
     :param stop_after: after so many failures in a row no further item is begun; what is left is `not_started`.
         Default: all are tried.
+    :param key: the field, or fields, of an item that its key is made of: `key="id"`. Items are dicts then. Default:
+        all of its fields. Of a batch that another batched task returned the keys stay.
     :param operator_arguments: arguments of any task: `task_id`, `retries`, `pool`, `map_index_template`
         (default `label()`), ...
     :return: a TaskFlow task. An instance of it returns `[{"key", "state", "value", "error", "tries",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,7 @@ from airflow_mapping_kit.compat import (
 )
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.labels import Batch
+from airflow_mapping_kit.partitions.hidden import as_json, digest
 from airflow_mapping_kit.pieces import supervisor, tables
 from airflow_mapping_kit.pieces.arguments import arguments
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, key_of, sources
@@ -49,15 +50,18 @@ class Item(NamedTuple):
 class Batched:
     """How a task gets its batches.
 
-    :param parameter: the parameter that takes an item, after which items are keyed.
-    :param argument: the mapped argument that holds a batch: the same, or that of the mapped group around it.
+    :param parameter: the parameter that takes an item.
+    :param argument: the mapped argument that holds a batch, after which its items are keyed: the same, or that of
+        the mapped group around it, whose tasks may each call it otherwise.
     :param chained: whether a batch is what another batched task returned for its own: then the keys of its
         items stay, and what did not succeed there has nothing to do here.
+    :param fields: which fields of an item are its key, all if not said.
     """
 
     parameter: str
     argument: str
     chained: bool = False
+    fields: Sequence[str] | None = None
 
     def batch(self, mapped: Mapping[str, Any]) -> list[Any] | None:
         """Return the batch of one piece as the plan has it, `None` if what it was mapped over is none."""
@@ -65,14 +69,13 @@ class Batched:
         return batch if isinstance(batch, list) else None
 
     def arguments(self, mapped: Mapping[str, Any], value: Any) -> dict[str, Any]:
-        """Return what an item was mapped over: the piece's arguments, with the item in place of the batch."""
-        others = {name: other for name, other in _named(mapped).items() if name != self.argument}
-        return {**others, self.parameter: value}
+        """Return what a label may name of an item: what its piece was mapped over, the item in place of the batch."""
+        return {**_named(mapped), self.argument: value, self.parameter: value}
 
     def items(self, mapped: Mapping[str, Any], batch: Iterable[Any]) -> list[Item]:
         """Return the items of a batch. Keys are not told apart: equal ones may be in different batches."""
         if not self.chained:
-            return [Item(key_of(self.arguments(mapped, value)), value) for value in batch]
+            return [Item(self._key(mapped, value), value) for value in batch]
         return [
             Item(
                 row["key"].partition("#")[0],
@@ -82,6 +85,17 @@ class Batched:
             )
             for row in batch
         ]
+
+    def _key(self, mapped: Mapping[str, Any], value: Any) -> str:
+        named = value
+        if self.fields is not None:
+            # Whoever only reads names what has not these fields as well, without showing what it has.
+            named = (
+                {name: value.get(name) for name in self.fields}
+                if isinstance(value, dict)
+                else digest(as_json(value))
+            )
+        return key_of({**_named(mapped), self.argument: named})
 
 
 def _named(mapped: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -102,16 +116,27 @@ def batched(operator: Any) -> Batched | None:
     expand_input = expand_input_of(operator)
     if parameter is None or expand_input is None:
         return None
-    given = given_to(operator, parameter)
+    given, fields = given_to(operator, parameter), item_fields_of(operator)
     # Within a mapped group it takes the group's argument, or what a batched task before it made of that.
     argument = group_argument_of(given)
     if argument is not None:
         named = expand_input.value if isinstance(expand_input.value, dict) else {}
-        return Batched(parameter, argument, unwraps(named.get(argument)))
+        return Batched(parameter, argument, unwraps(named.get(argument)), fields)
     if is_mapped_operator(operator):
-        return Batched(parameter, parameter, unwraps(given))
+        return Batched(parameter, parameter, unwraps(given), fields)
     before = batched(given.operator) if unwraps(given) else None
-    return None if before is None else Batched(parameter, before.argument, before.chained)
+    return None if before is None else replace(before, parameter=parameter)
+
+
+def received(operator: Any) -> Batched:
+    """Return how a declared operator, mapped or not, gets the batch that it is given itself.
+
+    Within a mapped group that may be what a task before it made of the group's argument.
+    """
+    parameter = str(batch_parameter_of(operator))
+    how = batched(operator) or Batched(parameter, parameter, fields=item_fields_of(operator))
+    given = given_to(operator, parameter)
+    return how if group_argument_of(given) is not None else replace(how, chained=unwraps(given))
 
 
 def given_to(operator: Any, argument: str) -> Any:
@@ -137,6 +162,12 @@ def batch_parameter_of(operator: Any) -> str | None:
     """Return which argument of a declared operator may be a batch, if one may."""
     find = getattr(_class_of(operator), "batch_parameter", None)
     return None if find is None else str(find(operator))
+
+
+def item_fields_of(operator: Any) -> Sequence[str] | None:
+    """Return which fields of an item are its key by a declared operator's own word, `None` for all."""
+    find = getattr(_class_of(operator), "item_fields", None)
+    return None if find is None else find(operator)
 
 
 def items_key_of(operator: Any) -> str | None:

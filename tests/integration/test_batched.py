@@ -438,7 +438,9 @@ class TestChain:
         assert end.xcom("all")["results"][1]["error"] == {"type": "ValueError", "message": "broken is broken"}
         assert end.instance("all").state == "success"
 
-    def test_within_a_mapped_group_has_the_worst_state_of_each_items_steps(self, run):
+    def test_within_a_mapped_group_has_the_worst_state_of_each_items_steps_and_one_key_for_it(
+        self, run, caplog
+    ):
         BROKEN.add(2)
 
         def build():
@@ -454,11 +456,106 @@ class TestChain:
                     tolerated_failure_count=1)  # fmt: skip
 
         end = run(build)
-        assert [(state, value) for _, state, value in end.rows("all")] == [
-            ("success", "DID 1"),
-            ("failed", None),
-            ("success", "DID 3"),
+        assert end.rows("all") == [
+            ("numbers=1", "success", "DID 1"),
+            ("numbers=2", "failed", None),
+            ("numbers=3", "success", "DID 3"),
         ]
+        # After the argument of the group, which all of its tasks share, whatever each calls it.
+        for step in ("steps.work", "steps.second"):
+            keys = [row["key"] for index in (0, 1) for row in end.xcom(step, index)]
+            assert keys == ["numbers=1", "numbers=2", "numbers=3"]
+            assert "numbers=1 … numbers=2" in end.instance(step, 0).rendered_map_index
+        assert "[numbers=2] Failed, the last of 1 tries." in caplog.text
+        assert "1 × ValueError: 2 is broken\n  numbers=2" in caplog.text
+
+    def test_into_a_mapped_group_goes_on_with_what_succeeded_and_keeps_keys(self, run):
+        BROKEN.add(2)
+
+        def build():
+            @task_group
+            def steps(texts):
+                @batched(trigger_rule="all_done")
+                def upper(text):
+                    return text.upper()
+
+                @batched(trigger_rule="all_done")
+                def twice(upped):
+                    return upped * 2
+
+                return twice(upper(texts))
+
+            first = batched(work).expand(x=batches(plan([1, 2, 3]), batch_size=3))
+            collect(steps.expand(texts=first), task_id="all", tolerated_failure_count=1)
+
+        end = run(build)
+        assert end.rows("all") == [
+            ("x=1", "success", "DID 1DID 1"),
+            ("x=2", "upstream_failed", None),
+            ("x=3", "success", "DID 3DID 3"),
+        ]
+        for step in ("steps.upper", "steps.twice"):
+            assert [row["key"] for row in end.xcom(step, 0)] == ["x=1", "x=2", "x=3"]
+
+
+class TestKeys:
+    ORDERS = ({"id": 7, "customer": "Ann", "token": "t-7"}, {"id": 8, "customer": "Bo", "token": "t-8"})
+
+    def test_are_of_the_fields_that_were_chosen_wherever_an_item_is_named(self, run, caplog):
+        def build():
+            @batched(key="id")
+            def ship(order):
+                if order["id"] == 8:
+                    raise ValueError("no such street")
+                return order["customer"]
+
+            @batched(trigger_rule="all_done")
+            def bill(shipped):
+                return f"to {shipped}"
+
+            shipped = ship.expand(order=batches(plan(list(self.ORDERS)), batch_size=2))
+            collect(bill.expand(shipped=shipped), task_id="all", tolerated_failure_count=1)
+
+        end = run(build)
+        assert end.rows("all") == [("id=7", "success", "to Ann"), ("id=8", "upstream_failed", None)]
+        assert [row["key"] for row in end.xcom("ship", 0)] == ["id=7", "id=8"]
+        assert end.instance("ship", 0).rendered_map_index == "items 1–2 of 2: id=7 … id=8"
+        assert end.instance("bill", 0).rendered_map_index == "items 1–2 of 2: id=7 … id=8"
+        assert "[id=8] Failed, the last of 1 tries." in caplog.text
+
+    def test_of_several_fields_beside_another_mapped_argument(self, run):
+        def build():
+            @batched(key=["customer", "id"])
+            def ship(order, day):
+                return day
+
+            collect(ship.expand(order=[list(self.ORDERS)], day=plan(["mon"])), task_id="all")
+
+        with nullcontext() if AIRFLOW_3 else pytest.warns(UserWarning, match="literal batches"):
+            end = run(build)
+        assert [key for key, _, _ in end.rows("all")] == [
+            "day=mon/order=customer%3DAnn%2Fid%3D7",
+            "day=mon/order=customer%3DBo%2Fid%3D8",
+        ]
+
+    @pytest.mark.parametrize(
+        ("key", "said"),
+        [
+            (
+                "number",
+                "item 0 of the batch has no field 'number', which key= names. Its fields are ['id', 'x'].",
+            ),
+            ("id", "item 1 of the batch is of type int"),
+        ],
+    )
+    def test_that_items_do_not_have_fail_the_instance_before_it_works(self, run, caplog, key, said):
+        end = run(collected([{"id": 1, "x": "secret"}, 5], size=2, retries=3, key=key))
+        assert end.instance("work", 0).state == "failed"
+        assert said in caplog.text
+        assert not DONE
+        # The fan-in names them all the same, and shows nothing of what they hold.
+        assert [state for _, state, _ in end.rows("all")] == ["failed", "failed"]
+        assert "secret" not in json.dumps(end.xcom("all"))
 
 
 class TestArguments:

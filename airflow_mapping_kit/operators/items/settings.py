@@ -41,6 +41,7 @@ def check(
     item_retry_delay: Any = 1.0,
     item_timeout: Any = None,
     stop_after: Any = None,
+    key: Any = None,
     **_: Any,
 ) -> None:
     """Check the settings of a batched task among the arguments of its operator.
@@ -62,6 +63,44 @@ def check(
         number = not isinstance(value, bool) and isinstance(value, timedelta | int | float)
         if not number or seconds(value) < 0 or (name == "item_timeout" and seconds(value) == 0):
             raise PlanError(f"{name}={shown(value)}: give seconds above 0, or a timedelta.")
+
+    fields = [key] if isinstance(key, str) else key
+    if fields is not None and not (
+        isinstance(fields, list | tuple)
+        and fields
+        and all(isinstance(one, str) and one for one in fields)
+        and len(set(fields)) == len(fields)
+    ):
+        raise PlanError(
+            f"key={shown(key)}: give the name of a field of the items, or a list of names: key='id'."
+        )
+
+
+def check_key(task_id: str, key: Any, batch: Sequence[Any], *, chained: bool) -> None:
+    """Check that items have the fields that their keys are to be made of.
+
+    :param chained: whether another batched task has named the items.
+    :raises PlanError: naming the first item that has not, without its values; or if the keys are there already.
+    """
+    if key is None:
+        return
+    if chained:
+        raise PlanError(
+            f"{task_id}: key={shown(key)} has nothing to name, since the items keep the keys that they have from "
+            f"the batched task before. Say key= there."
+        )
+    for number, item in enumerate(batch):
+        if not isinstance(item, dict):
+            raise PlanError(
+                f"{task_id}: key={shown(key)} names fields, and item {number} of the batch is of type "
+                f"{type(item).__name__}. Leave key= out, or make the items dicts."
+            )
+        missing = [name for name in ([key] if isinstance(key, str) else key) if name not in item]
+        if missing:
+            raise PlanError(
+                f"{task_id}: item {number} of the batch has no field {shown(missing[0])}, which key= names. Its fields "
+                f"are {shown(sorted(map(str, item)))}."
+            )
 
 
 def check_literals(task_id: str, parameter: str, batches: Sequence[Any]) -> None:

@@ -39,6 +39,10 @@ def dag():
         ({"item_timeout": 0}, "item_timeout=0: give seconds above 0, or a timedelta."),
         ({"item_timeout": timedelta(seconds=-1)}, "item_timeout="),
         ({"item_retry_delay": "soon"}, "item_retry_delay='soon'"),
+        ({"key": ""}, "key='': give the name of a field of the items, or a list of names: key='id'."),
+        ({"key": []}, "key=[]: give the name"),
+        ({"key": ["id", "id"]}, "key=['id', 'id']: give the name"),
+        ({"key": [1]}, "key=[1]: give the name"),
         ({"multiple_outputs": True}, "multiple_outputs=True: a batched task returns one list."),
     ],
 )
@@ -53,6 +57,12 @@ def test_a_setting_that_was_overridden_is_refused_where_the_task_is_mapped():
         batched(ship).override(concurrency=0).expand(order=batches([1], batch_size=1))
     with pytest.raises(PlanError, match="concurrency=0"):
         BatchedOperator(task_id="ship", python_callable=ship, op_kwargs={"order": [1]}, concurrency=0)
+
+
+def test_keys_for_items_that_have_them_from_the_task_before_are_refused():
+    shipped = batched(ship).expand(order=batches([1], batch_size=1))
+    with pytest.raises(PlanError, match=r"ship: key='id' has nothing to name.* Say key= there\."):
+        batched(key="id")(ship).expand(order=shipped)
 
 
 def test_a_function_without_a_parameter_for_an_item_is_refused():
