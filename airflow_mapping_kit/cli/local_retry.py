@@ -16,7 +16,7 @@ from airflow_mapping_kit.compat import expand_input_of
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.pieces import checkpoints, tables
 from airflow_mapping_kit.pieces.batches import batched
-from airflow_mapping_kit.pieces.planned import Plan, sources
+from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
 from airflow_mapping_kit.pieces.redrive import Actor, clear, redrive
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def _notes(dag: Any, run_id: str, wanted: Redrive, *, fresh: bool) -> list[str]:
 def _holds_batches(declared: Any, run_id: str, indexes: Collection[int]) -> bool:
     """Tell whether any of some pieces is a batch: a task may be mapped over batches, or over single partitions."""
     how, expand_input = batched(declared), expand_input_of(declared)
-    if how is None or expand_input is None:
+    # Functions of the DAG's author are not called to say a word of batches.
+    if how is None or expand_input is None or calls_functions(expand_input.value):
         return False
     try:
         plan = Plan(expand_input, tables.pushed(declared.dag.dag_id, run_id, sources(expand_input)).get)

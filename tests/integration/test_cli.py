@@ -829,6 +829,27 @@ class TestApi:
         _, found = home.json("retry", "flights", run_id, "--dry-run", *api)
         assert found["would_be_cleared"][0] == {"task": "load", "map_index": 1, "was": "not_started"}
 
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["status", "flihgts", "latest"], "There is no DAG 'flihgts' there. Did you mean flights?"),
+            (["status", "flights", "nothing"], "The DAG 'flights' has no run 'nothing'."),
+            (["status", "flights", "latest", "laod"], "has no task 'laod'. Did you mean load?"),
+            (["retry", "flights", "latest", "publish"], "publish is not mapped, so it has no pieces."),
+            pytest.param(
+                ["retry", "flights", "latest", "--key", "EWR 2024-01-01"],
+                "No piece of load has the key" if AIRFLOW_3 else "--key needs the database",
+            ),
+        ],
+        ids=lambda value: value[-1] if isinstance(value, list) else "",
+    )
+    def test_what_it_does_not_know_or_cannot_do_is_said(self, home, api, arguments, said):
+        home.file("flights", FLIGHTS)
+        airflows.Run(home.dag("flights"), logical_date=START.add(seconds=next(SECONDS)))
+        status, text, errors = home.cli(*arguments, *api)
+        assert (status, text) == (2, "")
+        assert said in flat(errors)
+
     def test_a_wrong_password_is_said(self, home, api, monkeypatch):
         monkeypatch.setenv("MAPPING_KIT_API_PASSWORD", "quokka")
         status, text, errors = home.cli("status", "flights", "latest", *api)
