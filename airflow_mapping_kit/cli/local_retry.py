@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.mapped import Mapped
     from airflow_mapping_kit.pieces.redrive import Redrive
 
+_MAX_COMMAND = 4_000
+
 
 def retried(request: Request) -> None:
     """Clear what failed of a run, and what follows it."""
@@ -56,7 +58,7 @@ def _actor() -> Actor:
     except (KeyError, OSError):
         # In a container a user may be a mere number.
         owner = str(os.getuid())
-    extra = {"host_name": socket.gethostname(), "full_command": str(sys.argv)}
+    extra = {"host_name": socket.gethostname(), "full_command": str(sys.argv)[:_MAX_COMMAND]}
     return Actor("cli_mapping_kit_retry", owner, extra)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.mapped import Mapped
     from airflow_mapping_kit.pieces.reading import Instance
 
+# The audit log's column holds 64 KiB on MySQL.
+_MAX_TOLD = 5_000
 _TO_DO_AGAIN = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
 
 
@@ -251,7 +253,7 @@ def clear(dag: Any, run_id: str, wanted: Redrive, *, actor: Actor, fresh: bool =
         )
         cleared = {(row.task_id, row.map_index) for row in instances}
         found = [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
-        extra = json.dumps({**actor.extra, "cleared": _by_task(found)})
+        extra = json.dumps({**actor.extra, "cleared": _told(found)})
         session.add(Log(actor.event, owner=actor.owner, extra=extra, dag_id=dag.dag_id, run_id=run_id))
         return found
 
@@ -260,9 +262,11 @@ def _changed(row: Any, one: Cleared) -> bool:
     return bool(row.state != (one.state if one.state != NOT_STARTED else SKIPPED))
 
 
-def _by_task(cleared: Iterable[Cleared]) -> dict[str, list[int]]:
-    """Return the map indexes of some instances by task, -1 of one that is not mapped."""
+def _told(cleared: Iterable[Cleared]) -> dict[str, list[int] | int]:
+    """Return the map indexes of some instances by task, -1 of one that is not mapped; of very many their number."""
     found: dict[str, list[int]] = {}
     for one in cleared:
         found.setdefault(one.task_id, []).append(one.map_index)
-    return found
+    if sum(map(len, found.values())) <= _MAX_TOLD:
+        return {**found}
+    return {task_id: len(indexes) for task_id, indexes in found.items()}

@@ -30,6 +30,7 @@ from sqlalchemy.exc import OperationalError
 import airflows
 from airflow_mapping_kit.cli.program import commands, main
 from airflow_mapping_kit.compat import dag_folders, has_state_store, read_dags, without_logs
+from airflow_mapping_kit.pieces import redrive
 from airflows import AIRFLOW_3, create_session
 from doc_blocks import BLOCK, ROOT
 
@@ -434,7 +435,8 @@ class TestRetry:
         _, found = home.json("retry", "shop", run_id, "--key", "order=3", "--dry-run")
         assert found["would_be_cleared"][0] == {"task": "ship", "map_index": 0, "was": "failed"}
 
-    def test_more_instances_than_a_statement_takes_are_cleared_together(self, home):
+    def test_more_instances_than_a_statement_takes_are_cleared_together(self, home, monkeypatch):
+        monkeypatch.setattr(redrive, "_MAX_TOLD", 1_000)
         home.file("stepwise", STEPS)
         run_id = home.run("stepwise")
         with create_session() as session:
@@ -451,6 +453,8 @@ class TestRetry:
         status, found = home.json("retry", "stepwise", run_id, "alone", "--yes")
         assert status == 0
         assert [one["map_index"] for one in found["cleared"] if one["task"] == "alone"] == [*range(3, 1203)]
+        # Of so many the audit log has the number.
+        assert audited(run_id)[0][2]["cleared"]["alone"] == 1_200
         states = {
             index: state
             for (task, index), (state, *_) in home.instances("stepwise", run_id).items()
