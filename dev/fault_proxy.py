@@ -21,6 +21,7 @@ LOOPBACK = "127.0.0.1"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
 _CODES = {
     "403": b"SignatureDoesNotMatch",
+    "403 denied": b"AccessDenied",
     "412": b"PreconditionFailed",
     "501": b"NotImplemented",
     "503": b"SlowDown",
@@ -28,7 +29,7 @@ _CODES = {
 
 # What happens to a request: the server never sees it, and the client gets an error or a dead connection;
 # or the server does it, and the answer is lost. None: nothing.
-Fault = Literal["403", "412", "501", "503", "reset", "lost answer", None]
+Fault = Literal["403", "403 denied", "412", "501", "503", "reset", "lost answer", None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class FaultProxy:
     """A running proxy.
 
     :param url: what the client takes for the server
-    :param before: called with each request before the server sees it; says what goes wrong
+    :param before: called with each request before the server sees it; says what goes wrong, and may change
+        the headers
     :param after: called with each request once the server has done it, before its answer goes back
     :param delay: seconds that each request is held up, as a distant server would
     """
@@ -134,9 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         elif fault in _CODES:
             error = b"<Error><Code>%s</Code><Message>The proxy says so.</Message></Error>" % _CODES[fault]
-            self._answer(int(fault), [("Content-Type", "application/xml")], error)
+            self._answer(int(fault[:3]), [("Content-Type", "application/xml")], error)
         else:
-            kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
+            kept = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
             # The client signed the Host that it sent, so the server has to see that one.
             answer = self.server.forwarded(
                 self.command, self.path, kept | {"Content-Length": str(len(body))}, body

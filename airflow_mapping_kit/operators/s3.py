@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import StorageError
-from airflow_mapping_kit.operators.moves.mover import Mover
+from airflow_mapping_kit.operators.moves.mover import Ended, Mover
 from airflow_mapping_kit.operators.moves.plan import planned_moves
+from airflow_mapping_kit.operators.moves.protection import EXTRA_ARGS
 from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.utils.context import Context
 
@@ -36,21 +38,30 @@ class S3MoveKeysOperator(BaseOperator):
     never touched. One key that fails doesn't stop the others.
 
     A copy is verified by its size and ETag or checksum, and, only where S3 has none that says anything, by
-    reading both objects. Content type, metadata, tags and the class of storage are kept; encryption follows
-    the destination's bucket. Above 5 GiB an object is copied in parts, and one that was uploaded in parts in
+    reading both objects. Above 5 GiB an object is copied in parts, and one that was uploaded in parts in
     the same parts. A task that is killed may leave parts that S3 never shows: a lifecycle rule
     (`AbortIncompleteMultipartUpload`) removes them.
 
+    What is kept: content type and the other headers, metadata, tags, the class of storage, the redirect of a
+    website, and what protects the object: its ACL, KMS key, retention and legal hold. A copy that would be
+    without one of these four fails its key, and the source stays, unless `extra_args` says what the copies get
+    or `keep_protection=False` that it may be lost. What S3 can't keep: the moment of writing, the id and the
+    older versions of an object, an owner that is another account, the encryption context of a KMS key, and
+    the ETag of what is under one. Without a KMS key, encryption follows the destination's bucket. Objects under
+    a customer's own key (SSE-C) can't be moved.
+
     What is deleted: in a bucket with versions, the version that was copied, by its id. Where older versions
-    lie below it, one of them would come back: there, the key is hidden by a delete marker instead. A marker,
+    lie below it, one of them would come back, and one that is locked (retention, legal hold) S3 doesn't delete:
+    there, the key is hidden by a delete marker instead. A marker,
     and a delete in a bucket without versions, names the key alone, so the object is asked for once more right
     before, and the delete carries `If-Match`, which AWS checks. A server that doesn't know it (Ceph 16, moto)
     leaves a window of one request in which a rewrite of the same key is deleted (with versions: hidden). In
     the same way, not to overwrite what appears at the destination between the look and the copy needs a
     server and a botocore that know `If-None-Match` on copies.
 
-    It needs `s3:ListBucket` on both buckets, and with versions `s3:ListBucketVersions` and
-    `s3:DeleteObjectVersion`.
+    It needs `s3:ListBucket` on both buckets, `s3:GetObjectAcl` (unless `extra_args` says the ACL), with versions
+    `s3:ListBucketVersions` and `s3:DeleteObjectVersion`, and for objects that are locked
+    `s3:GetObjectRetention`, `s3:GetObjectLegalHold` and the rights to put them.
 
     ```python
     S3MoveKeysOperator(
@@ -65,8 +76,11 @@ class S3MoveKeysOperator(BaseOperator):
     returns `[{"key": "landing/20130101/EWR.csv", "moved_to": "processed/20130101/EWR.csv", "bytes": 25604,
     "status": "moved"}, ...]`, a row a key in their order.
 
-    :param keys: the keys, from the bucket's root, each under `source_prefix`; an empty list skips the task,
-        as mapping over one does (templated, but never the values of an XCom)
+    When the task is ended (marked failed, a time-out, its worker shut down), no other object is copied, and
+    nothing more is deleted.
+
+    :param keys: a key or a list of keys, from the bucket's root, each under `source_prefix`; an empty list
+        skips the task, as mapping over one does (templated, but never the values of an XCom)
     :param source_bucket: the bucket's name (templated)
     :param source_prefix: what is replaced at the beginning of each key (templated)
     :param dest_prefix: what it is replaced by; it must not lie under `source_prefix` (templated)
@@ -76,6 +90,11 @@ class S3MoveKeysOperator(BaseOperator):
         is an error
     :param etags: what the objects held when they were listed or loaded, `{key: ETag}`: an object that was
         rewritten since is left where it is and fails (templated, but never the values of an XCom)
+    :param extra_args: what the copies get instead of what their sources have of it, as boto3 names it:
+        `{"ACL": "bucket-owner-full-control", "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "..."}`. Any
+        argument for the ACL, the encryption, the lock, and `StorageClass` (templated)
+    :param keep_protection: whether ACL, KMS key, retention and legal hold have to be kept. With `False` the
+        copies have what `extra_args` says and else what their bucket gives
     :param max_workers: how many keys move at a time
     :param aws_conn_id: the Airflow connection (templated)
     :raises StorageError: before any work, if a bucket can't be listed, a key isn't below `source_prefix` or
@@ -90,15 +109,17 @@ class S3MoveKeysOperator(BaseOperator):
         "source_prefix",
         "dest_bucket",
         "dest_prefix",
+        "extra_args",
         "aws_conn_id",
     )
     template_fields_renderers = {"keys": "json"}  # noqa: RUF012  Airflow declares it so
     ui_color = "#ffe9b8"
+    _killed = False
 
     def __init__(
         self,
         *,
-        keys: Sequence[str],
+        keys: str | Sequence[str],
         source_bucket: str,
         source_prefix: str,
         dest_prefix: str,
@@ -106,6 +127,8 @@ class S3MoveKeysOperator(BaseOperator):
         replace: bool = False,
         whole_bucket: bool = False,
         etags: Mapping[str, str] | None = None,
+        extra_args: Mapping[str, Any] | None = None,
+        keep_protection: bool = True,
         max_workers: int = 16,
         aws_conn_id: str | None = "aws_default",
         **kwargs: Any,
@@ -113,6 +136,7 @@ class S3MoveKeysOperator(BaseOperator):
         super().__init__(**kwargs)
         if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
             raise StorageError(f"max_workers={max_workers!r} is no number of threads: write 1 or more")
+        _check_extra_args(extra_args)
         self.keys = keys
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
@@ -121,12 +145,15 @@ class S3MoveKeysOperator(BaseOperator):
         self.replace = replace
         self.whole_bucket = whole_bucket
         self.etags = etags
+        self.extra_args = extra_args
+        self.keep_protection = keep_protection
         self.max_workers = max_workers
         self.aws_conn_id = aws_conn_id
 
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002  Airflow's signature
         """Move the keys and return a row for each."""
         with bad_input_fails_at_once():
+            _check_extra_args(self.extra_args)
             moves = planned_moves(
                 self.keys,
                 source_bucket=self.source_bucket,
@@ -159,6 +186,10 @@ class S3MoveKeysOperator(BaseOperator):
         )
         return results
 
+    def on_kill(self) -> None:
+        """Copy no other object, and delete nothing more. Airflow 3 raises nothing in a task that it ends."""
+        self._killed = True
+
     def _check_buckets(self, client: Any, move: Move) -> None:
         # Without the right to list, S3 says "refused" of objects that don't exist.
         for bucket, prefix in (
@@ -176,13 +207,23 @@ class S3MoveKeysOperator(BaseOperator):
             try:
                 with s3_errors(self.aws_conn_id, move.source_bucket, what):
                     return mover.move(move)
+            except Ended:
+                raise
             except (StorageError, AirflowException) as error:
                 self.log.warning("%s was not moved: %s", shown(move.source_url), error)
                 return error
 
         # Threads start as they are needed: a task without objects in parts starts none of the second pool.
         with ThreadPoolExecutor(self.max_workers) as parts, ThreadPoolExecutor(self.max_workers) as objects:
-            mover = Mover(client, replace=self.replace, etags=self.etags or {}, parts=parts)
+            mover = Mover(
+                client,
+                replace=self.replace,
+                etags=self.etags or {},
+                parts=parts,
+                extra_args=self.extra_args or {},
+                keep_protection=self.keep_protection,
+                ended=lambda: self._killed,
+            )
             futures = [objects.submit(move_one, move) for move in moves]
             try:
                 # Anything but a key's own failure, such as Airflow ending the task, stops the others too.
@@ -194,6 +235,16 @@ class S3MoveKeysOperator(BaseOperator):
         results = [outcome for outcome in outcomes if isinstance(outcome, dict)]
         pairs = zip(moves, outcomes, strict=True)
         return results, [(move, outcome) for move, outcome in pairs if isinstance(outcome, Exception)]
+
+
+def _check_extra_args(extra_args: Any) -> None:
+    # An XCom, or a template, is looked at when the task runs.
+    if isinstance(extra_args, Mapping) and (
+        unknown := [name for name in extra_args if name not in EXTRA_ARGS]
+    ):
+        raise StorageError(
+            f"extra_args has {shown(unknown)}, which the copies can't get: write {', '.join(EXTRA_ARGS)}"
+        )
 
 
 def _failure(failures: list[tuple[Move, Exception]], total: int) -> Exception:

@@ -28,6 +28,8 @@ def s3_to_snowflake(
     batch_size: int = 1,
     transform_sql: str | None = None,
     on_changed_file: Literal["fail", "load"] = "fail",
+    extra_args: Mapping[str, Any] | None = None,
+    keep_protection: bool = True,
     on_empty: Literal["skip", "fail"] = "skip",
     schema: str | None = None,
     database: str | None = None,
@@ -59,6 +61,10 @@ def s3_to_snowflake(
         such that running them again does no harm (templated). Without it there is no `transform`
     :param on_changed_file: what to do with a file that was loaded before with another content: `"fail"` or
         `"load"`
+    :param extra_args: what the moved objects get instead of what they had, `{"ACL": ..., "SSEKMSKeyId": ...}`: see
+        `S3MoveKeysOperator` (templated)
+    :param keep_protection: whether an object stays where it is that would lose its ACL, KMS key, retention or legal
+        hold by the move
     :param on_empty: what no files do: `"skip"` everything, or `"fail"`
     :param schema: the schema of names that have none (templated)
     :param database: the database of names that have none (templated)
@@ -101,6 +107,8 @@ def s3_to_snowflake(
                 source_bucket=bucket,
                 source_prefix=prefix if source_prefix is None else source_prefix,
                 dest_prefix=processed_prefix,
+                extra_args=extra_args,
+                keep_protection=keep_protection,
                 aws_conn_id=aws_conn_id,
                 map_index_template=label("{keys}"),
             )

@@ -1,4 +1,4 @@
-"""Copy an object inside S3, in one request or in parts, with its metadata and tags."""
+"""Copy an object inside S3, in one request or in parts, with all that S3 copies or takes along."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from airflow_mapping_kit.buckets import error_code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from airflow_mapping_kit.operators.moves.contents import StoredObject
@@ -19,29 +20,59 @@ _PART_BYTES = 512 * 1024**2
 _MAX_PARTS = 10_000
 _KEPT_HEADERS = (
     "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires",
-    "Metadata", "StorageClass", "WebsiteRedirectLocation",
+    "Metadata",
 )  # fmt: skip
+_NOT_COPIED = ("StorageClass", "WebsiteRedirectLocation")
 
 
 def copied(
-    client: Any, source: StoredObject, bucket: str, key: str, *, overwrite: bool, parts: Executor
+    client: Any,
+    source: StoredObject,
+    bucket: str,
+    key: str,
+    *,
+    extra: Mapping[str, Any],
+    overwrite: bool,
+    parts: Executor,
+    go_on: Callable[[], None],
 ) -> None:
     """Copy exactly this version of an object. What changed meanwhile is for the caller to look at.
 
     An upload in parts is copied in the same parts, where the server tells their size: its ETag depends on
     them, and so the copy's will be the same.
 
+    :param extra: what the copy gets besides: its storage class, ACL, KMS key and lock. In the same request, so
+        that there is no moment, and no try, in which the copy is without it.
     :param overwrite: whether what appears at the destination meanwhile may be replaced. Not every server
         checks that.
     :param parts: runs the copying of parts
+    :param go_on: raises where the task is to end; asked before each part
     """
     part_bytes = _part_bytes(client, source)
     if part_bytes is None and source.size > MAX_COPY_BYTES:
         part_bytes = max(_PART_BYTES, -(-source.size // _MAX_PARTS))
     if part_bytes is None:
-        _copy_at_once(client, source, bucket, key, overwrite=overwrite)
+        # S3 copies metadata and tags along, but not these.
+        kept = {name: source.head[name] for name in _NOT_COPIED if name in source.head}
+        client.copy_object(
+            Bucket=bucket,
+            Key=key,
+            **_from(source),
+            **{**kept, **extra},
+            **_unless(client, "CopyObject", overwrite),
+        )
     else:
-        _copy_in_parts(client, source, bucket, key, part_bytes, overwrite=overwrite, parts=parts)
+        _copy_in_parts(
+            client,
+            source,
+            bucket,
+            key,
+            part_bytes,
+            extra=extra,
+            overwrite=overwrite,
+            parts=parts,
+            go_on=go_on,
+        )
 
 
 def knows(client: Any, operation: str, argument: str) -> bool:
@@ -65,14 +96,6 @@ def _from(source: StoredObject) -> dict[str, Any]:
     }
 
 
-def _copy_at_once(client: Any, source: StoredObject, bucket: str, key: str, *, overwrite: bool) -> None:
-    # S3 copies metadata and tags along, but not the class of storage.
-    storage_class = {name: source.head[name] for name in ("StorageClass",) if name in source.head}
-    client.copy_object(
-        Bucket=bucket, Key=key, **_from(source), **storage_class, **_unless(client, "CopyObject", overwrite)
-    )
-
-
 def _copy_in_parts(
     client: Any,
     source: StoredObject,
@@ -80,10 +103,13 @@ def _copy_in_parts(
     key: str,
     part_bytes: int,
     *,
+    extra: Mapping[str, Any],
     overwrite: bool,
     parts: Executor,
+    go_on: Callable[[], None],
 ) -> None:
-    kept = {name: source.head[name] for name in _KEPT_HEADERS if name in source.head}
+    kept = {name: source.head[name] for name in (*_KEPT_HEADERS, *_NOT_COPIED) if name in source.head}
+    kept |= extra
     # Some servers leave the whole list out where it is empty.
     tags = client.get_object_tagging(Bucket=source.bucket, Key=source.key, **source.version).get("TagSet")
     if tags:
@@ -92,6 +118,7 @@ def _copy_in_parts(
     upload["UploadId"] = client.create_multipart_upload(**upload, **kept)["UploadId"]
 
     def copy_part(start: int) -> dict[str, Any]:
+        go_on()
         number = start // part_bytes + 1
         end = min(start + part_bytes, source.size) - 1
         answer = client.upload_part_copy(
@@ -102,6 +129,7 @@ def _copy_in_parts(
     futures = [parts.submit(copy_part, start) for start in range(0, source.size, part_bytes)]
     try:
         wait(futures, return_when=FIRST_EXCEPTION)
+        go_on()
         client.complete_multipart_upload(
             **upload,
             MultipartUpload={"Parts": [future.result() for future in futures]},

@@ -9,17 +9,28 @@ from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.operators.moves.contents import MD5, same_content, stored
 from airflow_mapping_kit.operators.moves.copies import copied, knows
+from airflow_mapping_kit.operators.moves.protection import Protection, is_locked
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from airflow_mapping_kit.operators.moves.contents import StoredObject
     from airflow_mapping_kit.operators.moves.plan import Move
 
 _CHANGED = {"412", "PreconditionFailed"}
+# What S3 says of a copy that can't have what it should get.
+_CANT_HAVE = {
+    "400", "403", "AccessControlListNotSupported", "AccessDenied", "InvalidArgument", "InvalidRequest",
+    "InvalidStorageClass", "KMS.DisabledException", "KMS.KMSInvalidStateException", "KMS.NotFoundException",
+}  # fmt: skip
 _GONE = {"404", "NoSuchKey", "NotFound"}
+
+
+class Ended(AirflowException):
+    """The task is to end."""
 
 
 class Mover:
@@ -31,10 +42,26 @@ class Mover:
     :param replace: whether another object at the destination is overwritten
     :param etags: what the objects have to hold, by key; an object without one may hold anything
     :param parts: runs the copying of parts. Not the executor that calls `move`: that would wait for itself
+    :param extra_args: what the copies get, instead of what the source has of it
+    :param keep_protection: whether the copies get, and have to have, what protects the source
+    :param ended: whether the task is to end: then nothing more is copied or deleted
     """
 
-    def __init__(self, client: Any, *, replace: bool, etags: Mapping[str, str], parts: Executor) -> None:
+    def __init__(
+        self,
+        client: Any,
+        *,
+        replace: bool,
+        etags: Mapping[str, str],
+        parts: Executor,
+        extra_args: Mapping[str, Any],
+        keep_protection: bool,
+        ended: Callable[[], bool],
+    ) -> None:
         self._client = client
+        self._extra_args = extra_args
+        self._keep_protection = keep_protection
+        self._ended = ended
         self._replace = replace
         self._etags = etags
         self._parts = parts
@@ -46,7 +73,9 @@ class Mover:
         :return: `{"key", "moved_to", "bytes", "status"}`
         :raises StorageError: if it can't be moved as asked, however often
         :raises AirflowException: if it changed meanwhile
+        :raises Ended: if the task is to end
         """
+        self._go_on()
         expected = self._etags.get(move.source_key)
         source = stored(self._client, move.source_bucket, move.source_key)
         dest = stored(self._client, move.dest_bucket, move.dest_key)
@@ -77,29 +106,52 @@ class Mover:
                 f"key, content and moment of writing), as where one bucket's name is an alias of the other; nothing "
                 f"was deleted. Choose another dest_prefix"
             )
-        if dest is None or not same_content(self._client, source, dest):
-            dest = self._copied(source, move, overwrite=dest is not None)
+        protection = Protection(self._client, source, self._extra_args) if self._keep_protection else None
+        if dest is None or not self._is_copied(source, dest, protection):
+            dest = self._copied(source, move, protection)
+        self._go_on()
         self._delete(source)
         return _result(move, dest, "moved")
 
-    def _copied(self, source: StoredObject, move: Move, *, overwrite: bool) -> StoredObject:
+    def _is_copied(self, source: StoredObject, dest: StoredObject, protection: Protection | None) -> bool:
+        """Tell whether what is at the destination will do for the copy, or else may be overwritten."""
+        if not same_content(self._client, source, dest):
+            problem = "another object has the destination's key already"
+        elif protection and (missing := protection.missing(dest)):
+            problem = f"the object at the destination is the same, but doesn't have {missing} of the source"
+        else:
+            return True
+        if self._replace:
+            return False
+        raise StorageError(
+            f"{problem}; both were left as they are. Delete one of them, or say replace=True to overwrite the one "
+            f"at the destination"
+        )
+
+    def _copied(self, source: StoredObject, move: Move, protection: Protection | None) -> StoredObject:
         from botocore.exceptions import ClientError
 
-        if overwrite and not self._replace:
-            raise StorageError(
-                "another object has the destination's key already; both were left as they are. Delete one of "
-                "them, or say replace=True to overwrite the one at the destination"
-            )
+        extra = {**(protection.arguments if protection else {}), **self._extra_args}
+        self._go_on()
         try:
             copied(
                 self._client,
                 source,
                 move.dest_bucket,
                 move.dest_key,
+                extra=extra,
                 overwrite=self._replace,
                 parts=self._parts,
+                go_on=self._go_on,
             )
         except ClientError as error:
+            if extra and error_code(error) in _CANT_HAVE:
+                raise StorageError(
+                    f"S3 refused to make a copy with {', '.join(extra)} of the source: {error_code(error)} "
+                    f"({one_line(error.response.get('Error', {}).get('Message', ''))}); nothing was deleted. Let "
+                    f"the connection's role give them, or say with extra_args what the copies get instead, or "
+                    f"keep_protection=False"
+                ) from error
             # The source changed, or something is at the destination now: perhaps this copy, its answer lost.
             if error_code(error) not in _CHANGED:
                 raise
@@ -109,11 +161,24 @@ class Mover:
                 "what is at the destination after copying isn't what was at the source before: one of them "
                 "was rewritten meanwhile; the source was not deleted"
             )
+        if protection and (missing := protection.missing(dest, fresh=True)):
+            raise StorageError(
+                f"the copy doesn't have {missing} of the source, which was not deleted. Say with extra_args what "
+                f"the copies get instead, or keep_protection=False to lose it"
+            )
         return dest
+
+    def _go_on(self) -> None:
+        if self._ended():
+            raise Ended(
+                "The task was ended: nothing more is copied or deleted. It can be run again with the same keys, and "
+                "goes on where it stopped."
+            )
 
     def _delete(self, source: StoredObject) -> None:
         name = {"Bucket": source.bucket, "Key": source.key}
-        if source.version_id and not self._uncovers_another(source):
+        # A version that is locked can't be deleted, only hidden.
+        if source.version_id and not is_locked(source) and not self._uncovers_another(source):
             # Names what was copied and nothing else: what was written since is another version.
             self._client.delete_object(**name, **source.version)
             return

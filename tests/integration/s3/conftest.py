@@ -62,10 +62,10 @@ class Server:
 class Bucket:
     """One test's bucket, seen past the proxy: what really lies in it."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, **settings: Any) -> None:
         self.client = server.client()
         self.name = f"lake-{uuid.uuid4().hex[:12]}"
-        self.client.create_bucket(Bucket=self.name)
+        self.client.create_bucket(Bucket=self.name, **settings)
 
     def put(self, key: str, body: bytes | None = None, **arguments: Any) -> None:
         self.client.put_object(
@@ -101,6 +101,15 @@ class Bucket:
     def tag(self, key: str, name: str, value: str) -> None:
         tags = {"TagSet": [{"Key": name, "Value": value}]}
         self.client.put_object_tagging(Bucket=self.name, Key=key, Tagging=tags)
+
+    def readers(self, key: str) -> set[tuple[str, str]]:
+        """Return what others than the owner may do with an object."""
+        acl = self.client.get_object_acl(Bucket=self.name, Key=key)
+        return {
+            (grant["Permission"], grant["Grantee"].get("URI") or grant["Grantee"]["ID"])
+            for grant in acl["Grants"]
+            if grant["Grantee"].get("ID", "") != acl["Owner"]["ID"]
+        }
 
     def keys(self, prefix: str = "") -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
@@ -173,6 +182,15 @@ def connect(server, proxy, monkeypatch):
 @pytest.fixture
 def bucket(server, connect):
     return Bucket(server)
+
+
+@pytest.fixture
+def locking(server, proxy, connect):
+    """Return a bucket whose objects can be locked."""
+    if server.name == "moto":
+        # It wants of a copy what S3 wants of an upload, and boto3 can't send.
+        proxy.before = lambda request: request.headers.update({"Content-MD5": "any"})
+    return Bucket(server, ObjectLockEnabledForBucket=True)
 
 
 class Killable:

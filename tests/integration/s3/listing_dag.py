@@ -23,6 +23,15 @@ def listing_dag():
         dest_prefix="processed/",
         aws_conn_id="s3",
     ).expand(keys=keys)
+    single = s3_keys.override(task_id="single")(bucket, "alone/{{ ds }}/", aws_conn_id="s3")
+    S3MoveKeysOperator.partial(
+        task_id="move_alone",
+        source_bucket=bucket,
+        source_prefix="alone/{{ ds }}/",
+        dest_prefix="processed/",
+        extra_args={"StorageClass": "{{ 'STANDARD' }}"},
+        aws_conn_id="s3",
+    ).expand(keys=single)
 
 
 listed = listing_dag()

@@ -15,6 +15,8 @@ def test_a_mapped_move_renders_its_prefixes_and_no_key(bucket, tmp_path):
     for name in names:
         bucket.put(f"landing/2024-11-20/{name}")
     bucket.put("landing/2024-11-21/a.csv")
+    bucket.put("alone/2024-11-20/one {{ ds }}.csv")
+    bucket.put("alone/2024-11-20/two.csv")
 
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("listing_dag.py"))],
@@ -34,4 +36,6 @@ def test_a_mapped_move_renders_its_prefixes_and_no_key(bucket, tmp_path):
     assert bucket.contents() == {
         "landing/2024-11-21/a.csv": b"landing/2024-11-21/a.csv",
         **{f"processed/{name}": f"landing/2024-11-20/{name}".encode() for name in names},
+        "processed/one {{ ds }}.csv": b"alone/2024-11-20/one {{ ds }}.csv",
+        "processed/two.csv": b"alone/2024-11-20/two.csv",
     }

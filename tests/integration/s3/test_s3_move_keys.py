@@ -98,7 +98,15 @@ def test_never_takes_an_object_for_its_own_copy(bucket):
     bucket.put("landing/a.csv")
     alias = Move(bucket.name, "landing/a.csv", bucket.name, "landing/a.csv")
     with ThreadPoolExecutor(1) as parts:
-        mover = Mover(bucket.client, replace=False, etags={}, parts=parts)
+        mover = Mover(
+            bucket.client,
+            replace=False,
+            etags={},
+            parts=parts,
+            extra_args={},
+            keep_protection=True,
+            ended=lambda: False,
+        )
         with pytest.raises(StorageError, match="one and the same object"):
             mover.move(alias)
     assert bucket.contents() == {"landing/a.csv": b"landing/a.csv"}
@@ -154,7 +162,8 @@ def test_an_object_uploaded_in_parts_keeps_its_bytes_etag_metadata_and_tags(buck
     head = bucket.head("processed/large")
     assert (head["ETag"], head["ContentType"], head["Metadata"]) == (etag, "text/csv", {"origin": "EWR"})
     assert bucket.tags("processed/large") == {"team": "ops"}
-    assert "GET" not in {request.kind for request in proxy.requests if "tagging" not in request.path}
+    read = [request.path.rpartition("?")[2] for request in proxy.requests if request.kind == "GET"]
+    assert all("acl" in query or "tagging" in query for query in read), "no object was read"
 
 
 def test_an_object_over_the_limit_of_one_copy_goes_in_parts_and_is_compared_by_its_bytes(
@@ -375,6 +384,35 @@ def test_a_copy_with_other_bytes_is_noticed_and_the_source_stays(bucket, proxy):
     assert bucket.get("landing/a.csv") == b"right"
 
 
+@pytest.mark.parametrize("in_parts", [False, True], ids=["", "in parts"])
+def test_a_task_that_is_ended_copies_no_other_object_and_deletes_nothing_more(
+    bucket, proxy, monkeypatch, in_parts
+):
+    """As Airflow 3 ends it: `on_kill` is called, and nothing is raised in the task."""
+    for key in KEYS:
+        bucket.put(key, os.urandom(11 * MIB) if in_parts else None)
+    monkeypatch.setattr(copies, "MAX_COPY_BYTES", 6 * MIB)
+    monkeypatch.setattr(copies, "_PART_BYTES", 5 * MIB)
+    arguments = {"source_bucket": bucket.name, "source_prefix": "landing/", "dest_prefix": "processed/"}
+    operator = S3MoveKeysOperator(task_id="move", keys=KEYS, aws_conn_id="s3", max_workers=1, **arguments)
+    proxy.after = lambda request: operator.on_kill() if request.kind == "COPY" else None
+
+    with pytest.raises(AirflowException, match="The task was ended") as ended:
+        operator.execute({})
+
+    assert not isinstance(ended.value, AirflowFailException), "another try goes on"
+    assert kinds(proxy).count("COPY") == 1
+    # An upload in parts is given up, which is a DELETE of its own.
+    assert [r.path for r in proxy.requests if r.kind == "DELETE" and "uploadId" not in r.path] == []
+    assert bucket.keys("landing/") == KEYS
+    assert bucket.keys("processed/") == ([] if in_parts else ["processed/a.csv"])
+    assert "Uploads" not in bucket.client.list_multipart_uploads(Bucket=bucket.name)
+
+    proxy.reset()
+    assert {row["status"] for row in move(bucket, KEYS)} == {"moved"}
+    assert bucket.keys() == [key.replace("landing", "processed") for key in KEYS]
+
+
 @pytest.mark.parametrize("fault", ["503", "reset", "lost answer"])
 def test_every_third_request_failing_once_loses_nothing(bucket, proxy, connect, fault):
     connect(retries={"mode": "standard", "total_max_attempts": 8})
@@ -385,7 +423,7 @@ def test_every_third_request_failing_once_loses_nothing(bucket, proxy, connect, 
     rows = move(bucket, KEYS, max_workers=1)
 
     assert {row["status"] for row in rows} <= {"moved", "already_moved"}
-    assert len(proxy.requests) > 25, "some were sent again"
+    assert len(proxy.requests) > 28, "some were sent again"
     assert bucket.contents() == {key.replace("landing", "processed"): key.encode() for key in KEYS}
 
 
@@ -443,7 +481,7 @@ def test_killed_at_any_request_a_re_run_leaves_each_object_in_exactly_one_place(
         rows = move(bucket, keys)
         assert {row["status"] for row in rows} <= {"moved", "already_moved"}
         assert bucket.contents() == moved, f"killed {moment} request {number}"
-    assert killed_at == ["LIST", "LIST", *["HEAD", "HEAD", "COPY", "HEAD", "HEAD", "DELETE"] * 2]
+    assert killed_at == ["LIST", "LIST", *["HEAD", "HEAD", "GET", "COPY", "HEAD", "HEAD", "DELETE"] * 2]
 
 
 def test_many_keys_move_in_parallel_and_are_returned_in_their_order(bucket, connect):
