@@ -6,6 +6,7 @@ import re
 import traceback
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.keys import components
@@ -27,6 +28,7 @@ _MAX_GROUPED = 5
 _MAX_DEPTH = 3
 # By what equal keys are told apart.
 _NUMBER = re.compile(r"#\d+\Z")
+_WORD = re.compile(r"\S+")
 _NOT_MASKED = "not kept: its secrets could not be masked"
 
 
@@ -111,9 +113,16 @@ def _safe(text: str, redact: Callable[[str], str]) -> str:
     # First what would stop the masking, then the rest: a secret itself may hold line ends and control characters.
     plain = str.encode(text, errors="backslashreplace").decode()
     try:
-        return lines(redact(plain))
+        return lines(_WORD.sub(lambda word: _unquoted(word[0], redact), redact(plain)))
     except Exception:  # noqa: BLE001 -- rather no text than a secret
         return _NOT_MASKED
+
+
+def _unquoted(word: str, redact: Callable[[str], str]) -> str:
+    """Return a word, that may be an address with a password, without secrets that stand in it percent-encoded."""
+    plain = unquote(word) if "%" in word else word
+    masked = plain if plain is word else redact(plain)
+    return word if masked == plain else masked
 
 
 def _cut(text: str) -> str:

@@ -19,6 +19,7 @@ from airflow_mapping_kit.compat import (
     sql_of,
 )
 from airflow_mapping_kit.exceptions import MappingKitError, PartitionError, QueryError, TargetError
+from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.operators.lake.addresses import Address, addresses
 from airflow_mapping_kit.operators.lake.database import connected
 from airflow_mapping_kit.operators.lake.local import LocalTarget
@@ -27,7 +28,8 @@ from airflow_mapping_kit.operators.lake.s3 import S3Target, let_duckdb_read_s3
 from airflow_mapping_kit.operators.lake.scratch import scratch_directory
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.partitions.zones import load_zone
-from airflow_mapping_kit.pieces.records import ITEMS_KEY, item_result
+from airflow_mapping_kit.pieces.records import ITEMS_KEY, error_of, item_result
+from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
@@ -248,7 +250,7 @@ class DuckDBPartitionOperator(BaseOperator):
             with target.staged(place.key, place.directory) as staged:
                 rows = query.write(selection, staged.path)
                 if rows == 0 and self.on_empty == "skip":
-                    self.log.info("Left %s as it is: the query found no rows", place.key)
+                    self.log.info("Left %s as it is: the query found no rows", one_line(place.key))
                     return None
                 if rows == 0 and self.on_empty == "fail":
                     raise QueryError(
@@ -264,7 +266,14 @@ class DuckDBPartitionOperator(BaseOperator):
         except OSError as error:
             raise AirflowException(f"partition {place.key}: can't be written: {error}") from error
         seconds = time.monotonic() - started
-        self.log.info("Published %s: %d rows, %d bytes in %.2f s to %s", place.key, rows, size, seconds, path)
+        self.log.info(
+            "Published %s: %d rows, %d bytes in %.2f s to %s",
+            one_line(place.key),
+            rows,
+            size,
+            seconds,
+            one_line(path),
+        )
         return {"key": place.key, "path": path, "rows": rows, "bytes": size}
 
     def _publish_each(
@@ -281,7 +290,8 @@ class DuckDBPartitionOperator(BaseOperator):
             try:
                 value = publish(place)
             except (MappingKitError, AirflowException) as error:
-                self.log.error("%s", error)  # noqa: TRY400  the error of the whole batch brings the traceback
+                # The error of the whole batch brings the traceback.
+                self.log.error("%s", said(error_of(error)))  # noqa: TRY400
                 failed[place.key] = error
                 results.append(item_result(place.key, FAILED, started=started, error=error))
             else:

@@ -14,10 +14,13 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.operators.moves.mover import Ended, Mover
 from airflow_mapping_kit.operators.moves.plan import planned_moves
 from airflow_mapping_kit.operators.moves.protection import EXTRA_ARGS
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.pieces.records import error_of
+from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,9 +183,9 @@ class S3MoveKeysOperator(BaseOperator):
             "Moved %d objects from s3://%s/%s to s3://%s/%s.",
             len(results) - len(already),
             moves[0].source_bucket,
-            self.source_prefix,
+            one_line(self.source_prefix),
             moves[0].dest_bucket,
-            self.dest_prefix,
+            one_line(self.dest_prefix),
         )
         return results
 
@@ -210,7 +213,7 @@ class S3MoveKeysOperator(BaseOperator):
             except Ended:
                 raise
             except (StorageError, AirflowException) as error:
-                self.log.warning("%s was not moved: %s", shown(move.source_url), error)
+                self.log.warning("%s was not moved: %s", shown(move.source_url), said(error_of(error)))
                 return error
 
         # Threads start as they are needed: a task without objects in parts starts none of the second pool.

@@ -174,6 +174,10 @@ class Shouting(str):
         (ValueError("file \udcff not found\0"), r"file \udcff not found\x00"),
         (ValueError("bad \x1b[2J\u202e\r\nline"), "bad \\x1b[2J\\u202e\nline"),
         (ValueError("login svc:hunter2@api"), "login svc:***@api"),
+        (
+            ValueError("401 for https://svc:hunter%32@api/v%201 of id=a%2Fb"),
+            "401 for https://svc:***@api/v 1 of id=a%2Fb",
+        ),
     ],
 )
 def test_an_exception_is_kept_as_plain_text_whatever_it_does(error, message):
