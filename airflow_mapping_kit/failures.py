@@ -29,7 +29,7 @@ _MAX_DEPTH = 3
 # By what equal keys are told apart.
 _NUMBER = re.compile(r"#\d+\Z")
 _WORD = re.compile(r"\S+")
-_NOT_MASKED = "not kept: its secrets could not be masked"
+_NOT_MASKED = "not kept, for its secrets could not be masked"
 
 
 def error_of(error: BaseException | str, redact: Callable[[str], str]) -> Error:
@@ -114,8 +114,8 @@ def _safe(text: str, redact: Callable[[str], str]) -> str:
     plain = str.encode(text, errors="backslashreplace").decode()
     try:
         return lines(_WORD.sub(lambda word: _unquoted(word[0], redact), redact(plain)))
-    except Exception:  # noqa: BLE001 -- rather no text than a secret
-        return _NOT_MASKED
+    except Exception as fault:  # noqa: BLE001 -- rather no text than a secret
+        return f"{_NOT_MASKED} ({_type_of(fault)})"
 
 
 def _unquoted(word: str, redact: Callable[[str], str]) -> str:

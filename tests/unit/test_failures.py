@@ -208,7 +208,7 @@ def test_nothing_is_kept_of_a_message_that_could_not_be_masked():
     error = ValueError("hunter2")
     assert error_of(error, broken) == {
         "type": "ValueError",
-        "message": "not kept: its secrets could not be masked",
+        "message": "not kept, for its secrets could not be masked (RuntimeError)",
     }
     assert "hunter2" not in traceback_of(error, broken, since=error.__traceback__)
 
