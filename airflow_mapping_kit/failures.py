@@ -32,20 +32,20 @@ _WORD = re.compile(r"\S+")
 _NOT_MASKED = "not kept, for its secrets could not be masked"
 
 
-def error_of(error: BaseException | str, redact: Callable[[str], str]) -> Error:
+def error_of(error: object, redact: Callable[[str], str]) -> Error:
     """Return an exception as plain text that is safe to keep: in JSON, in any database, on any page.
 
     `ValueError("no such item")` gives `{"type": "ValueError", "message": "no such item"}`. Of a group its first
     exceptions follow, a line each; of an exception without text its cause. Never raises, whatever the
     exception does when it is printed.
 
-    :param error: what was raised; a text that somebody else made of it has no type.
+    :param error: what was raised; what somebody else made of it, such as a text, has no type.
     :param redact: replaces the secrets that this process knows of.
     :return: at most 2 kB of message, with `redact` applied before it is cut: half a secret would be left
         otherwise. Control characters other than line ends are escaped.
     """
-    if isinstance(error, str):
-        return {"type": None, "message": _cut(_safe(error, redact))}
+    if not isinstance(error, BaseException):
+        return {"type": None, "message": _cut(_safe(_text_of(error), redact))}
     try:
         text = "\n".join(_said(error))
     except Exception:  # noqa: BLE001 -- what it holds besides its text is no better
@@ -89,7 +89,7 @@ def _said(error: BaseException, depth: int = 1) -> Iterator[str]:
         yield f"{indent}and {len(parts) - _MAX_GROUPED:,} more"
 
 
-def _text_of(error: BaseException) -> str:
+def _text_of(error: object) -> str:
     try:
         return str(error)
     except BaseException as fault:
@@ -104,7 +104,7 @@ def _text_of(error: BaseException) -> str:
         return f"(its text can't be had: {why})"
 
 
-def _type_of(error: BaseException) -> str:
+def _type_of(error: object) -> str:
     # Not through the class of the class, which may have a name of its own.
     return one_line(vars(type)["__name__"].__get__(type(error)))[:_MAX_TYPE]
 
