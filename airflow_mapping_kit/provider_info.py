@@ -43,13 +43,25 @@ def get_provider_info() -> dict[str, Any]:
                     "max_result_kb": {
                         "description": (
                             "How many KiB of JSON the report of a fan-in may have as an XCom, and all that the "
-                            "items of one batch return. A larger report has to be written to a file, "
-                            "collect(..., write_to=...)."
+                            "items of one batch return. The rows of a larger report are written to a file, in "
+                            "results_folder or where collect(..., write_to=...) says."
                         ),
                         "version_added": "0.1.0",
                         "type": "integer",
                         "example": None,
                         "default": "1024",
+                    },
+                    "results_folder": {
+                        "description": (
+                            "Where the rows of a fan-in go that are too large for an XCom: a folder in object "
+                            "storage, with the connection before the @, that all workers reach. A report is "
+                            "<folder>/<DAG>/<run>/<task>.jsonl there; nothing deletes it but you. Empty: such a "
+                            "fan-in fails, and says so."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@reports/results",
+                        "default": "",
                     },
                     "scratch_folder": {
                         "description": (

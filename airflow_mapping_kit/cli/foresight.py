@@ -68,7 +68,7 @@ def foresee(mapped: Mapped, run: Imagined) -> Foreseen:
 
 
 def _pieces(mapped: Mapped, read: Mapping[Source, Any], run: Imagined) -> list[dict[str, Any]]:
-    main = mapped.dag.get_task(mapped.returns or mapped.leaves[0])
+    main = mapped.dag.get_task(mapped.main)
     text, fixed = labels.format_of(getattr(main, "map_index_template", None)), fixed_arguments(main)
     planned, how = Planned(main, mapped.expand_input, read.get), batched(main)
     # Airflow renders the literals of `expand`, and never what comes from an XCom.

@@ -19,10 +19,10 @@ from airflow_mapping_kit.compat.database import (
     run_order,
     set_label,
     xcom_model,
-    xcom_value,
 )
 from airflow_mapping_kit.compat.files import DagFolder, dag_file, dag_folders, read_dags
 from airflow_mapping_kit.compat.mapping import (
+    current_task_group,
     expand_input_of,
     group_argument_of,
     is_mapped,
@@ -55,6 +55,7 @@ from airflow_mapping_kit.compat.names import (
     dag,
     determine_kwargs,
     get_current_context,
+    get_unique_task_id,
     task,
     task_decorator_factory,
     task_group,
@@ -75,11 +76,13 @@ from airflow_mapping_kit.compat.tasks import (
     from_xcom_json,
     has_state_store,
     is_of_no_instance,
+    plain_xcoms,
     running_in,
     sql_of,
     storage_path,
     template_macros,
     without_logs,
+    xcom_backend,
     xcom_json,
 )
 
@@ -109,6 +112,7 @@ __all__ = [
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
+    "current_task_group",
     "custom_xcom_backend",
     "dag",
     "dag_file",
@@ -117,6 +121,7 @@ __all__ = [
     "expand_input_of",
     "from_xcom_json",
     "get_current_context",
+    "get_unique_task_id",
     "group_argument_of",
     "has_schedule",
     "has_state_store",
@@ -128,6 +133,7 @@ __all__ = [
     "label_of",
     "manual_interval",
     "own_session",
+    "plain_xcoms",
     "read_dags",
     "redacted",
     "refused_run_id",
@@ -149,8 +155,8 @@ __all__ = [
     "triggering_events",
     "validated_params",
     "without_logs",
+    "xcom_backend",
     "xcom_json",
     "xcom_kind",
     "xcom_model",
-    "xcom_value",
 ]

@@ -102,15 +102,3 @@ def xcom_model() -> Any:
     from airflow.models import xcom
 
     return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
-
-
-def xcom_value(row: Any) -> Any:
-    """Return the value of a row of the table that holds XComs, through the deployment's backend.
-
-    Airflow 3 has tasks write them, so only what tasks read them with knows their form.
-    """
-    if AIRFLOW_3:
-        from airflow.sdk.execution_time.xcom import XCom
-    else:
-        from airflow.models.xcom import XCom
-    return XCom.deserialize_value(row)

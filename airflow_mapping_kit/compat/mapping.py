@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
 
+def current_task_group(dag: Any) -> Any:
+    """Return the task group that a task of a DAG file is in where it is declared now; of none the DAG's own."""
+    if not TYPE_CHECKING and AIRFLOW_3:
+        from airflow.sdk.definitions._internal.contextmanager import TaskGroupContext
+
+        return TaskGroupContext.get_current(dag)
+    from airflow.utils.task_group import TaskGroupContext
+
+    return TaskGroupContext.get_current_task_group(dag)
+
+
 def expand_input_of(operator: Any) -> Any | None:
     """Return what an operator, or else the mapped group around it, is mapped over.
 

@@ -13,7 +13,12 @@ if TYPE_CHECKING or not AIRFLOW_3:
     from airflow import DAG
     from airflow.datasets import Dataset as Asset
     from airflow.decorators import dag, task, task_group
-    from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
+    from airflow.decorators.base import (
+        DecoratedOperator,
+        TaskDecorator,
+        get_unique_task_id,
+        task_decorator_factory,
+    )
     from airflow.decorators.base import _TaskDecorator as DecoratedTask
     from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
     from airflow.hooks.base import BaseHook
@@ -46,6 +51,7 @@ else:
         DecoratedOperator,
         TaskDecorator,
         determine_kwargs,
+        get_unique_task_id,
         task_decorator_factory,
     )
     from airflow.sdk.bases.decorator import _TaskDecorator as DecoratedTask
@@ -76,6 +82,7 @@ __all__ = [
     "dag",
     "determine_kwargs",
     "get_current_context",
+    "get_unique_task_id",
     "task",
     "task_decorator_factory",
     "task_group",

@@ -40,12 +40,7 @@ def bad_input_fails_at_once() -> Iterator[None]:
 
 def custom_xcom_backend() -> bool:
     """Tell whether XComs are kept by a backend of the deployment's own."""
-    if AIRFLOW_3:
-        from airflow.sdk import BaseXCom
-        from airflow.sdk.execution_time.xcom import XCom
-    else:
-        from airflow.models.xcom import BaseXCom, XCom
-    return XCom is not BaseXCom
+    return xcom_backend() is not plain_xcoms()
 
 
 def from_xcom_json(text: str) -> Any:
@@ -74,6 +69,15 @@ def is_of_no_instance(error: BaseException) -> bool:
     said = getattr(getattr(error, "error", None), "detail", None)
     status = said.get("status_code") if isinstance(said, dict) else getattr(answer, "status_code", None)
     return status == HTTPStatus.NOT_FOUND
+
+
+def plain_xcoms() -> Any:
+    """Return the class that keeps XComs in Airflow's own table, whatever the deployment's backend does."""
+    if AIRFLOW_3:
+        from airflow.sdk import BaseXCom
+    else:
+        from airflow.models.xcom import BaseXCom
+    return BaseXCom
 
 
 @contextmanager
@@ -140,6 +144,18 @@ def _dropped(*_: Any) -> Any:
     import structlog
 
     raise structlog.DropEvent
+
+
+def xcom_backend() -> Any:
+    """Return the class that tasks write and read XComs with.
+
+    Airflow 3 has tasks write them, so beside its database too only this one knows their form.
+    """
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models.xcom import XCom
+    return XCom
 
 
 def xcom_json(value: Any) -> str:

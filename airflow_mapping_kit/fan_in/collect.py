@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_mapping_kit.assets import mark_succeeded
@@ -13,10 +12,12 @@ from airflow_mapping_kit.compat import (
     BaseOperator,
     XComArg,
     bad_input_fails_at_once,
+    current_task_group,
+    get_unique_task_id,
 )
 from airflow_mapping_kit.exceptions import FanInError, PlanError
 from airflow_mapping_kit.failures import described
-from airflow_mapping_kit.fan_in import json_lines
+from airflow_mapping_kit.fan_in import report
 from airflow_mapping_kit.fan_in.tolerance import Tolerance
 from airflow_mapping_kit.pieces import tables
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
@@ -29,6 +30,8 @@ from airflow_mapping_kit.results import FAILED, FAILURES, SKIPPED, UPSTREAM_FAIL
 if TYPE_CHECKING:
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.compat import TaskGroup
+    from airflow_mapping_kit.pieces.mapped import Returns
     from airflow_mapping_kit.pieces.reading import Reading
     from airflow_mapping_kit.results import Counts, Result
 
@@ -39,9 +42,9 @@ _MAX_MOVED = 5
 class CollectOperator(BaseOperator):
     """Account for every piece of a mapped task or group. Made by `collect`, which describes the arguments.
 
-    :param collected: the id of the mapped task, of the task whose value a mapped group returns, or of a mapped
-        group that returns none.
+    :param collected: the id of the mapped task or group.
     :param collected_task_ids: the tasks of one piece, by which the listener knows whose errors to keep.
+    :param returned: of a mapped group the task whose value it returns, or a list or a dict of such.
     """
 
     template_fields = ("tolerated_failure_count", "tolerated_failure_percentage", "write_to")
@@ -52,10 +55,12 @@ class CollectOperator(BaseOperator):
         *,
         collected: str,
         collected_task_ids: tuple[str, ...],
+        returned: Returns = None,
         tolerated_failure_count: int | str | None = None,
         tolerated_failure_percentage: float | str | None = None,
         on_empty: Literal["skip", "fail", "succeed"] = "skip",
         write_to: str | None = None,
+        values: bool = True,
         **kwargs: Any,
     ) -> None:
         if on_empty not in ON_EMPTY:
@@ -73,51 +78,43 @@ class CollectOperator(BaseOperator):
         Tolerance.of(*limits)
         self.collected = collected
         self.collected_task_ids = collected_task_ids
+        self.returned = returned
         self.tolerated_failure_count = tolerated_failure_count
         self.tolerated_failure_percentage = tolerated_failure_percentage
         self.on_empty = on_empty
         self.write_to = write_to
+        self.values = values
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return what became of every piece; fail if more failed than is tolerated."""
         with bad_input_fails_at_once():
-            tolerance = Tolerance.of(self.tolerated_failure_count, self.tolerated_failure_percentage)
-            file = json_lines.target(self.write_to) if self.write_to else None
             found = self._outcome(context)
             self._check_plan(found)
         count = counts(found.results)
+        failed = [row for row in found.results if row["state"] in FAILURES]
+        too_many = self._summary(count, failed)
         if not found.results and self.on_empty != "succeed":
             self._end_empty(found)
-        failures, too_many = self._summary(found.results, count, tolerance)
-        if file is not None:
-            json_lines.write(found.results, file)
-            report: dict[str, Any] = {**count, "written_to": str(file)}
-        else:
-            report = {**count, "results": found.results}
-            with bad_input_fails_at_once():
-                self._check_size(report)
-        if too_many:
+        made = report.made_of(
+            found.results, values=self.values, write_to=self.write_to, instance=context["ti"]
+        )
+        if too_many or made.trouble:
             # A task that fails returns nothing, and the report is what its callbacks and readers need most.
-            context["ti"].xcom_push("return_value", report)
-            raise AirflowFailException(
-                f"{self.task_id}: {failures}\nMend the cause and clear these instances with {self.task_id}: "
-                f"the others keep their results."
-            )
+            context["ti"].xcom_push("return_value", made.pushed)
+        if too_many:
+            raise AirflowFailException("\n".join([too_many, *([str(made.trouble)] if made.trouble else [])]))
+        if made.trouble:
+            with bad_input_fails_at_once():
+                raise made.trouble
         mark_succeeded(found.results, context=context)
-        return report
-
-    def _collected(self) -> Mapped:
-        """Return what is collected, as the DAG declares it now."""
-        if self.dag.has_task(self.collected):
-            return Mapped.of(self.dag.get_task(self.collected))
-        return Mapped.of(self.dag.task_group.get_task_group_dict()[self.collected])
+        return made.pushed
 
     def _outcome(self, context: Context) -> Outcome:
-        target = self._collected()
+        target = Mapped.collected_by(self)
         # A task of Airflow 3 has no database.
         read: Reading = Supervisor(context["ti"], target) if AIRFLOW_3 else tables
         try:
-            return outcome(target, context["run_id"], read)
+            return outcome(target, context["run_id"], read, values=self.values)
         except PlanError as error:
             generators = ", ".join(sorted({source.task_id for source in sources(target.expand_input)}))
             raise PlanError(
@@ -127,7 +124,7 @@ class CollectOperator(BaseOperator):
 
     def _check_plan(self, found: Outcome) -> None:
         """Refuse to report where pieces and instances do not belong together."""
-        name = self._collected().name
+        name = self.collected
         if found.unexpanded is not None and found.unexpanded != SKIPPED:
             causes = [
                 f"{task_id} {state}"
@@ -159,29 +156,27 @@ class CollectOperator(BaseOperator):
             raise AirflowFailException(f'{message} If that is fine, say on_empty="skip" or "succeed".')
         raise AirflowSkipException(f'{message} If that is an error, say on_empty="fail".')
 
-    def _check_size(self, report: dict[str, Any]) -> None:
-        from airflow.configuration import conf
-        from airflow.utils.json import XComEncoder
-
-        limit = conf.getint("mapping_kit", "max_result_kb", fallback=1024)
-        size = len(json.dumps(report, cls=XComEncoder))
-        if size > limit * 1024:
-            raise FanInError(
-                f"The report of {report['total']:,} pieces has {size / 1024:,.0f} KiB, too much for an XCom "
-                f"([mapping_kit] max_result_kb = {limit:,}). Have it written to a file: "
-                f"collect(..., write_to='s3://aws_default@reports/{self.task_id}/{{{{ run_id }}}}.jsonl')."
-            )
-
-    def _summary(self, results: list[Result], count: Counts, tolerance: Tolerance) -> tuple[str, bool]:
-        """Log how many pieces are in which state; return what failed, in words, and whether that is too much."""
+    def _summary(self, count: Counts, failed: list[Result]) -> str | None:
+        """Log how many pieces are in which state and what failed; return why that fails the task, if it does."""
         states = ", ".join(f"{number:,} {state}" for state, number in count.items() if number)
         self.log.info("%s: %s", self.task_id, states.replace("_", " ") or "no pieces")
-        failed = [result for result in results if result["state"] in FAILURES]
-        if not failed:
-            return "", False
-        message = f"{len(failed):,} of {count['total']:,} pieces failed, {tolerance}:\n{described(failed)}"
-        self.log.warning("%s: %s", self.task_id, message)
-        return message, tolerance.exceeded(len(failed), count["total"])
+        limits = (self.tolerated_failure_count, self.tolerated_failure_percentage)
+        try:
+            tolerance: Tolerance | FanInError = Tolerance.of(*limits)
+        except FanInError as error:
+            tolerance = error
+        message = f"{len(failed):,} of {count['total']:,} pieces failed, {tolerance}"
+        if failed:
+            message = f"{message}:\n{described(failed)}"
+            self.log.warning("%s: %s", self.task_id, message)
+        if isinstance(tolerance, FanInError):
+            return f"{self.task_id}: {message}"
+        if not tolerance.exceeded(len(failed), count["total"]):
+            return None
+        return (
+            f"{self.task_id}: {message}\nMend the cause and clear these instances with {self.task_id}: "
+            f"the others keep their results."
+        )
 
 
 def collect(
@@ -191,6 +186,7 @@ def collect(
     tolerated_failure_percentage: float | str | None = None,
     on_empty: Literal["skip", "fail", "succeed"] = "skip",
     write_to: str | None = None,
+    values: bool = True,
     **operator_arguments: Any,
 ) -> XComArg:
     """Add a task that waits for every piece of a mapped task or group and says what became of each.
@@ -199,7 +195,9 @@ def collect(
     retries, naming the failed ones grouped by error; the report is there all the same.
 
     :param mapped: a mapped operator, what `.expand()` returned, or a mapped group. A task within a mapped
-        group stands for the group: a piece has the worst state of the group's tasks and that task's value.
+        group stands for the group, and so does a list or a dict of such that the group returned: a piece has the
+        worst state of the group's tasks, and that task's value, or such a list or dict of values. Teardowns count
+        where they may fail a run.
     :param tolerated_failure_count: how many pieces may fail. (templated)
     :param tolerated_failure_percentage: how many of a hundred may fail, from 0 to 100. (templated) Of two
         limits each counts; with none, no failure is tolerated. Failed, upstream-failed and not-started pieces
@@ -207,11 +205,14 @@ def collect(
     :param on_empty: what a plan without pieces, or a skipped generator, does: `"skip"` the task, `"fail"`, or
         `"succeed"` with a report of 0 pieces. Default `"skip"`.
     :param write_to: a file for the rows, as JSON Lines, e.g. `"s3://aws_default@reports/{{ run_id }}.jsonl"`,
-        replaced at once. (templated) Default: they are returned, up to `[mapping_kit] max_result_kb`.
+        replaced at once. (templated) Default: they are returned, up to `[mapping_kit] max_result_kb`; more go to
+        a file in `[mapping_kit] results_folder`.
+    :param values: whether the rows have what the pieces returned, as plain JSON. Default `True`.
     :param operator_arguments: arguments of any operator: `task_id` (default `collect_<task>`), `retries`, ...
     :return: the task's output: `{"total", "succeeded", "failed", "skipped", "upstream_failed", "not_started",
         "results": [{"key", "label", "map_index", "state", "try_number", "duration_s", "value", "error"}]}`,
-        a row a piece, in map-index order. With `write_to`, `"written_to"` is there instead of `"results"`.
+        a row a piece, in map-index order. With a file, `"written_to"` and `"failures"`, the rows of what failed,
+        are there instead of `"results"`; `rows(report)` gives the rows of either.
     :raises FanInError: if `mapped` is not mapped or belongs to another DAG, a tolerance is none, or the
         DAG stops at the first failure.
 
@@ -225,14 +226,17 @@ def collect(
             f"The DAG {target.dag.dag_id!r} stops at the first failure, so {target.name} cannot be collected: "
             f"leave {stops[0]} out of the DAG; the fan-in decides how many failures are too many."
         )
-    operator_arguments.setdefault("task_id", f"collect_{target.name.rpartition('.')[2]}")
+    if "task_id" not in operator_arguments:
+        operator_arguments["task_id"] = _task_id(target, operator_arguments.get("task_group"))
     fan_in = CollectOperator(
-        collected=target.returns or target.name,
+        collected=target.name,
         collected_task_ids=target.task_ids,
+        returned=target.returns,
         tolerated_failure_count=tolerated_failure_count,
         tolerated_failure_percentage=tolerated_failure_percentage,
         on_empty=on_empty,
         write_to=write_to,
+        values=values,
         **operator_arguments,
     )
     dag = fan_in.get_dag()
@@ -241,9 +245,21 @@ def collect(
             f"{target.name} belongs to the DAG {target.dag.dag_id!r}, and its fan-in would belong to "
             f"{dag.dag_id!r}: collect it in its own DAG."
         )
-    if set(target.task_ids) & {
+    if {*target.task_ids, *target.teardowns} & {
         task.task_id for group in fan_in.iter_mapped_task_groups() for task in group.iter_tasks()
     }:
         raise FanInError(f"{target.name} cannot be collected within itself: call collect after the group.")
-    fan_in.set_upstream([target.dag.get_task(leaf) for leaf in target.leaves])
+    fan_in.set_upstream([target.dag.get_task(task_id) for task_id in target.awaited])
     return fan_in.output
+
+
+def _task_id(target: Mapped, group: TaskGroup | None) -> str:
+    """Return the id that a fan-in has by default, within the group that it will be in.
+
+    Of `load` in the group `eu` it is `collect_eu_load`, and in that group itself `eu.collect_load`. A second one of
+    the same task is `collect_load__1`, as Airflow calls a second task of one function.
+    """
+    group = group or current_task_group(target.dag)
+    inside = f"{group.group_id}." if group is not None and group.group_id else ""
+    name = target.name.removeprefix(inside).replace(".", "_")
+    return get_unique_task_id(f"collect_{name}", target.dag, group)

@@ -3,57 +3,59 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AirflowException, storage_path
 from airflow_mapping_kit.exceptions import FanInError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow.io.path import ObjectStoragePath
 
     from airflow_mapping_kit.results import Result
 
 
-def target(path: str) -> ObjectStoragePath:
-    """Return the file that `write_to` names.
+def rows(report: Mapping[str, Any]) -> Iterator[Result]:
+    """Yield the rows of a report, wherever they are: in the report itself, or in the file that it names.
 
-    :raises FanInError: if no file can be named so, or nothing installed can write to such a place.
+    :param report: what `collect` returned.
+    :raises FanInError: if it has no rows, since they could be kept nowhere.
+
+    Example: `sum(row["value"] for row in rows(report) if row["state"] == "success")`.
     """
-    if not path.strip() or path.endswith("/"):
+    if "results" in report:
+        yield from report["results"]
+        return
+    if "written_to" not in report:
         raise FanInError(
-            f"write_to={path!r} names no file: give its whole path, one a run, "
-            f"e.g. 's3://aws_default@reports/load/{{{{ run_id }}}}.jsonl'."
+            "The report has no rows: they are too large for an XCom, and were written nowhere. Those of the pieces "
+            'that failed are in report["failures"].'
         )
-    try:
-        file = storage_path(path)
-        file.fs  # noqa: B018 -- finds the implementation, or says that there is none
-    except Exception as error:
-        raise FanInError(
-            f"write_to={path!r} is no place that Airflow can write to: {error}. Check the scheme, and install "
-            f"what it needs, for s3:// apache-airflow-providers-amazon[s3fs]."
-        ) from error
-    return file
+    file = storage_path(report["written_to"])
+    with file.fs.open(file.path, "rb") as lines:
+        yield from map(json.loads, lines)
 
 
-def write(results: Iterable[Result], file: ObjectStoragePath) -> None:
-    """Write one row a line, replacing the file at once.
+def write(lines: Iterable[str], path: str, setting: str) -> str:
+    """Write rows, a line each, replacing the file at once; return what it is called.
 
+    :param lines: each row as JSON.
+    :param setting: where the path is from, for errors: `write_to`.
+    :raises FanInError: if no file can be named so, or nothing installed can write to such a place.
     :raises AirflowException: if it cannot be written. The results stay where they are, so that the task
         can be retried or cleared.
     """
-    from airflow.utils.json import XComEncoder
-
-    lines = "".join(f"{json.dumps(row, cls=XComEncoder)}\n" for row in results)
+    file = _file(path, setting)
+    text = "".join(f"{line}\n" for line in lines)
     try:
         if file.protocol not in {"", "file"}:
             # An object is there when all of it was sent, or not at all.
-            file.write_text(lines)
-            return
+            file.fs.pipe_file(file.path, text.encode())
+            return str(file)
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name(f".{file.name}.unfinished")
-        unfinished.write_text(lines)
+        unfinished.write_text(text)
         unfinished.replace(file)
     except Exception as error:
         raise AirflowException(
@@ -61,3 +63,21 @@ def write(results: Iterable[Result], file: ObjectStoragePath) -> None:
             f"None is lost: they are still in Airflow's XComs. Mend the place or the connection, "
             f"and clear this task alone."
         ) from error
+    return str(file)
+
+
+def _file(path: str, setting: str) -> ObjectStoragePath:
+    if not path.strip() or path.endswith("/"):
+        raise FanInError(
+            f"{setting}={path!r} names no file: give its whole path, one a run, "
+            f"e.g. 's3://aws_default@reports/load/{{{{ run_id }}}}.jsonl'."
+        )
+    try:
+        file = storage_path(path)
+        file.fs  # noqa: B018 -- finds the implementation, or says that there is none
+    except Exception as error:
+        raise FanInError(
+            f"{setting}={path!r} is no place that Airflow can write to: {error}. Check the scheme, and install "
+            f"what it needs, for s3:// apache-airflow-providers-amazon[s3fs]."
+        ) from error
+    return file

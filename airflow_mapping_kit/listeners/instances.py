@@ -45,9 +45,7 @@ def on_task_instance_running(task_instance: Any) -> None:
         )
     if shown == label and not collected:
         return
-    from airflow.models.xcom import XCom
-
-    from airflow_mapping_kit.compat import own_session
+    from airflow_mapping_kit.compat import own_session, plain_xcoms
 
     # A session of its own: were a statement to fail in the task's, the task would fail with it.
     with own_session() as session:
@@ -55,7 +53,7 @@ def on_task_instance_running(task_instance: Any) -> None:
             _set_label(task_instance, shown, session)
         if collected:
             record = record_of(mapped, shown, task_instance.try_number)
-            XCom.set(key=RECORD_KEY, value=record, **_place(task_instance), session=session)
+            plain_xcoms().set(key=RECORD_KEY, value=record, **_place(task_instance), session=session)
 
 
 @hookimpl
@@ -66,17 +64,16 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
     task = getattr(task_instance, "task", None)
     if index is None or index < 0 or task is None or not is_collected(task):
         return
-    from airflow.models.xcom import XCom
-
+    from airflow_mapping_kit.compat import plain_xcoms
     from airflow_mapping_kit.pieces.records import RECORD_KEY, error_of
 
-    place = _place(task_instance)
+    place, xcoms = _place(task_instance), plain_xcoms()
     # Airflow holds the instance's row by now: on MySQL another connection could not add to it. What goes wrong
     # goes back to the savepoint, and Airflow's transaction with the state is as before.
     with session.begin_nested():
-        record = XCom.get_one(key=RECORD_KEY, **place, session=session) or {}
+        record = xcoms.get_one(key=RECORD_KEY, **place, session=session) or {}
         record.update(error=error_of(error), try_number=task_instance.try_number)
-        XCom.set(key=RECORD_KEY, value=record, **place, session=session)
+        xcoms.set(key=RECORD_KEY, value=record, **place, session=session)
 
 
 @hookimpl

@@ -84,10 +84,12 @@ def _own(task_instance: Any) -> dict[str, Any]:
 
 
 def _push(task_instance: Any, record: dict[str, Any]) -> None:
+    from airflow_mapping_kit.compat import plain_xcoms
     from airflow_mapping_kit.pieces.records import RECORD_KEY
 
     _records[task_instance.id] = record
-    task_instance.xcom_push(RECORD_KEY, record)
+    place = {name: getattr(task_instance, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
+    plain_xcoms().set(RECORD_KEY, record, **place)
 
 
 def _note_what_returns_nothing(task_instance: Any) -> None:

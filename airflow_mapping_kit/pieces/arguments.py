@@ -6,11 +6,14 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
     expand_input_of,
     is_mapped_operator,
     resolve_expand_input,
     xcom_kind,
 )
+from airflow_mapping_kit.pieces import supervisor, tables
+from airflow_mapping_kit.pieces.planned import filled, references
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -38,7 +41,8 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
     """Return what the running instance was mapped over: `{argument: value}`.
 
     Inside a mapped task group these are the group's arguments, whether the task takes them or not. Literals
-    that are templates are rendered, as the task sees them; what comes from an XCom never is.
+    that are templates, or hold what a task returned, are as the task sees them; what comes from an XCom is never
+    rendered.
 
     :param context: the context of the task, after its templates were rendered.
     """
@@ -49,14 +53,32 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
     if expand_input is None:
         return {}
     if not is_mapped_operator(declared):
-        return resolve_expand_input(expand_input, context)
+        return _without_references(resolve_expand_input(expand_input, context), context)
     mapped = _given(task, declared, expand_input)
     if mapped is None:
         mapped = resolve_expand_input(expand_input, context)
     rendered = arguments(task)
-    return {
+    seen = {
         name: rendered.get(name, value) if has_template(value) else value for name, value in mapped.items()
     }
+    return _without_references(seen, context)
+
+
+def _without_references(mapped: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Return arguments with what tasks returned in place of the references in them.
+
+    Airflow leaves those that literals hold to the templating of a task, and alone in `expand_kwargs` and in mapped
+    groups.
+    """
+    wanted = set(references(mapped))
+    if not wanted:
+        return mapped
+    instance: Any = context["ti"]
+    if AIRFLOW_3:  # a task has no database there
+        found = supervisor.pushed(instance, context["task"].dag, wanted)
+    else:
+        found = tables.pushed(instance.dag_id, instance.run_id, wanted)
+    return dict(filled(mapped, found.get))
 
 
 def _given(task: Any, declared: Any, expand_input: Any) -> dict[str, Any] | None:

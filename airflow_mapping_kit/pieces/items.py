@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.pieces import checkpoints
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE, batched, items_key_of
 from airflow_mapping_kit.pieces.early_labels import fixed_arguments
+from airflow_mapping_kit.pieces.planned import calls_functions
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.piece import Piece
     from airflow_mapping_kit.pieces.reading import Instance, Reading
     from airflow_mapping_kit.results import Error, ItemResult, Result
+
+# What tells equal keys of a batch apart.
+_NUMBER = re.compile(r"#\d+\Z")
 
 
 class Items:
@@ -34,15 +39,16 @@ class Items:
     def __init__(self, mapped: Mapped, run_id: str, read: Reading) -> None:
         self._read = read
         self._run_id = run_id
-        self._returns = mapped.returns
+        self._mapped = mapped
         self._declared = {task_id: mapped.dag.get_task(task_id) for task_id in mapped.task_ids}
-        main = self._declared[mapped.returns or mapped.leaves[0]]
+        main = self._declared[mapped.main]
         self._how = batched(main)
         self._label = labels.format_of(getattr(main, "map_index_template", None))
         self._fixed = fixed_arguments(main)
         # Of the tasks of a group those count that say of each item what became of it.
         keys = {task_id: items_key_of(one) for task_id, one in self._declared.items() if batched(one)}
         self._keys = keys if self._how else {}
+        self._by_function = calls_functions(mapped.expand_input.value)
 
     @property
     def xcoms(self) -> set[tuple[str, str]]:
@@ -64,7 +70,9 @@ class Items:
         keys = distinct(item.key for item in items)
         by_task = {task_id: self._by_key(task_id, piece, keys, found) for task_id in self._keys}
         return [
-            self._row(piece, item, arguments, {task_id: rows.get(key) for task_id, rows in by_task.items()})
+            self._row(
+                piece, item, arguments, {task_id: rows.get(key) for task_id, rows in by_task.items()}, found
+            )
             for item, key in zip(items, keys, strict=True)
         ]
 
@@ -101,6 +109,7 @@ class Items:
         item: Item,
         arguments: Mapping[str, Any],
         rows: Mapping[str, ItemResult | None],
+        found: Mapping[tuple[str, str], dict[int, Any]],
     ) -> Result:
         instances = {
             task_id: _as_if_alone(one, rows.get(task_id)) for task_id, one in piece.instances.items()
@@ -109,14 +118,25 @@ class Items:
         for task_id in piece.instances:
             row = rows.get(task_id)
             errors[task_id] = piece.error(task_id) if row is None else row["error"]
-        returned = rows.get(self._returns) if self._returns else None
+
+        def value(task_id: str) -> Any:
+            if task_id not in self._keys:
+                return found.get((task_id, RETURN_VALUE), {}).get(piece.index)
+            row = rows.get(task_id)
+            return None if row is None else row["value"]
+
+        main = rows.get(self._mapped.main)
+        if self._by_function and main is not None:
+            # What the function gave when the batch was worked on, whatever it gives now.
+            key = label = _NUMBER.sub("", main["key"])
+            return piece.row(key, label, self._mapped.value(value), instances, errors)
         label = item.key
         if self._label and self._how and item.state == SUCCESS:
             mapped = self._how.arguments(arguments, item.value)
             label = labels.render(
                 self._label, mapped, self._fixed, key=item.key, final=False, hidden=hidden_names()
             )
-        return piece.row(item.key, label, returned["value"] if returned else None, instances, errors)
+        return piece.row(item.key, label, self._mapped.value(value), instances, errors)
 
 
 def _as_if_alone(instance: Instance, row: ItemResult | None) -> Instance:

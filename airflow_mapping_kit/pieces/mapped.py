@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_mapping_kit.compat import (
     TaskGroup,
@@ -14,23 +14,34 @@ from airflow_mapping_kit.compat import (
 )
 from airflow_mapping_kit.exceptions import FanInError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+# The id of the task whose value it is; a list or a dict of such where a group returns one; or nothing.
+Returns: TypeAlias = "str | list[Any] | dict[str, Any] | None"
+
 
 @dataclass(frozen=True)
 class Mapped:
     """What a fan-in collects.
 
     :param name: the id of the task or of the group.
-    :param task_ids: the tasks of one piece: one of a task, all of a group.
-    :param leaves: those of them that nothing in the group follows.
-    :param returns: the task whose value is the piece's, `None` if a group returns none.
+    :param task_ids: the tasks that make the state of one piece: the mapped task, or those of a group, without
+        teardowns that can't fail a run.
+    :param teardowns: those teardowns.
+    :param leaves: the tasks of a piece that nothing in the group follows but teardowns.
+    :param awaited: the tasks that have ended when the state of a piece is known.
+    :param returns: where the value of a piece is, `None` if a group returns none.
     :param expand_input: what it is mapped over.
     :param dag: its DAG.
     """
 
     name: str
     task_ids: tuple[str, ...]
+    teardowns: tuple[str, ...]
     leaves: tuple[str, ...]
-    returns: str | None
+    awaited: tuple[str, ...]
+    returns: Returns
     expand_input: Any
     dag: Any
 
@@ -38,50 +49,61 @@ class Mapped:
     def of(cls, target: Any) -> Mapped:
         """Return what `target` stands for: a mapped task, or the mapped group around a task.
 
-        :param target: a mapped operator, the output of a mapped task, a mapped group, or the task in a mapped
-            group whose output the group returns.
+        :param target: a mapped operator, the output of a mapped task, a mapped group, or what the function of
+            a mapped group returned: a task of it or its output, a list or a dict of such.
         :raises FanInError: if nothing is mapped there.
         """
-        if isinstance(target, XComArg):
-            target = _task_of(target)
+        if isinstance(target, dict | list | tuple):
+            return _of_outputs(target)
         if isinstance(target, TaskGroup):
             return _group(target, returns=None)
-        if is_mapped_operator(target):
-            return cls(
-                target.task_id,
-                (target.task_id,),
-                (target.task_id,),
-                target.task_id,
-                expand_input_of(target),
-                target.dag,
-            )
-        group = next(iter(target.iter_mapped_task_groups()), None) if hasattr(target, "task_id") else None
+        task = _task_of(target) if isinstance(target, XComArg) else target
+        if is_mapped_operator(task):
+            only = (task.task_id,)
+            return cls(task.task_id, only, (), only, only, task.task_id, expand_input_of(task), task.dag)
+        group = _group_around(task)
         if group is not None:
-            return _group(group, returns=target.task_id)
-        raise FanInError(
-            f"{_name(target)} is not mapped, so it has no pieces to collect: "
-            f"pass a task or a task group that was called with .expand() or .expand_kwargs()."
-        )
+            return _group(group, returns=task.task_id)
+        raise _not_mapped(getattr(task, "task_id", task))
+
+    @classmethod
+    def collected_by(cls, fan_in: Any) -> Mapped:
+        """Return what a fan-in collects, as its DAG declares it now."""
+        if fan_in.dag.has_task(fan_in.collected):
+            return cls.of(fan_in.dag.get_task(fan_in.collected))
+        groups = fan_in.dag.task_group.get_task_group_dict()
+        return _group(groups[fan_in.collected], returns=fan_in.returned)
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """The tasks whose values the value of a piece is made of."""
+        return tuple(_ids_in(self.returns))
+
+    @property
+    def main(self) -> str:
+        """The task that a piece is called after, and that says what its batch is."""
+        return next(iter(self.returned), self.leaves[0])
+
+    def value(self, of_task: Callable[[str], Any]) -> Any:
+        """Return the value of a piece from those of its tasks: of a group that returns a dict, such a dict."""
+        return _filled(self.returns, of_task)
 
 
 def mapped_in(dag: Any) -> list[Mapped]:
     """Return every mapped task and every mapped group of a DAG, in the order of their dependencies.
 
-    A group that a fan-in collects is what the fan-in calls its piece: it has the value of the same task.
+    A group that a fan-in collects is what the fan-in calls its piece: it has the same value.
     """
-    collected = {
-        getattr(task, "collected", None) for task in dag.tasks if hasattr(task, "collected_task_ids")
-    }
+    fan_ins = {task.collected: task for task in dag.tasks if hasattr(task, "collected_task_ids")}
     found: dict[str, Mapped] = {}
     for task in dag.topological_sort():
-        group = next(iter(task.iter_mapped_task_groups()), None)
-        if group is None and not is_mapped_operator(task):
-            continue
-        if group is not None and task.task_id not in collected:
-            found.setdefault(str(group.group_id), Mapped.of(group))
-        else:
-            one = Mapped.of(task)
-            found[one.name] = one
+        group = _group_around(task)
+        if group is None:
+            if is_mapped_operator(task):
+                found[task.task_id] = Mapped.of(task)
+        elif group.group_id not in found:
+            fan_in = fan_ins.get(group.group_id)
+            found[str(group.group_id)] = Mapped.of(group) if fan_in is None else Mapped.collected_by(fan_in)
     return list(found.values())
 
 
@@ -90,6 +112,50 @@ def is_collected(task: Any) -> bool:
     return any(
         task.task_id in getattr(other, "collected_task_ids", ()) for other in task.dag.task_dict.values()
     )
+
+
+def _group_around(task: Any) -> Any:
+    return next(iter(task.iter_mapped_task_groups()), None) if hasattr(task, "task_id") else None
+
+
+def _of_outputs(outputs: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Mapped:
+    """Return the mapped group of which every output is, as its function returned them."""
+    groups: dict[str, Any] = {}
+
+    def task_id(output: Any) -> str:
+        task = _task_of(output) if isinstance(output, XComArg) else output
+        group = _group_around(task)
+        if group is None:
+            raise _not_mapped(
+                outputs, f" {getattr(task, 'task_id', task)!r} in it is no task of a mapped group."
+            )
+        groups[group.group_id] = group
+        return str(task.task_id)
+
+    returns = _filled(outputs, task_id)
+    if len(groups) != 1:
+        names = " and ".join(sorted(groups)) or "no task"
+        raise _not_mapped(outputs, f" It holds tasks of {names}: collect each by itself.")
+    return _group(next(iter(groups.values())), returns)
+
+
+def _filled(shape: Any, of: Callable[[Any], Any]) -> Any:
+    """Return a list or a dict, however nested, with something else in place of what is in it."""
+    if isinstance(shape, dict):
+        return {str(name): _filled(part, of) for name, part in shape.items()}
+    if isinstance(shape, list | tuple):
+        return [_filled(part, of) for part in shape]
+    return None if shape is None else of(shape)
+
+
+def _ids_in(returns: Returns) -> Iterable[str]:
+    if isinstance(returns, dict):
+        returns = list(returns.values())
+    if isinstance(returns, list):
+        for part in returns:
+            yield from _ids_in(part)
+    elif returns is not None:
+        yield returns
 
 
 def _task_of(output: XComArg) -> Any:
@@ -101,7 +167,7 @@ def _task_of(output: XComArg) -> Any:
     return output.operator  # type: ignore[attr-defined]  # a plain one has it
 
 
-def _group(group: TaskGroup, returns: str | None) -> Mapped:
+def _group(group: TaskGroup, returns: Returns) -> Mapped:
     # The outermost is what is expanded: Airflow has no mapped group within a mapped group.
     expand_input = getattr(group, "_expand_input", None)
     if expand_input is None:
@@ -109,15 +175,38 @@ def _group(group: TaskGroup, returns: str | None) -> Mapped:
             f"The task group {group.group_id!r} is not mapped, so it has no pieces to collect: "
             f"pass one that was called with .expand()."
         )
+    tasks = list(group.iter_tasks())
+    wanted = set(_ids_in(returns))
+    # Airflow's own rule for runs: a teardown that fails is none of the run's business, unless it says so.
+    counted = [
+        task
+        for task in tasks
+        if not task.is_teardown or task.on_failure_fail_dagrun or task.task_id in wanted
+    ] or tasks
+    work = [task for task in counted if not task.is_teardown] or counted
+    leaves = _last_of(work)
     return Mapped(
         str(group.group_id),
-        tuple(task.task_id for task in group.iter_tasks()),
-        tuple(leaf.task_id for leaf in group.get_leaves()),
+        tuple(task.task_id for task in counted),
+        tuple(task.task_id for task in tasks if task not in counted),
+        leaves,
+        tuple(dict.fromkeys((*leaves, *_last_of(counted)))),
         returns,
         expand_input,
         group.dag,
     )
 
 
-def _name(target: Any) -> str:
-    return repr(getattr(target, "task_id", target))
+def _last_of(tasks: list[Any]) -> tuple[str, ...]:
+    """Return the ids of the tasks that none of the others follows, at once or later."""
+    ids = {task.task_id for task in tasks}
+    last = [task for task in tasks if ids.isdisjoint(task.get_flat_relative_ids(upstream=False))]
+    # What only a teardown follows is set up for nothing; and Airflow lets nothing wait for it but by its own rule.
+    return tuple(task.task_id for task in [task for task in last if not task.is_setup] or last)
+
+
+def _not_mapped(target: Any, why: str = "") -> FanInError:
+    return FanInError(
+        f"{target!r} is not mapped, so it has no pieces to collect:{why} "
+        f"Pass a task or a task group that was called with .expand() or .expand_kwargs()."
+    )

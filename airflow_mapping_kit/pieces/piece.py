@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.pieces.arguments import has_template
+from airflow_mapping_kit.pieces.batches import RETURN_VALUE
 from airflow_mapping_kit.pieces.planned import key_of
 from airflow_mapping_kit.pieces.records import error_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, SUCCESS, UPSTREAM_FAILED
@@ -52,10 +53,18 @@ class Piece:
                 return record.get("key")
         return None
 
-    def key(self, arguments: dict[str, Any]) -> str:
-        """Return the key of the piece; where the plan holds a template, as the instance rendered it."""
-        if has_template(arguments) and self.worked_on:
-            return self.worked_on
+    def key(self, arguments: dict[str, Any], *, by_function: bool) -> str:
+        """Return the key of the piece: by the plan, or as its instance recorded it where a plan can't tell.
+
+        :param arguments: what the piece was mapped over.
+        :param by_function: whether they went through a function of the DAG's author, which may give something
+            else whenever it is called.
+        """
+        if by_function or has_template(arguments):
+            keys = (record.get("key") for record in self._records.values())
+            recorded = self.worked_on or next(filter(None, keys), None)
+            if recorded is not None:
+                return recorded
         return key_of(arguments)
 
     def moved(self, keys: list[str]) -> bool:
@@ -63,6 +72,13 @@ class Piece:
         if self.index >= len(keys) or not self.instances:
             return True
         return self.worked_on is not None and self.worked_on != keys[self.index]
+
+    def value(self, found: Mapping[tuple[str, str], Mapping[int, Any]]) -> Any:
+        """Return what the piece returned, `None` if nothing: of a group that returns a dict, such a dict.
+
+        :param found: what its tasks pushed, as `tables.xcoms` gives it.
+        """
+        return self._mapped.value(lambda task_id: found.get((task_id, RETURN_VALUE), {}).get(self.index))
 
     def result(self, key: str, label: str, value: Any) -> Result:
         """Return the row of the piece.
@@ -111,7 +127,7 @@ class Piece:
         if found != SKIPPED:
             return found
         # A group that chose a branch has skipped tasks in every piece: what it ends in decides.
-        ends = (self._mapped.returns,) if self._mapped.returns else self._mapped.leaves
+        ends = self._mapped.returned or self._mapped.leaves
         return SUCCESS if any(states.get(task_id) == SUCCESS for task_id in ends) else SKIPPED
 
 

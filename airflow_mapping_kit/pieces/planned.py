@@ -27,10 +27,21 @@ Read = Callable[[Source], Any]
 
 
 def sources(expand_input: Any) -> set[Source]:
-    """Return the XComs that a plan is made of; literals have none."""
-    return {
-        Source(operator.task_id, key, is_mapped(operator)) for operator, key in expand_input.iter_references()
-    }
+    """Return the XComs that a plan is made of, those within literals too: `expand(x=[a(), b()])`."""
+    return set(references(expand_input.value))
+
+
+def references(value: Any) -> Iterator[Source]:
+    """Yield the XComs that a value refers to, however nested."""
+    kind = xcom_kind(value)
+    if kind == "plain":
+        yield Source(value.operator.task_id, value.key, is_mapped(value.operator))
+    elif kind == "map":
+        yield from references(value.arg)
+    elif kind is not None or isinstance(value, list | tuple | Mapping):
+        parts = value.args if kind else value.values() if isinstance(value, Mapping) else value
+        for part in parts:
+            yield from references(part)
 
 
 def calls_functions(value: Any) -> bool:
@@ -69,7 +80,6 @@ class Plan:
             self._length = math.prod(map(len, self._by_argument.values()))
             return
         self._entries = _sequence(value, read)
-        self._read = read
         self._length = len(self._entries)
 
     def __len__(self) -> int:
@@ -86,8 +96,6 @@ class Plan:
             raise IndexError(index)
         if self._by_argument is None:
             entry = self._entries[index]
-            if xcom_kind(entry):
-                entry = _value(entry, self._read)
             return dict(entry) if isinstance(entry, Mapping) else {"expand_kwargs": entry}
         found = {}
         for name, values in reversed(self._by_argument.items()):
@@ -107,9 +115,10 @@ def _sequence(value: Any, read: Read) -> Sequence[Any]:
 
 
 def _value(value: Any, read: Read) -> Any:
+    """Return what an argument is: a literal with whatever it refers to, or what was pushed."""
     kind = xcom_kind(value)
     if kind is None:
-        return value
+        return value if next(references(value), None) is None else filled(value, read)
     if kind == "plain":
         source = Source(value.operator.task_id, value.key, is_mapped(value.operator))
         pushed = read(source)
@@ -124,6 +133,21 @@ def _value(value: Any, read: Read) -> Any:
     if kind == "concat":
         return [element for part in parts for element in part]
     return _zipped(parts, value.fillvalue)
+
+
+def filled(literal: Any, read: Read) -> Any:
+    """Return a literal with what tasks pushed in place of the references in it, `None` for what was not.
+
+    :param read: gives the value of a source, `None` if nothing was pushed.
+    """
+    if isinstance(literal, Mapping):
+        return {name: filled(part, read) for name, part in literal.items()}
+    if isinstance(literal, list | tuple):
+        return [filled(part, read) for part in literal]
+    try:
+        return _value(literal, read)
+    except PlanError:  # as the instance gets it: how many pieces there are doesn't depend on it
+        return None
 
 
 def _zipped(parts: list[Sequence[Any]], fill: Any) -> list[tuple[Any, ...]]:

@@ -37,7 +37,10 @@ class Reading(Protocol):
     def xcoms(
         self, dag_id: str, run_id: str, wanted: Iterable[tuple[str, str]]
     ) -> dict[tuple[str, str], dict[int, Any]]:
-        """Return what some tasks of a run pushed: `{(task id, key): {map index: value}}`, by map index."""
+        """Return what some tasks of a run pushed: `{(task id, key): {map index: value}}`, by map index.
+
+        What can't be read as the object it was is the plain data it was made of.
+        """
         ...
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:

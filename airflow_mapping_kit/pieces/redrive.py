@@ -59,7 +59,7 @@ class Redrive:
 
     :param pieces: the instances of pieces that failed, were not started, or come after one of those in their
         mapped group.
-    :param before: unmapped tasks whose failure kept the pieces from running.
+    :param before: unmapped tasks whose failure kept the pieces from running, and what the pieces are set up by.
     :param after: the fan-in and whatever else follows.
     :param at_work: instances of the run that are at work or wait, and are left alone.
     """
@@ -104,7 +104,7 @@ def redrive(
     pieces = [one for target in targets for one in _of_pieces(target, found, to_do, indexes)]
     cleared = {one.task_id for one in pieces}
     before = _before(dag, cleared, found, to_do)
-    chosen = {task_id for target in targets for task_id in target.task_ids}
+    chosen = {task_id for target in targets for task_id in (*target.task_ids, *target.teardowns)}
     _refuse_what_waits_for_others(dag, pieces, chosen, found)
     moved = {*cleared, *(one.task_id for one in before)}
     known = {(one.task_id, one.map_index) for one in (*pieces, *before)}
@@ -138,15 +138,19 @@ def _of_pieces(
         for follower in (task_id, *_within(target, task_id))
         if index in found[follower]
     }
-    for task_id in target.task_ids:
+    for task_id in (*target.task_ids, *target.teardowns):
         for index, instance in sorted(found[task_id].items()):
             if (task_id, index) in again:
                 yield Cleared(task_id, index, instance.state, instance.label)
 
 
 def _within(target: Mapped, task_id: str) -> set[str]:
-    after = target.dag.get_task(task_id).get_flat_relative_ids(upstream=False)
-    return set(target.task_ids).intersection(after)
+    """Return the tasks of a piece that run again with one of them: what follows, and what it is set up by."""
+    task = target.dag.get_task(task_id)
+    again: set[str] = task.get_flat_relative_ids(upstream=False)
+    # What was set up for it has been torn down since.
+    again |= {one.task_id for one in task.get_upstreams_only_setups_and_teardowns()}
+    return again.intersection((*target.task_ids, *target.teardowns))
 
 
 def _before(
@@ -161,12 +165,14 @@ def _before(
         for ancestor in dag.get_task(task_id).get_flat_relatives(upstream=True)
         if not is_mapped(ancestor)
     }
+    # What was set up for them has been torn down since.
+    setups = {one.task_id for task_id in cleared for one in dag.get_task(task_id).get_upstreams_only_setups()}
     return [
         Cleared(task.task_id, index, instance.state, instance.label)
         for task in dag.topological_sort()
         if task.task_id in ancestors
         for index, instance in found[task.task_id].items()
-        if instance.state in to_do
+        if instance.state in to_do or task.task_id in setups
     ]
 
 

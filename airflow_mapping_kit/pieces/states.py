@@ -10,7 +10,7 @@ from airflow_mapping_kit.pieces import early_labels, tables
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE
 from airflow_mapping_kit.pieces.items import Items
 from airflow_mapping_kit.pieces.piece import REMOVED, Piece, worst
-from airflow_mapping_kit.pieces.planned import Plan, sources
+from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
 from airflow_mapping_kit.pieces.reading import value_of
 from airflow_mapping_kit.pieces.records import RECORD_KEY
 
@@ -40,13 +40,14 @@ class Outcome:
     moved: list[tuple[int, str | None, str | None]] = field(default_factory=list)
 
 
-def outcome(mapped: Mapped, run_id: str, read: Reading = tables) -> Outcome:
+def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool = True) -> Outcome:
     """Return what became of every piece of `mapped` in a run.
 
     In the database two queries, however many pieces there are, and one for each batch whose instance was killed;
     what it takes without one, `Supervisor` says.
 
     :param read: how instances and XComs are read.
+    :param values: whether what the pieces returned is read; without it their `value` is `None`.
     :raises PlanError: if the plan cannot be read any more.
     """
     dag_id = mapped.dag.dag_id
@@ -67,8 +68,8 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables) -> Outcome:
     items = Items(mapped, run_id, read)
     pairs = {(task_id, RECORD_KEY) for task_id in mapped.task_ids} | items.xcoms
     pairs |= {(source.task_id, source.key) for source in wanted}
-    if mapped.returns:
-        pairs.add((mapped.returns, RETURN_VALUE))
+    if values:
+        pairs |= {(task_id, RETURN_VALUE) for task_id in mapped.returned}
     found = read.xcoms(dag_id, run_id, pairs)
 
     def pushed(source: Source) -> Any:
@@ -77,11 +78,14 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables) -> Outcome:
     plan = Plan(mapped.expand_input, pushed)
     label = early_labels.of_pieces([mapped.dag.get_task(task_id) for task_id in mapped.task_ids], pushed)
     records = {task_id: found[task_id, RECORD_KEY] for task_id in mapped.task_ids}
-    values = found[mapped.returns, RETURN_VALUE] if mapped.returns else {}
 
     pieces = [Piece(mapped, index, alive, records) for index in range(max(len(plan), _length(alive)))]
     planned = list(plan)
-    keys = [piece.key(arguments) for piece, arguments in zip(pieces, planned, strict=False)]
+    by_function = calls_functions(mapped.expand_input.value)
+    keys = [
+        piece.key(arguments, by_function=by_function)
+        for piece, arguments in zip(pieces, planned, strict=False)
+    ]
     moved = [
         (piece.index, piece.worked_on, keys[piece.index] if piece.index < len(keys) else None)
         for piece in pieces
@@ -91,7 +95,7 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables) -> Outcome:
     for piece, key, arguments in zip(pieces, keys, planned, strict=False):
         rows = items.results(piece, arguments, found)
         if rows is None:
-            rows = [piece.result(key, label(piece.index) or key, values.get(piece.index))]
+            rows = [piece.result(key, label(piece.index) or key, piece.value(found))]
         results += rows
     for result, key in zip(results, distinct([result["key"] for result in results]), strict=True):
         if result["label"] == result["key"]:
@@ -106,7 +110,7 @@ def _upstream(mapped: Mapped) -> set[str]:
         upstream.task_id
         for task_id in mapped.task_ids
         for upstream in mapped.dag.get_task(task_id).upstream_list
-        if upstream.task_id not in mapped.task_ids
+        if upstream.task_id not in (*mapped.task_ids, *mapped.teardowns)
     }
     return before | {source.task_id for source in sources(mapped.expand_input)}
 

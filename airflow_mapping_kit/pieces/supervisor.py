@@ -6,13 +6,15 @@ a value, nor how often one was tried, nor its label: those are in the records th
 
 from __future__ import annotations
 
+import functools
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.compat import is_mapped
+from airflow_mapping_kit.compat import is_mapped, plain_xcoms
 from airflow_mapping_kit.pieces.reading import Instance, value_of
 from airflow_mapping_kit.pieces.records import RECORD_KEY
+from airflow_mapping_kit.pieces.values import values_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
@@ -93,9 +95,8 @@ class Supervisor:
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
         """Return what one instance pushed, `None` if nothing."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        return XCom.get_one(key=key, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+        place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "key": key}
+        return _of_instances(place, [map_index]).get(map_index)
 
     def _states(self, dag_id: str, run_id: str, task_id: str) -> Iterable[tuple[int, str | None]]:
         # One task a call: of two, `load` and `load_1`, the names in the answer could mean either.
@@ -114,7 +115,7 @@ class Supervisor:
             for task_id in waited_for:
                 self._records[task_id] = {
                     record["map_index"]: record
-                    for record in _pushed(self._ti, task_id, RECORD_KEY)
+                    for record in _pushed(self._ti, task_id, RECORD_KEY, plain=True)
                     if isinstance(record, dict)
                 }
             waited_for = {
@@ -161,11 +162,11 @@ class Supervisor:
         if not values:
             return {}
         sure, unsure = self._holders(task_id)
-        found = dict(self._one_by_one(task_id, key, unsure))
+        found = _of_instances(_place(self._ti, task_id, key), unsure)
         holders = sorted({*sure, *found})
         if len(holders) != len(values):
             # Somebody marked instances, or their records are missing: nothing may be mixed up.
-            return dict(self._one_by_one(task_id, key, sorted(self._instances[task_id])))
+            return _of_instances(_place(self._ti, task_id, key), sorted(self._instances[task_id]))
         return dict(zip(holders, values, strict=True))
 
     def _holders(self, task_id: str) -> tuple[list[int], list[int]]:
@@ -195,12 +196,6 @@ class Supervisor:
         declared = self._mapped.dag.get_task(task_id)
         return hasattr(getattr(declared, "operator_class", type(declared)), "batch_parameter")
 
-    def _one_by_one(self, task_id: str, key: str, map_indexes: Iterable[int]) -> Iterable[tuple[int, Any]]:
-        for map_index in map_indexes:
-            value = self._ti.xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)
-            if value is not None:
-                yield map_index, value
-
 
 def pushed(task_instance: Any, dag: Any, wanted: Iterable[Source]) -> dict[Source, Any]:
     """Return the values of a plan's sources, a call each; what was not pushed is missing.
@@ -220,12 +215,44 @@ def pushed(task_instance: Any, dag: Any, wanted: Iterable[Source]) -> dict[Sourc
 def _of_task(task_instance: Any, declared: Any, key: str) -> dict[int, Any]:
     if is_mapped(declared):
         return dict(enumerate(_pushed(task_instance, declared.task_id, key)))
-    value = task_instance.xcom_pull(task_ids=declared.task_id, key=key, map_indexes=-1)
-    return {} if value is None else {-1: value}
+    return _of_instances(_place(task_instance, declared.task_id, key), [-1])
 
 
-def _pushed(task_instance: Any, task_id: str, key: str) -> list[Any]:
-    """Return what the instances of a task pushed, in map-index order and without gaps."""
-    values: list[Any] = task_instance.xcom_pull(task_ids=[task_id], key=key)
-    # Nothing at all comes as a single nothing.
-    return [] if values == [None] else values
+class _Row(NamedTuple):
+    """What the table holds of one XCom."""
+
+    value: Any
+
+
+def _pushed(task_instance: Any, task_id: str, key: str, *, plain: bool = False) -> list[Any]:
+    """Return what the instances of a task pushed, in map-index order and without gaps, in one call.
+
+    :param plain: whether it was pushed past the deployment's backend.
+    """
+    raw = _as_they_are().get_all(**_place(task_instance, task_id, key))
+    return values_of([_Row(value) for value in raw or ()], plain=plain)
+
+
+def _of_instances(place: Mapping[str, str], map_indexes: Iterable[int]) -> dict[int, Any]:
+    """Return what some instances of a task pushed, in a call each."""
+    table = _as_they_are()
+    raw = {map_index: table.get_one(**place, map_index=map_index) for map_index in map_indexes}
+    found = {map_index: _Row(value) for map_index, value in raw.items() if value is not None}
+    return dict(zip(found, values_of([*found.values()]), strict=True))
+
+
+def _place(task_instance: Any, task_id: str, key: str) -> dict[str, str]:
+    return {"dag_id": task_instance.dag_id, "run_id": task_instance.run_id, "task_id": task_id, "key": key}
+
+
+@functools.cache
+def _as_they_are() -> Any:
+    """Return what reads XComs as the table holds them: what a backend makes of each can wait, and be done at once."""
+    plain: Any = plain_xcoms()
+
+    class AsTheyAre(plain):  # type: ignore[misc]
+        @staticmethod
+        def deserialize_value(result: Any) -> Any:
+            return result.value
+
+    return AsTheyAre

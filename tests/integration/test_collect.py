@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from decimal import Decimal
 
 import pendulum
 import pytest
@@ -14,8 +16,11 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import event
 
 from airflow_mapping_kit.exceptions import FanInError
-from airflow_mapping_kit.fan_in import CollectOperator, collect
+from airflow_mapping_kit.fan_in import CollectOperator, collect, rows
 from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.partitions.pieces import distinct, piece_key
+from airflow_mapping_kit.pieces.mapped import Mapped
+from airflow_mapping_kit.pieces.redrive import redrive
 from airflows import (
     AIRFLOW_3,
     DAG,
@@ -27,15 +32,34 @@ from airflows import (
     delete_xcom,
     get_current_context,
     run_alone,
+    setup,
     store_xcom,
     task,
     task_group,
+    teardown,
     xcom_of,
 )
 
 
 def new_dag(**options):
     return DAG(f"c{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1), **options)
+
+
+@dataclass
+class Secret:
+    number: int
+    at: datetime
+
+
+class Model:
+    pass
+
+
+class Odd(Exception):
+    """An exception whose text is what it was given, or fails."""
+
+    def __str__(self):
+        return self.args[0] if self.args[0] else str(1 / 0)
 
 
 @task
@@ -173,13 +197,51 @@ class TestWhatCanBeCollected:
         with new_dag(), pytest.raises(FanInError, match="cannot be collected within itself"):
             inside.expand(x=[1])
 
-    def test_the_default_task_id_is_that_of_the_task_within_the_group_at_hand(self):
+    def test_the_default_task_id_is_that_of_the_task_as_seen_from_the_group_at_hand(self):
         with new_dag() as built:
             collect(work.expand(x=[1]))
-            with TaskGroup("tg"):
+            with TaskGroup("eu"):
+                with TaskGroup("north"):
+                    north = work.expand(x=[1])
+                collect(north)
                 collect(work.expand(x=[1]))
-        ids = {t.task_id for t in built.tasks if isinstance(t, CollectOperator)}
-        assert ids == {"collect_work", "tg.collect_work"}
+            collect(north)
+        ids = [t.task_id for t in built.tasks if isinstance(t, CollectOperator)]
+        assert ids == ["collect_work", "eu.collect_north_work", "eu.collect_work", "collect_eu_north_work"]
+
+    def test_further_fan_ins_of_one_task_are_numbered_as_airflow_numbers_tasks(self):
+        with new_dag() as built:
+            mapped = work.expand(x=[1])
+        for _ in range(3):
+            collect(mapped)
+        ids = [t.task_id for t in built.tasks if isinstance(t, CollectOperator)]
+        assert ids == ["collect_work", "collect_work__1", "collect_work__2"]
+        assert {t.collected for t in built.tasks if isinstance(t, CollectOperator)} == {"work"}
+
+    @pytest.mark.parametrize(
+        ("returned", "said"),
+        [
+            (
+                lambda inside, outside: {"a": inside, "b": outside},
+                "'work' in it is no task of a mapped group",
+            ),
+            (
+                lambda inside, outside: {"a": inside, "b": "daily"},
+                "'daily' in it is no task of a mapped group",
+            ),
+            (lambda inside, outside: [inside["key"]], "pass the output itself"),
+            (lambda inside, outside: [], "It holds tasks of no task"),
+        ],
+    )
+    def test_what_is_not_all_of_one_mapped_group_is_refused_by_name(self, returned, said):
+        @task_group
+        def group(x):
+            return work(x)
+
+        with new_dag():
+            inside = group.expand(x=[1])
+            with pytest.raises(FanInError, match=said):
+                collect(returned(inside, work("a")))
 
     def test_options_of_any_operator_and_a_dag_given_afterwards(self):
         with new_dag() as built:
@@ -319,17 +381,115 @@ class TestRows:
             "GetXComSequenceSlice",
         ]
 
-    def test_equal_pieces_are_told_apart_and_values_keep_their_types(self, collected):
+    def test_equal_pieces_are_told_apart(self, collected):
+        end = collected([1, 1, 2])
+        assert [(row["key"], row["value"]) for row in end.report["results"]] == [
+            ("x=1", 1),
+            ("x=1#2", 1),
+            ("x=2", 2),
+        ]
+
+    def test_values_are_plain_json_whatever_they_were_where_they_came_from(self, collected):
         def build():
             @task
-            def moment(x):
-                return {"at": datetime(2024, 1, x, tzinfo=timezone.utc), "of": [x]}
+            def odd(x):
+                import pandas as pd
 
-            return moment.expand(x=[1, 1, 2])
+                return {
+                    "date": {"at": datetime(2024, 1, 2, tzinfo=timezone.utc), "of": (1, Decimal("1.25"))},
+                    "set": {3, 1, 2},
+                    "nan": float("nan"),
+                    "frame": pd.DataFrame({"a": [1.5, None], "b": ["x", None]}),
+                    "class": [Secret(7, datetime(2024, 1, 2, tzinfo=timezone.utc))],
+                    "nul": "a\0b",
+                }[x]
+
+            return odd.expand(x=["date", "set", "nan", "frame", "class", "nul"])
 
         end = collected(build=build)
-        assert [row["key"] for row in end.report["results"]] == ["x=1", "x=1#2", "x=2"]
-        assert end.report["results"][2]["value"]["at"] == datetime(2024, 1, 2, tzinfo=timezone.utc)
+        assert [row["value"] for row in end.report["results"]] == [
+            {"at": "2024-01-02T00:00:00+00:00", "of": [1, "1.25"]},
+            [1, 2, 3],
+            None,
+            [{"a": 1.5, "b": "x"}, {"a": None, "b": None}],
+            # Airflow writes the class, and refuses to make an object of it again.
+            [{"number": 7, "at": "2024-01-02T00:00:00+00:00"}],
+            "a\ufffdb",
+        ]
+
+    def test_values_of_which_no_json_can_be_made_are_null_and_the_log_names_their_types(
+        self, collected, monkeypatch, caplog
+    ):
+        if AIRFLOW_3:
+            pytest.skip("XComs can be pickled before Airflow 3 alone")
+        monkeypatch.setenv("AIRFLOW__CORE__ENABLE_XCOM_PICKLING", "True")
+
+        def build():
+            @task
+            def model(x):
+                return x if x == 2 else {"model": Model(), "loss": x}
+
+            return model.expand(x=[1, 2])
+
+        end = collected(build=build)
+        assert (end.state, [row["value"] for row in end.report["results"]]) == (
+            "success",
+            [{"model": None, "loss": 1}, 2],
+        )
+        assert "are null there: Model" in caplog.text
+
+    @pytest.mark.parametrize("batched", [False, True])
+    def test_what_a_function_of_the_authors_gives_is_known_as_the_instances_saw_it(self, collected, batched):
+        def build():
+            @task.batched
+            def each(x):
+                return x["id"]
+
+            def with_id(key):
+                one = {"key": key, "id": uuid.uuid4().hex}
+                return [one, one] if batched else one
+
+            files = plan(["a.csv", "b.csv"]).map(with_id)
+            return (each if batched else work).expand(x=files)
+
+        end = collected(build=build)
+        assert end.state == "success"
+        rows = end.report["results"]
+        ids = [row["value"] if batched else row["value"]["id"] for row in rows]
+        names = [name for name in ("a.csv", "b.csv") for _ in range(batched + 1)]
+        keys = [f"id={id_}/key={name}" for id_, name in zip(ids, names, strict=True)]
+        assert [row["key"] for row in rows] == distinct(keys)
+        assert len(set(ids)) == 2
+        # That there are others, or fewer, is seen all the same.
+        store_xcom(end.run, "plan", ["a.csv"])
+        assert "the plan has nothing" in str(end.again())
+
+    @pytest.mark.parametrize("entries", [False, True])
+    def test_what_tasks_returned_within_literals_is_what_pieces_are_called(self, collected, entries):
+        def build():
+            @task
+            def two():
+                return ["p", "q"]
+
+            @task
+            def nothing(x): ...
+
+            values = [
+                plan(["EWR"]),
+                plan.override(task_id="second")({"to": "JFK"}),
+                {"a": two(), "b": "{{ 'r' }}"},
+            ]
+            if entries:
+                # Airflow hands its tasks the references themselves.
+                return nothing.expand_kwargs([{"x": value} for value in values])
+            return work.expand(x=values)
+
+        end = collected(build=build)
+        nested = {"a": ["p", "q"], "b": "r"}
+        keys = ["x=EWR", "to=JFK", piece_key({"x": nested})]
+        assert [row["key"] for row in end.report["results"]] == keys
+        if not entries:
+            assert [row["value"] for row in end.report["results"]] == [["EWR"], {"to": "JFK"}, nested]
 
     def test_a_template_in_a_literal_is_known_as_the_instance_saw_it(self, collected):
         end = collected(build=lambda: work.expand(x=["{{ dag.dag_id[:1] }}{{ 1 + 1 }}", "{plain}"]))
@@ -363,6 +523,77 @@ class TestRows:
         # One end of the group was skipped, the other one was not.
         assert end.states() == ["success", "failed", "success"]
         assert {row["value"] for row in end.report["results"]} == {None}
+
+    @pytest.mark.parametrize("shape", [dict, list])
+    def test_a_group_that_returns_a_dict_or_a_list_has_values_like_it(self, collected, shape):
+        def build():
+            @task
+            def twice(x):
+                return x * 2
+
+            @task_group
+            def group(x):
+                once, doubled = work(x), twice(x)
+                return {"once": once, "more": [doubled]} if shape is dict else [once, doubled]
+
+            return group.expand(x=["a", "fail", "none"])
+
+        end = collected(build=build, tolerated_failure_count=1)
+        values = [
+            {"once": "a", "more": ["aa"]},
+            None,
+            {"once": None, "more": ["nonenone"]},
+        ]
+        if shape is list:
+            values = [["a", "aa"], None, [None, "nonenone"]]
+        assert [(row["key"], row["state"], row["value"]) for row in end.report["results"]] == [
+            ("x=a", "success", values[0]),
+            ("x=fail", "failed", None),
+            ("x=none", "success", values[2]),
+        ]
+
+    @pytest.mark.parametrize("fails_the_run", [False, True])
+    def test_a_teardown_within_a_group_counts_where_it_may_fail_a_run_and_a_setup_always(
+        self, collected, fails_the_run
+    ):
+        def build():
+            @setup
+            def cluster(x):
+                return work.function("fail" if x == "no cluster" else x)
+
+            @teardown(on_failure_fail_dagrun=fails_the_run)
+            def delete(x):
+                raise RuntimeError(f"{x} is still there")
+
+            @task_group
+            def group(x):
+                begun, worked = cluster(x), work(x)
+                begun >> worked >> delete(begun)
+                return worked
+
+            return group.expand(x=["a", "fail", "no cluster"])
+
+        end = collected(build=build, tolerated_failure_percentage=100)
+        awaited = end.dag.get_task("all").upstream_task_ids
+        assert awaited == {"group.work", *(["group.delete"] if fails_the_run else [])}
+        found = [
+            (row["state"], row["value"], row["error"] and row["error"]["message"])
+            for row in end.report["results"]
+        ]
+        again = redrive(
+            [Mapped.collected_by(end.dag.get_task("all"))], end.run.run_id, run_state="failed"
+        ).pieces
+        tasks = ["group.cluster", "group.work", "group.delete"]
+        for index, ran_again in enumerate([fails_the_run, True, True]):
+            names = [one.task_id for one in again if one.map_index == index]
+            # That of the first piece has nothing to do again but to be torn down, where that counts.
+            assert names == (tasks if index else ["group.delete"] * ran_again)
+        still_there = ("failed", None, "a is still there")
+        assert found == [
+            still_there if fails_the_run else ("success", "a", None),
+            ("failed", None, "no good"),
+            ("failed", None, "no good"),
+        ]
 
     def test_a_branch_within_a_group_is_no_skipped_piece(self, collected):
         def build():
@@ -403,6 +634,20 @@ class TestRows:
         (row,) = end.report["results"]
         assert (row["state"], row["error"], row["try_number"], row["label"]) == ("success", None, 2, "try 1")
 
+    def test_an_exception_that_cannot_be_printed_is_told_by_its_type(self, collected):
+        def build():
+            @task
+            def odd(x):
+                raise {"dict": Odd({"a": 1}), "raises": Odd(None), "lone": ValueError("\ud800\0")}[x]
+
+            return odd.expand(x=["dict", "raises", "lone"])
+
+        errors = [row["error"] for row in collected(build=build, tolerated_failure_count=3).report["results"]]
+        assert [error["type"] for error in errors] == ["Odd", "Odd", "ValueError"]
+        assert "its text can't be had: TypeError" in errors[0]["message"]
+        assert "its text can't be had: ZeroDivisionError" in errors[1]["message"]
+        assert errors[2]["message"] == "\\ud800\\x00"
+
     def test_an_error_is_kept_up_to_two_kilobytes(self, collected):
         def build():
             @task
@@ -434,29 +679,61 @@ class TestTolerance:
         assert "tolerated_failure_count='many' is no number" in caplog.text
 
 
+COUNTS = {"total": 2, "succeeded": 1, "failed": 1, "skipped": 0, "upstream_failed": 0, "not_started": 0}
+
+
 class TestResultsThatAreTooLarge:
-    def test_are_refused_and_write_to_is_named(self, collected, caplog, monkeypatch):
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW__MAPPING_KIT__MAX_RESULT_KB", "1")
+
+    def test_are_refused_where_nobody_says_where_they_go_and_what_failed_is_said_first(
+        self, collected, caplog
+    ):
+        end = collected(["a" * 2000, "fail"])
+        assert end.state == "failed"
+        error = str(end.again())
+        failed = error.index("1 of 2 pieces failed, none tolerated:\n1 × ValueError: no good\n  x=fail")
+        large = error.index("too much for an XCom ([mapping_kit] max_result_kb = 1)")
+        assert failed < large < error.index("[mapping_kit] results_folder =")
+        assert {name: number for name, number in end.report.items() if name != "failures"} == COUNTS
+        assert [row["key"] for row in end.report["failures"]] == ["x=fail"]
+        with pytest.raises(FanInError, match="The report has no rows"):
+            next(rows(end.report))
+
+    def test_that_are_all_well_are_refused_too_rather_than_lost(self, collected, caplog):
         end = collected(["a" * 2000])
         assert end.state == "failed"
-        assert "too much for an XCom ([mapping_kit] max_result_kb = 1)" in caplog.text
-        assert "collect(..., write_to=" in caplog.text
+        assert "collect(..., values=False)" in caplog.text
+        assert (end.report["succeeded"], end.report["failures"]) == (1, [])
 
-    def test_are_written_to_a_file_that_is_replaced_at_once(self, collected, tmp_path, monkeypatch):
-        monkeypatch.setenv("AIRFLOW__MAPPING_KIT__MAX_RESULT_KB", "1")
+    def test_go_to_the_folder_for_results(self, collected, monkeypatch, tmp_path):
+        monkeypatch.setenv("AIRFLOW__MAPPING_KIT__RESULTS_FOLDER", f"{tmp_path}/of all/")
+        end = collected(["a" * 2000, "fail"], tolerated_failure_count=1)
+        path = tmp_path / "of all" / end.dag.dag_id / end.run.run_id / "all.jsonl"
+        assert end.report == {**COUNTS, "failures": end.report["failures"], "written_to": str(path)}
+        assert [row["error"]["message"] for row in end.report["failures"]] == ["no good"]
+        assert [(row["key"], row["value"]) for row in rows(end.report)] == [
+            (piece_key({"x": "a" * 2000}), "a" * 2000),
+            ("x=fail", None),
+        ]
+
+    def test_can_do_without_what_the_pieces_returned(self, collected):
+        @task
+        def large(x):
+            return "a" * 2000
+
+        end = collected(build=lambda: large.expand(x=[1, 2]), values=False)
+        (first, second) = rows(end.report)
+        assert (first["key"], second["key"], end.report["succeeded"]) == ("x=1", "x=2", 2)
+        assert "value" not in {*first, *second}
+
+    def test_are_written_to_a_file_that_is_replaced_at_once(self, collected, tmp_path):
         path = tmp_path / "new" / "rows.jsonl"
         end = collected(["a" * 2000, "fail"], write_to=str(path), tolerated_failure_count=1)
-        assert end.report == {
-            "total": 2,
-            "succeeded": 1,
-            "failed": 1,
-            "skipped": 0,
-            "upstream_failed": 0,
-            "not_started": 0,
-            "written_to": str(path),
-        }
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        assert [(row["map_index"], row["state"]) for row in rows] == [(0, "success"), (1, "failed")]
+        assert end.report == {**COUNTS, "failures": end.report["failures"], "written_to": str(path)}
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [(row["map_index"], row["state"]) for row in found] == [(0, "success"), (1, "failed")]
         assert [found.name for found in path.parent.iterdir()] == ["rows.jsonl"]
 
     def test_go_to_object_storage(self, collected, s3_conn, s3_bucket, s3_client):
@@ -466,6 +743,7 @@ class TestResultsThatAreTooLarge:
         assert end.state == "success"
         body = s3_client.get_object(Bucket=s3_bucket, Key=f"reports/{end.dag.dag_id}.jsonl")["Body"].read()
         assert [json.loads(line)["value"] for line in body.splitlines()] == ["a", None]
+        assert [row["value"] for row in rows(end.report)] == ["a", None]
 
     def test_that_cannot_be_written_are_not_lost(self, collected, tmp_path, caplog):
         (tmp_path / "in the way").write_text("a file")
@@ -480,10 +758,13 @@ class TestResultsThatAreTooLarge:
         assert [json.loads(line)["value"] for line in path.read_text().splitlines()] == ["a", "b"]
 
     @pytest.mark.parametrize("path", ["s3://bucket/folder/", "nowhere://bucket/rows.jsonl", " "])
-    def test_no_place_for_them_is_refused_before_any_work(self, collected, caplog, path):
-        end = collected(["a"], write_to=path)
+    def test_no_place_for_them_is_refused_after_what_failed_is_said(self, collected, caplog, path):
+        end = collected(["a", "fail"], write_to=path, retries=2)
         assert end.state == "failed"
-        assert f"write_to={path!r} " in caplog.text
+        error = str(end.again())
+        assert error.index("1 of 2 pieces failed") < error.index(f"write_to={path!r} ")
+        # As they fit into an XCom, they are there meanwhile.
+        assert [row["value"] for row in rows(end.report)] == ["a", None]
 
 
 class TestThePlan:
