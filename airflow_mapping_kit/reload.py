@@ -96,8 +96,11 @@ class ReloadOperator(GeneratorOperator):
 
     makes_the_plan = True
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def check_literals(self) -> None:
+        """Check the cadence, the zone and the offset, and that no dimension is empty.
+
+        :raises MappingKitError: naming what cannot be.
+        """
         refuse_empty_dimensions(self)
         cadence = [self.op_kwargs.get("every", "day"), self.op_kwargs.get("timezone") or "UTC"]
         if not known_at_run_time(cadence):

@@ -72,6 +72,11 @@ def is_mapped_operator(operator: Any) -> bool:
     return hasattr(operator, "partial_kwargs")
 
 
+def is_of_an_instance(operator: Any) -> bool:
+    """Tell whether an operator is made for one instance of a mapped task, in the worker, not by the DAG's file."""
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))  # Airflow has no public name for it
+
+
 def is_taskflow(operator: Any) -> bool:
     """Tell whether a mapped operator is one that calls a function with what it was mapped over."""
     return hasattr(operator, "op_kwargs_expand_input")

@@ -127,13 +127,14 @@ class CollectOperator(BaseOperator):
         name = self.collected
         if found.unexpanded is not None and found.unexpanded != SKIPPED:
             causes = [
-                f"{task_id} {state}"
+                f"{task_id} {state.replace('_', ' ')}"
                 for task_id, state in found.upstream.items()
                 if state in (FAILED, UPSTREAM_FAILED)
             ]
-            why = f"because before it {', '.join(causes)}" if causes else f"its state is {found.unexpanded}"
+            state = found.unexpanded.replace("_", " ")
+            why = f"because before it {', '.join(causes)}" if causes else f"its state is {state}"
             raise FanInError(
-                f"{name} was never expanded, so there are no pieces: {why.replace('_', ' ')}. "
+                f"{name} was never expanded, so there are no pieces: {why}. "
                 f"Mend that task and clear it with everything downstream."
             )
         if found.moved:

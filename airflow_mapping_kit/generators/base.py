@@ -8,16 +8,15 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from airflow_mapping_kit.compat import (
-    KNOWN_CONTEXT_KEYS,
     AirflowSkipException,
     DecoratedOperator,
     bad_input_fails_at_once,
-    expand_input_of,
     hidden_names,
-    is_taskflow,
+    is_of_an_instance,
     task_decorator_factory,
 )
-from airflow_mapping_kit.exceptions import PartitionError, PlanError
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.generators.consumers import longest_map, refuse_context_names, takes_arguments
 from airflow_mapping_kit.generators.rendered import read_rendered
 from airflow_mapping_kit.partitions import unique_partitions
 from airflow_mapping_kit.partitions.hidden import hide
@@ -58,6 +57,15 @@ class GeneratorOperator(DecoratedOperator):
             raise PlanError(f"on_empty={on_empty!r} is unknown: choose one of {', '.join(ON_EMPTY)}.")
         super().__init__(**kwargs)
         self.on_empty = on_empty
+        # Of a mapped generator Airflow makes one without its mapped arguments, and in the worker one an instance.
+        if not kwargs.get("_airflow_mapped_validation_only") and not is_of_an_instance(self):
+            self.check_literals()
+
+    def check_literals(self) -> None:
+        """Check what the DAG's file says, when it is parsed.
+
+        :raises MappingKitError: if the function could make no plan of it.
+        """
 
     def execute(self, context: Context) -> Any:
         """Return the checked plan, a JSON list."""
@@ -80,7 +88,7 @@ class GeneratorOperator(DecoratedOperator):
         args, kwargs = read_rendered(self.python_callable, args, kwargs)
         # A mapped generator pushes one list an instance, and Airflow maps over the instances: no limit.
         over = [] if map_index >= 0 else list(self.iter_mapped_dependants())
-        limit = _longest_map()
+        limit = longest_map()
         with at_most(limit, self._too_long) if over and self.makes_the_plan else nullcontext():
             plan = read(f"the plan of {self.task_id}", self.python_callable(*args, **kwargs))
         self._check(plan, over)
@@ -103,7 +111,7 @@ class GeneratorOperator(DecoratedOperator):
             unique_partitions(plan)
 
     def _too_long(self, number: int) -> str:
-        limit = _longest_map()
+        limit = longest_map()
         return f"{_RULE.format(self.task_id, limit)} {self._in_batches(number, limit)}"
 
     def remedy(self, plan: list[Any], limit: int) -> str:
@@ -122,12 +130,11 @@ class PureGeneratorOperator(GeneratorOperator):
 
     makes_the_plan = True
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # Airflow's own flags: `.partial().expand()` makes the operator once without its mapped arguments, and
-        # once an instance, in the worker.
-        if kwargs.get("_airflow_mapped_validation_only") or kwargs.get("_airflow_from_mapped"):
-            return
+    def check_literals(self) -> None:
+        """Make the plan, if all arguments are known.
+
+        :raises MappingKitError: if there is none.
+        """
         refuse_empty_dimensions(self)
         if not known_at_run_time((list(self.op_args), dict(self.op_kwargs))):
             self.python_callable(*self.op_args, **self.op_kwargs)
@@ -167,27 +174,6 @@ def refuse_empty_dimensions(operator: GeneratorOperator) -> None:
             )
 
 
-def takes_arguments(mapped: Any) -> bool:
-    """Tell whether a task or a group is mapped by `expand_kwargs`: what a piece holds are its arguments."""
-    return not isinstance(getattr(expand_input_of(mapped), "value", None), dict)
-
-
-def refuse_context_names(mapped: Any, plan: Collection[Any]) -> None:
-    """Refuse pieces of which a TaskFlow function would get arguments that Airflow passes itself.
-
-    :raises PartitionError: naming the function's task and the argument.
-    """
-    if not is_taskflow(mapped):
-        return
-    for name in dict.fromkeys(name for piece in plan if isinstance(piece, dict) for name in piece):
-        if name in KNOWN_CONTEXT_KEYS:
-            raise PartitionError(
-                f"{mapped.task_id} is mapped by expand_kwargs, and {name!r} cannot be an argument: Airflow passes "
-                f"its own {name!r} to every function. Rename it, e.g. {name + '_key'!r}, or map over whole "
-                f"pieces, {mapped.task_id}.expand(partition=...)."
-            )
-
-
 def _is_partition(piece: Any) -> bool:
     # A dict that holds a list or a dict is a set of arguments for expand_kwargs, and may stand there twice.
     return isinstance(piece, dict) and not any(isinstance(value, dict | list) for value in piece.values())
@@ -199,15 +185,9 @@ def _materialized(arguments: Any) -> Any:
         return {name: _materialized(value) for name, value in arguments.items()}
     if isinstance(arguments, list | tuple):
         return type(arguments)(_materialized(value) for value in arguments)
-    if isinstance(arguments, Sequence) and not isinstance(arguments, str | bytes):
+    if isinstance(arguments, Sequence) and not isinstance(arguments, str | bytes | range):
         return list(arguments)
     return arguments
-
-
-def _longest_map() -> int:
-    from airflow.configuration import conf
-
-    return int(conf.getint("core", "max_map_length", fallback=1024))
 
 
 def _excerpt(plan: list[Any]) -> str:

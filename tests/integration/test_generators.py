@@ -10,16 +10,18 @@ from decimal import Decimal
 import pendulum
 import pytest
 
+from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches, date_range, generator, product, sql_rows, zipped
-from airflows import dag, task
+from airflow_mapping_kit.labels import label
+from airflows import BaseOperator, dag, task, task_group
 
 
-def a_dag(build, **kwargs):
+def a_dag(build, *, retries=3, **kwargs):
     @dag(
         dag_id=f"g{uuid.uuid4().hex}",
         schedule=None,
         start_date=pendulum.datetime(2024, 1, 1),
-        default_args={"retries": 3},
+        default_args={"retries": retries},
         **kwargs,
     )
     def built():
@@ -133,8 +135,6 @@ class TestPlan:
         assert run_of(a_dag(lambda: product(n=list(range(9))))).run("product")[0] == "success"
 
     def test_with_a_mapped_group_over_it_is_checked_as_well(self, run_of):
-        from airflows import task_group
-
         def build():
             @task_group
             def group(piece):
@@ -181,6 +181,190 @@ class TestPlan:
             state, _ = run_of(a_dag(lambda: date_range("{{ '2013-02-01' }}", "2013-01-01"))).run("date_range")
         assert state == "failed"
         assert "2013-02-01" in caplog.text
+
+
+class TestOfAnEmptyList:
+    """A list that is empty only at run time is an empty plan."""
+
+    @pytest.fixture
+    def states(self, dag_test):
+        def run(on_empty):
+            @task
+            def countries():
+                return []
+
+            def build():
+                kwargs = {} if on_empty is None else {"on_empty": on_empty}
+                consume.expand(piece=product.override(**kwargs)(country=countries(), date=["2024-01-01"]))
+
+            instances = dag_test(a_dag(build, retries=0))
+            return {task_id: instance.state for (task_id, _), instance in instances.items()}
+
+        return run
+
+    def test_skips(self, states):
+        assert states(None) == {"countries": "success", "product": "skipped", "consume": "skipped"}
+
+    def test_fails_where_that_is_an_error(self, states):
+        assert states("fail") == {"countries": "success", "product": "failed", "consume": "upstream_failed"}
+
+    def test_of_a_mapped_generator_skips_its_instance_alone(self, dag_test):
+        @task
+        def lists():
+            return [["a"], [], ["b"]]
+
+        instances = dag_test(a_dag(lambda: product.partial(y=[1]).expand(x=lists()), retries=0))
+        assert [instances["product", index].state for index in range(3)] == ["success", "skipped", "success"]
+
+
+class TestRendered:
+    """A template leaves text; where a list or a number is wanted, text that is one is read."""
+
+    PARAMS = {"origins": ["EWR", "it's"], "text": "EWR", "size": 2, "none": None, "days": ["2013-01-02"]}
+
+    @pytest.mark.parametrize("native", [False, True])
+    def test_lists_and_numbers_are_read_with_and_without_native_rendering(self, run_of, native):
+        def build():
+            product(origin="{{ params.origins }}", n="{{ [1, None, true] | tojson }}")
+            zipped(a="{{ params.origins }}", b="{{ (1, 2) }}")
+            batches(
+                "{{ params.origins * 2 }}",
+                batch_size="{{ params.size + 1 }}",
+                max_json_bytes="{{ params.none }}",
+            )
+            date_range("2013-01-01", "2013-01-03", exclude="{{ params.days }}")
+
+        run = run_of(a_dag(build, params=self.PARAMS, render_template_as_native_obj=native))
+        assert run.run("product")[1] == [
+            {"origin": origin, "n": n} for origin in ("EWR", "it's") for n in (1, None, True)
+        ]
+        assert run.run("zipped")[1] == [{"a": "EWR", "b": 1}, {"a": "it's", "b": 2}]
+        assert run.run("batches")[1] == [["EWR", "it's", "EWR"], ["it's"]]
+        assert run.run("date_range")[1] == ["2013-01-01", "2013-01-03"]
+
+    @pytest.mark.parametrize(
+        ("template", "named"),
+        [
+            ("{{ params.text }}", "the single value 'EWR': write it as a list"),
+            ("[{{ params.text }}", "the single value '[EWR'"),
+            ("{{ {'a': 1} }}", "the single value"),
+        ],
+    )
+    def test_text_that_is_no_list_is_refused_as_before(self, run_of, caplog, template, named):
+        with caplog.at_level(logging.ERROR):
+            assert (
+                run_of(a_dag(lambda: product(origin=template), params=self.PARAMS)).run("product")[0]
+                == "failed"
+            )
+        assert named in caplog.text
+
+    def test_a_number_that_is_none_is_refused_as_before(self, run_of, caplog):
+        with caplog.at_level(logging.ERROR):
+            run_of(a_dag(lambda: batches([1], batch_size="{{ params.text }}"), params=self.PARAMS)).run(
+                "batches"
+            )
+        assert "batch_size is 'EWR': pass a whole number" in caplog.text
+
+    def test_text_within_a_list_stays_text(self, run_of):
+        run = run_of(a_dag(lambda: product(key=["{{ '[1, 2]' }}", "{{ '7' }}"])))
+        assert run.run("product")[1] == [{"key": "[1, 2]"}, {"key": "7"}]
+
+    def test_a_function_of_ones_own_gets_what_its_annotations_say(self, run_of):
+        @generator
+        def shops(regions: list[str], number: int | None = None, name: str = "", free=None):
+            return [{"region": region, "number": number, "name": name, "free": free} for region in regions]
+
+        def build():
+            shops("{{ params.origins[:1] }}", number="{{ params.size }}", name="{{ '[1]' }}", free="{{ 3 }}")
+
+        run = run_of(a_dag(build, params=self.PARAMS))
+        assert run.run("shops")[1] == [{"region": "EWR", "number": 2, "name": "[1]", "free": "3"}]
+
+
+class TestOfArguments:
+    """What is mapped over by `expand_kwargs` are arguments of a task, no partitions."""
+
+    EQUAL = [{"to": "a@x", "cc": ""}, {"to": "a@x", "cc": ""}]
+
+    @task
+    def send(to=None, cc=None, partition=None):
+        return [to, cc, partition]
+
+    def run(self, run_of, plan, over):
+        @generator
+        def mails():
+            return plan
+
+        return run_of(a_dag(lambda: over(mails()))).run("mails")
+
+    def test_they_may_be_equal_and_hold_what_no_key_can(self, run_of):
+        assert self.run(run_of, self.EQUAL, self.send.expand_kwargs) == ("success", self.EQUAL)
+
+    def test_of_a_group_they_may_too(self, run_of):
+        @task_group
+        def group(to, cc):
+            self.send(to, cc)
+
+        assert self.run(run_of, self.EQUAL, group.expand_kwargs) == ("success", self.EQUAL)
+
+    def test_where_something_else_takes_them_as_partitions_they_may_not(self, run_of, caplog):
+        def both(plan):
+            self.send.expand_kwargs(plan)
+            self.send.expand(partition=plan)
+
+        with caplog.at_level(logging.ERROR):
+            assert self.run(run_of, self.EQUAL, both)[0] == "failed"
+        assert "empty string" in caplog.text
+
+    def test_of_a_function_none_can_have_a_name_of_airflows_context(self, run_of, caplog):
+        with caplog.at_level(logging.ERROR):
+            assert (
+                self.run(run_of, [{"ds": "2024-01-01", "to": ["a"]}], self.send.expand_kwargs)[0] == "failed"
+            )
+        assert "send is mapped by expand_kwargs, and 'ds' cannot be an argument" in caplog.text
+
+    def test_of_a_function_it_can_be_a_field_of_what_goes_through_a_function_before(self, run_of):
+        plan = [{"ds": "2024-01-01"}]
+        state, _ = self.run(
+            run_of, plan, lambda plan: self.send.expand_kwargs(plan.map(lambda piece: {"partition": piece}))
+        )
+        assert state == "success"
+
+    def test_of_an_operator_it_can(self, run_of):
+        class Trigger(BaseOperator):
+            def __init__(self, *, conf, **kwargs):
+                super().__init__(**kwargs)
+
+        plan = [{"conf": "a"}, {"conf": "b"}]
+        assert self.run(
+            run_of, plan, lambda plan: Trigger.partial(task_id="trigger").expand_kwargs(plan)
+        ) == ("success", plan)
+
+
+def test_dimensions_with_names_of_airflows_context_reach_the_task_its_label_and_its_key(dag_test):
+    @task(map_index_template=label("{ds} of {run_id}"))
+    def load(partition):
+        return partition
+
+    def build():
+        collect(load.expand(partition=product(ds=["2024-01-01"], run_id=["x", "y"])))
+
+    instances = dag_test(a_dag(build, retries=0))
+    loads = [instances["load", index] for index in range(2)]
+    assert [one.rendered_map_index for one in loads] == ["2024-01-01 of x", "2024-01-01 of y"]
+    report = instances["collect_load", -1].xcom_pull(task_ids="collect_load")
+    assert [row["key"] for row in report["results"]] == ["ds=2024-01-01/run_id=x", "ds=2024-01-01/run_id=y"]
+    assert report["results"][0]["value"] == {"ds": "2024-01-01", "run_id": "x"}
+
+
+def test_a_fan_in_of_what_was_never_expanded_names_the_task_before_it_as_it_is_called(dag_test, caplog):
+    @generator
+    def broken_rows():
+        raise ValueError("no rows")
+
+    with caplog.at_level(logging.ERROR):
+        dag_test(a_dag(lambda: collect(consume.expand(piece=broken_rows())), retries=0))
+    assert "there are no pieces: because before it broken_rows failed." in caplog.text
 
 
 class TestSqlRows:
