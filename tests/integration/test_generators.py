@@ -387,8 +387,9 @@ class TestSqlRows:
         assert state == "success"
         assert plan == [{"Country": "Côte d'Ivoire", "year": 1957}, {"Country": "Chad", "year": 1952}]
 
-    def test_bind_their_parameters_which_may_be_templated(self, run_of, shop):
-        _, plan = self.run(run_of, "SELECT Country FROM orders WHERE state = ?", ["{{ 'done' }}"])
+    @pytest.mark.parametrize("parameters", [["{{ 'done' }}"], "{{ ['done'] }}"])
+    def test_bind_their_parameters_which_may_be_templated(self, run_of, shop, parameters):
+        _, plan = self.run(run_of, "SELECT Country FROM orders WHERE state = ?", parameters)
         assert plan == [{"Country": "Peru"}]
 
     def test_take_a_query_from_a_file(self, run_of, shop, tmp_path):

@@ -368,6 +368,10 @@ class TestRuntimeDimensions:
             assert manual(a_dag(customer=value))[0] == "failed"
         assert named in caplog.text
 
+    def test_may_be_a_template_that_leaves_text(self, manual):
+        dag = a_dag(customer="{{ params.customers }}", params={"customers": ["acme", "it's"]})
+        assert [piece["customer"] for piece in manual(dag)[1]] == ["acme", "it's"]
+
     def test_that_are_empty_leave_nothing_to_do(self, run_of):
         @dag(dag_id=f"r{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2013, 1, 1))
         def built():
