@@ -32,10 +32,12 @@ _FIELD = re.compile(r"[^.\[\]\d][^.\[\]]*(\[[^\]]+\])*")
 _ELLIPSIS = " … "
 # Where the plugin is not loaded a number is better than an error: on Airflow 2.10 a template that
 # raises fails a task whose work had succeeded.
-_TEMPLATE = (
-    "{%% if macros.mapping_kit is defined %%}{{ macros.mapping_kit.label(%s) }}"
-    "{%% else %%}{{ ti.map_index }}{%% endif %%}"
+_CALL = (
+    "{%%%% if macros.mapping_kit is defined %%%%}{{ macros.mapping_kit.%s(%%s) }}"
+    "{%%%% else %%%%}{{ ti.map_index }}{%%%% endif %%%%}"
 )
+_TEMPLATE = _CALL % "label"
+_COMPOSED = _CALL % "composed"
 _FORMAT = re.compile(r'macros\.mapping_kit\.label\(("(?:[^"\\]|\\.)*")\)')
 # What serialized DAGs forget: the order of the arguments of `expand`, on which it depends which instance holds
 # which values, and which of them is a batch. A comment in the template carries it; Jinja drops it.
@@ -70,7 +72,8 @@ def label(text: str = "") -> str:
 
     :param text: the format, as of `str.format`, without attribute access. With no text, or where a
         field is missing, the label is the piece's key: `date=2013-01-01/origin=EWR`.
-    :return: the template. Rendering it never raises.
+    :return: the template. Rendering it never raises. It may be part of a larger one, `"run " + label("{x}")`, but
+        then it is shown when the task runs, and not before: write `label("run {x}")`.
     :raises PartitionError: if the format cannot be parsed.
 
     Example: `label("{origin} {date}")` shows `EWR 2013-01-01` for `{"origin": "EWR", "date": "2013-01-01"}`.
@@ -103,6 +106,19 @@ def format_of(template: str | None) -> str | None:
     text: str = json.loads(found[1])
     # A template that says more than a label is known only when it is rendered.
     return text if bare == _TEMPLATE % found[1] else None
+
+
+def composed(template: str) -> str | None:
+    """Return a template that renders one which says more than a label to what `shown` makes of it.
+
+    By itself it may say more than Airflow's column holds, and of a DAG that renders native objects it is taken for a
+    literal where it looks like one: `label("{a}") + "," + label("{b}")` for a tuple.
+
+    :return: the template; `None` for a label by itself, and for one that is composed already.
+    """
+    if format_of(template) is not None or _COMPOSED.partition("%s")[0] in template:
+        return None
+    return _COMPOSED % json.dumps(template, ensure_ascii=False)
 
 
 def with_note(template: str, note: Mapping[str, Any]) -> str:
@@ -142,14 +158,14 @@ def render(
     Example: `render("{origin}", {"partition": {"origin": "EWR"}}, {})` gives `EWR`.
     """
     if batch is None:
-        shown = _text(text, mapped, arguments, final=final, hidden=hidden)
-        return _shown(shown or key or _key(mapped, hidden))
+        text = _text(text, mapped, arguments, final=final, hidden=hidden) or key or _key(mapped, hidden)
+        return shown(text)
     items = f"item {batch.first:,}" if batch.first == batch.last else f"items {batch.first:,}–{batch.last:,}"
     ends = (
         (None if item is None else _text(text, item, arguments, final=final, hidden=hidden)) or name
         for name, item in batch.ends
     )
-    return _shown(f"{items} of {batch.total:,}: {_ELLIPSIS.join(ends)}")
+    return shown(f"{items} of {batch.total:,}: {_ELLIPSIS.join(ends)}")
 
 
 def _text(
@@ -230,7 +246,8 @@ class _Keys(list[Any]):
         return format(_ELLIPSIS.join(ends), spec)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """Return a text as Airflow can keep and show it: one line of at most 250 characters, what is longer with a hash."""
     text = one_line(text)
     if len(text) <= MAX_LABEL_LENGTH:
         return text

@@ -6,16 +6,19 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
-from jinja2 import pass_context
+from jinja2 import Environment, pass_context
+from jinja2.nativetypes import NativeEnvironment
 
 from airflow_mapping_kit import labels
 from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, redacted
 from airflow_mapping_kit.failures import traceback_of
-from airflow_mapping_kit.listeners import instances, runs, supervised
+from airflow_mapping_kit.listeners import instances, runs, supervised, waiting
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.pieces.batches import held_by
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.utils.context import Context
     from jinja2.runtime import Context as JinjaContext
 
@@ -25,32 +28,71 @@ log = logging.getLogger(__name__)
 @pass_context
 def label(jinja_context: JinjaContext, text: str) -> str:
     """Return the label of the running instance. Never raises: a label is no reason to fail a task."""
+    return _rendered(jinja_context, _label_of, text)
+
+
+@pass_context
+def composed(jinja_context: JinjaContext, template: str) -> str:
+    """Return what a template says that has labels in it, as a label. Never raises either."""
+    return _rendered(jinja_context, _composition_of, template)
+
+
+def _rendered(jinja_context: JinjaContext, render: Callable[[JinjaContext, str], str], text: str) -> str:
     try:
-        context: Context = jinja_context.get_all()  # type: ignore[assignment]  # it is what Airflow renders with
-        native = getattr(context["dag"], "render_template_as_native_obj", False)
-        task = context["task"]
-        mapped = mapped_arguments(context)
-        batch = held_by(context["ti"], task, mapped)
-        # Airflow 3 renders it before the work as well; what is wrong with it is said once.
-        final = not AIRFLOW_3 or context["ti"].rendered_map_index is not None
-        rendered = labels.render(
-            text, mapped, arguments(task), batch=batch, final=final, hidden=hidden_names()
-        )
+        rendered = render(jinja_context, text)
     except Exception as error:  # noqa: BLE001 -- Airflow 2.10 fails a succeeded task when its label cannot be rendered
         log.warning(
             "label(%r) cannot be shown; the instance keeps its number.\n%s",
             text,
             traceback_of(error, redacted, since=error.__traceback__),
         )
-        return str(getattr(jinja_context.get("ti"), "map_index", ""))
-    # A DAG with render_template_as_native_obj evaluates what a template gives: quoted, it stays text.
-    return repr(rendered) if native else rendered
+        rendered = str(getattr(jinja_context.get("ti"), "map_index", ""))
+    return _Quoted(rendered) if isinstance(jinja_context.environment, NativeEnvironment) else rendered
+
+
+def _label_of(jinja_context: JinjaContext, text: str) -> str:
+    context: Context = jinja_context.get_all()  # type: ignore[assignment]  # it is what Airflow renders with
+    task = context["task"]
+    mapped = mapped_arguments(context)
+    batch = held_by(context["ti"], task, mapped)
+    # Airflow 3 renders it before the work as well; what is wrong with it is said once.
+    final = not AIRFLOW_3 or context["ti"].rendered_map_index is not None
+    return labels.render(text, mapped, arguments(task), batch=batch, final=final, hidden=hidden_names())
+
+
+def _composition_of(jinja_context: JinjaContext, template: str) -> str:
+    its = jinja_context.environment
+    plain = Environment(undefined=its.undefined, autoescape=False)  # noqa: S701 -- as Airflow's: a label is no page
+    plain.filters, plain.tests, plain.globals = its.filters, its.tests, its.globals
+    return labels.shown(plain.from_string(template).render(jinja_context.get_all()))
+
+
+class _Quoted(str):
+    """Text that stays text where Jinja evaluates what a template gives.
+
+    It is evaluated where it is all that the template gives, and is joined with what else there is.
+    """
+
+    _text: str
+
+    def __new__(cls, text: str) -> _Quoted:
+        quoted = super().__new__(cls, repr(text))
+        quoted._text = text  # noqa: SLF001 -- it has just been made
+        return quoted
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class MappingKitPlugin(AirflowPlugin):
-    """Makes `macros.mapping_kit.label` known to Jinja, and the listeners to Airflow."""
+    """Makes `macros.mapping_kit.label` and `composed` known to Jinja, and the listeners to Airflow."""
 
     name = "mapping_kit"
-    macros: list[Any] = [label]  # noqa: RUF012 -- AirflowPlugin declares it so
+    macros: list[Any] = [label, composed]  # noqa: RUF012 -- AirflowPlugin declares it so
     # The hooks of instances have other arguments on Airflow 3, and run where there is no database.
     listeners: list[Any] = [runs, supervised if AIRFLOW_3 else instances]  # noqa: RUF012 -- so too
+
+    @classmethod
+    def on_load(cls, *args: Any, **kwargs: Any) -> None:  # noqa: ARG003 -- Airflow may come to pass some
+        """Have plans noticed that are made again."""
+        waiting.watch()

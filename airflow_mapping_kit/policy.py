@@ -13,6 +13,7 @@ from airflow_mapping_kit.guarded import guarded
 
 # What `label` writes into a template. Anything else is somebody else's, and costs a look at an attribute.
 _MARK = "macros.mapping_kit.label"
+_ENDED = ("success", "failed", "skipped", "upstream_failed")
 
 
 @hookimpl
@@ -20,6 +21,12 @@ _MARK = "macros.mapping_kit.label"
 def task_instance_mutation_hook(task_instance: Any) -> None:
     """Give an instance the label of its task when it is made, not when its work is done."""
     task = getattr(task_instance, "task", None)
+    if getattr(task_instance, "state", None) in _ENDED:
+        # Airflow looks at the task of an instance that has ended when somebody clears it.
+        from airflow_mapping_kit.listeners.waiting import cleared
+
+        cleared(task_instance)
+        return
     if task is None or _MARK not in (getattr(task, "map_index_template", None) or ""):
         return
     # An instance that is not mapped, or that no run knows yet (a query each).
@@ -42,7 +49,8 @@ def task_instance_mutation_hook(task_instance: Any) -> None:
 def task_policy(task: Any) -> None:
     """Write into the template what a label needs and serialized DAGs do not have.
 
-    They may sort the arguments of `expand`, and they do not have the classes of operators.
+    They may sort the arguments of `expand`, and they do not have the classes of operators. What says more than a
+    label is made to render as one.
     """
     template = getattr(task, "map_index_template", None) or ""
     if _MARK not in template:
@@ -50,6 +58,10 @@ def task_policy(task: Any) -> None:
     from airflow_mapping_kit import labels
     from airflow_mapping_kit.pieces.early_labels import note_about
 
+    composed = labels.composed(template)
+    if composed is not None:
+        task.map_index_template = composed
+        return
     note = note_about(task)
     if labels.format_of(template) is not None and note:
         task.map_index_template = labels.with_note(template, note)

@@ -16,8 +16,11 @@ from airflow_mapping_kit.compat.database import (
     clear_instances,
     label_of,
     own_session,
+    passing_connection,
+    passing_session,
     run_order,
     set_label,
+    stored_dag,
     xcom_model,
 )
 from airflow_mapping_kit.compat.files import DagFolder, dag_file, dag_folders, read_dags
@@ -33,6 +36,7 @@ from airflow_mapping_kit.compat.mapping import (
     xcom_kind,
 )
 from airflow_mapping_kit.compat.masking import hidden_names, redacted
+from airflow_mapping_kit.compat.metrics import count
 from airflow_mapping_kit.compat.names import (
     AIRFLOW_3,
     DAG,
@@ -113,6 +117,7 @@ __all__ = [
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
+    "count",
     "current_task_group",
     "custom_xcom_backend",
     "dag",
@@ -135,6 +140,8 @@ __all__ = [
     "label_of",
     "manual_interval",
     "own_session",
+    "passing_connection",
+    "passing_session",
     "plain_xcoms",
     "read_dags",
     "redacted",
@@ -148,6 +155,7 @@ __all__ = [
     "set_label",
     "sql_of",
     "storage_path",
+    "stored_dag",
     "takes_partitions",
     "task",
     "task_decorator_factory",

@@ -15,6 +15,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CLEARED_AT_ONCE = 500
+# So long Airflow's own work waits at most for a statement of the kit's, and for a lock that it needs.
+_SECONDS = 2
 
 
 def again_if_disconnected(function: Callable[P, T]) -> Callable[P, T]:
@@ -88,6 +90,87 @@ def _label_column(instance: Any) -> str:
     return "_rendered_map_index" if hasattr(type(instance), "_rendered_map_index") else "rendered_map_index"
 
 
+@contextmanager
+def passing_connection(session: Any = None) -> Iterator[Any]:
+    """Give a connection for a look, or a word, in the midst of Airflow's own work, which must not wait for it.
+
+    It is that of the transaction in which the work is, within a savepoint: a second one would have to be waited for
+    where the pool is exhausted, and could wait for locks that the first one holds. Its statements end early.
+
+    :param session: that of the work, where it is known; else this thread's, if it is in a transaction.
+    :raises TimeoutError: SQLAlchemy's, if there is no transaction and the pool has no connection to spare.
+    """
+    session = session or _session_of_this_thread()
+    if session is None or not session.in_transaction():
+        with passing_session() as own:
+            yield own.connection()
+        return
+    connection = session.connection()
+    with connection.begin_nested(), _in_short(connection):
+        yield connection
+
+
+@contextmanager
+def passing_session() -> Iterator[Any]:
+    """Give a session as `own_session` does, whose connection nobody waits for and whose statements end early.
+
+    :raises TimeoutError: SQLAlchemy's, if the pool has no connection to spare.
+    """
+    from airflow import settings
+    from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+    pool = settings.engine.pool
+    if hasattr(pool, "checkedout"):
+        most = getattr(pool, "_max_overflow", -1)
+        if most >= 0 and pool.checkedout() >= pool.size() + most:
+            raise PoolTimeoutError(f"Every connection to the metadata database is in use: {pool.status()}.")
+    with own_session() as session, _in_short(session.connection()):
+        yield session
+
+
+def _session_of_this_thread() -> Any:
+    from airflow import settings
+
+    registry = getattr(settings.Session, "registry", None)
+    return registry() if registry is not None and registry.has() else None
+
+
+@contextmanager
+def _in_short(connection: Any) -> Iterator[None]:
+    """End statements early for a while. SQLite has a time-out of its own, and locks no rows."""
+    limits = _LIMITS.get(connection.dialect.name)
+    if limits is None:
+        yield
+        return
+    from sqlalchemy import text
+
+    asked, limited, short = limits
+    before = dict(connection.execute(text(asked)).mappings().one())
+    connection.execute(text(limited), short)
+    try:
+        yield
+    except BaseException:
+        # PostgreSQL takes no more statements after one that failed, and takes the settings back with its savepoint.
+        if connection.dialect.name != "postgresql":
+            connection.execute(text(limited), before)
+        raise
+    connection.execute(text(limited), before)
+
+
+_LIMITS: dict[str, tuple[str, str, dict[str, str | int]]] = {
+    "postgresql": (
+        "SELECT current_setting('statement_timeout') AS work, current_setting('lock_timeout') AS wait",
+        "SELECT set_config('statement_timeout', :work, true), set_config('lock_timeout', :wait, true)",
+        {"work": f"{_SECONDS}s", "wait": f"{_SECONDS}s"},
+    ),
+    "mysql": (
+        "SELECT @@SESSION.max_execution_time AS work, @@SESSION.innodb_lock_wait_timeout AS wait",
+        "SET SESSION max_execution_time = :work, SESSION innodb_lock_wait_timeout = :wait",
+        {"work": _SECONDS * 1000, "wait": _SECONDS},
+    ),
+}
+
+
 def run_order(columns: Any) -> tuple[Any, ...]:
     """Return what runs are ordered by so that the latest comes first.
 
@@ -102,3 +185,19 @@ def xcom_model() -> Any:
     from airflow.models import xcom
 
     return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
+
+
+def stored_dag(dag_id: str, run_id: str, session: Any) -> Any:
+    """Return the DAG of a run as the scheduler has it; `None` where it is not, or not any more, in the database."""
+    if not AIRFLOW_3:
+        from airflow.models.serialized_dag import SerializedDagModel
+
+        row = SerializedDagModel.get(dag_id, session=session)
+        return row and row.dag
+    from airflow.models import dagbag
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import select
+
+    bag = getattr(dagbag, "DBDagBag")  # noqa: B009 -- Airflow 2 has none
+    run = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    return run and bag(load_op_links=False).get_dag_for_run(dag_run=run, session=session)

@@ -15,9 +15,6 @@ from airflow_mapping_kit.guarded import guarded
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-# So many labels go into one statement.
-_CHUNK = 500
-
 
 @hookimpl
 @guarded
@@ -36,14 +33,20 @@ def on_dag_run_running(dag_run: Any) -> None:
 
 @guarded
 def _label_again(dag_run: Any) -> None:
+    from sqlalchemy.orm import object_session
+
     from airflow_mapping_kit.pieces import early_labels
 
-    dag = dag_run.get_dag()
+    dag, session = dag_run.get_dag(), object_session(dag_run)
 
     def label(place: tuple[str, int]) -> str | None:
         task_id, map_index = place
         return early_labels.of_instance(
-            dag.get_task(task_id), dag_id=dag_run.dag_id, run_id=dag_run.run_id, map_index=map_index
+            dag.get_task(task_id),
+            dag_id=dag_run.dag_id,
+            run_id=dag_run.run_id,
+            map_index=map_index,
+            session=session,
         )
 
     labelled = [task.task_id for task in dag.tasks if early_labels.is_labelled(task)]
@@ -66,36 +69,16 @@ def _label(
 
     if not task_ids or not early_labels.enabled():
         return
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import case, select, update
+    from sqlalchemy.orm import object_session
 
-    from airflow_mapping_kit.compat import own_session
+    from airflow_mapping_kit.compat import passing_connection
+    from airflow_mapping_kit.listeners.rows import Labels
 
-    table = TaskInstance.__table__
-    run = (table.c.dag_id == dag_run.dag_id, table.c.run_id == dag_run.run_id)
-    nameless = (
-        select(table.c.task_id, table.c.map_index)
-        .where(*run, table.c.task_id.in_(task_ids), table.c.map_index >= 0)
-        .where(table.c.rendered_map_index.is_(None))
-        # The scheduler is in the midst of a transaction, for which somebody may wait who holds such a row.
-        .with_for_update(skip_locked=True)
-    )
-    if states:
-        nameless = nameless.where(table.c.state.in_(states))
-    with own_session() as session:
-        found: dict[str, dict[int, str]] = {}
-        for task_id, map_index in session.execute(nameless).all():
-            text = label((task_id, map_index))
-            if text is not None:
-                found.setdefault(task_id, {})[map_index] = text
-        for task_id, labels in found.items():
-            for start in range(0, len(labels), _CHUNK):
-                part = dict(list(labels.items())[start : start + _CHUNK])
-                session.execute(
-                    update(table)
-                    .where(*run, table.c.task_id == task_id, table.c.map_index.in_(part))
-                    .values(rendered_map_index=case(part, value=table.c.map_index))
-                )
+    # In the transaction in which Airflow tells of the run.
+    with passing_connection(object_session(dag_run)) as connection:
+        rows = Labels(connection, dag_run.dag_id, dag_run.run_id)
+        found = {place: label(place) for place in rows.read(task_ids, states=states, missing=True)}
+        rows.write({place: text for place, text in found.items() if text is not None})
 
 
 if AIRFLOW_3:

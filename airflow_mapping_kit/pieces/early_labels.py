@@ -1,19 +1,28 @@
 """The label of an instance before its work is done: from the plan, in the processes that make instances.
 
-Reads what other tasks pushed with one query a plan, keeps it while Airflow makes its instances, and calls
-no function of a DAG's author: the scheduler is no place for them.
+Reads what other tasks pushed once a plan, as plain JSON, and keeps it while Airflow makes its instances; a plan that
+can't be read is kept too. It calls no function of a DAG's author, and makes no object of what a worker pushed: the
+scheduler is no place for them.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from collections import OrderedDict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import custom_xcom_backend, expand_input_of, hidden_names, is_mapped_operator
+from airflow_mapping_kit.compat import (
+    count,
+    custom_xcom_backend,
+    expand_input_of,
+    hidden_names,
+    is_mapped_operator,
+    passing_connection,
+)
 from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.pieces import plain_xcoms
 from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
 from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
@@ -23,10 +32,16 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.pieces.planned import Read
 
+log = logging.getLogger(__name__)
+
+# How often a plan could not be read, by DAG and task: its instances have no label until they run.
+GIVEN_UP = "mapping_kit.early_labels.given_up"
 # Airflow makes the instances of a plan in one go. A generator that is cleared takes longer than this to run again.
 _KEPT_SECONDS = 5.0
 _KEPT_PLANS = 8
-_plans: OrderedDict[tuple[str, str, str], tuple[float, Planned]] = OrderedDict()
+# What went wrong once would go wrong, and take its time, for each of the others as well.
+_GIVEN_UP_SECONDS = 60.0
+_KEPT_FAILURES = 1000
 
 
 def enabled() -> bool:
@@ -41,19 +56,29 @@ def is_labelled(operator: Any) -> bool:
     return labels.format_of(_template(operator)) is not None
 
 
-def of_instance(operator: Any, *, dag_id: str, run_id: str, map_index: int) -> str | None:
+def of_instance(
+    operator: Any, *, dag_id: str, run_id: str, map_index: int, session: Any = None
+) -> str | None:
     """Return the label of one instance, `None` where the plan cannot be read here.
 
     :param operator: the declared operator, or the serialized one of the scheduler.
+    :param session: that of the transaction in which it is asked for, where it is known.
     """
     text = labels.format_of(_template(operator))
     expand_input = expand_input_of(operator)
     if text is None or expand_input is None or _known_in_the_task_only(operator, expand_input):
         return None
-    planned = _planned(operator, expand_input, dag_id, run_id)
+    planned = _planned(operator, expand_input, (dag_id, run_id, operator.task_id), session)
     if planned is None or map_index >= len(planned.plan):
         return None
     return planned.label(text, map_index, fixed_arguments(operator))
+
+
+def forget(dag_id: str, run_id: str) -> None:
+    """Read the plans of a run anew when they are asked for next."""
+    for kept in (_plans, _given_up):
+        for place in [place for place in kept if place[:2] == (dag_id, run_id)]:
+            del kept[place]
 
 
 def of_literals(operator: Any) -> Iterator[str]:
@@ -140,26 +165,52 @@ def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
     )
 
 
-def _planned(operator: Any, expand_input: Any, dag_id: str, run_id: str) -> Planned | None:
-    key = (dag_id, run_id, operator.task_id)
-    kept = _plans.get(key)
-    if kept and time.monotonic() - kept[0] < _KEPT_SECONDS:
-        return kept[1]
+_Place = tuple[str, str, str]
+# Until when each counts, by `time.monotonic()`.
+_plans: dict[_Place, tuple[float, Planned]] = {}
+_given_up: dict[_Place, tuple[float, None]] = {}
+
+
+def _planned(operator: Any, expand_input: Any, place: _Place, session: Any) -> Planned | None:
+    for kept in (_plans.get(place), _given_up.get(place)):
+        if kept and time.monotonic() < kept[0]:
+            return kept[1]
     wanted = sources(expand_input)
     # A backend of the deployment's own may fetch values from anywhere, and the scheduler must not wait.
     if wanted and custom_xcom_backend():
         return None
-    from airflow_mapping_kit.pieces.tables import pushed
-
-    found = pushed(dag_id, run_id, wanted)
     try:
+        with passing_connection(session) as connection:
+            found = plain_xcoms.pushed(connection, place[0], place[1], wanted)
+        if len(found) < len(wanted):  # not pushed: whoever maps over it says so
+            return None
         planned = Planned(operator, expand_input, found.get)
-    except PlanError:  # not pushed: whoever maps over it says so
+    except Exception as error:  # noqa: BLE001 -- whatever it is, instances are made without
+        _keep(_given_up, _KEPT_FAILURES, place, None, _GIVEN_UP_SECONDS)
+        count(GIVEN_UP, {"dag_id": place[0], "task_id": place[2]})
+        log.log(
+            # What is too large, or no JSON, is so in every run.
+            logging.INFO if isinstance(error, PlanError) else logging.WARNING,
+            "Instances of the task %s in the run %s of %s show their number until they run, as their plan "
+            "cannot be read. %s: %s",
+            place[2],
+            place[1],
+            place[0],
+            type(error).__name__,
+            error,
+        )
         return None
-    while len(_plans) >= _KEPT_PLANS:
-        _plans.popitem(last=False)
-    _plans[key] = (time.monotonic(), planned)
+    _keep(_plans, _KEPT_PLANS, place, planned, _KEPT_SECONDS)
     return planned
+
+
+def _keep(kept: dict[_Place, tuple[float, Any]], most: int, place: _Place, new: Any, seconds: float) -> None:
+    now = time.monotonic()
+    for old in [old for old, (until, _) in kept.items() if until <= now or old == place]:
+        del kept[old]
+    while len(kept) >= most:
+        del kept[next(iter(kept))]
+    kept[place] = (now + seconds, new)
 
 
 def fixed_arguments(operator: Any) -> dict[str, Any]:

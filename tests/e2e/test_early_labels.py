@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import defaultdict
 
 import pytest
+from airflow import settings
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+from airflow_mapping_kit.compat import database, passing_connection, passing_session
 from stack.airflow import AIRFLOW_3
 
 pytestmark = pytest.mark.versions
@@ -24,6 +31,7 @@ EARLY = {
     "classic": ["EWR", "JFK"],
     "chained": ["from EWR", "from JFK"],
     "grouped.first": ["EWR", "JFK"],
+    "remade": ["old A", "old B"],
 }
 # Known where the task runs: functions and templates are nothing for a scheduler.
 FROM_RUNNING_ON = ("mapped", "templated")
@@ -73,6 +81,17 @@ def test_instances_have_their_labels_at_all_times_and_those_of_other_tasks_are_a
     # Airflow 3 renders anybody's template when an instance starts, Airflow 2 when its work is done.
     assert while_it_runs["foreign"] == (["EWR!", None] if AIRFLOW_3 else [None, None])
 
+    # The plan is made again, as that of one instance that waits and of none that runs.
+    airflow.clear(DAG, run_id, "remade", map_index=1)
+    airflow.clear(DAG, run_id, "turning")
+    stack.processes.wait(
+        "The label that an instance that waits has by the new plan",
+        lambda: labels_of(stack, run_id)["remade"] == ["old A", "new B"],
+        seconds=60,
+    )
+    assert states_of(stack, run_id, "remade")[1] != "running"
+    early = {**EARLY, "remade": ["old A", "new B"]}
+
     # An instance runs for a moment before it says in which process.
     killed = stack.processes.wait(
         "The process of a running instance",
@@ -97,7 +116,7 @@ def test_instances_have_their_labels_at_all_times_and_those_of_other_tasks_are_a
     gate.touch()
     assert airflow.wait(DAG, run_id, seconds=240) == "failed"
     at_the_end = labels_of(stack, run_id)
-    assert {task_id: at_the_end[task_id] for task_id in EARLY} == EARLY
+    assert {task_id: at_the_end[task_id] for task_id in EARLY} == early
     assert at_the_end["inside"] == [f"EWR {gate}", f"JFK {gate}"]
     assert at_the_end["mapped"] == ["day 2013-01-01", "day 2013-01-02"]
     assert at_the_end["templated"] == [str(gate), "plain"]
@@ -105,3 +124,49 @@ def test_instances_have_their_labels_at_all_times_and_those_of_other_tasks_are_a
     assert at_the_end["unlabelled"] == [None, None]
     failed = [i for i in airflow.instances(DAG, run_id) if i["state"] != "success"]
     assert [(i["task_id"], i["map_index"]) for i in failed] == [("xcom", killed["map_index"])]
+
+
+class TestBesideAirflowsOwnWork:
+    """What the kit looks up in a transaction of Airflow's own neither holds it up nor breaks it."""
+
+    @pytest.fixture
+    def engine(self, stack, monkeypatch):
+        """Give a pool of one connection to the stack's PostgreSQL as Airflow's own, and short limits."""
+        engine = create_engine(
+            stack.postgres.sqlalchemy_url, pool_size=1, max_overflow=0, pool_timeout=60, future=True
+        )
+        monkeypatch.setattr(settings, "engine", engine)
+        monkeypatch.setattr(settings, "Session", scoped_session(sessionmaker(engine, future=True)))
+        limits = {"work": "200ms", "wait": "200ms"}
+        monkeypatch.setitem(database._LIMITS, "postgresql", (*database._LIMITS["postgresql"][:2], limits))
+        yield engine
+        settings.Session.remove()
+        engine.dispose()
+
+    def test_it_needs_no_second_connection_and_leaves_the_settings_as_they_were(self, engine):
+        session = settings.Session()
+        session.execute(text("SET LOCAL statement_timeout = '77s'"))
+        with passing_connection() as connection:
+            assert connection.execute(text("SHOW statement_timeout")).scalar() == "200ms"
+            assert connection.execute(text("SHOW lock_timeout")).scalar() == "200ms"
+        assert session.execute(text("SHOW statement_timeout")).scalar() == "77s"
+        assert session.execute(text("SHOW lock_timeout")).scalar() == "0"
+
+    def test_a_statement_that_takes_too_long_ends_and_the_transaction_goes_on(self, engine):
+        session = settings.Session()
+        session.execute(text("CREATE TEMPORARY TABLE kept AS SELECT 1 AS n"))
+        with pytest.raises(OperationalError, match="statement timeout"), passing_connection() as connection:
+            connection.execute(text("SELECT pg_sleep(60)"))
+        assert session.execute(text("SELECT n FROM kept")).scalar() == 1
+        assert session.execute(text("SHOW statement_timeout")).scalar() == "0"
+        session.rollback()
+
+    def test_without_a_transaction_nobody_waits_for_a_connection(self, engine):
+        with passing_session() as session:
+            assert session.execute(text("SHOW statement_timeout")).scalar() == "200ms"
+            begun = time.monotonic()
+            with pytest.raises(PoolTimeoutError, match="in use"), passing_session():
+                pass
+            assert time.monotonic() - begun < 5
+        with Session(engine) as session:
+            assert session.execute(text("SHOW statement_timeout")).scalar() == "0"

@@ -7,10 +7,11 @@ import uuid
 
 import pendulum
 import pytest
+from airflow import settings
 
 from airflow_mapping_kit.generators import batches, date_range, product
 from airflow_mapping_kit.labels import label
-from airflows import BaseOperator, dag, task, task_group
+from airflows import DAG, BaseOperator, dag, task, task_group
 
 LABEL = label("{origin} {date}")
 EVERY_PIECE = ["EWR 2013-01-01", "EWR 2013-01-02", "JFK 2013-01-01", "JFK 2013-01-02"]
@@ -40,6 +41,12 @@ def four_partitions():
     return product(origin=["EWR", "JFK"], date=date_range("2013-01-01", "2013-01-02"))
 
 
+def read(dag):
+    """Do with a DAG what Airflow does when it has read its file."""
+    for operator in dag.tasks:
+        settings.task_policy(operator)
+
+
 @pytest.fixture
 def labels_of(dag_test):
     """Return a function that runs a DAG and returns the labels of its task `work`, in map-index order."""
@@ -49,7 +56,9 @@ def labels_of(dag_test):
         def built():
             build()
 
-        instances = dag_test(built())
+        declared = built()
+        read(declared)
+        instances = dag_test(declared)
         found = sorted((index, ti) for (task_id, index), ti in instances.items() if task_id == work)
         assert {ti.state for _, ti in found} == {"success"}
         return [ti.rendered_map_index for _, ti in found]
@@ -175,6 +184,56 @@ class TestValues:
             "it's",
             "7",
         ]
+
+    @pytest.mark.parametrize("native", [False, True])
+    def test_a_label_may_be_part_of_a_larger_template(self, dag_test, native):
+        name, quoted = label("{name}"), f"{{{{ params.what ~ '}}}}' }}}} \"of\" {label()}"
+        composed = {
+            "run " + name: ["run it's", "run 7", "run (1, 2)", "run {{ 1 }}"],
+            name + ", " + name: ["it's, it's", "7, 7", "(1, 2), (1, 2)", "{{ 1 }}, {{ 1 }}"],
+            "1" + name: ["1it's", "17", "1(1, 2)", "1{{ 1 }}"],
+            quoted: [f'run}}}} "of" name={one}' for one in ("it%27s", "7", "(1, 2)", "%7B%7B 1 }}")],
+            "{{ macros.mapping_kit.label('{name}') | upper }}": ["IT'S", "7", "(1, 2)", "{{ 1 }}"],
+            "{{ nobody.knows }}" + label(): ["0", "1", "2", "3"],
+            label("{name}") + label("x" * 200) + label("y" * 200): [250] * 4,
+        }
+        with DAG(
+            f"l{uuid.uuid4().hex}",
+            schedule=None,
+            start_date=pendulum.datetime(2024, 1, 1),
+            render_template_as_native_obj=native,
+            params={"what": "run"},
+        ) as built:
+
+            @task
+            def names():
+                return ["it's", "7", "(1, 2)", "{{ 1 }}"]
+
+            @task
+            def work(name): ...
+
+            for number, template in enumerate(composed):
+                work.override(task_id=f"work_{number}", map_index_template=template).expand(name=names())
+        read(built)
+        instances = dag_test(built)
+        for number, (template, expected) in enumerate(composed.items()):
+            shown = [instances[f"work_{number}", index].rendered_map_index for index in range(4)]
+            assert expected in (shown, [len(each) for each in shown]), template
+
+    def test_joined_text_is_text_where_no_policy_has_seen_the_dag(self, dag_test):
+        with DAG(
+            f"l{uuid.uuid4().hex}",
+            schedule=None,
+            start_date=pendulum.datetime(2024, 1, 1),
+            render_template_as_native_obj=True,
+        ) as built:
+
+            @task(map_index_template="run " + label("{name}"))
+            def work(name): ...
+
+            work.expand(name=["a b", "7"])
+        shown = [ti.rendered_map_index for _, ti in sorted(dag_test(built).items())]
+        assert shown == ["run a b", "run 7"]
 
     def test_a_field_that_does_not_exist_gives_the_key_and_a_warning_and_the_task_succeeds(
         self, labels_of, caplog

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import logging
+import sys
+import time
 import uuid
 
 import pendulum
 import pytest
 from airflow import settings
 from airflow.models.taskinstance import TaskInstance
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from airflow_mapping_kit import labels, policy
 from airflow_mapping_kit.compat import AIRFLOW_3, label_of, set_label, xcom_model
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.pieces import early_labels, tables
-from airflows import DAG, EmptyOperator, create_session, dag_test, scheduler_dag, store_xcom, task, task_group
+from airflow_mapping_kit.pieces import early_labels, plain_xcoms
+from airflows import (
+    DAG,
+    EmptyOperator,
+    clear,
+    create_session,
+    dag_test,
+    scheduler_dag,
+    store_xcom,
+    task,
+    task_group,
+)
 
 
 @task
@@ -74,13 +87,13 @@ def label_given(run, task_id, map_index):
     return label_of(instance_of(run, task_id, map_index))
 
 
-def test_a_hundred_instances_are_labelled_with_one_query(made):
+def test_a_hundred_instances_are_labelled_with_one_look_at_the_plan(made):
     with create_session():
         instance_of(made, "unlabelled", 0)  # what Airflow itself asks for
         with statements() as sent:
             found = [label_given(made, "work", n) for n in range(100)]
     assert found == [f"number {n}" for n in range(100)]
-    assert len([statement for statement in sent if "xcom" in statement]) == 1
+    assert len([statement for statement in sent if "xcom" in statement]) == 2  # how large it is, and what
 
 
 def test_instances_of_other_tasks_are_left_alone_without_a_query(made):
@@ -117,19 +130,135 @@ def test_a_deployment_with_an_xcom_backend_of_its_own_is_not_asked_by_the_schedu
     assert label_given(made, "work", 0) is None
 
 
-def test_whatever_goes_wrong_nothing_is_raised_and_there_is_one_warning(made, monkeypatch, caplog):
-    early_labels._plans.clear()
+@pytest.fixture
+def counted(monkeypatch):
+    """Give what Airflow's metrics are told."""
+    stats = importlib.import_module("airflow.observability.stats" if AIRFLOW_3 else "airflow.stats")
+    stats = stats if AIRFLOW_3 else stats.Stats
+    told = []
+    monkeypatch.setattr(
+        stats, "incr", lambda name, *_, tags=None, **__: told.append((name, tags)), raising=False
+    )
+    return told
+
+
+def test_a_plan_that_cannot_be_read_is_tried_said_and_counted_once_for_all_its_instances(
+    made, monkeypatch, caplog, counted
+):
+    tried = []
 
     def broken(*_):
+        tried.append(1)
         raise RuntimeError("the database is gone")
 
-    monkeypatch.setattr(tables, "xcoms", broken)
+    monkeypatch.setattr(plain_xcoms, "pushed", broken)
     with caplog.at_level(logging.WARNING):
         found = {label_given(made, "work", n) for n in range(50)}
     assert found == {None}
-    warnings = [record for record in caplog.records if "went wrong" in record.getMessage()]
-    assert len(warnings) == 1
-    assert "task_instance_mutation_hook" in warnings[0].getMessage()
+    assert len(tried) == 1
+    (warning,) = [
+        record.getMessage() for record in caplog.records if "show their number" in record.getMessage()
+    ]
+    assert "the database is gone" in warning
+    assert made.dag_run.run_id in warning
+    tags = {"dag_id": made.dag.dag_id, "task_id": "work"}
+    assert [one for one in counted if one[0] == early_labels.GIVEN_UP] == [(early_labels.GIVEN_UP, tags)]
+
+
+def test_what_could_not_be_read_is_read_when_some_time_has_passed(made, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(plain_xcoms, "pushed", lambda *_: 1 / 0)
+        assert label_given(made, "work", 3) is None
+    assert label_given(made, "work", 3) is None
+    monkeypatch.setattr(early_labels.time, "monotonic", lambda now=time.monotonic: now() + 100)
+    assert label_given(made, "work", 3) == "number 3"
+
+
+def test_a_label_is_read_within_the_transaction_of_the_scheduler(made, monkeypatch):
+    def refused(*_):
+        raise AssertionError("a second connection")
+
+    with create_session() as session:
+        instance_of(made, "unlabelled", 0)
+        session.execute(text("SELECT 1"))
+        monkeypatch.setattr(settings.engine.pool, "connect", refused)
+        assert label_given(made, "work", 3) == "number 3"
+
+
+def test_a_plan_that_is_too_large_is_not_fetched(made, monkeypatch, caplog):
+    monkeypatch.setattr(plain_xcoms, "MAX_BYTES", 500)
+    with caplog.at_level(logging.INFO), create_session(), statements() as sent:
+        assert {label_given(made, "work", n) for n in range(3)} == {None}
+    assert len([statement for statement in sent if "xcom" in statement]) == 1
+    assert "reads at most 100,000 of 500 bytes" in caplog.text
+
+
+class Chosen:
+    """Something that does what its maker wants where it is made of what is stored of it."""
+
+    made = 0
+
+    def __init__(self):
+        type(self).made += 1
+
+    def serialize(self):
+        return {}
+
+    @classmethod
+    def deserialize(cls, *_):
+        return cls()
+
+
+def written(module, name):
+    """Return what Airflow writes of an object."""
+    return {"__classname__": f"{module}.{name}", "__version__": 1, "__data__": {}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"n": 1}, {"n": written(__name__, "Chosen")}],
+        [written("pandas.core.frame", "DataFrame")],
+        [{"__type": "dict", "__var": {}}],
+    ],
+)
+def test_a_plan_of_objects_gives_no_label_and_nothing_is_made_of_it(made, value):
+    early_labels.forget(made.dag.dag_id, made.dag_run.run_id)
+    write_xcom(made, json.dumps(value))
+    before = {*sys.modules}
+    assert label_given(made, "work", 0) is None
+    assert Chosen.made == 0
+    assert "pandas" not in {*sys.modules} - before
+
+
+def write_xcom(run, written):
+    """Write the plan past Airflow, which would not write such."""
+    early_labels.forget(run.dag.dag_id, run.dag_run.run_id)
+    with create_session() as session:
+        session.query(xcom_model()).filter_by(
+            dag_id=run.dag.dag_id, run_id=run.dag_run.run_id, task_id="plan", key="return_value"
+        ).update({"value": json.loads(written) if AIRFLOW_3 else written.encode()})
+
+
+def test_tuples_are_no_objects(made):
+    pair = {"__classname__": "builtins.tuple", "__version__": 1, "__data__": [3, {"n": 4}]}
+    write_xcom(made, json.dumps([{"n": pair}]))
+    assert label_given(made, "work", 0) == "number (3, {'n': 4})"
+
+
+@pytest.mark.skipif(AIRFLOW_3, reason="Airflow 3 has no pickled XComs")
+def test_with_pickled_xcoms_nothing_is_unpickled_in_the_scheduler(made, monkeypatch, caplog):
+    monkeypatch.setenv("AIRFLOW__CORE__ENABLE_XCOM_PICKLING", "True")
+    store_xcom(made.dag_run, "plan", [{"n": n} for n in range(3)])
+
+    def refused(*_):
+        raise AssertionError("code of a worker")
+
+    early_labels.forget(made.dag.dag_id, made.dag_run.run_id)
+    monkeypatch.setattr("pickle.loads", refused)
+    with caplog.at_level(logging.INFO):
+        assert label_given(made, "work", 0) is None
+    assert "is no JSON" in caplog.text
 
 
 @pytest.mark.parametrize("value", ["no JSON", 1, None, {"a": {"b": "c"}}])
@@ -208,6 +337,115 @@ def test_instances_that_wait_have_their_labels_in_the_database(metadata_db, run_
     assert labels_in_the_database(run, "literal") == ["literal a", "literal b"]
     assert labels_in_the_database(run, "group.inside") == ["in a group: z", "in a group: a"]
     assert labels_in_the_database(run, "unlabelled") == [None, None]
+
+
+class TestAPlanMadeAnew:
+    """What waits shows the piece that it will work on, or its number."""
+
+    @pytest.fixture
+    def plan_of(self, metadata_db, run_of):
+        """Give a run, its instances made and named, and what its generator returns the next time."""
+        values = ["customer A", "customer B"]
+        with DAG(f"a{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as built:
+
+            @task
+            def customers():
+                return list(values)
+
+            @task(map_index_template=label("{x}"))
+            def work(x): ...
+
+            @task(map_index_template=label("literal {x}"))
+            def literal(x): ...
+
+            @task_group
+            def group(one):
+                @task(map_index_template=label("first {one}"))
+                def first(one): ...
+
+                @task(map_index_template=label("then {one}"))
+                def then(one): ...
+
+                first(one) >> then(one)
+
+            made = customers()
+            work.expand(x=made)
+            group.expand(one=made)
+            literal.expand(x=["a", "b"]) << made
+        run = run_of(built)
+        if not AIRFLOW_3:
+            from airflow.models.serialized_dag import SerializedDagModel
+
+            SerializedDagModel.write_dag(built)
+        run.run("customers")
+        scheduled(run)
+        assert labels_in_the_database(run, "work") == ["customer A", "customer B"]
+        return run, values
+
+    def shown(self, run):
+        return {name: labels_in_the_database(run, name) for name in ("work", "group.first", "group.then")}
+
+    def test_what_waits_has_no_label_until_there_is_a_plan_and_then_that_of_the_new_one(self, plan_of):
+        run, values = plan_of
+        clear_all(run)
+        assert self.shown(run) == {"work": [None] * 2, "group.first": [None] * 2, "group.then": [None] * 2}
+        assert labels_in_the_database(run, "literal") == ["literal a", "literal b"]
+        values[:] = ["customer X", "customer A"]
+        run.run("customers")
+        assert self.shown(run) == {
+            "work": ["customer X", "customer A"],
+            "group.first": ["first customer X", "first customer A"],
+            "group.then": ["then customer X", "then customer A"],
+        }
+
+    def test_a_longer_plan_names_what_is_made_and_what_was_there(self, plan_of):
+        run, values = plan_of
+        clear_all(run)
+        values[:] = ["customer X", "customer Y", "customer A"]
+        run.run("customers")
+        scheduled(run)
+        assert labels_in_the_database(run, "work") == values
+
+    def test_what_is_not_cleared_keeps_the_label_of_the_piece_that_it_worked_on(self, plan_of):
+        run, values = plan_of
+        run.run_mapped("work", 0)
+        clear_all(run, but=("work", 0))
+        values[:] = ["customer X", "customer Y"]
+        run.run("customers")
+        assert labels_in_the_database(run, "work") == ["customer A", "customer Y"]
+
+    def test_an_instance_that_is_cleared_by_itself_keeps_its_label(self, plan_of):
+        run, _ = plan_of
+        run.run_mapped("work", 0)
+        clear(run.dag, run.dag_run.get_task_instance("work", map_index=0))
+        assert labels_in_the_database(run, "work") == ["customer A", "customer B"]
+
+    def test_a_plan_that_cannot_be_read_leaves_no_label_of_the_old_one(self, plan_of, monkeypatch):
+        run, values = plan_of
+        clear_all(run)
+        values[:] = ["customer X", "customer Y"]
+        monkeypatch.setattr(plain_xcoms, "MAX_BYTES", 3)
+        run.run("customers")
+        assert labels_in_the_database(run, "work") == [None, None]
+
+    def test_what_goes_wrong_leaves_the_clearing_and_the_plan_as_they_are(self, plan_of, monkeypatch, caplog):
+        run, values = plan_of
+        monkeypatch.setattr(early_labels, "is_labelled", lambda *_: 1 / 0)
+        clear_all(run)
+        assert run.dag_run.get_task_instance("customers").state is None
+        values[:] = ["customer X", "customer Y"]
+        assert run.run("customers") == ("success", ["customer X", "customer Y"])
+        assert "label_anew went wrong" in caplog.text
+
+
+def clear_all(run, but=None):
+    """Clear a run as a person does, with all that has ended or waits."""
+    from airflow.models.taskinstance import clear_task_instances
+
+    with create_session() as session:
+        rows = session.query(TaskInstance).filter_by(dag_id=run.dag.dag_id, run_id=run.dag_run.run_id).all()
+        rows = [row for row in rows if (row.task_id, row.map_index) != but]
+        clear_task_instances(rows, session, **({} if AIRFLOW_3 else {"dag": run.dag}))
 
 
 def test_the_order_of_arguments_is_written_into_templates_of_the_kit_alone(metadata_db):

@@ -315,5 +315,9 @@ class Run:
         run_alone(self.dag, self.dag_run.get_task_instance(task_id))
         return self.dag_run.get_task_instance(task_id).state, xcom_of(self.dag_run, task_id)
 
+    def run_mapped(self, task_id, map_index):
+        """Run one instance of a mapped task."""
+        run_alone(self.dag, self.dag_run.get_task_instance(task_id, map_index=map_index))
+
 
 _numbers = itertools.count()

@@ -48,7 +48,8 @@ def waits(**options):
     return task(**ONE, **options)(work)
 
 
-@dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1), params={"gate": ""})
+# One instance of every shape runs at once.
+@dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1), params={"gate": ""}, max_active_tasks=24)
 def label_shapes():
     partitions = product(origin=["EWR", "JFK"], date=["2013-01-01"])
     dates = date_range("2013-01-01", "2013-01-02")
@@ -71,6 +72,15 @@ def label_shapes():
     GateOperator.partial(task_id="classic", gate=GATE, map_index_template=label("{origin}"), **ONE).expand(
         partition=partitions
     )
+
+    @task
+    def turning(params=None):
+        turned = Path(params["gate"]).with_name("turned")
+        names = ["new A", "new B"] if turned.exists() else ["old A", "old B"]
+        turned.touch()
+        return names
+
+    shape("remade", "{one}").expand(one=turning())
 
     @task
     def name(partition):
