@@ -20,8 +20,10 @@ from airflow_mapping_kit.compat import (
     hidden_names,
     is_mapped_operator,
     passing_connection,
+    redacted,
 )
 from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.failures import error_of, said
 from airflow_mapping_kit.pieces import plain_xcoms
 from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
 from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
@@ -192,12 +194,11 @@ def _planned(operator: Any, expand_input: Any, place: _Place, session: Any) -> P
             # What is too large, or no JSON, is so in every run.
             logging.INFO if isinstance(error, PlanError) else logging.WARNING,
             "Instances of the task %s in the run %s of %s show their number until they run, as their plan "
-            "cannot be read. %s: %s",
+            "cannot be read. %s",
             place[2],
             place[1],
             place[0],
-            type(error).__name__,
-            error,
+            said(error_of(error, redacted)),
         )
         return None
     _keep(_plans, _KEPT_PLANS, place, planned, _KEPT_SECONDS)

@@ -48,8 +48,7 @@ def waits(**options):
     return task(**ONE, **options)(work)
 
 
-# One instance of every shape runs at once.
-@dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1), params={"gate": ""}, max_active_tasks=24)
+@dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1), params={"gate": ""})
 def label_shapes():
     partitions = product(origin=["EWR", "JFK"], date=["2013-01-01"])
     dates = date_range("2013-01-01", "2013-01-02")
@@ -57,10 +56,17 @@ def label_shapes():
     def shape(name, text):
         return waits(task_id=name, map_index_template=label(text)).partial(gate=GATE)
 
+    @task
+    def turning(params=None):
+        turned = Path(params["gate"]).with_name("turned")
+        names = ["new A", "new B"] if turned.exists() else ["old A", "old B"]
+        turned.touch()
+        return names
+
     shape("xcom", "{origin} {date}").expand(one=partitions)
     shape("kwargs", "{origin} of {date}").expand_kwargs(partitions)
     shape("zipped", "{one[0][origin]} with {one[1]}").expand(one=partitions.zip(dates))
-    shape("concatenated", "{one}").expand(one=dates.concat(dates))
+    shape("concatenated", "{one}").expand(one=turning().concat(dates))
     shape("literals", "literal {one}").expand(one=["a", "b"])
     # In a serialized DAG that is stored sorted, `one` would come first.
     shape("crossed", "{two} x {one[origin]}").expand(two=["z", "a", "m"], one=partitions)
@@ -72,15 +78,6 @@ def label_shapes():
     GateOperator.partial(task_id="classic", gate=GATE, map_index_template=label("{origin}"), **ONE).expand(
         partition=partitions
     )
-
-    @task
-    def turning(params=None):
-        turned = Path(params["gate"]).with_name("turned")
-        names = ["new A", "new B"] if turned.exists() else ["old A", "old B"]
-        turned.touch()
-        return names
-
-    shape("remade", "{one}").expand(one=turning())
 
     @task
     def name(partition):
