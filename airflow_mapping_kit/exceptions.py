@@ -4,6 +4,7 @@
 
   * ChildRunError: a DAG whose runs cannot be started as asked
   * FanInError: a fan-in that cannot say what became of every piece
+  * MissingNameError: a part of the kit that does not work with this Airflow
   * PartitionError: a date, dimension, partition or key that cannot be one
   * PlanError: a list of pieces that Airflow could not map over
   * QueryError: a query that does not fit its partition
@@ -27,6 +28,10 @@ class ChildRunError(MappingKitError):
 
 class FanInError(MappingKitError):
     """A fan-in cannot be what it is asked to be, or cannot say what became of every piece."""
+
+
+class MissingNameError(ImportError, MappingKitError):
+    """This Airflow lacks what a part of the kit needs of it: the part can't be imported, all others can."""
 
 
 class PartitionError(MappingKitError):

@@ -10,7 +10,7 @@ from jinja2 import Environment, pass_context
 from jinja2.nativetypes import NativeEnvironment
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, redacted
+from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, parts, redacted
 from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.listeners import instances, runs, supervised, waiting
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
@@ -88,9 +88,12 @@ class MappingKitPlugin(AirflowPlugin):
     """Makes `macros.mapping_kit.label` and `composed` known to Jinja, and the listeners to Airflow."""
 
     name = "mapping_kit"
-    macros: list[Any] = [label, composed]  # noqa: RUF012 -- AirflowPlugin declares it so
+    macros: list[Any] = [] if parts.switched_off(parts.LABELS) else [label, composed]
     # The hooks of instances have other arguments on Airflow 3, and run where there is no database.
-    listeners: list[Any] = [runs, supervised if AIRFLOW_3 else instances]  # noqa: RUF012 -- so too
+    listeners: list[Any] = [  # noqa: RUF012 -- so too
+        runs,
+        *([] if parts.switched_off(parts.COLLECT) else [supervised if AIRFLOW_3 else instances]),
+    ]
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:  # noqa: ARG003 -- Airflow may come to pass some

@@ -36,7 +36,7 @@ def task_instance_mutation_hook(task_instance: Any) -> None:
     from airflow_mapping_kit.compat import label_of, set_label
     from airflow_mapping_kit.pieces import early_labels
 
-    if label_of(task_instance) or not early_labels.enabled():
+    if label_of(task_instance) or not early_labels.possible():
         return
     found = early_labels.of_instance(
         task, dag_id=task_instance.dag_id, run_id=task_instance.run_id, map_index=index
@@ -56,8 +56,11 @@ def task_policy(task: Any) -> None:
     if _MARK not in template:
         return
     from airflow_mapping_kit import labels
+    from airflow_mapping_kit.compat import parts
     from airflow_mapping_kit.pieces.early_labels import note_about
 
+    if parts.switched_off(parts.LABELS):
+        return
     composed = labels.composed(template)
     if composed is not None:
         task.map_index_template = composed

@@ -46,9 +46,12 @@ def declared_dag(dag_id: str) -> Any:
     """Return a DAG as its file declares it.
 
     Where the database knows the file, nothing but that is read; else all DAG files.
-    """
-    from airflow_mapping_kit.compat import dag_folders, read_dags
 
+    :raises MissingNameError: if this Airflow lacks what the command needs beside it.
+    """
+    from airflow_mapping_kit.compat import dag_folders, parts, read_dags
+
+    parts.need(parts.COMMAND_LINE)
     with _quiet():
         folders = dag_folders()
         known = _known_file(dag_id, folders)

@@ -14,6 +14,7 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
     current_task_group,
     get_unique_task_id,
+    parts,
 )
 from airflow_mapping_kit.exceptions import FanInError, PlanError
 from airflow_mapping_kit.failures import described
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.mapped import Returns
     from airflow_mapping_kit.pieces.reading import Reading
     from airflow_mapping_kit.results import Counts, Result
+
+parts.need(parts.COLLECT)
 
 ON_EMPTY = ("skip", "fail", "succeed")
 _MAX_MOVED = 5

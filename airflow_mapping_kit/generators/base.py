@@ -13,6 +13,7 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
     hidden_names,
     is_of_an_instance,
+    parts,
     task_decorator_factory,
 )
 from airflow_mapping_kit.exceptions import PlanError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from airflow.decorators.base import Task
     from airflow.utils.context import Context
+
+parts.need(parts.GENERATORS)
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -22,6 +22,8 @@ def on_dag_run_running(dag_run: Any) -> None:
     """Label the instances that are mapped over literals: they are made with their run, past the policy."""
     from airflow_mapping_kit.pieces import early_labels
 
+    if not early_labels.possible():
+        return
     planned = {task.task_id: list(early_labels.of_literals(task)) for task in dag_run.get_dag().tasks}
     labels = {
         (task_id, map_index): label
@@ -37,6 +39,8 @@ def _label_again(dag_run: Any) -> None:
 
     from airflow_mapping_kit.pieces import early_labels
 
+    if not early_labels.possible():
+        return
     dag, session = dag_run.get_dag(), object_session(dag_run)
 
     def label(place: tuple[str, int]) -> str | None:
@@ -65,9 +69,7 @@ def _label(
     :param label: gives that of a task id and a map index.
     :param states: of the instances in these states alone.
     """
-    from airflow_mapping_kit.pieces import early_labels
-
-    if not task_ids or not early_labels.enabled():
+    if not task_ids:
         return
     from sqlalchemy.orm import object_session
 

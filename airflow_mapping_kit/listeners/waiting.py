@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.compat import AIRFLOW_3
+from airflow_mapping_kit.compat import AIRFLOW_3, parts
 from airflow_mapping_kit.guarded import guarded
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def watch() -> None:
     """Have plans that are pushed in this process noticed."""
     # The process of a task of Airflow 3 has no models, nor a use for them: what it pushes goes to the API server.
     if AIRFLOW_3 and "airflow.models.xcom" not in sys.modules:
+        return
+    if parts.switched_off(parts.EARLY_LABELS):
         return
     from airflow.models import xcom
     from sqlalchemy import event
@@ -72,7 +74,7 @@ def _note_plan(xcom: Any, connection: Any) -> None:
 
     from airflow_mapping_kit.pieces import early_labels
 
-    if not early_labels.enabled():
+    if not early_labels.possible():
         return
     lengths, instances = TaskMap.__table__.c, TaskInstance.__table__.c
     # Airflow notes the lengths of plans, and of nothing else.
@@ -128,7 +130,7 @@ def label_anew(run: Anew, session: Any) -> None:
     from airflow_mapping_kit.pieces import early_labels
     from airflow_mapping_kit.pieces.planned import sources
 
-    if not early_labels.enabled():
+    if not early_labels.possible():
         return
     with passing_connection(session) as connection:
         dag = stored_dag(run.dag_id, run.run_id, session)

@@ -19,6 +19,7 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
     context_merge,
     determine_kwargs,
+    parts,
 )
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import described
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.pieces.batches import Item
     from airflow_mapping_kit.pieces.checkpoints import Checkpoint
     from airflow_mapping_kit.pieces.owners import Owner
+
+parts.need(parts.BATCHES)
 
 P = ParamSpec("P")
 R = TypeVar("R")

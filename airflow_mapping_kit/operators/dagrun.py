@@ -10,6 +10,7 @@ from airflow_mapping_kit.compat import (
     AirflowSkipException,
     BaseOperator,
     bad_input_fails_at_once,
+    parts,
 )
 from airflow_mapping_kit.exceptions import ChildRunError
 from airflow_mapping_kit.failures import described
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.results import ItemResult
+
+parts.need(parts.CHILD_RUNS)
 
 
 class TriggerDagRunPerItemOperator(BaseOperator):

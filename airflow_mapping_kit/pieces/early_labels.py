@@ -19,6 +19,7 @@ from airflow_mapping_kit.compat import (
     expand_input_of,
     hidden_names,
     is_mapped_operator,
+    parts,
     passing_connection,
     redacted,
 )
@@ -51,6 +52,11 @@ def enabled() -> bool:
     from airflow.configuration import conf
 
     return bool(conf.getboolean("mapping_kit", "early_labels", fallback=True))
+
+
+def possible() -> bool:
+    """Tell whether early labels are on, and this Airflow has what they need beside the database."""
+    return enabled() and parts.switched_off(parts.EARLY_LABELS) is None
 
 
 def is_labelled(operator: Any) -> bool:

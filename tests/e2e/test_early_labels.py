@@ -27,7 +27,6 @@ EARLY = {
     "literals": ["literal a", "literal b"],
     "crossed": ["z x EWR", "z x JFK", "a x EWR", "a x JFK", "m x EWR", "m x JFK"],
     "batched": ["EWR … JFK"],
-    "keyed": ["date=2013-01-01/origin=EWR", "date=2013-01-01/origin=JFK"],
     "classic": ["EWR", "JFK"],
     "chained": ["from EWR", "from JFK"],
     "grouped.first": ["EWR", "JFK"],

@@ -56,6 +56,7 @@ def label_shapes():
     def shape(name, text):
         return waits(task_id=name, map_index_template=label(text)).partial(gate=GATE)
 
+    # One slot of the executor is left for it when an instance of every shape runs.
     @task
     def turning(params=None):
         turned = Path(params["gate"]).with_name("turned")
@@ -71,7 +72,6 @@ def label_shapes():
     # In a serialized DAG that is stored sorted, `one` would come first.
     shape("crossed", "{two} x {one[origin]}").expand(two=["z", "a", "m"], one=partitions)
     shape("batched", "{origin}").expand(one=batches(partitions, batch_size=2))
-    shape("keyed", "").expand(one=partitions)
     shape("inside", "{origin} {gate}").expand(one=partitions)
     shape("mapped", "{one}").expand(one=dates.map(lambda date: f"day {date}"))
     shape("templated", "{one}").expand(one=["{{ params.gate }}", "plain"])

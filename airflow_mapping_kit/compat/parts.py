@@ -1,0 +1,217 @@
+"""The parts of the kit, and what of Airflow's own each of them needs that Airflow does not call public.
+
+Such a name may be gone in a version that the kit has never seen. Then the part that needs it is switched off and says
+so, and the others work: Airflow itself is never stopped by it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from importlib import import_module
+from typing import Any
+
+import airflow
+
+from airflow_mapping_kit.exceptions import MissingNameError
+
+log = logging.getLogger(__name__)
+
+AIRFLOW_3 = not airflow.__version__.startswith("2.")
+
+LABELS = "labels"
+EARLY_LABELS = "early labels"
+GENERATORS = "generators"
+BATCHES = "batches"
+COLLECT = "collect"
+CHILD_RUNS = "child runs"
+COMMAND_LINE = "the command mapping-kit"
+PERIODS = "the periods of scheduled runs"
+
+_MAPPED = "airflow.sdk.definitions.mappedoperator" if AIRFLOW_3 else "airflow.models.mappedoperator"
+_GROUP = "airflow.sdk.definitions.taskgroup" if AIRFLOW_3 else "airflow.utils.task_group"
+_EXPAND = "airflow.sdk.definitions._internal.expandinput" if AIRFLOW_3 else "airflow.models.expandinput"
+_ARGS = "airflow.sdk.definitions.xcom_arg" if AIRFLOW_3 else "airflow.models.xcom_arg"
+_BASE = "airflow.sdk.bases.operator" if AIRFLOW_3 else "airflow.models.baseoperator"
+_DECORATOR = "airflow.sdk.bases.decorator" if AIRFLOW_3 else "airflow.decorators.base"
+_CONTEXT = "airflow.sdk.definitions.context" if AIRFLOW_3 else "airflow.utils.context"
+_CALLS = "airflow.sdk.bases.decorator" if AIRFLOW_3 else "airflow.utils.operator_helpers"
+_RUNNER = "airflow.sdk.execution_time.task_runner"
+_TASKS = "airflow.models.taskinstance"
+
+# What tasks are mapped over: all that has to do with pieces begins with it.
+_PLAN = (
+    f"{_MAPPED}:MappedOperator._get_specified_expand_input",
+    f"{_GROUP}:MappedTaskGroup._expand_input",
+    f"{_EXPAND}:MappedArgument._key",
+    *(f"{_ARGS}:{kind}XComArg" for kind in ("Plain", "Map", "Zip", "Concat")),
+)
+_ROWS = (
+    f"{_TASKS}:TaskInstance.{'_rendered_map_index' if AIRFLOW_3 else 'rendered_map_index'}",
+    f"airflow.models.xcom:{'XComModel' if AIRFLOW_3 else 'XCom'}.value",
+    "airflow.models.dagrun:DagRun",
+)
+# By what the kit calls them.
+NAMES = {
+    "DecoratedOperator": f"{_DECORATOR}:DecoratedOperator",
+    "DecoratedTask": f"{_DECORATOR}:_TaskDecorator",
+    "KNOWN_CONTEXT_KEYS": f"{_CONTEXT}:KNOWN_CONTEXT_KEYS",
+    "context_merge": f"{_CONTEXT}:context_merge",
+    "determine_kwargs": f"{_CALLS}:determine_kwargs",
+    "get_unique_task_id": f"{_DECORATOR}:get_unique_task_id",
+    "task_decorator_factory": f"{_DECORATOR}:task_decorator_factory",
+}
+_OUTCOME = (
+    (
+        *(
+            f"{_RUNNER}:RuntimeTaskInstance.{name}"
+            for name in ("get_task_breadcrumbs", "get_task_states", "get_ti_count")
+        ),
+        "airflow.sdk.execution_time.xcom:XCom",
+        f"{_BASE}:BaseOperator._post_execute_hook",
+        f"{_BASE}:BaseOperator.inherits_from_skipmixin",
+    )
+    if AIRFLOW_3
+    else _ROWS
+)
+_JSON = (
+    ("airflow.sdk.serde:serialize", "airflow.sdk.serde:deserialize")
+    if AIRFLOW_3
+    else ("airflow.utils.json:XComEncoder", "airflow.utils.json:XComDecoder")
+)
+
+# As `module:name` or `module:class.attribute`.
+NEEDS: dict[str, tuple[str, ...]] = {
+    LABELS: (*_PLAN, f"{_BASE}:BaseOperator._BaseOperator__init_kwargs"),
+    EARLY_LABELS: (
+        *_PLAN,
+        *_ROWS,
+        "airflow.models.taskmap:TaskMap",
+        "airflow.models.dagrun:DagRun.get_dag",
+        "airflow.models.dagbag:DBDagBag" if AIRFLOW_3 else "airflow.models.serialized_dag:SerializedDagModel",
+    ),
+    GENERATORS: tuple(
+        NAMES[name] for name in ("DecoratedOperator", "KNOWN_CONTEXT_KEYS", "task_decorator_factory")
+    ),
+    BATCHES: (
+        *(
+            NAMES[name]
+            for name in (
+                "DecoratedOperator",
+                "DecoratedTask",
+                "KNOWN_CONTEXT_KEYS",
+                "context_merge",
+                "determine_kwargs",
+            )
+        ),
+        *_JSON,
+        *_PLAN,
+    ),
+    COLLECT: (*_PLAN, *_OUTCOME, NAMES["get_unique_task_id"], "airflow.utils.json:XComEncoder"),
+    CHILD_RUNS: (
+        (
+            *(
+                f"{_RUNNER}:RuntimeTaskInstance.{name}"
+                for name in ("get_dag", "get_dr_count", "get_task_breadcrumbs")
+            ),
+            "airflow.sdk.execution_time.comms:TriggerDagRun",
+            "airflow.sdk.execution_time.comms:ErrorResponse",
+            "airflow.sdk.api.client:ServerResponseError",
+            "airflow.sdk.exceptions:AirflowRuntimeError",
+        )
+        if AIRFLOW_3
+        else (
+            f"{_TASKS}:clear_task_instances",
+            "airflow.models.dag:DagModel",
+            "airflow.models.dagrun:DagRun",
+            "airflow.models.serialized_dag:SerializedDagModel",
+            "airflow.models.errors:ParseImportError",
+            "airflow.jobs.job:most_recent_job",
+            "airflow.utils.retries:run_with_db_retries",
+        )
+    ),
+    COMMAND_LINE: (
+        *_PLAN,
+        *_ROWS,
+        f"{_TASKS}:clear_task_instances",
+        "airflow.models.dag:DagModel",
+        *(
+            (
+                "airflow.dag_processing.dagbag:BundleDagBag",
+                "airflow.dag_processing.bundles.manager:DagBundlesManager",
+                "airflow.sdk.execution_time.context:set_current_context",
+                "airflow.sdk.execution_time:macros",
+                "airflow.sdk.definitions.param:ParamsDict",
+            )
+            if AIRFLOW_3
+            else (
+                "airflow.models.dagbag:DagBag",
+                f"{_TASKS}:set_current_context",
+                "airflow.models.param:ParamsDict",
+            )
+        ),
+    ),
+    PERIODS: (
+        (
+            "airflow.timetables.interval:CronDataIntervalTimetable",
+            "airflow.serialization.encoders:coerce_to_core_timetable",
+        )
+        if AIRFLOW_3
+        else ()
+    ),
+}
+
+
+def private(place: str) -> Any:
+    """Return what Airflow has as `module:name`, `None` where there is nothing: the part that needs it says so."""
+    module, _, name = place.partition(":")
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError:
+        return None
+
+
+@functools.cache
+def switched_off(part: str) -> str | None:
+    """Return why a part of the kit is switched off, and log it once; `None` where Airflow has all that it needs.
+
+    :param part: one of `NEEDS`.
+    """
+    missing = [name for name in NEEDS[part] if not _is_there(name)]
+    if not missing:
+        return None
+    message = (
+        f"Airflow {airflow.__version__} has no {', '.join(name.replace(':', '.') for name in missing)}, so this "
+        f"airflow-mapping-kit has switched off {part}; all else of it works. Use an Airflow that it knows "
+        f"(2.10, 2.11, 3.2 or 3.3), or a newer airflow-mapping-kit."
+    )
+    log.warning(message)
+    return message
+
+
+def need(part: str) -> None:
+    """Refuse to import a part of the kit that does not work with this Airflow.
+
+    :raises MissingNameError: where something that it needs is missing, with its name.
+    """
+    message = switched_off(part)
+    if message is not None:
+        raise MissingNameError(message)
+
+
+def _is_there(place: str) -> bool:
+    module, _, path = place.partition(":")
+    owner, _, attribute = path.partition(".")
+    found = private(f"{module}:{owner}")
+    return found is not None and (not attribute or _has(found, attribute))
+
+
+def _has(owner: Any, attribute: str) -> bool:
+    """Tell whether a class has an attribute, or gives it to its instances."""
+    if not isinstance(owner, type) or hasattr(owner, attribute):
+        return hasattr(owner, attribute)
+    return any(
+        attribute in vars(base).get("__annotations__", {})
+        or attribute in getattr(getattr(vars(base).get("__init__"), "__code__", None), "co_names", ())
+        for base in owner.__mro__
+    )
