@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_mapping_kit import partitions
-from airflow_mapping_kit.compat import Param, get_current_context, run_date, run_interval
+from airflow_mapping_kit.compat import Param, get_current_context, parts, run_date, run_interval
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator, refuse_empty_dimensions
 from airflow_mapping_kit.partitions.ended import check_offset, ended_periods
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from airflow.utils.context import Context
+
+parts.need(parts.PERIODS)
 
 SCHEDULED = "scheduled"
 CUSTOM = "custom"

@@ -36,6 +36,7 @@ _BASE = "airflow.sdk.bases.operator" if AIRFLOW_3 else "airflow.models.baseopera
 _DECORATOR = "airflow.sdk.bases.decorator" if AIRFLOW_3 else "airflow.decorators.base"
 _CONTEXT = "airflow.sdk.definitions.context" if AIRFLOW_3 else "airflow.utils.context"
 _CALLS = "airflow.sdk.bases.decorator" if AIRFLOW_3 else "airflow.utils.operator_helpers"
+_GROUPS = f"{'airflow.sdk.definitions._internal.contextmanager' if AIRFLOW_3 else _GROUP}:TaskGroupContext"
 _RUNNER = "airflow.sdk.execution_time.task_runner"
 _TASKS = "airflow.models.taskinstance"
 
@@ -107,7 +108,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
         *_JSON,
         *_PLAN,
     ),
-    COLLECT: (*_PLAN, *_OUTCOME, NAMES["get_unique_task_id"], "airflow.utils.json:XComEncoder"),
+    COLLECT: (*_PLAN, *_OUTCOME, _GROUPS, NAMES["get_unique_task_id"], "airflow.utils.json:XComEncoder"),
     CHILD_RUNS: (
         (
             *(
@@ -151,14 +152,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
             )
         ),
     ),
-    PERIODS: (
-        (
-            "airflow.timetables.interval:CronDataIntervalTimetable",
-            "airflow.serialization.encoders:coerce_to_core_timetable",
-        )
-        if AIRFLOW_3
-        else ()
-    ),
+    PERIODS: ("airflow.serialization.encoders:coerce_to_core_timetable",) if AIRFLOW_3 else (),
 }
 
 

@@ -25,7 +25,7 @@ from airflow_mapping_kit.compat import (
 )
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import error_of, said
-from airflow_mapping_kit.pieces import plain_xcoms
+from airflow_mapping_kit.pieces import json_xcoms
 from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
 from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
@@ -189,7 +189,7 @@ def _planned(operator: Any, expand_input: Any, place: _Place, session: Any) -> P
         return None
     try:
         with passing_connection(session) as connection:
-            found = plain_xcoms.pushed(connection, place[0], place[1], wanted)
+            found = json_xcoms.pushed(connection, place[0], place[1], wanted)
         if len(found) < len(wanted):  # not pushed: whoever maps over it says so
             return None
         planned = Planned(operator, expand_input, found.get)

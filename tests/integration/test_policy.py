@@ -19,7 +19,7 @@ from sqlalchemy import event, text
 from airflow_mapping_kit import labels, policy
 from airflow_mapping_kit.compat import AIRFLOW_3, label_of, set_label, xcom_model
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.pieces import early_labels, plain_xcoms
+from airflow_mapping_kit.pieces import early_labels, json_xcoms
 from airflows import (
     DAG,
     EmptyOperator,
@@ -151,7 +151,7 @@ def test_a_plan_that_cannot_be_read_is_tried_said_and_counted_once_for_all_its_i
         tried.append(1)
         raise RuntimeError("the database is gone")
 
-    monkeypatch.setattr(plain_xcoms, "pushed", broken)
+    monkeypatch.setattr(json_xcoms, "pushed", broken)
     with caplog.at_level(logging.WARNING):
         found = {label_given(made, "work", n) for n in range(50)}
     assert found == {None}
@@ -167,7 +167,7 @@ def test_a_plan_that_cannot_be_read_is_tried_said_and_counted_once_for_all_its_i
 
 def test_what_could_not_be_read_is_read_when_some_time_has_passed(made, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(plain_xcoms, "pushed", lambda *_: 1 / 0)
+        patched.setattr(json_xcoms, "pushed", lambda *_: 1 / 0)
         assert label_given(made, "work", 3) is None
     assert label_given(made, "work", 3) is None
     monkeypatch.setattr(early_labels.time, "monotonic", lambda now=time.monotonic: now() + 100)
@@ -186,7 +186,7 @@ def test_a_label_is_read_within_the_transaction_of_the_scheduler(made, monkeypat
 
 
 def test_a_plan_that_is_too_large_is_not_fetched(made, monkeypatch, caplog):
-    monkeypatch.setattr(plain_xcoms, "MAX_BYTES", 500)
+    monkeypatch.setattr(json_xcoms, "MAX_BYTES", 500)
     with caplog.at_level(logging.INFO), create_session(), statements() as sent:
         assert {label_given(made, "work", n) for n in range(3)} == {None}
     assert len([statement for statement in sent if "xcom" in statement]) == 1
@@ -424,7 +424,7 @@ class TestAPlanMadeAnew:
         run, values = plan_of
         clear_all(run)
         values[:] = ["customer X", "customer Y"]
-        monkeypatch.setattr(plain_xcoms, "MAX_BYTES", 3)
+        monkeypatch.setattr(json_xcoms, "MAX_BYTES", 3)
         run.run("customers")
         assert labels_in_the_database(run, "work") == [None, None]
 
