@@ -29,6 +29,25 @@ os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 
+# Seconds that the tests of each folder are to take, all of them together, on two quiet cores: what is new pays for its
+# seconds by what it alone can show. Nothing fails by it; `make test` shows what became of it.
+BUDGET = {"unit": 60, "integration": 150, "e2e": 600}
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Show what the tests of each folder took, and what they are to take."""
+    spent = dict.fromkeys(BUDGET, 0.0)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            folder = getattr(report, "nodeid", "").removeprefix("tests/").partition("/")[0]
+            if folder in spent:
+                spent[folder] += getattr(report, "duration", 0.0)
+    if any(spent.values()):
+        terminalreporter.section("seconds of tests, and how many they are to take on two quiet cores")
+        for folder, seconds in spent.items():
+            terminalreporter.write_line(f"{folder:<12}{seconds:>7.0f} of {BUDGET[folder]}")
+
+
 # No ordinary words: Airflow's log masker would replace them everywhere.
 _S3_KEY, _S3_SECRET = "AKIAQUAGGA7", "zyzzyva/quokka+dodo='9'"
 

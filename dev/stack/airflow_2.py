@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import pickle
 import secrets
-import sys
-from multiprocessing.connection import Client
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from stack.airflow_any import NOW, AnyAirflow
 from stack.ports import LOOPBACK
-from stack.processes import StackError
-from stack.sockets import socket_folder
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
     from typing import Any
 
     from stack.processes import Process
 
-# Given to Python as text: run as files they would have `airflow.py`, another `airflow`, first on their path.
-COMMANDS = Path(__file__).with_name("commands_2.py")
+# Given to Python as text: run as a file it would have `airflow.py`, another `airflow`, first on its path.
 SCHEDULER = Path(__file__).with_name("scheduler_2.py")
 
 
@@ -57,11 +51,6 @@ class Airflow2(AnyAirflow):
     reschedules_query = """
         SELECT count(*) AS n FROM task_reschedule WHERE dag_id = %s AND run_id = %s AND task_id = %s
     """
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        # Where the process that triggers and clears answers, once there is one.
-        self._socket: str | None = None
 
     def start_scheduler(self) -> Process:
         """Start the scheduler, with its executor and its DAG processor."""
@@ -115,37 +104,6 @@ class Airflow2(AnyAirflow):
                 downstream=downstream,
             )
         )
-
-    def _ask(self, command: str, **arguments: Any) -> Any:
-        """Have the process that triggers and clears do so, and return what it answers."""
-        if self._socket is None:
-            folder = socket_folder("commands")
-            self._socket = str(folder / "socket")
-            self.processes.start(
-                "Airflow's commands",
-                [sys.executable, "-c", COMMANDS.read_text(), self._socket],
-                log=self.parts / "trigger_and_clear.log",
-                env=self.environment,
-                cwd=self.parts,
-                remove=folder,
-            )
-        with self.processes.wait("An answer of Airflow's commands", self._connect, seconds=60) as connection:
-            connection.send_bytes(json.dumps({"command": command, "arguments": arguments}).encode())
-            try:
-                answer = json.loads(connection.recv_bytes())
-            except EOFError as error:
-                raise StackError(
-                    f"Airflow's commands ended before they could {command}: see {self.parts}/trigger_and_clear.log"
-                ) from error
-        if "error" in answer:
-            raise StackError(f"Airflow could not {command} {arguments}: {answer['error']}")
-        return answer["result"]
-
-    def _connect(self) -> Connection | None:
-        try:
-            return Client(self._socket)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return None
 
     def _conf(self, stored: Any) -> dict[str, Any]:
         return pickle.loads(bytes(stored)) if stored else {}  # noqa: S301 - written by this Airflow

@@ -1,15 +1,10 @@
-"""Trigger and clear runs of Airflow 2 for whoever asks over a Unix socket. Runs in Airflow's environment.
+"""Trigger and clear runs of Airflow 2, for `stack.commands`.
 
-`airflow dags trigger` takes five CPU-seconds, nearly all of them to get started: one process that stays starts once.
 `airflow tasks clear` knows tasks and dates, but neither runs nor map indexes.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import traceback
-from multiprocessing.connection import Listener
 from typing import Any
 
 from airflow.api.common import trigger_dag
@@ -54,24 +49,3 @@ def clear(
         only_failed=only_failed,
     )
     return cleared
-
-
-COMMANDS = {"trigger": trigger, "clear": clear}
-
-
-def main() -> None:
-    """Answer one request after the other, each `{"command": its name, "arguments": {...}}` as JSON."""
-    with Listener(sys.argv[1]) as listener:
-        while True:
-            with listener.accept() as caller:
-                asked = json.loads(caller.recv_bytes())
-                try:
-                    answer = {"result": COMMANDS[asked["command"]](**asked["arguments"])}
-                except Exception as error:  # noqa: BLE001 - who asked is told
-                    traceback.print_exc()
-                    answer = {"error": f"{type(error).__name__}: {error}"}
-                caller.send_bytes(json.dumps(answer).encode())
-
-
-if __name__ == "__main__":
-    main()

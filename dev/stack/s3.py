@@ -54,13 +54,17 @@ class S3:
     @property
     def airflow_connection(self) -> str:
         """The Airflow connection as JSON, for an ``AIRFLOW_CONN_...`` variable."""
+        return self.airflow_connection_by(self.endpoint_url)
+
+    def airflow_connection_by(self, endpoint_url: str) -> str:
+        """Return the Airflow connection as JSON that takes another way to the server, a proxy."""
         return json.dumps(
             {
                 "conn_type": "aws",
                 "login": ACCESS_KEY,
                 "password": SECRET_KEY,
                 "extra": {
-                    "endpoint_url": self.endpoint_url,
+                    "endpoint_url": endpoint_url,
                     "region_name": REGION,
                     "config_kwargs": {"s3": {"addressing_style": "path"}},
                 },

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fault_proxy import FaultProxy, fault_proxy
 from stack.airflow import Airflow
 from stack.api import Api
 from stack.postgres import Postgres
@@ -16,12 +19,13 @@ from stack.s3 import ACCESS_KEY, S3, SECRET_KEY
 from stack.snowflake import Snowflake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PROJECT = Path(__file__).resolve().parents[2]
 WHEELHOUSE = PROJECT / "build" / "wheelhouse"
 BUCKET = "lake"
 S3_CONNECTION = "e2e_s3"
+MAPPING_KIT = Path(sys.executable).with_name("mapping-kit")
 SETTINGS = {
     # Compressed DAGs are stored with the arguments of `expand` sorted: labels must not depend on their order.
     "CORE__COMPRESS_SERIALIZED_DAGS": "True",
@@ -39,10 +43,11 @@ class Stack:
 
     ``folder`` is the temporary folder of it all, ``project`` a copy of the project's DAGs and their data, with
     the tests' own DAGs among them: what a DAG writes by default stays out of the checkout;
-    ``airflow`` has ``trigger``, ``wait``, ``instances``, ``xcom``, ``log``, ``clear`` and more.
+    ``airflow`` has ``trigger``, ``wait``, ``instances``, ``xcom``, ``log``, ``clear`` and more;
+    ``proxy`` stands between the connection to S3 and the server, and fails what a test tells it to.
     """
 
-    def __init__(self, processes: Processes, folder: Path) -> None:
+    def __init__(self, processes: Processes, folder: Path, s3: S3, proxy: FaultProxy) -> None:
         self.folder = folder
         self.project = folder / "project"
         dags = self.project / "dags"
@@ -53,7 +58,8 @@ class Stack:
             shutil.copytree(PROJECT / "include" / part, self.project / "include" / part)
         self.processes = processes
         self.postgres = Postgres(processes, folder / "postgres.log")
-        self.s3 = S3(processes, folder / "s3.log")
+        self.s3 = s3
+        self.proxy = proxy
         self.s3.make_bucket(BUCKET)
         self.bucket = BUCKET
         self.snowflake = Snowflake(
@@ -70,7 +76,7 @@ class Stack:
             home=folder / "airflow",
             dags_folder=dags,
             connections={
-                S3_CONNECTION: self.s3.airflow_connection,
+                S3_CONNECTION: self.s3.airflow_connection_by(proxy.url),
                 "snowflake_default": self.snowflake.airflow_connection,
                 "warehouse": self.postgres.make_database("warehouse"),
                 "api": Api(processes, folder / "api.log").airflow_connection,
@@ -82,16 +88,24 @@ class Stack:
         self.airflow.migrate()
         self.airflow.start_scheduler()
 
+    def tested(self, dag_id: str, **conf: Any) -> str:
+        """Run a whole DAG without the scheduler, which adds nothing to it; return the run id once it has succeeded."""
+        run_id = self.airflow.test(dag_id, conf=conf)
+        self._succeeded(dag_id, run_id, self.airflow.run(dag_id, run_id)["state"])
+        return run_id
+
     def run(self, dag_id: str, *, seconds: float = 240, **trigger: Any) -> str:
         """Trigger a run of a DAG, wait until it has succeeded, and return its run id."""
         self.airflow.wait_for_dag(dag_id)
         self.airflow.unpause(dag_id)
         run_id = self.airflow.trigger(dag_id, **trigger)
-        state = self.airflow.wait(dag_id, run_id, seconds=seconds)
+        self._succeeded(dag_id, run_id, self.airflow.wait(dag_id, run_id, seconds=seconds))
+        return run_id
+
+    def _succeeded(self, dag_id: str, run_id: str, state: str) -> None:
         assert state == "success", [
             i for i in self.airflow.instances(dag_id, run_id) if i["state"] != "success"
         ]
-        return run_id
 
 
 # The tests of these files share one Airflow, those of all others another, and the two run side by side.
@@ -111,11 +125,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Start everything once for the session; it is ended with it."""
+    folder = tmp_path_factory.mktemp("stack")
     with Processes() as processes:
-        yield Stack(processes, tmp_path_factory.mktemp("stack"))
+        s3 = S3(processes, folder / "s3.log")
+        with fault_proxy(s3.endpoint_url) as proxy:
+            yield Stack(processes, folder, s3, proxy)
 
 
 @pytest.fixture(scope="session")
 def airflow(stack: Stack) -> Airflow:
     """Give the running Airflow."""
     return stack.airflow
+
+
+@pytest.fixture(scope="session")
+def mapping_kit(stack: Stack) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the command where Airflow is, and gives its status, output and errors."""
+
+    def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [MAPPING_KIT, *arguments],
+            env={**stack.airflow.environment, **environment},
+            cwd=stack.airflow.parts,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.versions
 
 
 def test_every_endpoint_of_a_batch_is_on_its_own(stack):
-    run_id = stack.run("api_endpoints_batched")
+    run_id = stack.tested("api_endpoints_batched")
     merged = stack.airflow.xcom("api_endpoints_batched", run_id, "merge")
     without = merged.pop("without")
     assert list(without) == ["endpoint=broken"]
@@ -32,7 +32,7 @@ def test_every_endpoint_of_a_batch_is_on_its_own(stack):
 
 
 def test_a_year_is_loaded_in_batches_and_every_partition_accounted_for(stack, tmp_path):
-    run_id = stack.run("flights_year", conf={"target": str(tmp_path / "lake")})
+    run_id = stack.tested("flights_year", target=str(tmp_path / "lake"))
 
     report = stack.airflow.xcom("flights_year", run_id, "collect_load")
     assert (report["total"], report["succeeded"]) == (1095, 1095)

@@ -29,6 +29,10 @@ END $$ LANGUAGE plpgsql;
 CREATE TRIGGER hold_the_eleventh BEFORE INSERT ON dag_run FOR EACH ROW
     WHEN (NEW.dag_id = 'child_that_counts') EXECUTE FUNCTION hold_the_eleventh()
 """
+# To drop the trigger would lock the table, and lock up with a server that reads it while it writes to it.
+HOLD_NONE = """
+CREATE OR REPLACE FUNCTION hold_the_eleventh() RETURNS trigger AS $$ BEGIN RETURN NEW; END $$ LANGUAGE plpgsql
+"""
 MARK_FAILED = """
 import json, sys
 from airflow.models.serialized_dag import SerializedDagModel
@@ -123,7 +127,7 @@ def held(stack):
         yield
     finally:
         connection.close()
-        stack.postgres.query("DROP TRIGGER hold_the_eleventh ON dag_run; DROP FUNCTION hold_the_eleventh()")
+        stack.postgres.query(HOLD_NONE)
 
 
 def wait_for_state(stack, airflow, dag_id, run_id, state, *, try_number=1):
@@ -134,8 +138,8 @@ def wait_for_state(stack, airflow, dag_id, run_id, state, *, try_number=1):
     return stack.processes.wait(f"{dag_id} {state}", there, seconds=120)
 
 
-def test_a_hundred_children_of_two_parents_at_once_end_and_stay_apart(airflow, children, tmp_path):
-    names, items = ("one", "two"), list(range(50))
+def test_more_children_of_two_parents_than_there_are_slots_end_and_stay_apart(airflow, children, tmp_path):
+    names, items = ("one", "two"), list(range(SLOTS + 1))
     for name in names:
         (tmp_path / name).mkdir()
     ids = [started(airflow, "parent_that_retries", items, folder=str(tmp_path / name)) for name in names]
@@ -148,7 +152,7 @@ def test_a_hundred_children_of_two_parents_at_once_end_and_stay_apart(airflow, c
         told = [runs[row["run_id"]]["conf"] for row in of_parent]
         assert [(conf["folder"], conf["item"]) for conf in told] == [(str(tmp_path / name), n) for n in items]
         assert times(tmp_path / name) == {str(n): 1 for n in items}
-    assert len(runs) == 100
+    assert len(runs) == 2 * len(items)
     assert {row["run_id"] for of_parent in rows for row in of_parent} == set(runs)
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import urllib.parse
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
+from instances import by_place, started_again
 from stack.airflow import AIRFLOW_3
 from stack.ports import free_port
-
-PROGRAM = Path(sys.executable).with_name("mapping-kit")
 
 
 class Witness(ThreadingHTTPServer):
@@ -55,7 +51,7 @@ class Asked(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def witness():
     with Witness() as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -66,26 +62,7 @@ def witness():
         thread.join()
 
 
-@pytest.fixture
-def mapping_kit(stack):
-    """Return a function that runs the command where Airflow is, and gives its status, output and errors."""
-
-    def run(*arguments, **environment):
-        done = subprocess.run(
-            [PROGRAM, *arguments],
-            env={**stack.airflow.environment, **environment},
-            cwd=stack.airflow.parts,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return run
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def failed_run(stack, witness):
     """Return a function that runs a DAG until it has failed."""
 
@@ -99,61 +76,24 @@ def failed_run(stack, witness):
     return run
 
 
-def by_place(instances):
-    return {(i["task_id"], i["map_index"]): i for i in instances}
-
-
-def started_again(before, after):
-    """Return which instances have begun once more."""
-    assert before.keys() == after.keys()
-    return {place for place in after if after[place]["start_date"] != before[place]["start_date"]}
-
-
-def test_of_93_pieces_the_3_that_failed_and_what_follows_run_again(stack, witness, mapping_kit, failed_run):
-    airflow = stack.airflow
-    witness.broken = {"EWR 2013-01-05", "LGA 2013-01-05", "LGA 2013-01-31"}
-    run_id = failed_run("redriven_pieces")
-    before = by_place(airflow.instances("redriven_pieces", run_id))
-    assert len(witness.again()) == 93
-
-    status, text, _ = mapping_kit("status", "redriven_pieces", "latest", "--failed", "--output", "json")
-    assert status == 1
-    (told,) = json.loads(text)["tasks"]
-    assert told["states"] == {"success": 90, "failed": 3}
-    assert [(row["label"], row["error"]["type"]) for row in told["results"]] == [
-        (name, "HTTPError") for name in sorted(witness.broken)
-    ]
-
-    status, text, _ = mapping_kit("retry", "redriven_pieces", run_id, "--dry-run", "--output", "json")
-    assert status == 0
-    would = {(one["task"], one["map_index"]) for one in json.loads(text)["would_be_cleared"]}
-    assert would == {("load", 4), ("load", 66), ("load", 92), ("collect_load", -1), ("publish", -1)}
-    assert by_place(airflow.instances("redriven_pieces", run_id)) == before
-
-    witness.broken = set()
-    status, text, errors = mapping_kit("retry", "redriven_pieces", run_id, "--yes")
-    assert (status, errors) == (0, "")
-    assert "5 instances cleared" in text
-    assert airflow.wait("redriven_pieces", run_id) == "success"
-    after = by_place(airflow.instances("redriven_pieces", run_id))
-    assert started_again(before, after) == would
-    assert witness.again() == {"EWR 2013-01-05": 1, "LGA 2013-01-05": 1, "LGA 2013-01-31": 1}
-    assert airflow.xcom("redriven_pieces", run_id, "publish") == 93
-    assert mapping_kit("status", "redriven_pieces", run_id)[0] == 0
+@pytest.fixture(scope="module")
+def failed_steps(failed_run, witness):
+    """Return a run in which the second of three steps failed for three pieces."""
+    witness.broken = {f"check {number}" for number in (3, 5, 7)}
+    run_id = failed_run("redriven_steps")
+    witness.again()
+    return run_id
 
 
 @pytest.mark.versions
 def test_in_a_group_of_three_steps_only_what_failed_and_what_comes_after_it_runs_again(
-    stack, witness, mapping_kit, failed_run
+    stack, witness, mapping_kit, failed_steps
 ):
-    airflow = stack.airflow
-    witness.broken = {"check 3", "check 7"}
-    run_id = failed_run("redriven_steps")
+    airflow, run_id = stack.airflow, failed_steps
     before = by_place(airflow.instances("redriven_steps", run_id))
-    witness.again()
 
-    # One of them by its key first: the other stays failed.
-    witness.broken = set()
+    # One of them by its key first: the others stay failed.
+    witness.broken = {"check 5"}
     assert mapping_kit("retry", "redriven_steps", run_id, "steps", "--key", "number=3", "--yes")[0] == 0
     assert airflow.wait("redriven_steps", run_id) == "failed"
     between = by_place(airflow.instances("redriven_steps", run_id))
@@ -162,17 +102,62 @@ def test_in_a_group_of_three_steps_only_what_failed_and_what_comes_after_it_runs
     assert witness.again() == {"check 3": 1, "keep 3": 1}
 
     assert mapping_kit("retry", "redriven_steps", run_id, "--yes")[0] == 0
+    assert airflow.wait("redriven_steps", run_id) == "failed"
+    after = by_place(airflow.instances("redriven_steps", run_id))
+    both = {("steps.check", 5), ("steps.check", 7), ("steps.keep", 7), ("collect_steps", -1)}
+    assert started_again(between, after) == both
+    assert witness.again() == {"check 5": 1, "check 7": 1, "keep 7": 1}
+
+
+@pytest.fixture(scope="module")
+def api(stack):
+    """Start the webserver, and return the environment and the arguments that the command reaches it with."""
+    port = free_port()
+    password = stack.airflow.create_admin("operator")
+    webserver = stack.airflow.start_webserver(port)
+    signed_in = {"MAPPING_KIT_API_USER": "operator", "MAPPING_KIT_API_PASSWORD": password}
+    # What has no database must not need one.
+    nowhere = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://nobody@127.0.0.1:9/nothing"}
+    yield ("--api", f"http://127.0.0.1:{port}"), {**signed_in, **nowhere}
+    webserver.end()
+
+
+def test_through_the_api_what_failed_and_the_fan_in_run_again(stack, witness, mapping_kit, failed_steps, api):
+    airflow, run_id, (address, signed_in) = stack.airflow, failed_steps, api
+    before = by_place(airflow.instances("redriven_steps", run_id))
+    failed = [
+        index for (task, index), i in before.items() if task == "steps.check" and i["state"] == "failed"
+    ]
+    assert 5 in failed
+
+    told = ("steps.check", "--failed", "--output", "json")
+    status, text, errors = mapping_kit("status", "redriven_steps", "latest", *told, *address, **signed_in)
+    assert (status, errors) == (1, "")
+    found = json.loads(text)
+    assert found["run_id"] == run_id
+    rows = [(row["map_index"], row["key"], row["label"]) for row in found["tasks"][0]["results"]]
+    assert rows == [(index, f"number={index}", f"number {index}") for index in failed]
+    assert {row["error"]["type"] for row in found["tasks"][0]["results"]} == {"HTTPError"}
+
+    witness.broken = set()
+    status, text, errors = mapping_kit(
+        "retry", "redriven_steps", run_id, "--yes", "--output", "csv", *address, **signed_in
+    )
+    assert (status, errors) == (0, "")
+    steps = {(f"steps.{step}", index) for step in ("check", "keep") for index in failed}
+    wanted = {*steps, ("collect_steps", -1)}
+    rows = [line.split(",") for line in text.splitlines()[1:]]
+    assert {(task, int(index)) for task, index, _ in rows} == wanted
     assert airflow.wait("redriven_steps", run_id) == "success"
     after = by_place(airflow.instances("redriven_steps", run_id))
-    seven = {("steps.check", 7), ("steps.keep", 7), ("collect_steps", -1)}
-    assert started_again(between, after) == seven
-    assert witness.again() == {"check 7": 1, "keep 7": 1}
+    assert started_again(before, after) == wanted
+    assert witness.again() == {f"{step} {index}": 1 for step in ("check", "keep") for index in failed}
 
 
 def test_of_1000_items_in_batches_the_5_that_failed_are_done_again_and_with_fresh_their_batches(
-    stack, witness, mapping_kit, failed_run
+    stack, witness, mapping_kit, failed_run, api
 ):
-    airflow = stack.airflow
+    airflow, (address, signed_in) = stack.airflow, api
     broken = {f"order {number}" for number in (7, 8, 350, 351, 999)}
     witness.broken = set(broken)
     run_id = failed_run("redriven_batches")
@@ -192,9 +177,20 @@ def test_of_1000_items_in_batches_the_5_that_failed_are_done_again_and_with_fres
     between = by_place(airflow.instances("redriven_batches", run_id, "ship"))
     assert started_again(before, between) == {("ship", 0), ("ship", 3), ("ship", 9)}
 
+    last_batch = {f"order {number}": 1 for number in range(901, 1001)}
+    if not AIRFLOW_3:
+        # Airflow 2's API knows nothing of what is done of a batch: all of it again, or nothing.
+        api_too = ("retry", "redriven_batches", run_id, "--yes", *address)
+        status, _, errors = mapping_kit(*api_too, **signed_in)
+        assert status == 2
+        assert "ship works on batches" in " ".join(errors.split())
+        assert mapping_kit(*api_too, "--fresh", **signed_in)[0] == 0
+        assert airflow.wait("redriven_batches", run_id) == "failed"
+        assert witness.again() == last_batch
+
     assert mapping_kit("retry", "redriven_batches", run_id, "--fresh", "--yes")[0] == 0
     assert airflow.wait("redriven_batches", run_id) == "failed"
-    assert witness.again() == {f"order {number}": 1 for number in range(901, 1001)}
+    assert witness.again() == last_batch
 
     witness.broken = set()
     assert mapping_kit("retry", "redriven_batches", run_id, "--yes")[0] == 0
@@ -225,64 +221,6 @@ def test_what_a_timeout_left_undone_is_not_started_and_runs_when_it_is_retried(
     assert airflow.xcom("redriven_late", run_id, "collect_wait")["succeeded"] == 4
 
 
-@pytest.fixture(scope="module")
-def api(stack):
-    """Start the webserver, and return the environment and the arguments that the command reaches it with."""
-    port = free_port()
-    password = stack.airflow.create_admin("operator")
-    webserver = stack.airflow.start_webserver(port)
-    signed_in = {"MAPPING_KIT_API_USER": "operator", "MAPPING_KIT_API_PASSWORD": password}
-    # What has no database must not need one.
-    nowhere = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://nobody@127.0.0.1:9/nothing"}
-    yield ("--api", f"http://127.0.0.1:{port}"), {**signed_in, **nowhere}
-    webserver.end()
-
-
-def test_through_the_api_what_failed_and_the_fan_in_run_again(stack, witness, mapping_kit, failed_run, api):
-    airflow, (address, signed_in) = stack.airflow, api
-    witness.broken = {"check 3", "check 7"}
-    run_id = failed_run("redriven_steps")
-    before = by_place(airflow.instances("redriven_steps", run_id))
-    witness.again()
-
-    status, text, errors = mapping_kit(
-        "status",
-        "redriven_steps",
-        "latest",
-        "steps.check",
-        "--failed",
-        "--output",
-        "json",
-        *address,
-        **signed_in,
-    )
-    assert (status, errors) == (1, "")
-    found = json.loads(text)
-    assert found["run_id"] == run_id
-    rows = [(row["map_index"], row["key"], row["label"]) for row in found["tasks"][0]["results"]]
-    assert rows == [(3, "number=3", "number 3"), (7, "number=7", "number 7")]
-    assert {row["error"]["type"] for row in found["tasks"][0]["results"]} == {"HTTPError"}
-
-    witness.broken = set()
-    status, text, errors = mapping_kit(
-        "retry", "redriven_steps", run_id, "--yes", "--output", "csv", *address, **signed_in
-    )
-    assert (status, errors) == (0, "")
-    wanted = {
-        ("steps.check", 3),
-        ("steps.keep", 3),
-        ("steps.check", 7),
-        ("steps.keep", 7),
-        ("collect_steps", -1),
-    }
-    rows = [line.split(",") for line in text.splitlines()[1:]]
-    assert {(task, int(index)) for task, index, _ in rows} == wanted
-    assert airflow.wait("redriven_steps", run_id) == "success"
-    after = by_place(airflow.instances("redriven_steps", run_id))
-    assert started_again(before, after) == wanted
-    assert witness.again() == {"check 3": 1, "keep 3": 1, "check 7": 1, "keep 7": 1}
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -298,45 +236,11 @@ def test_through_the_api_what_failed_and_the_fan_in_run_again(stack, witness, ma
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
-def test_what_the_api_does_not_know_or_cannot_do_is_said(stack, mapping_kit, api, arguments, said):
-    stack.airflow.wait_for_dag("redriven_steps")
-    if not stack.airflow.runs("redriven_steps"):
-        stack.airflow.trigger("redriven_steps")
+def test_what_the_api_does_not_know_or_cannot_do_is_said(mapping_kit, api, failed_steps, arguments, said):
     address, signed_in = api
     status, text, errors = mapping_kit(*arguments, *address, **signed_in)
     assert (status, text) == (2, "")
     assert said in " ".join(errors.split())
-
-
-@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2's API knows nothing of what is done of a batch")
-def test_of_a_batch_only_what_failed_is_done_again_through_the_api(
-    stack, witness, mapping_kit, failed_run, api
-):
-    address, signed_in = api
-    witness.broken = {"order 999"}
-    run_id = failed_run("redriven_batches")
-    witness.again()
-    witness.broken = set()
-    assert mapping_kit("retry", "redriven_batches", run_id, "--yes", *address, **signed_in)[0] == 0
-    assert stack.airflow.wait("redriven_batches", run_id) == "success"
-    assert witness.again() == {"order 999": 1}
-
-
-@pytest.mark.skipif(AIRFLOW_3, reason="on Airflow 3.3 what is done stays done")
-def test_items_of_batches_are_not_done_again_through_the_api_unless_that_is_asked_for(
-    stack, witness, mapping_kit, failed_run, api
-):
-    address, signed_in = api
-    witness.broken = {"order 999"}
-    run_id = failed_run("redriven_batches")
-    witness.again()
-    status, _, errors = mapping_kit("retry", "redriven_batches", run_id, "--yes", *address, **signed_in)
-    assert status == 2
-    assert "ship works on batches" in " ".join(errors.split())
-    witness.broken = set()
-    assert mapping_kit("retry", "redriven_batches", run_id, "--yes", "--fresh", *address, **signed_in)[0] == 0
-    assert stack.airflow.wait("redriven_batches", run_id) == "success"
-    assert witness.again() == {f"order {number}": 1 for number in range(901, 1001)}
 
 
 def test_without_a_password_the_api_refuses_and_the_command_says_what_is_missing(mapping_kit, api):

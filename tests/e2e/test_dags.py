@@ -22,7 +22,7 @@ def test_every_dag_file_can_be_imported(stack):
 
 
 def test_gapminder_combines_countries_known_at_run_time_with_years(stack, tmp_path):
-    run_id = stack.run("gapminder_countries", conf={"target": str(tmp_path / "lake")})
+    run_id = stack.tested("gapminder_countries", target=str(tmp_path / "lake"))
 
     with (stack.project / "include" / "data" / "gapminder.csv").open(newline="") as file:
         expected = {
@@ -41,7 +41,7 @@ def test_gapminder_combines_countries_known_at_run_time_with_years(stack, tmp_pa
 
 
 def test_virtual_environments_work_on_partitions_of_their_own(stack):
-    run_id = stack.run("delays_virtualenv")
+    run_id = stack.tested("delays_virtualenv")
 
     source = stack.project / "include" / "data" / "flights-2013-01.csv.gz"
     expected = duckdb.execute(
@@ -68,10 +68,7 @@ def test_models_are_trained_one_by_one_and_the_best_of_those_that_succeeded_is_c
         {"model": "linear_model.NoSuchModel"},
         {"model": "dummy.DummyRegressor", "strategy": "median"},
     ]
-    airflow.wait_for_dag("train_models")
-    airflow.unpause("train_models")
-    run_id = airflow.trigger("train_models", conf={"models": models, "target": str(tmp_path / "models")})
-    assert airflow.wait("train_models", run_id, seconds=240) == "success"
+    run_id = stack.tested("train_models", models=models, target=str(tmp_path / "models"))
 
     chosen = airflow.xcom("train_models", run_id, "choose")
     assert chosen["best"]["partition"] == models[0]

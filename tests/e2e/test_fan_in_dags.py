@@ -55,7 +55,7 @@ def test_an_order_is_shipped_item_by_item_and_what_was_mended_is_all_that_runs_a
 
 
 def test_customers_of_a_database_go_through_their_steps_and_one_aggregate_follows(stack):
-    run_id = stack.run("customer_analysis")
+    run_id = stack.tested("customer_analysis")
     assert stack.airflow.xcom("customer_analysis", run_id, "aggregate") == {
         "segments": {
             "loyal": {"customers": 2, "spent": 655.65},
@@ -72,7 +72,7 @@ def test_customers_of_a_database_go_through_their_steps_and_one_aggregate_follow
 
 def test_endpoints_that_fail_at_first_or_limit_requests_are_had_and_the_broken_one_is_named(stack):
     airflow = stack.airflow
-    run_id = stack.run("api_endpoints")
+    run_id = stack.tested("api_endpoints")
     merged = airflow.xcom("api_endpoints", run_id, "merge")
     assert merged["endpoints"] == {
         "steady": {"rows": 3, "total": 60},
@@ -92,7 +92,7 @@ def test_endpoints_that_fail_at_first_or_limit_requests_are_had_and_the_broken_o
 
 
 def test_metadata_says_which_reports_are_made(stack, tmp_path):
-    run_id = stack.run("metadata_driven", conf={"target": str(tmp_path / "reports")})
+    run_id = stack.tested("metadata_driven", target=str(tmp_path / "reports"))
     labels = list(by_label(stack.airflow, "metadata_driven", run_id, "report"))
     assert labels == [
         *(f"delays of {origin}" for origin in ("EWR", "JFK", "LGA")),
@@ -112,7 +112,7 @@ def test_metadata_says_which_reports_are_made(stack, tmp_path):
 
 
 def test_the_sum_is_that_of_the_right_ones_with_a_failed_and_a_skipped_one_in_between(stack):
-    run_id = stack.run("transform_reduce")
+    run_id = stack.tested("transform_reduce")
     assert stack.airflow.xcom("transform_reduce", run_id, "total") == {
         "cents": 128 + 374 + 962 + 762,
         "of": {"apple": 128, "bread": 374, "cheese": 962, "dates": 762},

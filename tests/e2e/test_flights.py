@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import urllib.parse
 from collections import Counter
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from instances import by_place, started_again
+
 ORIGINS = ["EWR", "JFK", "LGA"]
-JANUARY = {"mode": "custom", "start_date": "2013-01-01", "end_date": "2013-01-31"}
 
 
 @pytest.fixture(scope="module")
@@ -47,39 +50,84 @@ class Lake:
         }
 
 
-def flights(stack, tmp_path, name, **conf):
-    """Run the DAG into the bucket and return the run's id and the lake."""
-    run_id = stack.run(
-        "flights_reload",
-        conf={"target": f"s3://{stack.bucket}/flights", "aws_conn_id": stack.s3_connection, **conf},
-        seconds=300,
-    )
-    return run_id, Lake(stack, tmp_path / name)
+def conf(stack, **reload):
+    return {
+        "target": f"s3://{stack.bucket}/flights",
+        "aws_conn_id": stack.s3_connection,
+        "mode": "custom",
+        **reload,
+    }
 
 
-def test_a_reload_loads_every_partition_named_again_without_a_change_and_in_part(stack, source, tmp_path):
-    run_id, lake = flights(stack, tmp_path, "first", **JANUARY)
+def key_of(origin, day):
+    return f"flights/date={day}/origin={origin}/data_0.parquet"
 
-    instances = stack.airflow.instances("flights_reload", run_id, "load")
-    assert Counter(i["state"] for i in instances) == {"success": 93}
+
+def test_of_93_partitions_the_3_that_failed_are_named_and_alone_loaded_again_and_then_in_part(
+    stack, source, mapping_kit, tmp_path
+):
+    airflow, everything = stack.airflow, set(source)
+    broken = {("EWR", "2013-01-05"), ("LGA", "2013-01-05"), ("LGA", "2013-01-31")}
+
+    def refused(request):
+        wanted = urllib.parse.unquote(request.path)
+        writes = request.kind in {"PUT", "POST"} and any(key_of(*piece) in wanted for piece in broken)
+        return "403" if writes else None
+
+    stack.proxy.reset()
+    stack.proxy.before = refused
+    airflow.wait_for_dag("flights_reload")
+    airflow.unpause("flights_reload")
+    january = conf(stack, start_date="2013-01-01", end_date="2013-01-31")
+    run_id = airflow.trigger("flights_reload", conf=january)
+    assert airflow.wait("flights_reload", run_id, seconds=400) == "failed"
+
+    instances = airflow.instances("flights_reload", run_id, "load")
     days = [f"2013-01-{day:02}" for day in range(1, 32)]
     assert [i["rendered_map_index"] for i in instances] == [f"{o} {d}" for o in ORIGINS for d in days]
-    assert stack.airflow.most_at_once("flights_reload", run_id, "load") > 2
+    assert Counter(i["state"] for i in instances) == {"success": 90, "failed": 3}
+    assert airflow.most_at_once("flights_reload", run_id, "load") > 2
+    assert Lake(stack, tmp_path / "in_part").rows.keys() == everything - broken
+
+    status, text, _ = mapping_kit("status", "flights_reload", "latest", "--failed", "--output", "json")
+    assert status == 1
+    (told,) = json.loads(text)["tasks"]
+    assert told["states"] == {"success": 90, "failed": 3}
+    assert {row["label"] for row in told["results"]} == {f"{origin} {day}" for origin, day in broken}
+    assert all("SignatureDoesNotMatch" in row["error"]["message"] for row in told["results"])
+
+    before = by_place(airflow.instances("flights_reload", run_id))
+    status, text, _ = mapping_kit("retry", "flights_reload", run_id, "--dry-run", "--output", "json")
+    assert status == 0
+    would = {(one["task"], one["map_index"]) for one in json.loads(text)["would_be_cleared"]}
+    assert would == {("load", 4), ("load", 66), ("load", 92), ("collect_load", -1)}
+    assert by_place(airflow.instances("flights_reload", run_id)) == before
+
+    stack.proxy.reset()
+    status, text, errors = mapping_kit("retry", "flights_reload", run_id, "--yes")
+    assert (status, errors) == (0, "")
+    assert "4 instances cleared" in text
+    assert airflow.wait("flights_reload", run_id) == "success"
+    assert started_again(before, by_place(airflow.instances("flights_reload", run_id))) == would
+    assert airflow.xcom("flights_reload", run_id, "collect_load")["succeeded"] == 93
+    assert mapping_kit("status", "flights_reload", run_id)[0] == 0
+    lake = Lake(stack, tmp_path / "whole")
     assert lake.rows == source
     assert sum(lake.rows.values()) == 27_004
-    assert set(lake.files) == {f"flights/date={d}/origin={o}/data_0.parquet" for o in ORIGINS for d in days}
+    assert set(lake.files) == {key_of(*piece) for piece in everything}
 
     # A reload of three days of one origin replaces just those, and nothing of what they hold has changed.
-    part = {"mode": "custom", "start_date": "2013-01-05", "end_date": "2013-01-07", "origin": ["JFK"]}
-    run_id, again = flights(stack, tmp_path, "again", **part)
-    assert [i["rendered_map_index"] for i in stack.airflow.instances("flights_reload", run_id, "load")] == [
+    part = conf(stack, start_date="2013-01-05", end_date="2013-01-07", origin=["JFK"])
+    run_id = stack.run("flights_reload", conf=part)
+    again = Lake(stack, tmp_path / "again")
+    assert [i["rendered_map_index"] for i in airflow.instances("flights_reload", run_id, "load")] == [
         "JFK 2013-01-05",
         "JFK 2013-01-06",
         "JFK 2013-01-07",
     ]
     assert again.files == lake.files
     replaced = {key for key, modified in again.objects.items() if modified != lake.objects[key]}
-    assert replaced == {f"flights/date=2013-01-0{day}/origin=JFK/data_0.parquet" for day in (5, 6, 7)}
+    assert replaced == {key_of("JFK", f"2013-01-0{day}") for day in (5, 6, 7)}
 
 
 @pytest.mark.versions

@@ -1,4 +1,4 @@
-"""Work that fails where a witness says so: 93 pieces, a group of three steps, 1,000 items in batches, a timeout."""
+"""Work that fails where a witness says so: a group of three steps, 1,000 items in batches, a timeout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pendulum
 
 from airflow_mapping_kit.compat import dag, task, task_group
 from airflow_mapping_kit.fan_in import collect
-from airflow_mapping_kit.generators import batches, date_range, product
+from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import batched
 
@@ -24,23 +24,6 @@ def tell(witness, name):
     """Tell the witness what is worked on. It counts, and answers with an error for what is broken."""
     with OPENER.open(f"{witness}/{urllib.parse.quote(name)}", timeout=30) as answer:
         return answer.read().decode()
-
-
-@dag(schedule=None, start_date=START, params=WITNESS)
-def redriven_pieces():
-    @task(map_index_template=label("{origin} {date}"))
-    def load(partition, witness):
-        return tell(witness, f"{partition['origin']} {partition['date']}")
-
-    @task
-    def publish(report):
-        return report["succeeded"]
-
-    days = date_range("2013-01-01", "2013-01-31")
-    loaded = load.partial(witness="{{ params.witness }}").expand(
-        partition=product(origin=["EWR", "JFK", "LGA"], date=days)
-    )
-    publish(collect(loaded))
 
 
 @dag(schedule=None, start_date=START, params=WITNESS)
@@ -98,7 +81,6 @@ def redriven_late():
     collect(wait.partial(witness="{{ params.witness }}").expand(piece=["a", "b", "c", "d"]))
 
 
-redriven_pieces()
 redriven_steps()
 redriven_batches()
 redriven_late()

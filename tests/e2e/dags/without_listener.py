@@ -8,11 +8,14 @@ from airflow_mapping_kit.compat import AIRFLOW_3, AirflowSkipException, dag, tas
 from airflow_mapping_kit.fan_in import collect
 
 if AIRFLOW_3:
+    from airflow.sdk import get_parsing_context
     from airflow.sdk.listener import get_listener_manager
 else:
     from airflow.listeners.listener import get_listener_manager
 
-get_listener_manager().clear()
+# `dag.test()` of Airflow 3 reads this file for other DAGs too, whose tasks run in the same process.
+if not AIRFLOW_3 or get_parsing_context().task_id:
+    get_listener_manager().clear()
 
 
 @dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1))
