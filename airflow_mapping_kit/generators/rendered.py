@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 import re
 from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.partitions.sequences import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,16 +77,5 @@ def _value(value: Any, kinds: set[str]) -> Any:
         return int(value)
     opening = value.lstrip()[:1]
     if (opening in ("[", "(") and kinds & _LISTS) or (opening == "{" and kinds & _DICTS):
-        return _spelled(value)
+        return spelled(value)
     return value
-
-
-def _spelled(text: str) -> Any:
-    for read_as in (json.loads, ast.literal_eval):
-        try:
-            value = read_as(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, list | tuple | dict):
-            return value
-    return text

@@ -18,7 +18,7 @@ from airflow_mapping_kit.operators.child_runs import record, runs
 from airflow_mapping_kit.operators.child_runs.plan import ChildRun, Parent, check_run_ids, planned
 from airflow_mapping_kit.operators.child_runs.states import QUEUED, RUNNING, UNFINISHED
 from airflow_mapping_kit.operators.child_runs.trigger import ChildRunsTrigger
-from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.partitions.sequences import shown, spelled
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
 from airflow_mapping_kit.results import FAILED, SUCCESS
 
@@ -112,7 +112,9 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         parent = _parent(context)
         with bad_input_fails_at_once():
             self._refuse_own(self.trigger_dag_id)
-            wanted = planned(_materialized(self.items), conf=self.conf, item_key=self.item_key, parent=parent)
+            wanted = planned(
+                spelled(_materialized(self.items)), conf=self.conf, item_key=self.item_key, parent=parent
+            )
             if not wanted:
                 raise AirflowSkipException(f"{self.task_id} got no items: there is nothing to run.")
             found = runs.states(self.trigger_dag_id, [run.run_id for run in wanted])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import reprlib
 from collections.abc import Iterable, Mapping, Set, Sized
 from itertools import islice
@@ -71,3 +73,20 @@ def _length(values: Iterable[Any]) -> int:
     if isinstance(values, range):  # its `len()` overflows
         return max(0, -((values.start - values.stop) // values.step))
     return len(values) if isinstance(values, Sized) else 0
+
+
+def spelled(value: Any) -> Any:
+    """Return the list or the dict that text spells, in Python's form or JSON; anything else as it is.
+
+    Unless a DAG renders native objects, `"{{ params.origins }}"` arrives as `"['EWR', 'JFK']"`.
+    """
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "(", "{")):
+        return value
+    for form in (json.loads, ast.literal_eval):
+        try:
+            found = form(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list | tuple | dict):
+            return found
+    return value

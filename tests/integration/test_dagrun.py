@@ -111,8 +111,9 @@ class Parent:
             if build:
                 build()
             else:
+                items = items if isinstance(items, str) else list(items)
                 TriggerDagRunPerItemOperator(
-                    task_id="ship", trigger_dag_id=dag_id, items=list(items), poll_interval=0.01, **arguments
+                    task_id="ship", trigger_dag_id=dag_id, items=items, poll_interval=0.01, **arguments
                 )
         self.run = (
             airflows.dag_test(self.dag) if build else airflows.Run(self.dag, logical_date=START).dag_run
@@ -189,6 +190,11 @@ class TestAFirstTry:
         assert parent.rows() == [
             {"key": f"item={item}", "run_id": run.run_id, "state": "success"} for item, run in found.items()
         ]
+
+    def test_reads_a_list_that_a_template_left_as_text(self, child):
+        parent = Parent(child, "{{ ['a', 7] }}")
+        assert parent.go() == "deferred"
+        assert [run.conf for run in child_runs(child).values()] == [{"item": "a"}, {"item": 7}]
 
     def test_of_no_items_is_skipped(self, child):
         assert Parent(child, []).go() == "skipped"

@@ -14,6 +14,7 @@ from dateutil.relativedelta import relativedelta
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from airflow_mapping_kit.cli.imagined import imagined_run
 from airflow_mapping_kit.compat import running_in
 from airflow_mapping_kit.partitions import date_range, time_window
 from airflow_mapping_kit.reload import reload_partitions
@@ -188,6 +189,23 @@ def test_a_run_with_an_empty_interval_loads_what_ended_since_the_schedule_was_du
     ((begin, end),) = runs_of(dag, 1)
     assert end == (pendulum.datetime(2024, 2, 29, 3) if year else pendulum.datetime(2024, 1, 8, 3))
     assert loaded(dag, begin, end) == loaded_by_a_run
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        CronTriggerTimetable("0 3 * * 1", timezone="UTC"),
+        EventsTimetable([pendulum.datetime(2024, 1, day, 3) for day in (1, 8)]),
+    ],
+)
+def test_the_run_that_a_date_stands_for_is_foreseen_where_intervals_are_empty(schedule):
+    moment = pendulum.datetime(2024, 1, 8, 3)
+    dag = a_dag(schedule, pendulum.datetime(2024, 1, 1))
+    foreseen = imagined_run(dag, None, moment)
+    assert foreseen.run_type == "scheduled"
+    with running_in(foreseen.context):
+        plan = dag.get_task("reload_partitions").made_of((), {})
+    assert [piece["date"] for piece in plan] == date_range("2024-01-01", "2024-01-07")
 
 
 @pytest.mark.skipif(not DeltaTriggerTimetable, reason="from Airflow 2.11 on")

@@ -59,7 +59,7 @@ def planned(
     if not isinstance(items, Sequence) or isinstance(items, str | bytes):
         raise ChildRunError(
             f"items={shown(items)} is no list. Give a list, or what a task returned, items=orders(); a template "
-            f"gives a list only in a DAG with render_template_as_native_obj=True."
+            f"has to leave text that is one, such as '[17, 18]'."
         )
     if not isinstance(conf, Mapping | None):
         raise ChildRunError(f"conf={shown(conf)} is no dict: write conf={{'date': '{{{{ ds }}}}'}}.")

@@ -75,7 +75,7 @@ def test_a_run_id_is_the_same_each_time_and_another_for_each_part_of_what_it_bel
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"items": "[1, 2]"}, r"items='\[1, 2\]' is no list.*render_template_as_native_obj"),
+        ({"items": "[1, 2]"}, r"items='\[1, 2\]' is no list.*a template has to leave text that is one"),
         ({"items": {"a": 1}}, "items={'a': 1} is no list"),
         ({"items": None}, "items=None is no list"),
         ({"items": [1, {2}]}, r"items\[1\] = \{2\} with conf=\{\} is no JSON"),
