@@ -1069,7 +1069,7 @@ class TestBadInput:
         [
             ("sqlite:////nowhere/at/all.db", "can't be asked: unable to open database file"),
             ("sqlite:///{folder}/empty.db", "has no tables of Airflow's"),
-            ("postgresql://me:secret@127.0.0.1:9/airflow", "me:***@127.0.0.1:9/airflow can't be asked"),
+            ("postgresql://me:secret@127.0.0.1:9/runs", "me:***@127.0.0.1:9/runs can't be asked"),
         ],
     )
     def test_without_a_database_one_sentence_says_so_without_its_password(
