@@ -156,7 +156,7 @@ def test_a_page_that_fails_is_asked_for_again(bucket, proxy, fault):
     ("arguments", "error"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"batch_bytes": "9"}, "batch_bytes is '9'"),
+        ({"batch_bytes": "nine"}, "batch_bytes is 'nine'"),
         ({"min_size": -1}, "min_size is -1"),
         ({"min_size": 5, "max_size": 4}, "min_size 5 is over max_size 4"),
         ({"modified_since": "yesterday"}, "modified_since is 'yesterday'"),
