@@ -129,6 +129,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
             "airflow.models.errors:ParseImportError",
             "airflow.jobs.job:most_recent_job",
             "airflow.utils.retries:run_with_db_retries",
+            "re2:match",
         )
     ),
     COMMAND_LINE: (
@@ -136,6 +137,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
         *_ROWS,
         f"{_TASKS}:clear_task_instances",
         "airflow.models.dag:DagModel",
+        "airflow.models.log:Log",
         *(
             (
                 "airflow.dag_processing.dagbag:BundleDagBag",
