@@ -19,10 +19,17 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.results import Error, ItemResult
 
 RECORD_KEY = "mapping_kit"
+# What is done of a batch, where Airflow keeps it out of sight of the fan-in: chunks `mapping_kit_done/0` and so on.
+LEFT_KEY = "mapping_kit_done"
 # What became of the items of a batch, where the task returns something else.
 ITEMS_KEY = "mapping_kit_items"
 # Of an instance whose process was killed Airflow says which one it is, as a dict, and nothing more.
 _ZOMBIE = "{'DAG Id'"
+
+
+def is_plain(key: str) -> bool:
+    """Tell whether an XCom is one that the kit writes for itself, past the deployment's backend."""
+    return key == RECORD_KEY or key.startswith(f"{LEFT_KEY}/")
 
 
 def record_of(mapped: Mapping[str, Any], label: str | None, try_number: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import is_mapped, plain_xcoms
 from airflow_mapping_kit.pieces.reading import Instance, value_of
-from airflow_mapping_kit.pieces.records import RECORD_KEY
+from airflow_mapping_kit.pieces.records import RECORD_KEY, is_plain
 from airflow_mapping_kit.pieces.values import values_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, SUCCESS
 
@@ -96,7 +96,7 @@ class Supervisor:
     def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
         """Return what one instance pushed, `None` if nothing."""
         place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "key": key}
-        return _of_instances(place, [map_index]).get(map_index)
+        return _of_instances(place, [map_index], plain=is_plain(key)).get(map_index)
 
     def _states(self, dag_id: str, run_id: str, task_id: str) -> Iterable[tuple[int, str | None]]:
         # One task a call: of two, `load` and `load_1`, the names in the answer could mean either.
@@ -233,12 +233,17 @@ def _pushed(task_instance: Any, task_id: str, key: str, *, plain: bool = False) 
     return values_of([_Row(value) for value in raw or ()], plain=plain)
 
 
-def _of_instances(place: Mapping[str, str], map_indexes: Iterable[int]) -> dict[int, Any]:
-    """Return what some instances of a task pushed, in a call each."""
+def _of_instances(
+    place: Mapping[str, str], map_indexes: Iterable[int], *, plain: bool = False
+) -> dict[int, Any]:
+    """Return what some instances of a task pushed, in a call each.
+
+    :param plain: whether it was pushed past the deployment's backend.
+    """
     table = _as_they_are()
     raw = {map_index: table.get_one(**place, map_index=map_index) for map_index in map_indexes}
     found = {map_index: _Row(value) for map_index, value in raw.items() if value is not None}
-    return dict(zip(found, values_of([*found.values()]), strict=True))
+    return dict(zip(found, values_of([*found.values()], plain=plain), strict=True))
 
 
 def _place(task_instance: Any, task_id: str, key: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import own_session, xcom_model
 from airflow_mapping_kit.pieces.reading import Instance, value_of
-from airflow_mapping_kit.pieces.records import RECORD_KEY
+from airflow_mapping_kit.pieces.records import is_plain
 from airflow_mapping_kit.pieces.values import values_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
 
@@ -79,9 +79,8 @@ def xcoms(
     )
     with own_session() as session:
         rows = session.execute(query).all()
-    # Records are the kit's own, and written past the backend.
     for plain in (True, False):
-        those = [row for row in rows if (row.key == RECORD_KEY) is plain]
+        those = [row for row in rows if is_plain(row.key) is plain]
         for row, value in zip(those, values_of(those, plain=plain), strict=True):
             found[row.task_id, row.key][row.map_index] = value
     return found

@@ -141,7 +141,7 @@ def test_what_was_done_before_the_last_kill_counts_in_the_fan_in(stack, witness,
     assert error == "no exception recorded"
 
 
-@pytest.mark.parametrize("how", ["marked failed", "SIGTERM"])
+@pytest.mark.parametrize("how", ["marked failed", pytest.param("SIGTERM", marks=pytest.mark.versions)])
 def test_stopping_an_instance_stops_its_items_and_keeps_what_is_done(stack, witness, started, how):
     witness.tells = {7: "hang", 8: "hang"}
     run_id = started(items=10)

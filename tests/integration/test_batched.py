@@ -186,7 +186,10 @@ class TestItemsInTheFanIn:
         assert errors["x=exit"] == {"type": "SystemExit", "message": "3"}
         assert errors["x=interrupt"] == {"type": "KeyboardInterrupt", "message": ""}
         assert [row["map_index"] for row in rows] == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 2
-        if AIRFLOW_3:
+        own = {row["key"]: row["value"] for index in (2, 3) for row in end.xcom("work", index)}
+        if not AIRFLOW_3:
+            assert (own["x=nul"], own["x=half"]) == ("a\0b", ["\ud83d"])
+        else:
             assert "str can't be an XCom (text with the character NUL" in errors["x=nul"]["message"]
             assert "half a surrogate pair, '\\ud83d'" in errors["x=half"]["message"]
 
@@ -332,6 +335,34 @@ class TestRetry:
         DONE.clear()
         end.again("work", 0)
         assert sorted(DONE) == ([2] if AIRFLOW_3 else [1, 2])
+
+    def test_after_it_was_told_to_end_does_the_rest_and_the_fan_in_knows_what_was_done(self, run):
+        told = []
+
+        def build():
+            @batched
+            def work(x, ti):
+                DONE.append(x)
+                if x == 3 and not told:
+                    told.append(x)
+                    ti.task.on_kill()
+                    while True:  # until it is interrupted
+                        pass
+                return x * 10
+
+            collect(work.expand(x=batches(plan(list(range(6))), batch_size=6)), task_id="all",
+                    tolerated_failure_count=3)  # fmt: skip
+
+        end = run(build)
+        assert DONE == [0, 1, 2, 3]
+        assert end.saved("work") == ["x=0", "x=1", "x=2"]
+        assert end.rows("all") == [
+            *((f"x={x}", "success", x * 10) for x in range(3)),
+            *((f"x={x}", "failed", None) for x in range(3, 6)),
+        ]
+        DONE.clear()
+        assert end.again("work", 0) is None
+        assert DONE == [3, 4, 5]
 
     def test_is_not_made_where_all_failures_are_final(self, run):
         def build():

@@ -10,8 +10,12 @@ import pendulum
 import pytest
 
 import airflows
-from airflow_mapping_kit.compat import has_state_store
-from airflow_mapping_kit.pieces.checkpoint_store import Stored, head_after_clearing
+from airflow_mapping_kit.compat import has_state_store, xcom_model
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.pieces import tables
+from airflow_mapping_kit.pieces.checkpoint_store import Stored, head_after_clearing, left_by
+from airflow_mapping_kit.pieces.mapped import Mapped
+from airflow_mapping_kit.pieces.supervisor import Supervisor
 from airflows import DAG, EmptyOperator, create_session
 
 pytestmark = pytest.mark.skipif(not has_state_store(), reason="Airflow has a task state store from 3.3 on")
@@ -31,7 +35,8 @@ class Kept:
         names = ("dag_id", "run_id", "task_id", "map_index")
         scope = TaskScope(**{name: getattr(instance, name) for name in names})
         self.accessor = TaskStateStoreAccessor(ti_id=instance.id, scope=scope)
-        self.task, self.run_id = dag.get_task(instance.task_id), instance.run_id
+        self.instance, self.task = instance, dag.get_task(instance.task_id)
+        self.run_id = instance.run_id
         self.kill_after = None
 
     def get(self, key):
@@ -53,7 +58,8 @@ class Kept:
 
     def checkpoint(self, max_tries=1):
         """Return the checkpoint as a new process has it."""
-        return Stored(self, SimpleNamespace(max_tries=max_tries, task=self.task))
+        place = {name: getattr(self.instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+        return Stored(self, SimpleNamespace(max_tries=max_tries, task=self.task, **place))
 
     def rows(self):
         from airflow.models.task_state_store import TaskStateStoreModel
@@ -69,6 +75,16 @@ def kept(metadata_db):
     with DAG(f"k{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as dag:
         EmptyOperator(task_id="work")
     instance = airflows.Run(dag).dag_run.get_task_instance("work")
+    with airflows.supervised(instance):
+        yield Kept(instance, dag)
+
+
+@pytest.fixture
+def awaited(metadata_db):
+    """Return the store of an instance that a fan-in waits for."""
+    with DAG(f"k{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as dag:
+        collect(EmptyOperator.partial(task_id="work").expand(email=["a", "b"]))
+    instance = airflows.Run(dag).dag_run.get_task_instance("work", map_index=1)
     with airflows.supervised(instance):
         yield Kept(instance, dag)
 
@@ -151,3 +167,63 @@ def test_a_process_that_is_killed_while_it_saves_loses_what_it_was_saving_and_no
         go_on()
     kept.kill_after = None
     assert [row["key"] for row in kept.checkpoint().load()] == [f"n={n}" for n in range(50 * writes)]
+
+
+@pytest.fixture
+def objects(tmp_path, monkeypatch):
+    """Have XComs kept by Airflow's own backend for object storage; return a function that lists the objects."""
+    from airflow.providers.common.io.xcom import backend
+    from airflow.sdk.execution_time import xcom
+
+    for option, value in {"path": f"file://{tmp_path}", "threshold": "0"}.items():
+        monkeypatch.setenv(f"AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_{option.upper()}", value)
+    caches = (backend._get_base_path, backend._get_threshold, backend._get_compression)
+    for cache in caches:
+        cache.cache_clear()
+    monkeypatch.setattr(xcom, "XCom", backend.XComObjectStorageBackend)
+    yield lambda: [path for path in tmp_path.rglob("*") if path.is_file()]
+    for cache in caches:
+        cache.cache_clear()
+
+
+class TestValuesThatABackendKeeps:
+    def test_are_not_in_the_store_and_come_back_as_they_were(self, kept, objects):
+        values = ["the customer's", None, {"at": ["the customer's"]}, 7]
+        kept.checkpoint().save([result(f"n={n}", value) for n, value in enumerate(values)])
+        rows = kept.rows()
+        assert "n=1" in rows["mapping_kit/0"]
+        assert not any("customer" in row for row in rows.values())
+        assert [row["value"] for row in kept.checkpoint().load()] == values
+        assert "customer" in objects()[0].read_text()
+
+    def test_leave_no_object_behind_that_nothing_refers_to(self, kept, objects):
+        checkpoint = kept.checkpoint()
+        for start in range(0, 120, 7):
+            checkpoint.save([result(f"n={n}", n) for n in range(start, min(start + 7, 120))])
+        assert len(objects()) == 3
+        assert [row["value"] for row in kept.checkpoint().load()] == list(range(120))
+        checkpoint.delete()
+        assert objects() == []
+        assert kept.rows() == {}
+
+    def test_are_found_by_the_fan_in_and_by_the_command_line(self, awaited, objects):
+        checkpoint = awaited.checkpoint()
+        checkpoint.save([result(f"n={n}", f"the customer's {n}") for n in range(60)])
+        place = (awaited.task.dag_id, awaited.run_id, "work", 1)
+        for read in (tables, Supervisor(awaited.instance, Mapped.of(awaited.task))):
+            assert [row["value"] for row in left_by(read, *place)] == [
+                f"the customer's {n}" for n in range(60)
+            ]
+        with create_session() as session:
+            found = session.query(xcom_model().value).filter_by(run_id=awaited.run_id).all()
+        assert len(found) == 2
+        assert "customer" not in str(found)
+        checkpoint.delete()
+        assert left_by(tables, *place) == []
+        assert objects() == []
+
+    def test_that_are_gone_are_made_again(self, kept, objects, caplog):
+        kept.checkpoint().save([result(f"n={n}", n) for n in range(60)])
+        min(objects(), key=lambda path: path.stat().st_size).unlink()
+        assert [row["value"] for row in kept.checkpoint().load()] == list(range(50))
+        assert "10 items that are done: they are worked on again" in caplog.text
