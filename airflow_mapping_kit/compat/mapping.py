@@ -77,6 +77,12 @@ def is_of_an_instance(operator: Any) -> bool:
     return bool(getattr(operator, "_BaseOperator__from_mapped", False))  # Airflow has no public name for it
 
 
+def is_reference(value: Any) -> bool:
+    """Tell whether a value among literals stands for the output of a task, as a serialized DAG has it."""
+    # Airflow gives back the task for what is all of an argument, and leaves what is deeper as it is.
+    return type(value).__name__ == "_XComRef"
+
+
 def is_taskflow(operator: Any) -> bool:
     """Tell whether a mapped operator is one that calls a function with what it was mapped over."""
     return hasattr(operator, "op_kwargs_expand_input")

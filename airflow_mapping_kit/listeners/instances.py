@@ -9,6 +9,9 @@ from airflow.listeners import hookimpl
 from airflow_mapping_kit.guarded import guarded
 from airflow_mapping_kit.pieces.mapped import is_collected
 
+# What the instance of this process has recorded: a process works on one, those of `dag.test()` on many.
+_records: dict[tuple[Any, ...], dict[str, Any]] = {}
+
 
 @hookimpl
 @guarded
@@ -54,6 +57,7 @@ def on_task_instance_running(task_instance: Any) -> None:
         if collected:
             record = record_of(mapped, shown, task_instance.try_number)
             plain_xcoms().set(key=RECORD_KEY, value=record, **_place(task_instance), session=session)
+            _records[tuple(_place(task_instance).values())] = record
 
 
 @hookimpl
@@ -71,8 +75,8 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
     # Airflow holds the instance's row by now: on MySQL another connection could not add to it. What goes wrong
     # goes back to the savepoint, and Airflow's transaction with the state is as before.
     with session.begin_nested():
-        record = xcoms.get_one(key=RECORD_KEY, **place, session=session) or {}
-        record.update(error=error_of(error), try_number=task_instance.try_number)
+        record = _records.get(tuple(place.values())) or _left(place, session)
+        record = {**record, "error": error_of(error), "try_number": task_instance.try_number}
         xcoms.set(key=RECORD_KEY, value=record, **place, session=session)
 
 
@@ -94,6 +98,29 @@ def on_task_instance_success(task_instance: Any, session: Any) -> None:
     if place is not None:
         with session.begin_nested():
             delete(place, session)
+
+
+def _left(place: dict[str, Any], session: Any) -> dict[str, Any]:
+    """Return the record of an instance that ran elsewhere, nothing of one that is no JSON.
+
+    This may be the scheduler, which makes no object of what workers wrote. The fan-in knows the rest by the plan.
+    """
+    from sqlalchemy import select
+
+    from airflow_mapping_kit.compat import xcom_model
+    from airflow_mapping_kit.exceptions import PlanError
+    from airflow_mapping_kit.pieces.json_xcoms import plain
+    from airflow_mapping_kit.pieces.records import RECORD_KEY
+
+    columns = xcom_model().__table__.c
+    query = select(columns.value).where(
+        columns.key == RECORD_KEY, *(columns[name] == value for name, value in place.items())
+    )
+    try:
+        record = plain(session.execute(query).scalar())
+    except PlanError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _place(task_instance: Any) -> dict[str, Any]:

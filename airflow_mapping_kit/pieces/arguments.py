@@ -9,6 +9,7 @@ from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     expand_input_of,
     is_mapped_operator,
+    is_reference,
     resolve_expand_input,
     xcom_kind,
 )
@@ -16,6 +17,8 @@ from airflow_mapping_kit.pieces import supervisor, tables
 from airflow_mapping_kit.pieces.planned import filled, references
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.utils.context import Context
 
 
@@ -101,17 +104,28 @@ def _given(task: Any, declared: Any, expand_input: Any) -> dict[str, Any] | None
 
 def has_template(value: Any) -> bool:
     """Tell whether a value holds text that Airflow renders when a task runs, however nested."""
-    if isinstance(value, dict):
-        return any(map(has_template, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(has_template, value))
-    return isinstance(value, str) and ("{{" in value or "{%" in value)
+    return _anywhere(value, _is_template)
+
+
+def has_reference(value: Any) -> bool:
+    """Tell whether a value of a serialized DAG holds the output of a task deeper than a plan does."""
+    return _anywhere(value, is_reference)
 
 
 def known_at_run_time(value: Any) -> bool:
     """Tell whether a value holds a template or the output of a task, however nested."""
+    return _anywhere(value, lambda one: is_reference(one) or xcom_kind(one) is not None or _is_template(one))
+
+
+def _is_template(value: Any) -> bool:
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def _anywhere(value: Any, test: Callable[[Any], bool]) -> bool:
+    if test(value):
+        return True
     if isinstance(value, dict):
-        return any(map(known_at_run_time, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(known_at_run_time, value))
-    return xcom_kind(value) is not None or has_template(value)
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return False
+    return any(_anywhere(each, test) for each in value)

@@ -26,7 +26,7 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import error_of, said
 from airflow_mapping_kit.pieces import json_xcoms
-from airflow_mapping_kit.pieces.arguments import has_template, known_at_run_time
+from airflow_mapping_kit.pieces.arguments import has_reference, has_template, known_at_run_time
 from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
 
@@ -42,7 +42,7 @@ GIVEN_UP = "mapping_kit.early_labels.given_up"
 # Airflow makes the instances of a plan in one go. A generator that is cleared takes longer than this to run again.
 _KEPT_SECONDS = 5.0
 _KEPT_PLANS = 8
-# What went wrong once would go wrong, and take its time, for each of the others as well.
+# What went wrong once would go wrong, and take its time, for each of the others as well; so does a look at literals.
 _GIVEN_UP_SECONDS = 60.0
 _KEPT_FAILURES = 1000
 
@@ -74,7 +74,7 @@ def of_instance(
     """
     text = labels.format_of(_template(operator))
     expand_input = expand_input_of(operator)
-    if text is None or expand_input is None or _known_in_the_task_only(operator, expand_input):
+    if text is None or expand_input is None:
         return None
     planned = _planned(operator, expand_input, (dag_id, run_id, operator.task_id), session)
     if planned is None or map_index >= len(planned.plan):
@@ -164,12 +164,14 @@ def _template(operator: Any) -> str | None:
 
 
 def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
-    """Tell whether the plan goes through functions, or through templates that a worker renders.
+    """Tell whether the plan goes through functions, or through templates or outputs that a worker makes text of.
 
     References to XComs are serialized as objects of their own, so what is text is a literal.
     """
-    return calls_functions(expand_input.value) or (
-        is_mapped_operator(operator) and has_template(expand_input.value)
+    return (
+        calls_functions(expand_input.value)
+        or has_reference(expand_input.value)
+        or (is_mapped_operator(operator) and has_template(expand_input.value))
     )
 
 
@@ -185,7 +187,8 @@ def _planned(operator: Any, expand_input: Any, place: _Place, session: Any) -> P
             return kept[1]
     wanted = sources(expand_input)
     # A backend of the deployment's own may fetch values from anywhere, and the scheduler must not wait.
-    if wanted and custom_xcom_backend():
+    if _known_in_the_task_only(operator, expand_input) or (wanted and custom_xcom_backend()):
+        _keep(_given_up, _KEPT_FAILURES, place, None, _KEPT_SECONDS)
         return None
     try:
         with passing_connection(session) as connection:

@@ -128,6 +128,23 @@ class TestShapes:
 
         assert labels_of(lambda: work.expand(x=["a", "{{ 7 }}"], y=[1, 2])) == ["a1", "a2", "71", "72"]
 
+    def test_outputs_among_literals(self, labels_of):
+        @task
+        def origins(name):
+            return [name]
+
+        @task(map_index_template=label("{x[0]} {n}"))
+        def work(x, n): ...
+
+        def build():
+            work.expand(x=[origins("EWR"), origins("JFK")], n=[1, 2])
+
+        def build_kwargs():
+            work.expand_kwargs([{"x": origins("EWR"), "n": 1}, {"x": origins("JFK"), "n": 2}])
+
+        assert labels_of(build) == ["EWR 1", "EWR 2", "JFK 1", "JFK 2"]
+        assert labels_of(build_kwargs) == ["EWR 1", "JFK 2"]
+
     def test_a_batch(self, labels_of):
         def build():
             work.expand(partition=batches(four_partitions(), batch_size=3))

@@ -30,6 +30,7 @@ from airflows import (
     store_xcom,
     task,
     task_group,
+    xcom_of,
 )
 
 
@@ -448,6 +449,39 @@ def clear_all(run, but=None):
         clear_task_instances(rows, session, **({} if AIRFLOW_3 else {"dag": run.dag}))
 
 
+def test_outputs_among_literals_have_no_label_until_they_run(metadata_db, run_of):
+    with DAG(f"x{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as built:
+
+        @task
+        def origins(name):
+            return [name]
+
+        @task(map_index_template=label("{x[0]} {n}"))
+        def crossed(x, n): ...
+
+        @task(map_index_template=label("{x[0]} {n}"))
+        def named(x, n): ...
+
+        first, second = origins("EWR"), origins("JFK")
+        crossed.expand(x=[first, second], n=[1, 2])
+
+        @task(map_index_template=label("{x} {origins}"))
+        def fixed(x, origins): ...
+
+        fixed.partial(origins=[first, {"b": second}]).expand(x=["a"])
+        named.expand_kwargs([{"x": first, "n": 1}, {"x": second, "n": 2}])
+    for operator in built.tasks:
+        settings.task_policy(operator)
+    run = run_of(built)
+    scheduled(run)
+    before = {name: labels_in_the_database(run, name) for name in ("crossed", "named")}
+    assert before == {"crossed": [None] * 4, "named": [None] * 2}
+    run.run("origins")
+    run.run("origins__1")
+    assert {label_given(run, "crossed", n) for n in range(4)} == {None}
+    assert label_given(run, "fixed", 0) == "x=a"
+
+
 def test_the_order_of_arguments_is_written_into_templates_of_the_kit_alone(metadata_db):
     with DAG(f"o{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)):
 
@@ -465,6 +499,43 @@ def test_the_order_of_arguments_is_written_into_templates_of_the_kit_alone(metad
     assert one.map_index_template == label("{zebra}")
     assert plain.map_index_template is None
     policy.task_policy(object())
+
+
+@pytest.mark.skipif(AIRFLOW_3, reason="the process of the task says there how it failed")
+@pytest.mark.parametrize(
+    ("pickled", "kept"), [(False, {"key": "x=1", "label": "one"}), (True, {})], ids=["JSON", "pickled"]
+)
+def test_the_scheduler_adds_to_a_record_without_making_an_object_of_it(
+    metadata_db, run_of, monkeypatch, pickled, kept
+):
+    from airflow_mapping_kit.fan_in import collect
+    from airflow_mapping_kit.listeners import instances
+
+    with DAG(f"r{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as built:
+
+        @task
+        def work(x): ...
+
+        collect(work.expand(x=[1]))
+    run = run_of(built)
+    with monkeypatch.context() as patched:
+        patched.setenv("AIRFLOW__CORE__ENABLE_XCOM_PICKLING", str(pickled))
+        store_xcom(run.dag_run, "work", {"key": "x=1", "label": "one"}, map_index=0, key="mapping_kit")
+
+    def refused(*_):
+        raise AssertionError("code of a worker")
+
+    # What an executor lost is failed in the scheduler.
+    with monkeypatch.context() as patched, create_session() as session:
+        patched.setattr("pickle.loads", refused)
+        instance = run.dag_run.get_task_instance("work", map_index=0, session=session)
+        instance.task = built.get_task("work")
+        instances.on_task_instance_failed(instance, "lost by the executor", session)
+    assert xcom_of(run.dag_run, "work", map_index=0, key="mapping_kit") == {
+        **kept,
+        "error": {"type": None, "message": "lost by the executor"},
+        "try_number": 0,
+    }
 
 
 @pytest.mark.parametrize("hook", ["on_task_instance_running", "on_task_instance_failed"])
