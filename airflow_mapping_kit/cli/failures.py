@@ -88,7 +88,10 @@ def _address() -> str:
 
 
 def _first_line(error: object) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    from airflow_mapping_kit.compat import redacted
+
+    # An address that can't be read may have a password in it.
+    return (redacted(str(error)).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _filled(text: str) -> str:

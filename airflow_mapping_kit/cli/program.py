@@ -58,12 +58,12 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the exit status is not that of an answer
-        from airflow_mapping_kit.compat import redacted
-
         message = said_of(error)
         if message is None:
+            from airflow_mapping_kit.compat import redacted
+
             click.echo(traceback_of(error, redacted, since=error.__traceback__), err=True)
         else:
-            Failure(redacted(message)).show()
+            Failure(message).show()
         sys.exit(Failure.exit_code)
     sys.exit(status or 0)
