@@ -26,6 +26,7 @@ from airflow_mapping_kit.pieces.mapped import Mapped
 from airflow_mapping_kit.pieces.planned import sources
 from airflow_mapping_kit.pieces.states import Outcome, outcome
 from airflow_mapping_kit.pieces.supervisor import Supervisor
+from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.results import FAILED, FAILURES, SKIPPED, UPSTREAM_FAILED, counts
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class CollectOperator(BaseOperator):
             )
         if found.moved:
             moved = "; ".join(
-                f"[{index}] worked on {worked_on or 'nothing'}, the plan has {planned or 'nothing'}"
+                f"[{index}] worked on {one_line(worked_on or 'nothing')}, the plan has {one_line(planned or 'nothing')}"
                 for index, worked_on, planned in found.moved[:_MAX_MOVED]
             )
             more = len(found.moved) - _MAX_MOVED

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AirflowException, storage_path
 from airflow_mapping_kit.exceptions import FanInError
+from airflow_mapping_kit.failures import said
+from airflow_mapping_kit.pieces.records import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -59,7 +61,7 @@ def write(lines: Iterable[str], path: str, setting: str) -> str:
         unfinished.replace(file)
     except Exception as error:
         raise AirflowException(
-            f"The results could not be written to {file}: {type(error).__name__}: {error}. "
+            f"The results could not be written to {file}: {said(error_of(error))}. "
             f"None is lost: they are still in Airflow's XComs. Mend the place or the connection, "
             f"and clear this task alone."
         ) from error
@@ -77,7 +79,7 @@ def _file(path: str, setting: str) -> ObjectStoragePath:
         file.fs  # noqa: B018 -- finds the implementation, or says that there is none
     except Exception as error:
         raise FanInError(
-            f"{setting}={path!r} is no place that Airflow can write to: {error}. Check the scheme, and install "
-            f"what it needs, for s3:// apache-airflow-providers-amazon[s3fs]."
+            f"{setting}={path!r} is no place that Airflow can write to: {said(error_of(error))}. Check the "
+            f"scheme, and install what it needs, for s3:// apache-airflow-providers-amazon[s3fs]."
         ) from error
     return file

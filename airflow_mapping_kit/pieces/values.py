@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import custom_xcom_backend, from_xcom_json, plain_xcoms, xcom_backend
-from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.failures import said
+from airflow_mapping_kit.pieces.records import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,9 +42,8 @@ def _value(row: Any, *, plain: bool = False) -> Any:
         return (plain_xcoms() if plain else xcom_backend()).deserialize_value(row)
     except Exception as error:  # noqa: BLE001 -- whatever a class or a backend raises, the others are there
         log.warning(
-            "A value cannot be read as it was returned, and is shown by its plain data: %s: %s",
-            type(error).__name__,
-            one_line(error)[:500],
+            "A value cannot be read as it was returned, and is shown by its plain data: %s",
+            said(error_of(error)),
         )
         return _data(_json(row.value))
 
