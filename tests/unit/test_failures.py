@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import airflow_mapping_kit
 from airflow_mapping_kit.failures import MAX_MESSAGE_BYTES, described, error_of, traceback_of
 from airflow_mapping_kit.partitions import piece_key
 
@@ -279,3 +282,10 @@ def test_what_a_stranger_wrote_into_an_error_or_a_key_stays_on_its_line():
         r"  file=a\u202e%0Ab",
         r"  file=a\u202e%0Ab",
     ]
+
+
+def test_no_module_of_the_kit_logs_or_prints_an_exception_itself():
+    # Whoever formats it next knows of no secrets, may fail on it, or begins a line at the margin.
+    named = re.compile(r"exc_info=|log\.exception\(|print_exc")
+    root = Path(airflow_mapping_kit.__file__).parent
+    assert [path for path in root.rglob("*.py") if named.search(path.read_text())] == []

@@ -7,7 +7,9 @@ from contextlib import closing
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import AirflowException
+from airflow_mapping_kit.compat import AirflowException, redacted
+from airflow_mapping_kit.failures import traceback_of
+from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,13 +90,13 @@ class Session:
         try:
             with closing(self._connect()) as connection, closing(connection.cursor()) as cursor:
                 (answer,) = cursor.execute(f"SELECT SYSTEM$CANCEL_ALL_QUERIES({session_id})").fetchone()
-            _log.info("Cancelled what ran in Snowflake's session %d: %s", session_id, answer)
-        except Exception:  # noqa: BLE001  a task that is ended is not to fail in another way
+            _log.info("Cancelled what ran in Snowflake's session %d: %s", session_id, one_line(answer))
+        except Exception as error:  # noqa: BLE001  a task that is ended is not to fail in another way
             _log.warning(
                 "What runs in Snowflake's session %d could not be cancelled: it may run on, but nothing of it "
-                "is committed.",
+                "is committed.\n%s",
                 session_id,
-                exc_info=True,
+                traceback_of(error, redacted, since=error.__traceback__),
             )
 
     def _go_on(self, error: Exception | None = None) -> None:
