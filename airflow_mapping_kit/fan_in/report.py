@@ -75,7 +75,7 @@ def made_of(results: Sequence[Result], *, values: bool, write_to: str | None, in
 
 def _plain(results: Sequence[Result], *, values: bool) -> list[dict[str, Any]]:
     left_out: set[str] = set()
-    rows: list[dict[str, Any]] = [plain(row, left_out) for row in results]
+    rows = [{name: plain(part, left_out) for name, part in row.items()} for row in results]
     if left_out:
         log.warning(
             "Values hold what has no form in JSON, and are null there: %s. The XComs of the pieces have them. "

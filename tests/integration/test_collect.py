@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +16,7 @@ from airflow import settings
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import event
 
+from airflow_mapping_kit.compat import plain_xcoms
 from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.fan_in import CollectOperator, collect, rows
 from airflow_mapping_kit.labels import label
@@ -53,6 +55,30 @@ class Secret:
 
 class Model:
     pass
+
+
+class Sealed(plain_xcoms()):
+    """An XCom backend that keeps what can't be read without it, and gives nothing before four have asked for it."""
+
+    used_by = (
+        ("airflow.sdk.execution_time.xcom", "airflow.sdk.execution_time.task_runner")
+        if AIRFLOW_3
+        else ("airflow.models.xcom", "airflow.models.taskinstance")
+    )
+    read = []
+    together = None
+
+    @staticmethod
+    def serialize_value(value, **kwargs):
+        return plain_xcoms().serialize_value({"sealed": json.dumps(value)[::-1]})
+
+    @staticmethod
+    def deserialize_value(result):
+        value = json.loads(plain_xcoms().deserialize_value(result)["sealed"][::-1])
+        Sealed.read.append(value)
+        if value in ("a", "b", "c", "d"):
+            Sealed.together.wait(timeout=20)
+        return value
 
 
 class Odd(Exception):
@@ -427,16 +453,34 @@ class TestRows:
         def build():
             @task
             def model(x):
-                return x if x == 2 else {"model": Model(), "loss": x}
+                itself = [x]
+                itself.append(itself)
+                return {1: {"model": Model(), "loss": x}, 2: x, 3: itself}[x]
 
-            return model.expand(x=[1, 2])
+            return model.expand(x=[1, 2, 3])
 
         end = collected(build=build)
         assert (end.state, [row["value"] for row in end.report["results"]]) == (
             "success",
-            [{"model": None, "loss": 1}, 2],
+            [{"model": None, "loss": 1}, 2, None],
         )
-        assert "are null there: Model" in caplog.text
+        assert "are null there: Model, list (RecursionError)" in caplog.text
+
+    def test_a_backend_of_the_deployments_own_is_read_many_at_a_time_and_for_values_alone(
+        self, collected, monkeypatch
+    ):
+        Sealed.read, Sealed.together = [], threading.Barrier(4)
+        for module in Sealed.used_by:
+            monkeypatch.setattr(f"{module}.XCom", Sealed)
+        end = collected(["a", "fail", "b", "none", "c", "d"], tolerated_failure_count=1)
+        Sealed.read.clear()
+        assert end.again() is None
+        assert [row["value"] for row in end.report["results"]] == ["a", None, "b", None, "c", "d"]
+        assert end.report["results"][1]["error"] == {"type": "ValueError", "message": "no good"}
+        # What four pieces returned, at once; the plan; and what this test itself has just read.
+        assert sorted(map(str, Sealed.read)) == sorted(
+            map(str, ["a", "b", "c", "d", ["a", "fail", "b", "none", "c", "d"], *[end.report] * 2])
+        )
 
     @pytest.mark.parametrize("batched", [False, True])
     def test_what_a_function_of_the_authors_gives_is_known_as_the_instances_saw_it(self, collected, batched):
