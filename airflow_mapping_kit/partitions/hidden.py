@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
+from operator import is_
 from typing import Any
 from uuid import UUID
 
@@ -79,17 +80,15 @@ def hide(value: Any, names: frozenset[str] = HIDDEN_NAMES, *, name: Any = None) 
     """
     if isinstance(name, str) and is_hidden(name, names):
         return _all_hidden(value)
+    if isinstance(value, str):
+        return value
     if isinstance(value, Mapping):
         shown = {key: hide(element, names, name=key) for key, element in value.items()}
-        return value if all(shown[key] is element for key, element in value.items()) else shown
+        return value if all(map(is_, shown.values(), value.values())) else shown
     if isinstance(value, list | tuple):
         elements = [hide(element, names) for element in value]
-        return value if all(map(_same, elements, value)) else elements
+        return value if all(map(is_, elements, value)) else elements
     return value
-
-
-def _same(one: object, other: object) -> bool:
-    return one is other
 
 
 def _all_hidden(value: Any) -> Any:
