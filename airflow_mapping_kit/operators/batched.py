@@ -39,7 +39,7 @@ from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE, received, unwraps
 from airflow_mapping_kit.pieces.checkpoints import checkpoint_of
-from airflow_mapping_kit.pieces.owners import Superseded, give_way, owner_of
+from airflow_mapping_kit.pieces.owners import giving_way, owner_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
 
 if TYPE_CHECKING:
@@ -140,16 +140,15 @@ class BatchedOperator(DecoratedOperator):
             if item.state == SUCCESS and item.key not in done
         ]
         try:
-            found = self._work(calls, Results(self.stop_after, _saving(checkpoint, owner)))
-            if owner is not None:
-                owner.check(done=True)
+            with giving_way(owner):
+                found = self._work(calls, Results(self.stop_after, _saving(checkpoint, owner)))
+                if owner is not None:
+                    owner.check(done=True)
         except ItemStopped:
             raise AirflowException(
                 f"{self.task_id} was told to end. What is done of its batch "
                 f"{'is kept: a retry does the rest' if checkpoint else 'is done again by a retry'}."
             ) from None
-        except Superseded as superseded:
-            give_way(superseded, owner)
         results = [done.get(item.key) or found.get(item.key) or _not_run(item) for item in items]
         self._fail_if_any_failed(results, context, kept=checkpoint is not None)
         mark_succeeded(results, context=context)
@@ -164,9 +163,9 @@ class BatchedOperator(DecoratedOperator):
     def _work(self, calls: list[Call], results: Results) -> dict[str, ItemResult]:
         """Return the results of the calls by their keys."""
         self._at_work = results
-        if self._told_to_end:
-            results.stop(ItemStopped())
         try:
+            if self._told_to_end:
+                raise ItemStopped
             return worked_on(
                 calls,
                 results,

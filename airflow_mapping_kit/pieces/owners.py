@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_mapping_kit.compat import AIRFLOW_3, AirflowException, own_session
+from airflow_mapping_kit.failures import said
+from airflow_mapping_kit.pieces.records import error_of
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS, UPSTREAM_FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.utils.context import Context
 
 log = logging.getLogger(__name__)
@@ -93,6 +98,30 @@ def owner_of(context: Context) -> Owner | None:
         instance.state,
         _id(instance.job_id),
     )
+
+
+@contextmanager
+def giving_way(owner: Owner | None) -> Iterator[None]:
+    """End the work within where the try is not this process's own any more, whatever else ends it.
+
+    Airflow 2 may find the process of an old try as well, and ends it like the failure of the one that goes on.
+
+    :param owner: as it was when the work began.
+    :raises AirflowException: where that fails nobody else's try.
+    """
+    try:
+        yield
+    except Superseded as found:
+        give_way(found, owner)
+    except BaseException:
+        if owner is not None and owner.job_id is not None:
+            try:
+                owner.check(done=True)
+            except Superseded as found:
+                give_way(found, owner)
+            except Exception as error:  # noqa: BLE001 -- what ended the work says more
+                log.warning("Whose try this is could not be asked: %s", said(error_of(error)))
+        raise
 
 
 def give_way(found: Superseded, owner: Owner | None) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import uuid
@@ -364,6 +365,15 @@ class TestRetry:
         assert end.again("work", 0) is None
         assert DONE == [3, 4, 5]
 
+    def test_finds_nothing_done_by_one_that_was_told_to_end_before_it_began(self, run):
+        def build():
+            mapped = batched(pre_execute=lambda context: context["task"].on_kill())(work)
+            mapped.expand(x=batches(plan([1, 2]), batch_size=2))
+
+        end = run(build)
+        assert end.instance("work", 0).state == "failed"
+        assert not DONE
+
     def test_is_not_made_where_all_failures_are_final(self, run):
         def build():
             @batched(retries=5)
@@ -379,7 +389,19 @@ class TestRetry:
 class TestTwoOwners:
     """A worker froze, Airflow gave its instance to another, and it comes back."""
 
-    def test_stop_the_one_that_came_back_and_leave_the_others_try_alone(self, run, tmp_path, caplog):
+    @pytest.mark.parametrize(
+        "found_by",
+        [
+            "its next save",
+            # The job of a worker ends whatever process is not the one on record, if it comes before.
+            pytest.param(
+                "a signal", marks=pytest.mark.skipif(AIRFLOW_3, reason="Airflow 3 knows a try by its id")
+            ),
+        ],
+    )
+    def test_stop_the_one_that_came_back_and_leave_the_others_try_alone(
+        self, run, tmp_path, caplog, found_by
+    ):
         witness, given_away = tmp_path / "witness", []
 
         def build():
@@ -387,6 +409,8 @@ class TestTwoOwners:
             def work(x):
                 if x == 120 and given_away:
                     given_away[0]()
+                    if found_by == "a signal":
+                        os.kill(os.getpid(), signal.SIGTERM)
                     x = "given-away"
                 with witness.open("a") as file:
                     file.write(f"{x}\n")
