@@ -6,7 +6,9 @@ import pytest
 from airflow.configuration import conf
 
 from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, redacted
+from airflow_mapping_kit.operators.child_runs.plan import Parent, planned
 from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES, is_hidden
+from airflow_mapping_kit.pieces.planned import key_of
 
 if AIRFLOW_3:
     from airflow._shared import secrets_masker as core
@@ -37,6 +39,16 @@ def test_a_deployment_says_what_else_is_hidden(configured):
     assert hidden_names() == HIDDEN_NAMES | {"iban", "card-number"}
     assert is_hidden("my_IBAN", hidden_names())
     assert is_hidden("card-number", hidden_names())
+    assert key_of({"account": {"id": 1, "iban": "DE02"}}) == "iban=*16189a630beb/id=1"
+
+
+def test_a_child_run_is_told_what_its_name_hides():
+    (run,) = planned(
+        [{"id": 1, "token": "zyzzyva"}], conf=None, item_key="order", parent=Parent("d", "r", "t", -1)
+    )
+    assert run.key.startswith("id=1/token=*")
+    assert "zyzzyva" not in run.run_id
+    assert run.conf == {"order": {"id": 1, "token": "zyzzyva"}}
 
 
 def test_a_deployment_that_hides_nothing_hides_nothing(configured):
