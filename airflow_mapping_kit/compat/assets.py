@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.compat import parts
 from airflow_mapping_kit.compat.names import AIRFLOW_3
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def added_partitions(event: Any) -> set[str]:
 
 def takes_partitions(event: Any) -> bool:
     """Tell whether the event of an outlet takes the keys of partitions: since Airflow 3.3."""
-    return hasattr(event, "add_partitions")
+    return hasattr(event, "add_partitions") and not parts.switched_off(parts.PARTITION_EVENTS)
 
 
 class _AndTheWhole(set[Any]):

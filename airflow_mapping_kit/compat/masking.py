@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 
+from airflow_mapping_kit.compat import parts
 from airflow_mapping_kit.compat.names import AIRFLOW_3
 from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES
 
@@ -27,8 +28,10 @@ def redacted(text: str) -> str:
     """Return a text with `***` in place of the secrets that Airflow has handed to this process.
 
     That are passwords and the like of connections, sensitive variables and options, and what `mask_secret` was
-    told; so where they were used it says more than anywhere else.
+    told; so where they were used it says more than anywhere else. Without Airflow's masker nothing of it is shown.
     """
+    if parts.switched_off(parts.MASKING):
+        return "(not shown: this Airflow has no masker that the mapping kit knows)"
     if not AIRFLOW_3:
         from airflow.utils.log.secrets_masker import redact as masked
 

@@ -27,6 +27,8 @@ COLLECT = "collect"
 CHILD_RUNS = "child runs"
 COMMAND_LINE = "the command mapping-kit"
 PERIODS = "the periods of scheduled runs"
+PARTITION_EVENTS = "events of partitions"
+MASKING = "the texts of errors"
 
 _MAPPED = "airflow.sdk.definitions.mappedoperator" if AIRFLOW_3 else "airflow.models.mappedoperator"
 _GROUP = "airflow.sdk.definitions.taskgroup" if AIRFLOW_3 else "airflow.utils.task_group"
@@ -91,8 +93,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
         "airflow.models.dagrun:DagRun.get_dag",
         "airflow.models.dagbag:DBDagBag" if AIRFLOW_3 else "airflow.models.serialized_dag:SerializedDagModel",
     ),
-    GENERATORS: tuple(
-        NAMES[name] for name in ("DecoratedOperator", "KNOWN_CONTEXT_KEYS", "task_decorator_factory")
+    GENERATORS: (
+        *(NAMES[name] for name in ("DecoratedOperator", "KNOWN_CONTEXT_KEYS", "task_decorator_factory")),
+        f"{_BASE}:BaseOperator._BaseOperator__from_mapped",
     ),
     BATCHES: (
         *(
@@ -153,6 +156,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
                 "airflow.models.param:ParamsDict",
             )
         ),
+    ),
+    PARTITION_EVENTS: (
+        ("airflow.sdk.execution_time.context:OutletEventAccessor.partition_keys",) if AIRFLOW_3 else ()
+    ),
+    MASKING: (
+        "airflow.sdk._shared.secrets_masker:redact"
+        if AIRFLOW_3
+        else "airflow.utils.log.secrets_masker:redact",
     ),
     PERIODS: ("airflow.serialization.encoders:coerce_to_core_timetable",) if AIRFLOW_3 else (),
 }

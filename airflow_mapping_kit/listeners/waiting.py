@@ -37,7 +37,7 @@ class Anew(NamedTuple):
 def watch() -> None:
     """Have plans that are pushed in this process noticed."""
     # The process of a task of Airflow 3 has no models, nor a use for them: what it pushes goes to the API server.
-    if AIRFLOW_3 and "airflow.models.xcom" not in sys.modules:
+    if AIRFLOW_3 and "airflow.models.taskinstance" not in sys.modules:
         return
     if parts.switched_off(parts.EARLY_LABELS):
         return

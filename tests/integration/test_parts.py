@@ -24,9 +24,11 @@ NAMES = {
     parts.CHILD_RUNS: "airflow.sdk.execution_time.comms:TriggerDagRun"
     if AIRFLOW_3
     else "airflow.jobs.job:most_recent_job",
+    **({parts.PERIODS: parts.NEEDS[parts.PERIODS][0]} if AIRFLOW_3 else {}),
     parts.COMMAND_LINE: "airflow.dag_processing.dagbag:BundleDagBag"
     if AIRFLOW_3
     else "airflow.models.dagbag:DagBag",
+    parts.MASKING: parts.NEEDS[parts.MASKING][0],
     "everything": f"{parts._MAPPED}:MappedOperator._get_specified_expand_input",
     "nothing": "",
 }
@@ -41,6 +43,7 @@ import click, httpx, jinja2.nativetypes, rich, sqlalchemy
 if airflow.__version__.startswith("2."):
     import airflow.decorators, airflow.operators.python
 else:
+    import airflow.dag_processing.bundles.manager, airflow.dag_processing.dagbag
     from airflow.sdk import DAG, dag, get_current_context, task, task_group
     task.virtualenv
 
@@ -73,6 +76,8 @@ def left():
         except ImportError as error:
             found[part] = str(error)
     can("generators", lambda: importlib.import_module("airflow_mapping_kit.generators") and None)
+    if not found["generators"]:
+        can("the periods of scheduled runs", lambda: importlib.import_module("airflow_mapping_kit.reload") and None)
     can("batches", lambda: importlib.import_module("airflow_mapping_kit.operators.batched") and None)
     can("collect", lambda: importlib.import_module("airflow_mapping_kit.fan_in") and None)
     can("child runs", lambda: importlib.import_module("airflow_mapping_kit.operators.dagrun") and None)
@@ -82,6 +87,8 @@ def left():
     found["labels"] = None if plugin.MappingKitPlugin.macros else "switched off"
     from airflow_mapping_kit.pieces import early_labels
     found["early labels"] = None if early_labels.possible() else "switched off"
+    from airflow_mapping_kit.compat import redacted
+    found["the texts of errors"] = None if redacted("a text") == "a text" else "switched off"
     from airflow_mapping_kit.cli import lookup
     def command():
         try:
