@@ -38,7 +38,7 @@ from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.pieces.batches import RETURN_VALUE, received, unwraps
-from airflow_mapping_kit.pieces.checkpoints import checkpoint_of
+from airflow_mapping_kit.pieces.checkpoints import checkpoint_of, done_before, saving
 from airflow_mapping_kit.pieces.owners import giving_way, owner_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
 
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.pieces.batches import Item
     from airflow_mapping_kit.pieces.checkpoints import Checkpoint
-    from airflow_mapping_kit.pieces.owners import Owner
 
 parts.need(parts.BATCHES)
 
@@ -129,7 +128,7 @@ class BatchedOperator(DecoratedOperator):
             if not items:
                 raise AirflowSkipException(f"{self.task_id} got an empty batch: there is nothing to do.")
             checkpoint, owner = checkpoint_of(context), owner_of(context)
-            done = _done(checkpoint, items)
+            done = done_before(checkpoint, [item.key for item in items])
             self._say_what_follows(items, done, checkpoint)
             room = Room(_max_result_kb())
             for result in done.values():
@@ -141,7 +140,7 @@ class BatchedOperator(DecoratedOperator):
         ]
         try:
             with giving_way(owner):
-                found = self._work(calls, Results(self.stop_after, _saving(checkpoint, owner)))
+                found = self._work(calls, Results(self.stop_after, saving(checkpoint, owner)))
                 if owner is not None:
                     owner.check(done=True)
         except ItemStopped:
@@ -345,31 +344,6 @@ def batched(
         return cast("Task[P, R]", task)
 
     return decorate if python_callable is None else decorate(python_callable)
-
-
-def _done(checkpoint: Checkpoint | None, items: list[Item]) -> dict[str, ItemResult]:
-    """Return the results of an earlier try, by key."""
-    if checkpoint is None:
-        return {}
-    saved = {result["key"]: result for result in checkpoint.load()}
-    if not saved:
-        # What is there was saved before somebody cleared this instance.
-        checkpoint.delete()
-    return {item.key: saved[item.key] for item in items if item.key in saved}
-
-
-def _saving(checkpoint: Checkpoint | None, owner: Owner | None) -> Callable[[list[ItemResult]], None] | None:
-    """Return what is to be done each time that some items are done, if anything."""
-    if checkpoint is None and owner is None:
-        return None
-
-    def save(results: list[ItemResult]) -> None:
-        if checkpoint is not None:
-            checkpoint.save(results)
-        if owner is not None:
-            owner.check()
-
-    return save
 
 
 def _max_result_kb() -> int:

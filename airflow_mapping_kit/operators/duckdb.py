@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.assets import mark_changed, mark_succeeded
 from airflow_mapping_kit.buckets import s3_hook
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
@@ -18,9 +18,9 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
     sql_of,
 )
-from airflow_mapping_kit.exceptions import MappingKitError, PartitionError, QueryError, TargetError
-from airflow_mapping_kit.failures import said
+from airflow_mapping_kit.exceptions import PartitionError, QueryError, TargetError
 from airflow_mapping_kit.operators.lake.addresses import Address, addresses
+from airflow_mapping_kit.operators.lake.batch import published_each
 from airflow_mapping_kit.operators.lake.database import connected
 from airflow_mapping_kit.operators.lake.local import LocalTarget
 from airflow_mapping_kit.operators.lake.query import PartitionQuery
@@ -28,21 +28,20 @@ from airflow_mapping_kit.operators.lake.s3 import S3Target, let_duckdb_read_s3
 from airflow_mapping_kit.operators.lake.scratch import scratch_directory
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.partitions.zones import load_zone
-from airflow_mapping_kit.pieces.records import ITEMS_KEY, error_of, item_result
+from airflow_mapping_kit.pieces.records import ITEMS_KEY
 from airflow_mapping_kit.printable import one_line
-from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
+from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from airflow.utils.context import Context
     from jinja2 import Environment
 
-    from airflow_mapping_kit.results import ItemResult
+    from airflow_mapping_kit.operators.lake.batch import Publish
 
-_ON_EMPTY = ("replace", "skip", "fail")
-_MAX_NAMED = 20
+_ON_EMPTY = ("fail", "skip", "replace")
 
 
 class _ToldToEnd(BaseException):
@@ -106,6 +105,7 @@ class DuckDBPartitionOperator(BaseOperator):
     template_fields_renderers = {"sql": "sql", "partition": "json", "parameters": "json"}  # noqa: RUF012  as Airflow has it
     ui_color = "#fff6cc"
     items_key = ITEMS_KEY
+    keeps_what_is_done = True
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class DuckDBPartitionOperator(BaseOperator):
         self.on_empty = on_empty
         self.unused = unused
         self.timezone = timezone
-        self._at_work = False
+        self._stoppable = False
         self._killed = False
 
     @staticmethod
@@ -169,7 +169,6 @@ class DuckDBPartitionOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Publish the partition, or each of a batch, and return where it is and how large."""
-        self._at_work = True
         try:
             with bad_input_fails_at_once():
                 return self._published(context)
@@ -177,15 +176,24 @@ class DuckDBPartitionOperator(BaseOperator):
             raise AirflowException(
                 f"{self.task_id} was told to end: it has stopped its query and publishes nothing more."
             ) from None
-        finally:
-            self._at_work = False
 
     def on_kill(self) -> None:
         """Stop the query and publish nothing more: Airflow 3 calls this, and would go on with the task."""
         self._killed = True
         # DuckDB looks for signals while it runs, and stops when their handler raises. That of Airflow 2 does.
-        if AIRFLOW_3 and self._at_work:
+        if AIRFLOW_3 and self._stoppable:
             raise _ToldToEnd
+
+    @contextmanager
+    def _stopped_by_on_kill(self) -> Iterator[None]:
+        """Let `on_kill` raise meanwhile. Elsewhere it might leave half a call of Airflow's behind."""
+        self._stoppable = True
+        try:
+            if self._killed:
+                raise _ToldToEnd
+            yield
+        finally:
+            self._stoppable = False
 
     def _published(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         with ExitStack() as stack:
@@ -208,7 +216,7 @@ class DuckDBPartitionOperator(BaseOperator):
                 renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
             publish = partial(self._publish, query, target, renew)
             if not isinstance(self.partition, Mapping):
-                return self._publish_each(publish, places, context)
+                return self._batch_published(publish, places, context)
             result = publish(places[0])
             if result is None:
                 raise AirflowSkipException(
@@ -216,6 +224,18 @@ class DuckDBPartitionOperator(BaseOperator):
                 )
             mark_changed([result["key"]], context=context)
             return result
+
+    def _batch_published(
+        self, publish: Publish, places: Sequence[Address], context: Context
+    ) -> list[dict[str, Any]]:
+        rows = published_each(publish, places, context)
+        mark_succeeded(rows, context=context)
+        values = [row["value"] for row in rows if row["state"] == SUCCESS]
+        if not values:
+            raise AirflowSkipException(
+                "no partition of the batch has rows: all left as they are (on_empty='skip')"
+            )
+        return values
 
     def _partitions(self) -> Sequence[Mapping[str, Any]]:
         given: Any = self.partition
@@ -246,9 +266,11 @@ class DuckDBPartitionOperator(BaseOperator):
         if renew is not None:
             renew()
         try:
-            selection = query.select(place.key, place.partition)
+            with self._stopped_by_on_kill():
+                selection = query.select(place.key, place.partition)
             with target.staged(place.key, place.directory) as staged:
-                rows = query.write(selection, staged.path)
+                with self._stopped_by_on_kill():
+                    rows = query.write(selection, staged.path)
                 if rows == 0 and self.on_empty == "skip":
                     self.log.info("Left %s as it is: the query found no rows", one_line(place.key))
                     return None
@@ -259,10 +281,8 @@ class DuckDBPartitionOperator(BaseOperator):
                         f"partition is right, or 'skip'"
                     )
                 size = staged.path.stat().st_size
-                # What was raised in a signal's handler may have been lost in code that ignores errors.
-                if self._killed:
-                    raise _ToldToEnd
-                path = staged.publish()
+                with self._stopped_by_on_kill():
+                    path = staged.publish()
         except OSError as error:
             raise AirflowException(f"partition {place.key}: can't be written: {error}") from error
         seconds = time.monotonic() - started
@@ -275,47 +295,3 @@ class DuckDBPartitionOperator(BaseOperator):
             one_line(path),
         )
         return {"key": place.key, "path": path, "rows": rows, "bytes": size}
-
-    def _publish_each(
-        self,
-        publish: Callable[[Address], dict[str, Any] | None],
-        places: Sequence[Address],
-        context: Context,
-    ) -> list[dict[str, Any]]:
-        published: list[dict[str, Any]] = []
-        failed: dict[str, Exception] = {}
-        results: list[ItemResult] = []
-        for place in places:
-            started = time.monotonic()
-            try:
-                value = publish(place)
-            except (MappingKitError, AirflowException) as error:
-                # The error of the whole batch brings the traceback.
-                self.log.error("%s", said(error_of(error)))  # noqa: TRY400
-                failed[place.key] = error
-                results.append(item_result(place.key, FAILED, started=started, error=error))
-            else:
-                published += [] if value is None else [value]
-                state = SKIPPED if value is None else SUCCESS
-                results.append(item_result(place.key, state, started=started, value=value))
-        # For the fan-in: what the task returns says nothing of the others, and a failed one returns nothing.
-        context["ti"].xcom_push(self.items_key, results)
-        if failed:
-            first = next(iter(failed.values()))
-            message = (
-                f"{len(failed)} of {len(places)} partitions failed: {_named(list(failed))}. "
-                f"Published: {_named([result['key'] for result in published])}. The first error: {first}"
-            )
-            same_again = all(isinstance(error, MappingKitError) for error in failed.values())
-            raise (MappingKitError if same_again else AirflowException)(message) from first
-        if not published:
-            raise AirflowSkipException(
-                "no partition of the batch has rows: all left as they are (on_empty='skip')"
-            )
-        mark_changed((result["key"] for result in published), context=context)
-        return published
-
-
-def _named(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else ""
-    return (", ".join(keys[:_MAX_NAMED]) or "none") + more

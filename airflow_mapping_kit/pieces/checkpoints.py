@@ -15,10 +15,11 @@ from airflow_mapping_kit.pieces.checkpoint_store import Stored, left_by
 from airflow_mapping_kit.pieces.checkpoint_xcoms import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.pieces.owners import Owner
     from airflow_mapping_kit.pieces.reading import Reading
     from airflow_mapping_kit.results import ItemResult
 
@@ -61,6 +62,31 @@ def checkpoint_of(context: Context) -> Checkpoint | None:
         map_index=instance.map_index,
         max_tries=instance.max_tries,
     )
+
+
+def done_before(checkpoint: Checkpoint | None, keys: Iterable[str]) -> dict[str, ItemResult]:
+    """Return the results that an earlier try of a batch has saved, of those of its items that it still has, by key."""
+    if checkpoint is None:
+        return {}
+    saved = {result["key"]: result for result in checkpoint.load()}
+    if not saved:
+        # What is there was saved before somebody cleared this instance.
+        checkpoint.delete()
+    return {key: saved[key] for key in keys if key in saved}
+
+
+def saving(checkpoint: Checkpoint | None, owner: Owner | None) -> Callable[[list[ItemResult]], None] | None:
+    """Return what is to be done each time that some items are done, if anything."""
+    if checkpoint is None and owner is None:
+        return None
+
+    def save(results: list[ItemResult]) -> None:
+        if checkpoint is not None:
+            checkpoint.save(results)
+        if owner is not None:
+            owner.check()
+
+    return save
 
 
 def outlive_tries(declared: Any) -> bool:

@@ -720,3 +720,74 @@ class TestPartitionsOfDuckDB:
         assert [row["label"] for row in report] == [f"number {n}" for n in range(1, 6)]
         assert end.instance("load", 0).rendered_map_index == "items 1–4 of 4: number 1 … number 4"
         assert end.instance("load", 1).rendered_map_index == "number 5"
+
+    def test_that_are_published_are_left_alone_by_a_retry_and_published_again_when_somebody_clears(
+        self, run, tmp_path, caplog
+    ):
+        caplog.set_level("INFO")
+        raw, lake = tmp_path / "raw", tmp_path / "lake"
+        raw.mkdir()
+        for n in (1, 2):
+            (raw / f"{n}.csv").write_text("one\n1\n")
+
+        def build():
+            fixed = {"sql": "FROM read_csv($raw || $n || '.csv')", "parameters": {"raw": f"{raw}/"}}
+            load = DuckDBPartitionOperator.partial(task_id="load", target=f"{lake}/load", **fixed)
+            whole = plan([{"n": 1}, {"n": 3}, {"n": 2}])
+            collect(
+                load.expand(partition=batches(whole, batch_size=3)), task_id="all", tolerated_failure_count=9
+            )
+            DuckDBPartitionOperator(task_id="one", target=f"{lake}/one", partition=whole, **fixed)
+
+        def files(task_id):
+            found = sorted((lake / task_id).glob("*/*.parquet"))
+            return {path.parent.name: path.stat().st_mtime_ns for path in found}
+
+        end = run(build)
+        for task_id, index in (("load", 0), ("one", -1)):
+            first = files(task_id)
+            assert (sorted(first), end.saved(task_id)) == (["n=1", "n=2"], ["n=1", "n=2"])
+            assert "Published: n=1, n=2, which a retry leaves alone." in caplog.text
+
+            error = end.again(task_id, index)
+            assert "1 of 3 partitions failed: n=3." in str(error)
+            assert (files(task_id), end.saved(task_id)) == (first, ["n=1", "n=2"])
+
+            (raw / "3.csv").write_text("one\n3\n")
+            assert end.again(task_id, index) is None
+            second = files(task_id)
+            assert {key: second[key] for key in first} == first
+            assert [row["key"] for row in end.xcom(task_id, index)] == ["n=1", "n=3", "n=2"]
+            assert end.saved(task_id) == []
+
+            assert end.again(task_id, index, cleared=True) is None
+            assert not {*files(task_id).values()} & {*second.values()}
+            (raw / "3.csv").unlink()
+        end.again("all")
+        assert end.rows("all") == [
+            (
+                key,
+                "success",
+                {"key": key, "path": f"{lake}/load/{key}/data_0.parquet", "rows": 1, "bytes": size},
+            )
+            for key, size in zip(
+                ["n=1", "n=3", "n=2"], [value["bytes"] for _, _, value in end.rows("all")], strict=True
+            )
+        ]
+
+    def test_that_were_published_before_the_worker_was_killed_count_in_the_fan_in(self, run, tmp_path):
+        def build():
+            load = DuckDBPartitionOperator.partial(
+                task_id="load",
+                # Where the process ends there is no exception: this is one that nothing catches on the way.
+                sql="SELECT IF($n = 2, error('two'), 1) AS one",
+                target=str(tmp_path / "lake"),
+            )
+            mapped = load.expand(partition=batches(plan([{"n": 1}, {"n": 2}]), batch_size=2))
+            collect(mapped, task_id="all", tolerated_failure_count=2)
+
+        end = run(build)
+        # What is pushed at the end of a try goes with it when the next begins and is killed; the checkpoint stays.
+        airflows.delete_xcom(end.run, "load", map_index=0, key="mapping_kit_items")
+        end.again("all")
+        assert [row[:2] for row in end.rows("all")] == [("n=1", "success"), ("n=2", "failed")]

@@ -16,7 +16,7 @@ import pytest
 import airflows
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.partitions import parse_partition_key, product
-from airflows import AIRFLOW_3, AirflowException, AirflowFailException, AirflowSkipException
+from airflows import AIRFLOW_3, DAG, AirflowException, AirflowFailException, AirflowSkipException
 
 SOURCE = str(Path(__file__).parents[2] / "include" / "data" / "flights-2013-01.csv.gz")
 COLUMNS = {
@@ -44,8 +44,8 @@ EWR_KEY = "date=2013-01-02/origin=EWR"
 ROW = "SELECT $p AS value, 1 AS n"
 
 
-# What the results of a batch are pushed to.
-INSTANCE = SimpleNamespace(xcom_push=lambda *_: None)
+# What the results of a batch are pushed to. It is of no run, so nothing is kept for a retry.
+INSTANCE = SimpleNamespace(xcom_push=lambda *_: None, test_mode=True, run_id="run", map_index=-1, max_tries=0)
 
 
 @pytest.fixture
@@ -59,7 +59,9 @@ def publish(lake):
 
     def run(sql, partition, **arguments):
         given = {"sql": sql, "partition": partition, "target": str(lake), **arguments}
-        return DuckDBPartitionOperator(task_id="load", **given).execute({"ti": INSTANCE})
+        with DAG("lake", schedule=None):
+            operator = DuckDBPartitionOperator(task_id="load", **given)
+        return operator.execute({"ti": INSTANCE, "task": operator})
 
     return run
 
@@ -361,10 +363,11 @@ class TestBadInput:
 def test_a_timeout_or_a_kill_ends_a_long_query_and_nothing_more_is_published(tmp_path):
     """What a signal's handler raises inside DuckDB has to arrive as it is; on Airflow 3 `on_kill` raises alone."""
     code = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading
 from pathlib import Path
+from types import SimpleNamespace
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
-from airflows import AIRFLOW_3, AirflowException, AirflowTaskTerminated, AirflowTaskTimeout
+from airflows import AIRFLOW_3, DAG, AirflowException, AirflowTaskTerminated, AirflowTaskTimeout
 
 # The first partition has one row at once, the others none for hours.
 SQL = 'SELECT sum(a.range * b.range) AS n FROM range($p * 1000000) a, range(1000000) b'
@@ -382,16 +385,18 @@ def once_published():
         threading.Event().wait(0.01)
     os.kill(os.getpid(), number)
 
+INSTANCE = SimpleNamespace(test_mode=True, run_id='run', map_index=-1, max_tries=0)
 ended = []
 for number, handler in ((signal.SIGALRM, on_alarm), (signal.SIGTERM, on_term)):
     target = Path(sys.argv[1]) / number.name
-    operator = DuckDBPartitionOperator(
-        task_id='load', sql=SQL, partition=[{'p': p} for p in range(3)], target=str(target)
-    )
+    with DAG('lake', schedule=None):
+        operator = DuckDBPartitionOperator(
+            task_id='load', sql=SQL, partition=[{'p': p} for p in range(3)], target=str(target)
+        )
     signal.signal(number, handler)
     threading.Thread(target=once_published).start()
     try:
-        operator.execute({})
+        operator.execute({'ti': INSTANCE, 'task': operator})
     except (AirflowException, AirflowTaskTerminated, AirflowTaskTimeout) as error:
         ended.append(repr(error))
 print(*ended, sep='\\n')

@@ -12,13 +12,13 @@ import duckdb
 import pytest
 
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
-from airflows import AirflowException, AirflowFailException, AirflowSkipException
+from airflows import DAG, AirflowException, AirflowFailException, AirflowSkipException
 
 ROW = "SELECT $p AS value, 1 AS n"
 
 
-# What the results of a batch are pushed to.
-INSTANCE = SimpleNamespace(xcom_push=lambda *_: None)
+# What the results of a batch are pushed to. It is of no run, so nothing is kept for a retry.
+INSTANCE = SimpleNamespace(xcom_push=lambda *_: None, test_mode=True, run_id="run", map_index=-1, max_tries=0)
 
 
 @pytest.fixture
@@ -32,7 +32,9 @@ def publish(s3_bucket, s3_conn):
             "target": f"s3://{s3_bucket}/lake",
             "aws_conn_id": s3_conn,
         }
-        return DuckDBPartitionOperator(task_id="load", **{**given, **arguments}).execute({"ti": INSTANCE})
+        with DAG("lake", schedule=None):
+            operator = DuckDBPartitionOperator(task_id="load", **{**given, **arguments})
+        return operator.execute({"ti": INSTANCE, "task": operator})
 
     return run
 
