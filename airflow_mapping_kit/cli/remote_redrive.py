@@ -9,7 +9,7 @@ from airflow_mapping_kit.cli.failures import Failure
 from airflow_mapping_kit.cli.pieces import failed_pieces
 from airflow_mapping_kit.cli.remote import part
 from airflow_mapping_kit.cli.remote_graph import Graph
-from airflow_mapping_kit.cli.remote_status import is_batched, remote_run, told_of_run
+from airflow_mapping_kit.cli.remote_status import is_batched, may_have_batches, remote_run, told_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,10 +61,10 @@ def _items(task_id: str, *, fresh: bool) -> str:
 def _clear(api: Api, run: RemoteRun, wanted: Redrive, *, fresh: bool) -> Sequence[Cleared]:
     from airflow_mapping_kit.pieces.checkpoint_store import HEAD, head_after_clearing
 
-    path, batches = f"dags/{part(run.dag_id)}", _batches(run, wanted)
+    path = f"dags/{part(run.dag_id)}"
     # Before they are cleared: once they are, a worker may start them.
     for one in wanted.pieces if api.has_state_store else ():
-        if one.task_id in batches:
+        if may_have_batches(run, one.task_id):
             store = f"{path}/dagRuns/{part(run.run_id)}/taskInstances/{part(one.task_id)}/state-store/{part(HEAD)}"
             api.patch(store, {"value": head_after_clearing(fresh=fresh)}, map_index=one.map_index)
     body: dict[str, Any] = {

@@ -147,7 +147,16 @@ def _note(
 def is_batched(run: RemoteRun, task_id: str) -> bool:
     """Tell whether a task works on batches whose items count as pieces."""
     task = run.tasks.get(task_id) or {}
-    return "@task.batched" in (
-        task.get("operator_name"),
-        (task.get("class_ref") or {}).get("class_name"),
-    ) or ((task.get("class_ref") or {}).get("class_name") == "BatchedOperator")
+    return (
+        "@task.batched" in (task.get("operator_name"), _class_of(task))
+        or _class_of(task) == "BatchedOperator"
+    )
+
+
+def may_have_batches(run: RemoteRun, task_id: str) -> bool:
+    """Tell whether a task may work on batches of which it keeps what is done: its plan says whether it does."""
+    return is_batched(run, task_id) or _class_of(run.tasks.get(task_id) or {}) == "DuckDBPartitionOperator"
+
+
+def _class_of(task: dict[str, Any]) -> Any:
+    return (task.get("class_ref") or {}).get("class_name")

@@ -87,8 +87,11 @@ def on_task_instance_success(task_instance: Any, session: Any) -> None:
     task: Any = getattr(task_instance, "task", None)
     if not hasattr(task, "batch_parameter"):
         return
+    from airflow_mapping_kit.pieces.batches import works_on_one
     from airflow_mapping_kit.pieces.checkpoint_xcoms import delete, place_of
 
+    if works_on_one(task):
+        return
     place = place_of(
         task.dag.get_task(task.task_id),
         run_id=task_instance.run_id,

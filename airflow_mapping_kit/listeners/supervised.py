@@ -55,8 +55,11 @@ def on_task_instance_success(task_instance: Any) -> None:
     """Delete the checkpoint of a batch that is done: its results are where they belong."""
     if not _is_at_work(task_instance) or not hasattr(task_instance.task, "batch_parameter"):
         return
+    from airflow_mapping_kit.pieces.batches import works_on_one
     from airflow_mapping_kit.pieces.checkpoints import checkpoint_of
 
+    if works_on_one(task_instance.task):
+        return
     checkpoint = checkpoint_of(task_instance.get_template_context())
     if checkpoint is not None:
         checkpoint.delete()

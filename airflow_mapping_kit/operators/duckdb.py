@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.assets import mark_changed, mark_succeeded
+from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.buckets import s3_hook
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
@@ -80,8 +80,8 @@ class DuckDBPartitionOperator(BaseOperator):
 
     :param sql: exactly one `SELECT`, or the path of a `.sql` file that holds it (templated)
     :param partition: the partition, a dict of dimension to text, number, boolean or `None`; or a batch, a
-        list of them, each published on its own: if some fail, the others are published all the same, and the
-        error names both. An empty list skips the task, as mapping over one does (templated; what comes from
+        list of them, each published on its own: if some fail, the others are published all the same, the
+        error names both, and a retry publishes only the rest. An empty list skips the task, as mapping over one does (templated; what comes from
         an XCom is taken as it is)
     :param target: a directory, or `s3://bucket/prefix` (templated)
     :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
@@ -229,8 +229,8 @@ class DuckDBPartitionOperator(BaseOperator):
         self, publish: Publish, places: Sequence[Address], context: Context
     ) -> list[dict[str, Any]]:
         rows = published_each(publish, places, context)
-        mark_succeeded(rows, context=context)
         values = [row["value"] for row in rows if row["state"] == SUCCESS]
+        mark_changed((value["key"] for value in values), context=context)
         if not values:
             raise AirflowSkipException(
                 "no partition of the batch has rows: all left as they are (on_empty='skip')"

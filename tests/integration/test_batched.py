@@ -779,15 +779,19 @@ class TestPartitionsOfDuckDB:
         def build():
             load = DuckDBPartitionOperator.partial(
                 task_id="load",
-                # Where the process ends there is no exception: this is one that nothing catches on the way.
+                map_index_template=label("n is {n}"),
                 sql="SELECT IF($n = 2, error('two'), 1) AS one",
-                target=str(tmp_path / "lake"),
             )
-            mapped = load.expand(partition=batches(plan([{"n": 1}, {"n": 2}]), batch_size=2))
+            mapped = load.expand(
+                partition=batches(plan([{"n": 1}, {"n": 2}]), batch_size=2), target=[f"{tmp_path}/lake"]
+            )
             collect(mapped, task_id="all", tolerated_failure_count=2)
 
         end = run(build)
         # What is pushed at the end of a try goes with it when the next begins and is killed; the checkpoint stays.
         airflows.delete_xcom(end.run, "load", map_index=0, key="mapping_kit_items")
         end.again("all")
-        assert [row[:2] for row in end.rows("all")] == [("n=1", "success"), ("n=2", "failed")]
+        assert [(row["label"], row["state"]) for row in end.xcom("all")["results"]] == [
+            ("n is 1", "success"),
+            ("n is 2", "failed"),
+        ]

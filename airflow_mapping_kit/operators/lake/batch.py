@@ -12,6 +12,9 @@ from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.operators.items.batch import Results
 from airflow_mapping_kit.operators.lake.addresses import Address
+from airflow_mapping_kit.partitions.pieces import distinct
+from airflow_mapping_kit.pieces.arguments import mapped_arguments
+from airflow_mapping_kit.pieces.batches import received
 from airflow_mapping_kit.pieces.checkpoints import checkpoint_of, done_before, saving
 from airflow_mapping_kit.pieces.owners import give_way, owner_of
 from airflow_mapping_kit.pieces.records import ITEMS_KEY, error_of, item_result
@@ -40,8 +43,9 @@ def published_each(publish: Publish, places: Sequence[Address], context: Context
     :raises AirflowException: if some failed and may pass, naming them and what is published
     :raises MappingKitError: if all that failed would fail again
     """
+    keyed = dict(zip(_keys(places, context), places, strict=True))
     checkpoint, owner = checkpoint_of(context), owner_of(context)
-    done = done_before(checkpoint, [place.key for place in places])
+    done = done_before(checkpoint, keyed)
     log.info("%d partitions, of which an earlier try has done %d", len(places), len(done))
     if checkpoint is None:
         log.info("Nothing keeps what is done of this batch: a retry does all of it again")
@@ -49,14 +53,14 @@ def published_each(publish: Publish, places: Sequence[Address], context: Context
     errors: list[Exception] = []
     try:
         with results.saved_on_the_way():
-            for place in places:
-                if place.key not in done and results.superseded is None:
-                    errors += _put(results, publish, place)
+            for key, place in keyed.items():
+                if key not in done and results.superseded is None:
+                    errors += _put(results, publish, key, place)
     finally:
         results.save()
     if results.superseded is not None:
         give_way(results.superseded, owner)
-    rows = [done.get(place.key) or results.by_key[place.key] for place in places]
+    rows = [done.get(key) or results.by_key[key] for key in keyed]
     # What the task returns says nothing of those that failed, and a failed one returns nothing.
     context["ti"].xcom_push(ITEMS_KEY, rows)
     if errors:
@@ -66,7 +70,16 @@ def published_each(publish: Publish, places: Sequence[Address], context: Context
     return rows
 
 
-def _put(results: Results, publish: Publish, place: Address) -> list[Exception]:
+def _keys(places: Sequence[Address], context: Context) -> list[str]:
+    """Return the keys of the partitions as pieces, of which other mapped arguments are a part, too."""
+    task: Any = context["task"]
+    how = received(task.dag.get_task(task.task_id))
+    return distinct(
+        item.key for item in how.items(mapped_arguments(context), [place.partition for place in places])
+    )
+
+
+def _put(results: Results, publish: Publish, key: str, place: Address) -> list[Exception]:
     """Publish a partition, hand over what became of it, and return the error if it failed."""
     started = time.monotonic()
     try:
@@ -74,10 +87,10 @@ def _put(results: Results, publish: Publish, place: Address) -> list[Exception]:
     except (MappingKitError, AirflowException) as error:
         # The traceback comes with the error of the whole batch.
         log.error("%s", said(error_of(error)))  # noqa: TRY400
-        results.put(item_result(place.key, FAILED, started=started, error=error))
+        results.put(item_result(key, FAILED, started=started, error=error))
         return [error]
     state = SKIPPED if value is None else SUCCESS
-    results.put(item_result(place.key, state, started=started, value=value))
+    results.put(item_result(key, state, started=started, value=value))
     return []
 
 
