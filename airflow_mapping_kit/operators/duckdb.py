@@ -81,8 +81,8 @@ class DuckDBPartitionOperator(BaseOperator):
     :param sql: exactly one `SELECT`, or the path of a `.sql` file that holds it (templated)
     :param partition: the partition, a dict of dimension to text, number, boolean or `None`; or a batch, a
         list of them, each published on its own: if some fail, the others are published all the same, the
-        error names both, and a retry publishes only the rest. An empty list skips the task, as mapping over one does (templated; what comes from
-        an XCom is taken as it is)
+        error names both, and a retry publishes only the rest. An empty list skips the task, as mapping over
+        one does (templated; what comes from an XCom is taken as it is)
     :param target: a directory, or `s3://bucket/prefix` (templated)
     :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
     :param parameters: values for parameters of the query that are no dimensions: `$source`, say (templated)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 import time
@@ -299,7 +300,8 @@ class TestEndingEarly:
 
         def function(item):
             if item == 3:
-                signal.raise_signal(signal.SIGTERM)
+                # To the process: one to this thread would not wake the main one, whose handler it is.
+                os.kill(os.getpid(), signal.SIGTERM)
             while item >= 3:
                 time.sleep(0.005)
 
