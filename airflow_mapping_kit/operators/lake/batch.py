@@ -16,7 +16,7 @@ from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.pieces.arguments import mapped_arguments
 from airflow_mapping_kit.pieces.batches import received
 from airflow_mapping_kit.pieces.checkpoints import checkpoint_of, done_before, saving
-from airflow_mapping_kit.pieces.owners import give_way, owner_of
+from airflow_mapping_kit.pieces.owners import giving_way, owner_of
 from airflow_mapping_kit.pieces.records import ITEMS_KEY, error_of, item_result
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
@@ -51,15 +51,18 @@ def published_each(publish: Publish, places: Sequence[Address], context: Context
         log.info("Nothing keeps what is done of this batch: a retry does all of it again")
     results = Results(None, saving(checkpoint, owner))
     errors: list[Exception] = []
-    try:
-        with results.saved_on_the_way():
-            for key, place in keyed.items():
-                if key not in done and results.superseded is None:
-                    errors += _put(results, publish, key, place)
-    finally:
-        results.save()
-    if results.superseded is not None:
-        give_way(results.superseded, owner)
+    with giving_way(owner):
+        try:
+            with results.saved_on_the_way():
+                for key, place in keyed.items():
+                    if key not in done and results.superseded is None:
+                        errors += _put(results, publish, key, place)
+        finally:
+            results.save()
+        if results.superseded is not None:
+            raise results.superseded
+        if owner is not None:
+            owner.check(done=True)
     rows = [done.get(key) or results.by_key[key] for key in keyed]
     # What the task returns says nothing of those that failed, and a failed one returns nothing.
     context["ti"].xcom_push(ITEMS_KEY, rows)
