@@ -17,7 +17,7 @@ def operator(**arguments):
 @pytest.mark.parametrize(
     ("argument", "value", "error", "message"),
     [
-        ("on_empty", "ignore", QueryError, "on_empty='ignore' is none of 'replace', 'skip', 'fail'"),
+        ("on_empty", "ignore", QueryError, "on_empty='ignore' is none of 'fail', 'skip', 'replace'"),
         ("threads", 0, QueryError, "threads=0 is no number of threads: write 1 or more"),
         ("threads", "2", QueryError, "threads='2' is no number of threads"),
         ("partition_by", "day", PartitionError, r"partition_by='day' is text: write the list \['day'\]"),
