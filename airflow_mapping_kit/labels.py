@@ -36,6 +36,7 @@ _CALL = (
     "{%%%% if macros.mapping_kit is defined %%%%}{{ macros.mapping_kit.%s(%%s) }}"
     "{%%%% else %%%%}{{ ti.map_index }}{%%%% endif %%%%}"
 )
+MARK = "macros.mapping_kit.label"
 _TEMPLATE = _CALL % "label"
 _COMPOSED = _CALL % "composed"
 _FORMAT = re.compile(r'macros\.mapping_kit\.label\(("(?:[^"\\]|\\.)*")\)')

@@ -91,7 +91,7 @@ class MappingKitPlugin(AirflowPlugin):
     macros: list[Any] = [] if parts.switched_off(parts.LABELS) else [label, composed]
     # The hooks of instances have other arguments on Airflow 3, and run where there is no database.
     listeners: list[Any] = [  # noqa: RUF012 -- so too
-        runs,
+        *([] if parts.switched_off(parts.LITERALS) else [runs]),
         *([] if parts.switched_off(parts.COLLECT) else [supervised if AIRFLOW_3 else instances]),
     ]
 

@@ -5,18 +5,42 @@ Airflow does not start where a policy module fails to import: what is needed is 
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
 
-from airflow.policies import hookimpl
+from airflow import policies
 
 from airflow_mapping_kit.guarded import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
 
 # What `label` writes into a template. Anything else is somebody else's, and costs a look at an attribute.
 _MARK = "macros.mapping_kit.label"
 _ENDED = ("success", "failed", "skipped", "upstream_failed")
 
 
-@hookimpl
+def hook(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function one of Airflow's hooks, unless Airflow has another hook of that name: it would not start."""
+    spec = getattr(policies, function.__name__, None)
+    mark = getattr(policies, "hookimpl", None)
+    arguments = inspect.signature(function).parameters
+    if spec is None or mark is None or not arguments.keys() <= inspect.signature(spec).parameters.keys():
+        log.warning(
+            "This Airflow has no policy hook %s(%s), so this airflow-mapping-kit has switched off early labels; "
+            "all else of it works.",
+            function.__name__,
+            ", ".join(arguments),
+        )
+        return function
+    marked: Callable[..., None] = mark(function)
+    return marked
+
+
+@hook
 @guarded
 def task_instance_mutation_hook(task_instance: Any) -> None:
     """Give an instance the label of its task when it is made, not when its work is done."""
@@ -44,7 +68,7 @@ def task_instance_mutation_hook(task_instance: Any) -> None:
     set_label(task_instance, found)
 
 
-@hookimpl
+@hook
 @guarded
 def task_policy(task: Any) -> None:
     """Write into the template what a label needs and serialized DAGs do not have.

@@ -7,6 +7,7 @@ so, and the others work: Airflow itself is never stopped by it.
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from importlib import import_module
 from typing import Any
@@ -27,6 +28,7 @@ COLLECT = "collect"
 CHILD_RUNS = "child runs"
 COMMAND_LINE = "the command mapping-kit"
 PERIODS = "the periods of scheduled runs"
+LITERALS = "early labels of literals"
 PARTITION_EVENTS = "events of partitions"
 MASKING = "the texts of errors"
 
@@ -41,6 +43,10 @@ _CALLS = "airflow.sdk.bases.decorator" if AIRFLOW_3 else "airflow.utils.operator
 _GROUPS = f"{'airflow.sdk.definitions._internal.contextmanager' if AIRFLOW_3 else _GROUP}:TaskGroupContext"
 _RUNNER = "airflow.sdk.execution_time.task_runner"
 _TASKS = "airflow.models.taskinstance"
+_SPEC = (
+    "airflow.sdk._shared.listeners.spec.taskinstance" if AIRFLOW_3 else "airflow.listeners.spec.taskinstance"
+)
+_SESSION = "" if AIRFLOW_3 else ", session"
 
 # What tasks are mapped over: all that has to do with pieces begins with it.
 _PLAN = (
@@ -83,7 +89,7 @@ _JSON = (
     else ("airflow.utils.json:XComEncoder", "airflow.utils.json:XComDecoder")
 )
 
-# As `module:name` or `module:class.attribute`.
+# As `module:name`, `module:class.attribute` or `module:function(arguments)`.
 NEEDS: dict[str, tuple[str, ...]] = {
     LABELS: (*_PLAN, f"{_BASE}:BaseOperator._BaseOperator__init_kwargs"),
     EARLY_LABELS: (
@@ -91,7 +97,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
         *_ROWS,
         "airflow.models.taskmap:TaskMap",
         "airflow.models.dagrun:DagRun.get_dag",
-        "airflow.models.dagbag:DBDagBag" if AIRFLOW_3 else "airflow.models.serialized_dag:SerializedDagModel",
+        # Airflow 2 imports what it has in its place when it is needed, and changes no more.
+        *(("airflow.models.dagbag:DBDagBag",) if AIRFLOW_3 else ()),
     ),
     GENERATORS: (
         *(NAMES[name] for name in ("DecoratedOperator", "KNOWN_CONTEXT_KEYS", "task_decorator_factory")),
@@ -111,7 +118,16 @@ NEEDS: dict[str, tuple[str, ...]] = {
         *_JSON,
         *_PLAN,
     ),
-    COLLECT: (*_PLAN, *_OUTCOME, _GROUPS, NAMES["get_unique_task_id"], "airflow.utils.json:XComEncoder"),
+    COLLECT: (
+        *_PLAN,
+        *_OUTCOME,
+        f"{_SPEC}:on_task_instance_running(task_instance)",
+        f"{_SPEC}:on_task_instance_failed(task_instance, error{_SESSION})",
+        f"{_SPEC}:on_task_instance_success(task_instance{_SESSION})",
+        _GROUPS,
+        NAMES["get_unique_task_id"],
+        "airflow.utils.json:XComEncoder",
+    ),
     CHILD_RUNS: (
         (
             *(
@@ -155,6 +171,17 @@ NEEDS: dict[str, tuple[str, ...]] = {
                 f"{_TASKS}:set_current_context",
                 "airflow.models.param:ParamsDict",
             )
+        ),
+    ),
+    LITERALS: (
+        "airflow.listeners.spec.dagrun:on_dag_run_running(dag_run)",
+        *(
+            (
+                "airflow.listeners.spec.dagrun:on_dag_run_success(dag_run)",
+                "airflow.listeners.spec.dagrun:on_dag_run_failed(dag_run)",
+            )
+            if AIRFLOW_3
+            else ()
         ),
     ),
     PARTITION_EVENTS: (
@@ -208,9 +235,12 @@ def need(part: str) -> None:
 
 def _is_there(place: str) -> bool:
     module, _, path = place.partition(":")
+    path, _, arguments = path.partition("(")
     owner, _, attribute = path.partition(".")
     found = private(f"{module}:{owner}")
-    return found is not None and (not attribute or _has(found, attribute))
+    if found is None or not arguments:
+        return found is not None and (not attribute or _has(found, attribute))
+    return set(arguments.rstrip(")").split(", ")) <= set(inspect.signature(found).parameters)
 
 
 def _has(owner: Any, attribute: str) -> bool:

@@ -60,8 +60,8 @@ def possible() -> bool:
 
 
 def is_labelled(operator: Any) -> bool:
-    """Tell whether the instances of an operator have labels of the kit."""
-    return labels.format_of(_template(operator)) is not None
+    """Tell whether the instances of an operator have labels of the kit, which may be part of others."""
+    return labels.MARK in (_template(operator) or "")
 
 
 def of_instance(

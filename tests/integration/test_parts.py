@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 
 import pytest
 
+from airflow_mapping_kit import policy
 from airflow_mapping_kit.compat import parts
 from airflow_mapping_kit.compat.parts import AIRFLOW_3
 
@@ -28,6 +30,7 @@ NAMES = {
     parts.COMMAND_LINE: "airflow.dag_processing.dagbag:BundleDagBag"
     if AIRFLOW_3
     else "airflow.models.dagbag:DagBag",
+    parts.LITERALS: "airflow.listeners.spec.dagrun:on_dag_run_running(dag_run)",
     parts.MASKING: parts.NEEDS[parts.MASKING][0],
     "everything": f"{parts._MAPPED}:MappedOperator._get_specified_expand_input",
     "nothing": "",
@@ -49,8 +52,12 @@ else:
 
 def take_away(place):
     module, _, path = place.partition(":")
+    path, _, arguments = path.partition("(")
     owner, _, attribute = path.partition(".")
     module = importlib.import_module(module)
+    if arguments:
+        setattr(module, owner, lambda another: None)
+        return
     if not attribute:
         delattr(module, owner)
         return
@@ -86,6 +93,8 @@ def left():
     plugin.MappingKitPlugin.on_load()
     found["labels"] = None if plugin.MappingKitPlugin.macros else "switched off"
     from airflow_mapping_kit.pieces import early_labels
+    listens = {one.__name__.rpartition(".")[2] for one in plugin.MappingKitPlugin.listeners}
+    found["early labels of literals"] = None if "runs" in listens else "switched off"
     found["early labels"] = None if early_labels.possible() else "switched off"
     from airflow_mapping_kit.compat import redacted
     found["the texts of errors"] = None if redacted("a text") == "a text" else "switched off"
@@ -148,6 +157,30 @@ def test_a_missing_name_switches_off_the_parts_that_need_it_and_no_other(left, p
     for name in off:
         (message,) = [one for one in said if f"has switched off {name};" in one]
         assert place.replace(":", ".") in message
+
+
+@pytest.mark.parametrize("change", ["no hook", "other arguments", "no mark"])
+def test_airflow_starts_where_its_policy_hooks_are_others(monkeypatch, caplog, change):
+    from airflow import policies
+
+    changed = {
+        "no hook": lambda patched: patched.delattr(policies, "task_policy"),
+        "other arguments": lambda patched: patched.setattr(policies, "task_policy", lambda operator: None),
+        "no mark": lambda patched: patched.delattr(policies, "hookimpl"),
+    }
+    marks = {}
+    for when in ("now", change):
+        with monkeypatch.context() as patched:
+            changed.get(when, lambda _: None)(patched)
+            module = runpy.run_path(policy.__file__)
+        marks[when] = {
+            name
+            for name in ("task_policy", "task_instance_mutation_hook")
+            if hasattr(module[name], "airflow.policy_impl")
+        }
+    assert marks["now"] == {"task_policy", "task_instance_mutation_hook"}
+    assert marks[change] == (set() if change == "no mark" else {"task_instance_mutation_hook"})
+    assert "no policy hook task_policy(task)" in caplog.text
 
 
 def test_labels_early_labels_and_the_rest_are_parts_of_their_own():

@@ -369,8 +369,12 @@ class TestAPlanMadeAnew:
 
                 first(one) >> then(one)
 
+            @task(map_index_template="run " + label("{x}"))
+            def composed(x): ...
+
             made = customers()
             work.expand(x=made)
+            composed.expand(x=made)
             group.expand(one=made)
             literal.expand(x=["a", "b"]) << made
         run = run_of(built)
@@ -388,7 +392,10 @@ class TestAPlanMadeAnew:
 
     def test_what_waits_has_no_label_until_there_is_a_plan_and_then_that_of_the_new_one(self, plan_of):
         run, values = plan_of
+        run.run_mapped("composed", 0)
+        assert labels_in_the_database(run, "composed") == ["run customer A", None]
         clear_all(run)
+        assert labels_in_the_database(run, "composed") == [None, None]
         assert self.shown(run) == {"work": [None] * 2, "group.first": [None] * 2, "group.then": [None] * 2}
         assert labels_in_the_database(run, "literal") == ["literal a", "literal b"]
         values[:] = ["customer X", "customer A"]
