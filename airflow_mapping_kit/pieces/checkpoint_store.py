@@ -172,7 +172,10 @@ def _results_of(chunk: Any) -> list[ItemResult]:
     if isinstance(chunk, list):
         return [deserialize(row) for row in chunk]
     rows: list[ItemResult] = chunk["rows"]
-    values = xcom_backend().deserialize_value(_held(chunk))
+    try:
+        values = xcom_backend().deserialize_value(_held(chunk))
+    except FileNotFoundError:
+        values = None
     if not isinstance(values, list) or len(values) != len(rows):
         log.warning(
             "The XCom backend no longer gives what it was handed of %d items that are done: they are worked on again.",

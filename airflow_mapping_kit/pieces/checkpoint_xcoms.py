@@ -6,6 +6,7 @@ again, and with them what was done of it: a row of results at a time, under keys
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_mapping_kit.results import ItemResult
+
+log = logging.getLogger(__name__)
 
 _PREFIX = "mapping_kit"
 
@@ -58,7 +61,7 @@ class Place(NamedTuple):
         columns = (table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id"))
         with own_session() as session:
             rows = session.execute(select(*columns).where(*_of(self, self.counted, table.c))).all()
-        return [result for row in rows for result in XCom.deserialize_value(row)]
+        return [result for row in rows for result in _results_of(row)]
 
     def save(self, results: Sequence[ItemResult]) -> None:
         """Add to what was saved of the instance."""
@@ -143,6 +146,21 @@ def delete(place: Place, session: Any) -> None:
         # A backend of the deployment's own may keep the value elsewhere.
         XCom.purge(xcom, session)
         session.delete(xcom)
+
+
+def _results_of(row: Any) -> list[ItemResult]:
+    from airflow.models.xcom import XCom
+
+    try:
+        results = XCom.deserialize_value(row)
+    except FileNotFoundError:
+        results = None
+    if isinstance(results, list):
+        return results
+    log.warning(
+        "The XCom backend no longer gives what it was handed of items that are done: they are worked on again."
+    )
+    return []
 
 
 def _of(place: Place, prefix: str, columns: Any) -> tuple[Any, ...]:

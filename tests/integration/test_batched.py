@@ -337,6 +337,27 @@ class TestRetry:
         end.again("work", 0)
         assert sorted(DONE) == ([2] if AIRFLOW_3 else [1, 2])
 
+    @pytest.mark.skipif(
+        AIRFLOW_3, reason="there the task state store tells of what is gone, in its own tests"
+    )
+    def test_does_again_what_the_backend_of_xcoms_has_lost(self, run, mocker, caplog):
+        from airflow.models.xcom import XCom
+
+        def gone(row):
+            if row.key.startswith("mapping_kit/"):
+                raise FileNotFoundError(row.key)
+            return read(row)
+
+        read = XCom.deserialize_value
+        BROKEN.add(2)
+        end = run(collected([1, 2], size=2))
+        DONE.clear()
+        # As of a bucket whose objects expire: everything else of Airflow reads as it does.
+        mocker.patch.object(XCom, "deserialize_value", gone)
+        end.again("work", 0)
+        assert sorted(DONE) == [1, 2]
+        assert "of items that are done: they are worked on again" in caplog.text
+
     def test_after_it_was_told_to_end_does_the_rest_and_the_fan_in_knows_what_was_done(self, run):
         told = []
 
