@@ -221,28 +221,6 @@ def test_what_a_timeout_left_undone_is_not_started_and_runs_when_it_is_retried(
     assert airflow.xcom("redriven_late", run_id, "collect_wait")["succeeded"] == 4
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["status", "redriven_step", "latest"], "Did you mean redriven_steps"),
-        (["status", "redriven_steps", "nothing"], "has no run 'nothing'"),
-        (["status", "redriven_steps", "latest", "steps.chek"], "Did you mean steps.check"),
-        (["retry", "redriven_steps", "latest", "collect_steps"], "collect_steps is not mapped"),
-        pytest.param(
-            ["retry", "redriven_steps", "latest", "--key", "number=3"],
-            "--key needs the database",
-            marks=pytest.mark.skipif(AIRFLOW_3, reason="Airflow 3's API clears single instances"),
-        ),
-    ],
-    ids=lambda value: value[-1] if isinstance(value, list) else "",
-)
-def test_what_the_api_does_not_know_or_cannot_do_is_said(mapping_kit, api, failed_steps, arguments, said):
-    address, signed_in = api
-    status, text, errors = mapping_kit(*arguments, *address, **signed_in)
-    assert (status, text) == (2, "")
-    assert said in " ".join(errors.split())
-
-
 def test_without_a_password_the_api_refuses_and_the_command_says_what_is_missing(mapping_kit, api):
     address, _ = api
     status, _, errors = mapping_kit("status", "redriven_steps", "latest", *address)
