@@ -55,7 +55,8 @@ def get_provider_info() -> dict[str, Any]:
                         "description": (
                             "Where the rows of a fan-in go that are too large for an XCom: a folder in object "
                             "storage, with the connection before the @, that all workers reach. A report is "
-                            "<folder>/<DAG>/<run>/<task>.jsonl there; nothing deletes it but you. Empty: such a "
+                            "<folder>/<DAG>/<run>/<task>.jsonl there; nothing deletes it but you. Empty: "
+                            "mapping_kit_results in [common.io] xcom_objectstorage_path; without that such a "
                             "fan-in fails, and says so."
                         ),
                         "version_added": "0.1.0",

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # More than the counts of a report, and where its rows are, ever take.
 _BYTES_OF_COUNTS = 512
+# What the folder is called that is made among the XComs.
+_BESIDE_XCOMS = "mapping_kit_results"
 # What names of files may hold as they are, and Airflow's own ids of runs do.
 _SAFE = ":+~"
 
@@ -97,6 +99,9 @@ def _default_file(instance: Any, size: int, limit: int) -> str:
     from airflow.configuration import conf
 
     folder = conf.get("mapping_kit", "results_folder", fallback="").strip()
+    # Where the deployment has its large XComs, if it has them in object storage: all its workers reach that.
+    beside = conf.get("common.io", "xcom_objectstorage_path", fallback="").strip()
+    folder = folder or (beside and f"{beside.rstrip('/')}/{_BESIDE_XCOMS}")
     if not folder:
         raise FanInError(
             f"The report has {size / 1024:,.0f} KiB, too much for an XCom ([mapping_kit] max_result_kb = {limit:,}). "

@@ -762,6 +762,15 @@ class TestResultsThatAreTooLarge:
             ("x=fail", None),
         ]
 
+    def test_go_beside_the_xcoms_that_a_deployment_keeps_in_object_storage(
+        self, collected, monkeypatch, tmp_path
+    ):
+        monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH", f"file://{tmp_path}/xcoms")
+        end = collected(["a" * 2000])
+        path = tmp_path / "xcoms" / "mapping_kit_results" / end.dag.dag_id / end.run.run_id / "all.jsonl"
+        assert (end.state, end.report["written_to"]) == ("success", f"file://{path}")
+        assert [row["value"] for row in rows(end.report)] == ["a" * 2000]
+
     def test_can_do_without_what_the_pieces_returned(self, collected):
         @task
         def large(x):
