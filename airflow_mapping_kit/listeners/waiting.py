@@ -148,18 +148,21 @@ def label_anew(run: Anew, session: Any) -> None:
             return
         unfinished = _unfinished(connection, run, set().union(*made_of.values())) - run.pushed
         early_labels.forget(run.dag_id, run.run_id)
-        new = {
-            (task_id, map_index): None
-            if made_of[task_id] & unfinished
-            else early_labels.of_instance(
+        new: dict[tuple[str, int], str | None] = {}
+        for (task_id, map_index), label in known.items():
+            if made_of[task_id] & unfinished:
+                new[task_id, map_index] = None
+                continue
+            new[task_id, map_index] = early_labels.of_instance(
                 dag.get_task(task_id),
                 dag_id=run.dag_id,
                 run_id=run.run_id,
                 map_index=map_index,
                 session=session,
             )
-            for task_id, map_index in known
-        }
+            # What is not known here was right as long as the plan is the same.
+            if new[task_id, map_index] is None and not made_of[task_id] & run.pushed:
+                new[task_id, map_index] = label
         rows.write({place: label for place, label in new.items() if label != known[place]})
 
 

@@ -400,6 +400,7 @@ class TestAPlanMadeAnew:
         assert labels_in_the_database(run, "literal") == ["literal a", "literal b"]
         values[:] = ["customer X", "customer A"]
         run.run("customers")
+        assert labels_in_the_database(run, "composed") == [None, None]
         assert self.shown(run) == {
             "work": ["customer X", "customer A"],
             "group.first": ["first customer X", "first customer A"],
@@ -424,9 +425,12 @@ class TestAPlanMadeAnew:
 
     def test_an_instance_that_is_cleared_by_itself_keeps_its_label(self, plan_of):
         run, _ = plan_of
-        run.run_mapped("work", 0)
-        clear(run.dag, run.dag_run.get_task_instance("work", map_index=0))
+        for task_id in ("work", "composed"):
+            run.run_mapped(task_id, 0)
+            clear(run.dag, run.dag_run.get_task_instance(task_id, map_index=0))
         assert labels_in_the_database(run, "work") == ["customer A", "customer B"]
+        # Nobody but the task itself could say it again.
+        assert labels_in_the_database(run, "composed") == ["run customer A", None]
 
     def test_a_plan_that_cannot_be_read_leaves_no_label_of_the_old_one(self, plan_of, monkeypatch):
         run, values = plan_of
