@@ -6,7 +6,7 @@ import re
 import traceback
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.keys import components
@@ -29,6 +29,9 @@ _MAX_DEPTH = 3
 # By what equal keys are told apart.
 _NUMBER = re.compile(r"#\d+\Z")
 _WORD = re.compile(r"\S+")
+# How `repr` and JSON write a character.
+_ESCAPED = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _NOT_MASKED = "not kept, for its secrets could not be masked"
 
 
@@ -113,16 +116,38 @@ def _safe(text: str, redact: Callable[[str], str]) -> str:
     # First what would stop the masking, then the rest: a secret itself may hold line ends and control characters.
     plain = str.encode(text, errors="backslashreplace").decode()
     try:
-        return lines(_WORD.sub(lambda word: _unquoted(word[0], redact), redact(plain)))
+        plain = _unescaped(redact(plain), redact)
+        return lines(_WORD.sub(lambda word: _unquoted(word[0], redact), plain))
     except Exception as fault:  # noqa: BLE001 -- rather no text than a secret
         return f"{_NOT_MASKED} ({_type_of(fault)})"
 
 
+def _unescaped(text: str, redact: Callable[[str], str]) -> str:
+    """Return a text, that may be a `repr` or JSON, without secrets that stand in it with escapes."""
+    if "\\" not in text:
+        return text
+    # In JSON two of them are one character.
+    plain = _ESCAPED.sub(_character, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    masked = redact(plain)
+    return text if masked == plain else masked
+
+
+def _character(found: re.Match[str]) -> str:
+    digits = found[1] or found[2] or found[3]
+    try:
+        return chr(int(digits, 16)) if digits else _LETTERS.get(found[4], found[4])
+    except ValueError:  # there is no such character
+        return found[0]
+
+
 def _unquoted(word: str, redact: Callable[[str], str]) -> str:
     """Return a word, that may be an address with a password, without secrets that stand in it percent-encoded."""
-    plain = unquote(word) if "%" in word else word
-    masked = plain if plain is word else redact(plain)
-    return word if masked == plain else masked
+    for read in (unquote, unquote_plus) if "%" in word or "+" in word else ():
+        plain = read(word)
+        masked = redact(plain)
+        if masked != plain:
+            return masked
+    return word
 
 
 def _cut(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Text that a template left, read as the list or the number that a function takes."""
+"""What a template left, read as the list, the number or the text that a function takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _LISTS = {"Collection", "Iterable", "Sequence", "list", "tuple"}
 _DICTS = {"Mapping", "dict"}
 # What is annotated as one of these may be meant as text.
-_TEXTS = {"str", "Any", "object"}
+_ANYTHING = {"Any", "object"}
+_TEXTS = {"str", *_ANYTHING}
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*")
 
 
@@ -26,7 +27,8 @@ def read_rendered(
 
     Unless a DAG renders native objects, `"{{ params.origins }}"` arrives as the text `"['EWR', 'JFK']"`, and
     `"{{ params.size }}"` as `"50"`. Read is Python's form and JSON, by the annotations of the function; what is
-    neither stays as it is, for the function to refuse. Text within a list is never read.
+    neither stays as it is, for the function to refuse. Text within a list is never read. A DAG that does render native
+    objects makes a number of the year `"2024"`: where a function takes text and no numbers it is text again.
     """
     signature = inspect.signature(function)
     try:
@@ -69,6 +71,8 @@ def _names(annotation: Any) -> Iterator[str]:
 
 
 def _value(value: Any, kinds: set[str]) -> Any:
+    if type(value) is int and "str" in kinds and not kinds & {"int", "float", *_ANYTHING}:
+        return str(value)
     if not isinstance(value, str) or kinds & _TEXTS:
         return value
     if value == "None" and "None" in kinds:

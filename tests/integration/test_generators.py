@@ -220,7 +220,14 @@ class TestOfAnEmptyList:
 class TestRendered:
     """A template leaves text; where a list or a number is wanted, text that is one is read."""
 
-    PARAMS = {"origins": ["EWR", "it's"], "text": "EWR", "size": 2, "none": None, "days": ["2013-01-02"]}
+    PARAMS = {
+        "origins": ["EWR", "it's"],
+        "text": "EWR",
+        "size": 2,
+        "none": None,
+        "days": ["2013-01-02"],
+        "year": 2013,
+    }
 
     @pytest.mark.parametrize("native", [False, True])
     def test_lists_and_numbers_are_read_with_and_without_native_rendering(self, run_of, native):
@@ -233,6 +240,7 @@ class TestRendered:
                 max_json_bytes="{{ params.none }}",
             )
             date_range("2013-01-01", "2013-01-03", exclude="{{ params.days }}")
+            date_range.override(task_id="quarters")("{{ params.year }}", "{{ params.year }}", every="quarter")
 
         run = run_of(a_dag(build, params=self.PARAMS, render_template_as_native_obj=native))
         assert run.run("product")[1] == [
@@ -241,6 +249,7 @@ class TestRendered:
         assert run.run("zipped")[1] == [{"a": "EWR", "b": 1}, {"a": "it's", "b": 2}]
         assert run.run("batches")[1] == [["EWR", "it's", "EWR"], ["it's"]]
         assert run.run("date_range")[1] == ["2013-01-01", "2013-01-03"]
+        assert run.run("quarters")[1] == ["2013-Q1", "2013-Q2", "2013-Q3", "2013-Q4"]
 
     @pytest.mark.parametrize(
         ("template", "named"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -181,11 +182,33 @@ class Shouting(str):
             ValueError("401 for https://svc:hunter%32@api/v%201 of id=a%2Fb"),
             "401 for https://svc:***@api/v 1 of id=a%2Fb",
         ),
+        (ValueError(r"no field 'a\u00e9' of {'p': 'hunt\x65r2'}"), "no field 'aé' of {'p': '***'}"),
+        (ValueError(r"C:\temp\u00 of 'a\u00e9'"), r"C:\temp\u00 of 'a\u00e9'"),
     ],
 )
 def test_an_exception_is_kept_as_plain_text_whatever_it_does(error, message):
     assert kept(error) == {"type": type.__dict__["__name__"].__get__(type(error)), "message": message}
     assert "hunter2" not in traceback_of(error, masked, since=error.__traceback__)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        repr,
+        json.dumps,
+        lambda secret: str(KeyError(secret)),
+        lambda secret: str(ApiError({"password": secret}).args),
+        lambda secret: f"https://svc:{quote(secret)}@api/1+1",
+        lambda secret: f"user=svc&password={quote_plus(secret)} of a+b",
+    ],
+)
+@pytest.mark.parametrize("secret", ["pä ss w\"o'rd", "C:\\new\\u00e4", "line 1\nline 2\t😀", "a+b %2F/c"])
+def test_a_secret_is_found_however_it_is_written_out(written, secret):
+    text = written(secret)
+    kept = error_of(ValueError(text), lambda text: text.replace(secret, "***"))
+    assert "***" in kept["message"]
+    assert secret not in kept["message"]
+    assert written(secret) not in kept["message"]
 
 
 def test_a_text_that_somebody_else_made_of_an_exception_has_no_type():
