@@ -67,28 +67,21 @@ def _pushed(_: Any, connection: Any, xcom: Any) -> None:
 @guarded
 def _note_plan(xcom: Any, connection: Any) -> None:
     """Note a plan that was pushed, if instances wait that were made of one before."""
-    from airflow.models.taskinstance import TaskInstance
     from airflow.models.taskmap import TaskMap
-    from sqlalchemy import literal, or_, select
+    from sqlalchemy import literal, select
     from sqlalchemy.orm import object_session
 
     from airflow_mapping_kit.pieces import early_labels
 
     if not early_labels.possible():
         return
-    lengths, instances = TaskMap.__table__.c, TaskInstance.__table__.c
+    lengths = TaskMap.__table__.c
     # Airflow notes the lengths of plans, and of nothing else.
     is_plan = select(literal(1)).where(
         lengths.dag_id == xcom.dag_id, lengths.run_id == xcom.run_id, lengths.task_id == xcom.task_id
     )
-    some_wait = select(literal(1)).where(
-        instances.dag_id == xcom.dag_id,
-        instances.run_id == xcom.run_id,
-        instances.map_index >= 0,
-        or_(*(instances.state == state for state in WAITING)),
-    )
     with connection.begin_nested():
-        found = connection.execute(select(is_plan.exists() & some_wait.exists())).scalar()
+        found = connection.execute(select(is_plan.exists() & _some_wait(xcom.dag_id, xcom.run_id))).scalar()
     if found:
         _note(object_session(xcom), xcom.dag_id, xcom.run_id, xcom.task_id)
 
@@ -132,7 +125,12 @@ def label_anew(run: Anew, session: Any) -> None:
 
     if not early_labels.possible():
         return
+    from sqlalchemy import select
+
     with passing_connection(session) as connection:
+        # The DAG is read where it is needed: whoever looks at an instance that has ended may come by.
+        if not connection.execute(select(_some_wait(run.dag_id, run.run_id))).scalar():
+            return
         dag = stored_dag(run.dag_id, run.run_id, session)
         if dag is None:
             return
@@ -164,6 +162,20 @@ def label_anew(run: Anew, session: Any) -> None:
             if new[task_id, map_index] is None and not made_of[task_id] & run.pushed:
                 new[task_id, map_index] = label
         rows.write({place: label for place, label in new.items() if label != known[place]})
+
+
+def _some_wait(dag_id: str, run_id: str) -> Any:
+    """Return the condition that mapped instances of a run wait."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import literal, or_, select
+
+    columns = TaskInstance.__table__.c
+    return (
+        select(literal(1))
+        .where(columns.dag_id == dag_id, columns.run_id == run_id, columns.map_index >= 0)
+        .where(or_(*(columns.state == state for state in WAITING)))
+        .exists()
+    )
 
 
 def _unfinished(connection: Any, run: Anew, task_ids: Collection[str]) -> set[str]:
