@@ -94,6 +94,13 @@ class CollectOperator(BaseOperator):
         with bad_input_fails_at_once():
             found = self._outcome(context)
             self._check_plan(found)
+        if found.left_out:
+            self.log.warning(
+                "%s: values hold what has no form in JSON, and are null there: %s. The XComs of the pieces have "
+                "them. Return dicts, lists, text and numbers.",
+                self.task_id,
+                one_line(", ".join(sorted(found.left_out))),
+            )
         count = counts(found.results)
         failed = [row for row in found.results if row["state"] in FAILURES]
         too_many = self._summary(count, failed)

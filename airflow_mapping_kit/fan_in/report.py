@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -11,16 +10,12 @@ from urllib.parse import quote
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.fan_in import json_lines
-from airflow_mapping_kit.plain import plain
-from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.results import FAILURES, counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_mapping_kit.results import Result
-
-log = logging.getLogger(__name__)
 
 # More than the counts of a report, and where its rows are, ever take.
 _BYTES_OF_COUNTS = 512
@@ -44,13 +39,14 @@ class Report(NamedTuple):
 def made_of(results: Sequence[Result], *, values: bool, write_to: str | None, instance: Any) -> Report:
     """Return the report of a fan-in, and write its rows to a file where it is to have one, or needs one.
 
+    :param results: the rows, which are plain JSON.
     :param values: whether the rows have the values of the pieces.
     :param write_to: the file, if the DAG's author named one.
     :param instance: the instance of the fan-in.
     """
     from airflow.configuration import conf
 
-    rows = _plain(results, values=values)
+    rows = [{name: part for name, part in result.items() if values or name != "value"} for result in results]
     lines = [json.dumps(row, allow_nan=False) for row in rows]
     limit = conf.getint("mapping_kit", "max_result_kb", fallback=1024)
     room = limit * 1024 - _BYTES_OF_COUNTS
@@ -73,21 +69,6 @@ def made_of(results: Sequence[Result], *, values: bool, write_to: str | None, in
     except (FanInError, AirflowException) as error:
         return Report(whole if size <= room else summary, error)
     return Report({**summary, "written_to": file}, None)
-
-
-def _plain(results: Sequence[Result], *, values: bool) -> list[dict[str, Any]]:
-    left_out: set[str] = set()
-    rows = [{name: plain(part, left_out) for name, part in row.items()} for row in results]
-    if left_out:
-        log.warning(
-            "Values hold what has no form in JSON, and are null there: %s. The XComs of the pieces have them. "
-            "Return dicts, lists, text and numbers.",
-            one_line(", ".join(sorted(left_out))),
-        )
-    if not values:
-        for row in rows:
-            del row["value"]
-    return rows
 
 
 def _default_file(instance: Any, size: int, limit: int) -> str:

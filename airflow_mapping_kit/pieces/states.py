@@ -13,6 +13,7 @@ from airflow_mapping_kit.pieces.piece import REMOVED, Piece, worst
 from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
 from airflow_mapping_kit.pieces.reading import value_of
 from airflow_mapping_kit.pieces.records import RECORD_KEY
+from airflow_mapping_kit.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +33,14 @@ class Outcome:
     :param upstream: the states of the tasks right before it, of a mapped one the worst: `{task id: state}`.
     :param moved: where an instance did not work on the piece that the plan has at its index:
         `(map index, the key it worked on, the key in the plan)`, `None` for what is missing on one side.
+    :param left_out: the types of what has no form in plain JSON, and is `None` in the values.
     """
 
     results: list[Result] = field(default_factory=list)
     unexpanded: str | None = None
     upstream: Mapping[str, str | None] = field(default_factory=dict)
     moved: list[tuple[int, str | None, str | None]] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
 
 
 def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool = True) -> Outcome:
@@ -92,6 +95,7 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool
         if piece.moved(keys)
     ]
     results: list[Result] = []
+    left_out: set[str] = set()
     for piece, key, arguments in zip(pieces, keys, planned, strict=False):
         rows = items.results(piece, arguments, found)
         if rows is None:
@@ -101,7 +105,8 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool
         if result["label"] == result["key"]:
             result["label"] = key
         result["key"] = key
-    return Outcome(results=results, upstream=before, moved=moved)
+        result["label"], result["value"] = plain(result["label"], left_out), plain(result["value"], left_out)
+    return Outcome(results=results, upstream=before, moved=moved, left_out=left_out)
 
 
 def _upstream(mapped: Mapped) -> set[str]:

@@ -639,6 +639,27 @@ class TestRows:
             ("failed", None, "no good"),
         ]
 
+    def test_what_an_instance_is_set_up_by_runs_again_with_it(self, collected):
+        def build():
+            @setup
+            def cluster(): ...
+
+            @teardown
+            def delete(): ...
+
+            mapped = work.expand(x=["a", "fail"])
+            cluster() >> mapped >> delete()
+            return mapped
+
+        end = collected(build=build)
+        again = redrive([Mapped.of(end.dag.get_task("work"))], end.run.run_id, run_state="failed")
+        assert {(one.task_id, one.map_index) for one in again.everything} == {
+            ("cluster", -1),
+            ("work", 1),
+            ("delete", -1),
+            ("all", -1),
+        }
+
     def test_a_branch_within_a_group_is_no_skipped_piece(self, collected):
         def build():
             @task.branch
