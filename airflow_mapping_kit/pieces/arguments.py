@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     expand_input_of,
+    group_argument_of,
     is_mapped_operator,
     is_reference,
     resolve_expand_input,
     xcom_kind,
 )
 from airflow_mapping_kit.pieces import supervisor, tables
-from airflow_mapping_kit.pieces.planned import filled, references
+from airflow_mapping_kit.pieces.planned import calls_functions, filled, references
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,10 +57,19 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
     if expand_input is None:
         return {}
     if not is_mapped_operator(declared):
-        return _without_references(resolve_expand_input(expand_input, context), context)
+        of_group = resolve_expand_input(expand_input, context)
+        if calls_functions(expand_input.value):
+            # It has just been called once more, and may give something else than the task got.
+            of_group.update(_taken(task, declared))
+        return _without_references(of_group, context)
     mapped = _given(task, declared, expand_input)
     if mapped is None:
-        mapped = resolve_expand_input(expand_input, context)
+        given = getattr(task, "_BaseOperator__init_kwargs", {})
+        # The names alone: a function that is called once more may give something else than the task got.
+        mapped = {
+            name: given.get(name, value)
+            for name, value in resolve_expand_input(expand_input, context).items()
+        }
     rendered = arguments(task)
     seen = {
         name: rendered.get(name, value) if has_template(value) else value for name, value in mapped.items()
@@ -82,6 +92,17 @@ def _without_references(mapped: dict[str, Any], context: Context) -> dict[str, A
     else:
         found = tables.pushed(instance.dag_id, instance.run_id, wanted)
     return dict(filled(mapped, found.get))
+
+
+def _taken(task: Any, declared: Any) -> dict[str, Any]:
+    """Return those arguments of the mapped group that a task takes as its own, as it got them."""
+    got = arguments(task)
+    names = {name: group_argument_of(given) for name, given in arguments(declared).items()}
+    return {
+        of_group: got[name]
+        for name, of_group in names.items()
+        if of_group and not group_argument_of(got[name])
+    }
 
 
 def _given(task: Any, declared: Any, expand_input: Any) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ from airflows import (
     AIRFLOW_3,
     DAG,
     AirflowSkipException,
+    BaseOperator,
     EmptyOperator,
     TaskGroup,
     create_session,
@@ -79,6 +80,15 @@ class Sealed(plain_xcoms()):
         if value in ("a", "b", "c", "d"):
             Sealed.together.wait(timeout=20)
         return value
+
+
+class Returning(BaseOperator):
+    def __init__(self, *, x, **kwargs):
+        super().__init__(**kwargs)
+        self.x = x
+
+    def execute(self, context):
+        return self.x
 
 
 class Odd(Exception):
@@ -482,30 +492,41 @@ class TestRows:
             map(str, ["a", "b", "c", "d", ["a", "fail", "b", "none", "c", "d"], *[end.report] * 2])
         )
 
-    @pytest.mark.parametrize("batched", [False, True])
-    def test_what_a_function_of_the_authors_gives_is_known_as_the_instances_saw_it(self, collected, batched):
+    @pytest.mark.parametrize("shape", ["task", "batched", "group", "classic"])
+    def test_what_a_function_of_the_authors_gives_is_known_as_the_instances_saw_it(self, collected, shape):
         def build():
             @task.batched
             def each(x):
-                return x["id"]
+                return x
+
+            @task_group
+            def group(x):
+                return work(work.override(task_id="before")(x))
 
             def with_id(key):
+                if key == "skip":
+                    raise AirflowSkipException
                 one = {"key": key, "id": uuid.uuid4().hex}
-                return [one, one] if batched else one
+                if shape == "classic":
+                    return {"x": one}
+                return [one, one] if shape == "batched" else one
 
-            files = plan(["a.csv", "b.csv"]).map(with_id)
-            return (each if batched else work).expand(x=files)
+            pieces = plan(["a.csv", "skip", "b.csv"]).map(with_id)
+            if shape == "classic":
+                return Returning.partial(task_id="classic").expand_kwargs(pieces)
+            return {"task": work, "batched": each, "group": group}[shape].expand(x=pieces)
 
         end = collected(build=build)
         assert end.state == "success"
-        rows = end.report["results"]
-        ids = [row["value"] if batched else row["value"]["id"] for row in rows]
-        names = [name for name in ("a.csv", "b.csv") for _ in range(batched + 1)]
-        keys = [f"id={id_}/key={name}" for id_, name in zip(ids, names, strict=True)]
-        assert [row["key"] for row in rows] == distinct(keys)
-        assert len(set(ids)) == 2
+        skipped, *found = sorted(end.report["results"], key=lambda row: row["state"] == "success")
+        assert skipped["state"] == "skipped"
+        keys = [f"id={row['value']['id']}/key={row['value']['key']}" for row in found]
+        assert [row["key"] for row in found] == distinct(keys)
+        assert [row["value"]["key"] for row in found] == [
+            name for name in ("a.csv", "b.csv") for _ in range(1 + (shape == "batched"))
+        ]
         # That there are others, or fewer, is seen all the same.
-        store_xcom(end.run, "plan", ["a.csv"])
+        store_xcom(end.run, "plan", ["a.csv", "skip"])
         assert "the plan has nothing" in str(end.again())
 
     @pytest.mark.parametrize("entries", [False, True])
@@ -594,6 +615,30 @@ class TestRows:
             ("x=a", "success", values[0]),
             ("x=fail", "failed", None),
             ("x=none", "success", values[2]),
+        ]
+
+    def test_items_of_a_group_that_returns_a_dict_have_their_own_values_in_it(self, collected):
+        def build():
+            @task.batched
+            def ship(x):
+                return 60 // x
+
+            @task(trigger_rule="all_done")
+            def count(x):
+                return len(x)
+
+            @task_group
+            def group(x):
+                return {"shipped": ship(x), "of": count(x)}
+
+            return group.expand(x=plan([[1, 2], [0, 4]]))
+
+        end = collected(build=build, tolerated_failure_count=1)
+        assert [(row["key"], row["state"], row["value"]) for row in end.report["results"]] == [
+            ("x=1", "success", {"shipped": 60, "of": 2}),
+            ("x=2", "success", {"shipped": 30, "of": 2}),
+            ("x=0", "failed", None),
+            ("x=4", "success", {"shipped": 15, "of": 2}),
         ]
 
     @pytest.mark.parametrize("fails_the_run", [False, True])
