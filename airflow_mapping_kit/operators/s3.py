@@ -156,7 +156,10 @@ class S3MoveKeysOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002  Airflow's signature
         """Move the keys and return a row for each."""
         with bad_input_fails_at_once():
-            _check_extra_args(self.extra_args)
+            extra_args = {} if self.extra_args is None else self.extra_args
+            if not isinstance(extra_args, Mapping):
+                raise StorageError(f"extra_args is {shown(extra_args)}: write a dict of what the copies get")
+            _check_extra_args(extra_args)
             moves = planned_moves(
                 self.keys,
                 source_bucket=self.source_bucket,
@@ -169,7 +172,7 @@ class S3MoveKeysOperator(BaseOperator):
                 raise AirflowSkipException("No keys to move.")
             client = s3_client(self.aws_conn_id, connections=self.max_workers)
             self._check_buckets(client, moves[0])
-            results, failures = self._move_all(client, moves)
+            results, failures = self._move_all(client, moves, extra_args)
             if failures:
                 raise _failure(failures, len(moves))
         already = [row["key"] for row in results if row["status"] == "already_moved"]
@@ -203,7 +206,7 @@ class S3MoveKeysOperator(BaseOperator):
                 client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
 
     def _move_all(
-        self, client: Any, moves: list[Move]
+        self, client: Any, moves: list[Move], extra_args: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], list[tuple[Move, Exception]]]:
         def move_one(move: Move) -> dict[str, Any] | Exception:
             what = f"move an object from s3://{move.source_bucket}/{self.source_prefix}"
@@ -223,7 +226,7 @@ class S3MoveKeysOperator(BaseOperator):
                 replace=self.replace,
                 etags=self.etags or {},
                 parts=parts,
-                extra_args=self.extra_args or {},
+                extra_args=extra_args,
                 keep_protection=self.keep_protection,
                 ended=lambda: self._killed,
             )

@@ -11,27 +11,22 @@ from airflow_mapping_kit.buckets import given_keys
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
 from airflow_mapping_kit.operators.copy_into.answers import before, outcome, rows_by_key
-from airflow_mapping_kit.operators.copy_into.names import ObjectName, literal, parse_name, quoted
+from airflow_mapping_kit.operators.copy_into.names import ObjectName, literal, parse_name
 from airflow_mapping_kit.operators.copy_into.refusals import refusals
 from airflow_mapping_kit.operators.copy_into.session import Session
+from airflow_mapping_kit.operators.copy_into.statements import copy_files, earlier_loads, listed, slices
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
     from airflow.utils.context import Context
 
 # Snowflake's limit for FILES.
 MAX_FILES = 1000
-_MAX_NAMED = 20
 _ON_CHANGED_FILE = ("fail", "load")
-# What a stage or a table may say otherwise: a file that is cut, skipped or half loaded isn't loaded.
-_COPY_OPTIONS = (
-    "ON_ERROR = ABORT_STATEMENT FORCE = FALSE PURGE = FALSE LOAD_UNCERTAIN_FILES = FALSE "
-    "TRUNCATECOLUMNS = FALSE ENFORCE_LENGTH = TRUE RETURN_FAILED_ONLY = FALSE"
-)
 
 
 class S3KeysToSnowflakeOperator(BaseOperator):
@@ -213,13 +208,13 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         file_format = self._file_format(places)
         results: list[dict[str, Any]] = []
         failures: list[str] = []
-        statements = list(_slices(names, MAX_FILES))
-        history = [_history(session, table, asked.values()) for asked in statements]
+        statements = list(slices(names, MAX_FILES))
+        history = [earlier_loads(session, table, asked.values()) for asked in statements]
         try:
             session.run("BEGIN")
             for asked, loads in zip(statements, history, strict=True):
                 rows = rows_by_key(
-                    _copy(session, table, stage, file_format, asked), asked, bucket=self.bucket
+                    copy_files(session, table, stage, file_format, asked), asked, bucket=self.bucket
                 )
                 for key, name in asked.items():
                     row = rows.get(key)
@@ -232,7 +227,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             if failures:
                 raise TargetError(
                     f"No file was loaded into {table}, for {len(failures)} of {len(names)} can't be:\n"
-                    + _listed("\n", failures)
+                    + listed("\n", failures)
                 )
             session.run("COMMIT")
         except MappingKitError:
@@ -273,38 +268,6 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         return ObjectName(*missing, *parts)  # type: ignore[arg-type]  # none of them is None: checked above
 
 
-def _copy(
-    session: Session, table: ObjectName, stage: ObjectName, file_format: str, names: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    with refusals(f"No file was loaded into {table}. Snowflake refused {_listed(', ', map(repr, names))}"):
-        return session.run(
-            f"COPY INTO {table} FROM @{stage}/ FILES = ({', '.join(map(literal, names.values()))}) "
-            f"FILE_FORMAT = {file_format} {_COPY_OPTIONS}"
-        )
-
-
-def _history(session: Session, table: ObjectName, names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the table's earlier loads of files that are called so in any folder, oldest first."""
-    ends = sorted({name.rsplit("/", 1)[-1] for name in names})
-    places = ", ".join(["%s"] * len(ends))
-    with refusals(f"The load history of {table}"):
-        rows = session.run(
-            "SELECT FILE_NAME, STATUS "  # noqa: S608  values are bound, the identifier is quoted
-            f"FROM {quoted(table.database)}.INFORMATION_SCHEMA.LOAD_HISTORY "
-            "WHERE SCHEMA_NAME = %s AND TABLE_NAME = %s "
-            f"AND SPLIT_PART(FILE_NAME, '/', -1) IN ({places}) "
-            "ORDER BY LAST_LOAD_TIME",
-            (table.schema, table.name, *ends),
-        )
-        return [(str(row["file_name"]), str(row["status"])) for row in rows]
-
-
-def _slices(names: Mapping[str, str], size: int) -> Iterator[dict[str, str]]:
-    every = list(names.items())
-    for start in range(0, len(every), size):
-        yield dict(every[start : start + size])
-
-
 def _result(key: str, status: str, row: Mapping[str, Any] | None) -> dict[str, Any]:
     counts = {} if row is None or status != "loaded" else row
     return {
@@ -313,9 +276,3 @@ def _result(key: str, status: str, row: Mapping[str, Any] | None) -> dict[str, A
         "rows_parsed": int(counts.get("rows_parsed") or 0),
         "rows_loaded": int(counts.get("rows_loaded") or 0),
     }
-
-
-def _listed(between: str, items: Iterable[str]) -> str:
-    every = list(items)
-    more = [f"and {len(every) - _MAX_NAMED} more"] if len(every) > _MAX_NAMED else []
-    return between.join(every[:_MAX_NAMED] + more)

@@ -9,6 +9,7 @@ from airflow_mapping_kit.generators.s3 import s3_contents
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
 from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator
+from airflow_mapping_kit.task_groups.transform import TransformOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -119,7 +120,9 @@ def s3_to_snowflake(
         )
         loads: Any = one_file.expand_kwargs(files)
         if transform_sql is not None:
-            loaded(loads) >> _transform(transform_sql, snowflake_conn_id, session)
+            loaded(loads) >> TransformOperator(
+                task_id="transform", sql=transform_sql, snowflake_conn_id=snowflake_conn_id, **session
+            )
     return group
 
 
@@ -138,18 +141,3 @@ def loaded(loads: Iterable[list[dict[str, Any]] | dict[str, Any]] | None) -> dic
         "already_loaded": sum(row["status"] == "already_loaded" for row in rows),
         "rows": sum(row["rows_loaded"] for row in rows),
     }
-
-
-def _transform(sql: str, snowflake_conn_id: str, session: Mapping[str, str | None]) -> Any:
-    # Both the operator and its hook are light; the connector is imported when it runs.
-    from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
-
-    hook_params = {name: value for name, value in session.items() if value is not None}
-    return SQLExecuteQueryOperator(
-        task_id="transform",
-        conn_id=snowflake_conn_id,
-        sql=sql,
-        split_statements=True,
-        autocommit=False,
-        hook_params=hook_params,
-    )

@@ -4,7 +4,8 @@ import pendulum
 import pytest
 
 from airflow_mapping_kit.exceptions import TargetError
-from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator, _listed
+from airflow_mapping_kit.operators.copy_into.statements import listed
+from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator
 from airflows import DAG
 
 REQUIRED = {"table": "flights", "stage": "landing", "file_format": "(TYPE = CSV)"}
@@ -68,5 +69,5 @@ def test_a_format_is_a_name_or_options_in_parentheses(text):
 
 
 def test_a_long_list_names_the_first_twenty():
-    assert _listed(", ", map(str, range(22))).endswith("18, 19, and 2 more")
-    assert _listed(", ", ["a"]) == "a"
+    assert listed(", ", map(str, range(22))).endswith("18, 19, and 2 more")
+    assert listed(", ", ["a"]) == "a"

@@ -1,0 +1,95 @@
+"""Statements that follow a load, in one transaction that ends with its task."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
+from airflow_mapping_kit.exceptions import TargetError
+from airflow_mapping_kit.operators.copy_into.session import Session
+
+if TYPE_CHECKING:
+    from airflow.utils.context import Context
+
+
+class TransformOperator(BaseOperator):
+    """Run statements in Snowflake in one transaction, and cancel them when the task is ended.
+
+    Airflow's own operator goes on and commits where Airflow 3 ends a task, for nothing is raised in it then.
+    As Snowflake has it, a statement that defines something commits what was before it.
+
+    ```python
+    TransformOperator(task_id="transform", sql="INSERT INTO days SELECT ...; DELETE FROM ...")
+    ```
+
+    returns nothing.
+
+    :param sql: one or more statements, or a `.sql` file with them (templated)
+    :param schema: the schema of names that have none; by default the connection's (templated)
+    :param database: the database of names that have none; by default the connection's (templated)
+    :param warehouse: the warehouse; by default the connection's (templated)
+    :param role: the role; by default the connection's (templated)
+    :param snowflake_conn_id: the Airflow connection (templated)
+    :raises TargetError: if there is no statement
+    :raises AirflowException: if the task is ended
+    """
+
+    template_fields = ("sql", "schema", "database", "warehouse", "role", "snowflake_conn_id")
+    template_fields_renderers = {"sql": "sql"}  # noqa: RUF012  Airflow declares it so
+    template_ext = (".sql",)
+    ui_color = "#d9f2fb"
+    _session: Session | None = None
+    _killed = False
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        schema: str | None = None,
+        database: str | None = None,
+        warehouse: str | None = None,
+        role: str | None = None,
+        snowflake_conn_id: str = "snowflake_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.schema = schema
+        self.database = database
+        self.warehouse = warehouse
+        self.role = role
+        self.snowflake_conn_id = snowflake_conn_id
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002  Airflow's signature
+        """Run the statements."""
+        from snowflake.connector.util_text import split_statements
+
+        # With them, a comment after the last semicolon would be a statement.
+        split = split_statements(StringIO(self.sql), remove_comments=True)
+        statements = [statement for statement, _ in split if statement.strip(" \t\r\n;")]
+        with bad_input_fails_at_once():
+            if not statements:
+                raise TargetError(f"sql={self.sql!r} holds no statement")
+        self._session = Session(self._connect, ended=lambda: self._killed)
+        with self._session as session:
+            for statement in ("BEGIN", *statements, "COMMIT"):
+                self.log.info("Running: %s", statement)
+                session.run(statement)
+
+    def on_kill(self) -> None:
+        """Cancel what runs in the warehouse, and commit nothing more."""
+        self._killed = True
+        if self._session is not None:
+            self._session.cancel()
+
+    def _connect(self) -> Any:
+        from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
+
+        return SnowflakeHook(
+            snowflake_conn_id=self.snowflake_conn_id,
+            warehouse=self.warehouse,
+            database=self.database,
+            schema=self.schema,
+            role=self.role,
+        ).get_conn()
