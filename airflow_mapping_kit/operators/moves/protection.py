@@ -47,12 +47,11 @@ class Protection:
         self._told = {kind for kind, arguments in _KINDS.items() if told.keys() & set(arguments)}
         head = source.head
         self.arguments: dict[str, Any] = {}
-        self._grants: set[tuple[str, str]] | None = None
+        self._acl: dict[str, Any] | None = None
         if "ACL" not in self._told:
-            acl = _acl(client, source)
-            self._grants = _others(acl)
-            if self._grants:
-                self.arguments |= _grant_arguments(acl)
+            self._acl = _acl(client, source)
+            if _others(self._acl):
+                self.arguments |= _grant_arguments(self._acl)
         if "KMS key" not in self._told and str(head.get("ServerSideEncryption", "")).startswith("aws:"):
             self._keep(head, _KINDS["KMS key"])
         if "retention" not in self._told and _is_retained(head):
@@ -69,9 +68,11 @@ class Protection:
         :param fresh: whether it was made with the arguments: without grants among them it has none.
         """
         wanted, head, missing = self.arguments, copy.head, []
-        if self._grants is not None and (self._grants or not fresh):
-            has = _others(_acl(self._client, copy))
-            missing += ["the ACL"] if has != self._grants else []
+        if self._acl is not None and (_others(self._acl) or not fresh):
+            has = _acl(self._client, copy)
+            # The copy is of whoever makes it. Both owners have, or may give themselves, every right.
+            owners = _owners(self._acl, has)
+            missing += ["the ACL"] if _others(has, owners) != _others(self._acl, owners) else []
         if any(wanted.get(name) != head.get(name) for name in wanted.keys() & set(_KMS_KEY)):
             missing.append(f"the KMS key {shown(wanted.get('SSEKMSKeyId'))}")
         if "ObjectLockMode" in wanted and not _retains(head, wanted):
@@ -114,13 +115,17 @@ def _acl(client: Any, stored: StoredObject) -> dict[str, Any]:
         ) from error
 
 
-def _others(acl: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Return what others than the owner may do, as `(permission, grantee)`."""
-    owner = acl.get("Owner", {}).get("ID")
+def _owners(*acls: Mapping[str, Any]) -> set[str | None]:
+    return {acl.get("Owner", {}).get("ID") for acl in acls}
+
+
+def _others(acl: Mapping[str, Any], owners: set[str | None] | None = None) -> set[tuple[str, str]]:
+    """Return what others than the owner, or than these owners, may do, as `(permission, grantee)`."""
+    owners = _owners(acl) if owners is None else owners
     return {
         (grant["Permission"], _grantee(grant))
         for grant in acl.get("Grants", ())
-        if grant["Permission"] in _GRANTS and grant["Grantee"].get("ID", "") != owner
+        if grant["Permission"] in _GRANTS and grant["Grantee"].get("ID", "") not in owners
     }
 
 

@@ -22,12 +22,13 @@ def retained(days, mode="GOVERNANCE"):
 class Acl:
     """A client that knows one ACL."""
 
-    def __init__(self, *grants):
+    def __init__(self, *grants, owner="us"):
         self.grants = grants
+        self.owner = owner
 
     def get_object_acl(self, **_):
         grants = [{"Permission": permission, "Grantee": grantee} for permission, grantee in self.grants]
-        return {"Owner": {"ID": "us"}, "Grants": grants}
+        return {"Owner": {"ID": self.owner}, "Grants": grants}
 
 
 def test_a_retention_that_is_over_is_no_protection():
@@ -76,3 +77,16 @@ def test_what_is_told_is_neither_asked_nor_wanted():
 
     assert kept.arguments == retained(1)
     assert kept.missing(stored(**retained(1))) == ""
+
+
+def test_an_object_of_another_account_becomes_ours_and_stays_theirs_to_read():
+    them = {"Type": "CanonicalUser", "ID": "them"}
+    readers = {"Type": "CanonicalUser", "ID": "readers"}
+    client = Acl(("FULL_CONTROL", them), ("FULL_CONTROL", OURS), owner="them")
+    kept = Protection(client, stored(), {})
+    assert kept.arguments == {"GrantFullControl": 'id="them", id="us"'}
+
+    client.owner = "us"
+    assert kept.missing(stored(), fresh=True) == ""
+    client.grants = (*client.grants, ("READ", readers))
+    assert kept.missing(stored(), fresh=True) == "the ACL"
