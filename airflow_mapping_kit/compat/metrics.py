@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def count(name: str, tags: Mapping[str, str]) -> None:
     """Add one to a counter, in a process of Airflow's own."""
-    # Airflow 3.3 calls the old place deprecated.
+    # Airflow 3 calls the old place deprecated; the functions were those of a class before 3.3.
     new = find_spec("airflow.observability") is not None
-    stats: Any = import_module("airflow.observability.stats") if new else import_module("airflow.stats").Stats
-    stats.incr(name, tags=dict(tags))
+    stats: Any = import_module("airflow.observability.stats" if new else "airflow.stats")
+    (stats if hasattr(stats, "incr") else stats.Stats).incr(name, tags=dict(tags))
