@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AirflowException, storage_path
@@ -58,7 +59,8 @@ def write(lines: Iterable[str], path: str, setting: str) -> str:
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name(f".{file.name}.unfinished")
         unfinished.write_text(text)
-        unfinished.replace(file)
+        # Not its own `replace`, which moves a file into a folder of that name.
+        Path(unfinished.path).replace(file.path)
     except Exception as error:
         raise AirflowException(
             f"The results could not be written to {file}: {said(error_of(error))}. "
@@ -69,7 +71,9 @@ def write(lines: Iterable[str], path: str, setting: str) -> str:
 
 
 def _file(path: str, setting: str) -> ObjectStoragePath:
-    if not path.strip() or path.endswith("/"):
+    # A relative path would be one from the root folder, for `ObjectStoragePath`.
+    is_whole = "://" in path or path.startswith("/")
+    if not is_whole or path.endswith("/") or Path(path.removeprefix("file://")).is_dir():
         raise FanInError(
             f"{setting}={path!r} names no file: give its whole path, one a run, "
             f"e.g. 's3://aws_default@reports/load/{{{{ run_id }}}}.jsonl'."

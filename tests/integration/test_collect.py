@@ -876,7 +876,17 @@ class TestResultsThatAreTooLarge:
         assert end.again() is None
         assert [json.loads(line)["value"] for line in path.read_text().splitlines()] == ["a", "b"]
 
-    @pytest.mark.parametrize("path", ["s3://bucket/folder/", "nowhere://bucket/rows.jsonl", " "])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "s3://bucket/folder/",
+            "nowhere://bucket/rows.jsonl",
+            " ",
+            "/tmp",
+            "file:///tmp",
+            "reports/rows.jsonl",
+        ],
+    )
     def test_no_place_for_them_is_refused_after_what_failed_is_said(self, collected, caplog, path):
         end = collected(["a", "fail"], write_to=path, retries=2)
         assert end.state == "failed"
