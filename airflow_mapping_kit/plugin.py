@@ -13,7 +13,7 @@ from airflow_mapping_kit import labels
 from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, parts, redacted
 from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.listeners import instances, runs, supervised, waiting
-from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
+from airflow_mapping_kit.pieces.arguments import arguments, chosen_key_of_instance, mapped_arguments
 from airflow_mapping_kit.pieces.batches import held_by
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ def _label_of(jinja_context: JinjaContext, text: str) -> str:
     batch = held_by(context["ti"], task, mapped)
     # Airflow 3 renders it before the work as well; what is wrong with it is said once.
     final = not AIRFLOW_3 or context["ti"].rendered_map_index is not None
-    return labels.render(text, mapped, arguments(task), batch=batch, final=final, hidden=hidden_names())
+    key = chosen_key_of_instance(task, mapped)
+    return labels.render(
+        text, mapped, arguments(task), batch=batch, key=key, final=final, hidden=hidden_names()
+    )
 
 
 def _composition_of(jinja_context: JinjaContext, template: str) -> str:

@@ -75,13 +75,14 @@ def _pieces(mapped: Mapped, read: Mapping[Source, Any], run: Imagined) -> list[d
     literal = not sources(mapped.expand_input) and is_mapped_operator(main)
     every = [_rendered(one, run) if literal and has_template(one) else one for one in planned.plan]
     pieces = []
-    for index, (arguments, key) in enumerate(zip(every, distinct(map(key_of, every)), strict=True)):
+    keys = distinct(key_of(one, mapped.expand_input.value) for one in every)
+    for index, (arguments, key) in enumerate(zip(every, keys, strict=True)):
         batch = None if how is None else how.batch(arguments)
         shown = key
         if text is not None:
             plain = literal and has_template(planned.plan[index])
             shown = (
-                labels.render(text, arguments, fixed, final=False, hidden=hidden_names())
+                labels.render(text, arguments, fixed, key=key, final=False, hidden=hidden_names())
                 if plain
                 else planned.label(text, index, fixed)
             )

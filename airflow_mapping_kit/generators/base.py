@@ -24,6 +24,7 @@ from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.partitions.limits import at_most
 from airflow_mapping_kit.partitions.sequences import read
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
+from airflow_mapping_kit.pieces.naming import check_fields, check_named, fields_of
 from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
@@ -49,17 +50,30 @@ class GeneratorOperator(DecoratedOperator):
 
     :param on_empty: what a plan of no pieces does: `"skip"` the task, and with it what is mapped over
         it, or `"fail"`. Default `"skip"`.
+    :param key: which fields of a piece name it, where the pieces are dicts: `"id"`, or `["country", "id"]`. The key
+        of a piece that is mapped over is made of them, and with it its row and its label without a format. Default:
+        all.
     """
 
     custom_operator_name = "generator"
+    # Serialized with them: the scheduler names pieces too.
+    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, "named_by")
     # Whether what the function makes is the plan: then it counts the pieces before it makes them.
     makes_the_plan = False
 
-    def __init__(self, *, on_empty: Literal["skip", "fail"] = "skip", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        on_empty: Literal["skip", "fail"] = "skip",
+        key: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_fields(key)
         if on_empty not in ON_EMPTY:
             raise PlanError(f"on_empty={on_empty!r} is unknown: choose one of {', '.join(ON_EMPTY)}.")
         super().__init__(**kwargs)
         self.on_empty = on_empty
+        self.named_by = fields_of(key)
         # Of a mapped generator Airflow makes one without its mapped arguments, and in the worker one an instance.
         if not kwargs.get("_airflow_mapped_validation_only") and not is_of_an_instance(self):
             self.check_literals()
@@ -110,6 +124,9 @@ class GeneratorOperator(DecoratedOperator):
             )
         for mapped in filter(takes_arguments, over):
             refuse_context_names(mapped, plan)
+        if self.named_by:
+            check_named(self.task_id, "piece {} of its plan", self.named_by, plan)
+            plan = [{name: piece[name] for name in self.named_by} for piece in plan]
         if all(map(_is_partition, plan)) and not (over and all(map(takes_arguments, over))):
             unique_partitions(plan)
 

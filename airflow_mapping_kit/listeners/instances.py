@@ -23,7 +23,12 @@ def on_task_instance_running(task_instance: Any) -> None:
     from airflow_mapping_kit import labels
     from airflow_mapping_kit.compat import hidden_names
     from airflow_mapping_kit.pieces import early_labels
-    from airflow_mapping_kit.pieces.arguments import arguments, mapped_arguments
+    from airflow_mapping_kit.pieces.arguments import (
+        arguments,
+        chosen_key_of_instance,
+        key_of_instance,
+        mapped_arguments,
+    )
     from airflow_mapping_kit.pieces.batches import held_by
     from airflow_mapping_kit.pieces.records import RECORD_KEY, record_of
 
@@ -44,7 +49,13 @@ def on_task_instance_running(task_instance: Any) -> None:
     if labelled:
         batch = held_by(task_instance, task, mapped)
         shown = labels.render(
-            text or "", mapped, arguments(task), batch=batch, final=False, hidden=hidden_names()
+            text or "",
+            mapped,
+            arguments(task),
+            batch=batch,
+            key=chosen_key_of_instance(task, mapped),
+            final=False,
+            hidden=hidden_names(),
         )
     if shown == label and not collected:
         return
@@ -55,7 +66,7 @@ def on_task_instance_running(task_instance: Any) -> None:
         if shown != label:
             _set_label(task_instance, shown, session)
         if collected:
-            record = record_of(mapped, shown, task_instance.try_number)
+            record = record_of(key_of_instance(task, mapped), shown, task_instance.try_number)
             plain_xcoms().set(key=RECORD_KEY, value=record, **_place(task_instance), session=session)
             _records[tuple(_place(task_instance).values())] = record
 

@@ -23,11 +23,12 @@ def on_task_instance_running(task_instance: Any) -> None:
     """Keep for the fan-in which piece an instance starts on."""
     if not _is_recorded(task_instance):
         return
-    from airflow_mapping_kit.pieces.arguments import mapped_arguments
+    from airflow_mapping_kit.pieces.arguments import key_of_instance, mapped_arguments
     from airflow_mapping_kit.pieces.records import record_of
 
     mapped = mapped_arguments(task_instance.get_template_context())
-    record = record_of(mapped, task_instance.rendered_map_index, task_instance.try_number)
+    key = key_of_instance(task_instance.task, mapped)
+    record = record_of(key, task_instance.rendered_map_index, task_instance.try_number)
     _push(task_instance, {**_own(task_instance), **record})
     _note_what_returns_nothing(task_instance)
 

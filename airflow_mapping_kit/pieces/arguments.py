@@ -15,10 +15,10 @@ from airflow_mapping_kit.compat import (
     xcom_kind,
 )
 from airflow_mapping_kit.pieces import supervisor, tables
-from airflow_mapping_kit.pieces.planned import calls_functions, filled, references
+from airflow_mapping_kit.pieces.planned import calls_functions, chosen_key, filled, key_of, references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow.utils.context import Context
 
@@ -75,6 +75,24 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
         name: rendered.get(name, value) if has_template(value) else value for name, value in mapped.items()
     }
     return _without_references(seen, context)
+
+
+def key_of_instance(task: Any, mapped: Mapping[str, Any]) -> str:
+    """Return the key of the piece that an instance works on.
+
+    :param task: its operator, as the worker runs it.
+    :param mapped: what it was mapped over.
+    """
+    return key_of(mapped, _over(task))
+
+
+def chosen_key_of_instance(task: Any, mapped: Mapping[str, Any]) -> str | None:
+    """Return the same where a generator has chosen which fields name a piece, else `None`."""
+    return chosen_key(mapped, _over(task))
+
+
+def _over(task: Any) -> Any:
+    return getattr(expand_input_of(task.dag.get_task(task.task_id)), "value", None)
 
 
 def _without_references(mapped: dict[str, Any], context: Context) -> dict[str, Any]:

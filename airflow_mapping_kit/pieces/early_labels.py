@@ -28,7 +28,7 @@ from airflow_mapping_kit.failures import error_of, said
 from airflow_mapping_kit.pieces import json_xcoms
 from airflow_mapping_kit.pieces.arguments import has_reference, has_template, known_at_run_time
 from airflow_mapping_kit.pieces.batches import Batched, Ranges, batched
-from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
+from airflow_mapping_kit.pieces.planned import Plan, calls_functions, chosen_key, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,6 +144,7 @@ class Planned:
         note = labels.note_of(_template(operator))
         self.plan = Plan(expand_input, read, order=note.get("order"))
         how = Batched(**note["batched"]) if "batched" in note else batched(operator)
+        self._over = expand_input.value
         self._ranges = None if how is None else Ranges(self.plan, how)
 
     def label(self, text: str, map_index: int, fixed: Mapping[str, Any]) -> str:
@@ -153,9 +154,9 @@ class Planned:
         :param fixed: the arguments that all pieces have in common.
         """
         batch = None if self._ranges is None else self._ranges[map_index]
-        return labels.render(
-            text, self.plan[map_index], fixed, batch=batch, final=False, hidden=hidden_names()
-        )
+        mapped = self.plan[map_index]
+        key = chosen_key(mapped, self._over)
+        return labels.render(text, mapped, fixed, batch=batch, key=key, final=False, hidden=hidden_names())
 
 
 def _template(operator: Any) -> str | None:

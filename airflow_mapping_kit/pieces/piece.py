@@ -65,7 +65,7 @@ class Piece:
             recorded = self.worked_on or next(filter(None, keys), None)
             if recorded is not None:
                 return recorded
-        return key_of(arguments)
+        return key_of(arguments, self._mapped.expand_input.value)
 
     def moved(self, keys: list[str]) -> bool:
         """Tell whether the plan has another piece at this index than the one that was worked on."""

@@ -57,9 +57,32 @@ def calls_functions(value: Any) -> bool:
     return kind == "map" or (kind in {"zip", "concat"} and calls_functions(value.args))
 
 
-def key_of(mapped: Mapping[str, Any]) -> str:
-    """Return the key of one piece. An entry of `expand_kwargs` may be empty; then it is `{}`."""
-    return piece_key(mapped, hidden=hidden_names()) if mapped else "{}"
+def key_of(mapped: Mapping[str, Any], over: Any = None) -> str:
+    """Return the key of one piece. An entry of `expand_kwargs` may be empty; then it is `{}`.
+
+    :param mapped: the arguments of the piece, by name.
+    :param over: the value of the expand input that they are from, whose generators may choose what names a piece.
+    """
+    return chosen_key(mapped, over) or (piece_key(mapped, hidden=hidden_names()) if mapped else "{}")
+
+
+def chosen_key(mapped: Mapping[str, Any], over: Any) -> str | None:
+    """Return the key of one piece whose generator has chosen which fields name it, `None` if none has."""
+    chosen: Any = (
+        {name: _chosen(value, over.get(name)) for name, value in mapped.items()}
+        if isinstance(over, Mapping)
+        else _chosen(mapped, over)
+    )
+    return None if chosen == mapped else piece_key(chosen, hidden=hidden_names())
+
+
+def _chosen(value: Any, made_by: Any) -> Any:
+    """Return of what a generator made the fields that name it, all of it where the generator has not chosen any."""
+    if xcom_kind(made_by) != "plain" or not isinstance(value, Mapping):
+        return value
+    # Of a mapped generator Airflow maps over lists, which have no fields.
+    fields = getattr(made_by.operator, "named_by", None)
+    return {name: value.get(name) for name in fields} if fields else value
 
 
 class Plan:

@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import failures
 from airflow_mapping_kit.compat import redacted
-from airflow_mapping_kit.pieces.planned import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_mapping_kit.results import Error, ItemResult
 
 RECORD_KEY = "mapping_kit"
@@ -32,9 +29,9 @@ def is_plain(key: str) -> bool:
     return key == RECORD_KEY or key.startswith(f"{LEFT_KEY}/")
 
 
-def record_of(mapped: Mapping[str, Any], label: str | None, try_number: int) -> dict[str, Any]:
+def record_of(key: str, label: str | None, try_number: int) -> dict[str, Any]:
     """Return the record of an instance that starts: `{"key", "label", "try_number"}`."""
-    return {"key": key_of(mapped), "label": label, "try_number": try_number}
+    return {"key": key, "label": label, "try_number": try_number}
 
 
 def error_of(error: BaseException | str | None) -> Error:

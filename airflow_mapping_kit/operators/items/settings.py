@@ -12,6 +12,7 @@ from airflow_mapping_kit.compat import AIRFLOW_3, KNOWN_CONTEXT_KEYS
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.pieces.arguments import known_at_run_time
+from airflow_mapping_kit.pieces.naming import check_fields, check_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,17 +64,7 @@ def check(
         number = not isinstance(value, bool) and isinstance(value, timedelta | int | float)
         if not number or seconds(value) < 0 or (name == "item_timeout" and seconds(value) == 0):
             raise PlanError(f"{name}={shown(value)}: give seconds above 0, or a timedelta.")
-
-    fields = [key] if isinstance(key, str) else key
-    if fields is not None and not (
-        isinstance(fields, list | tuple)
-        and fields
-        and all(isinstance(one, str) and one for one in fields)
-        and len(set(fields)) == len(fields)
-    ):
-        raise PlanError(
-            f"key={shown(key)}: give the name of a field of the items, or a list of names: key='id'."
-        )
+    check_fields(key)
 
 
 def check_key(task_id: str, key: Any, batch: Sequence[Any], *, chained: bool) -> None:
@@ -89,18 +80,7 @@ def check_key(task_id: str, key: Any, batch: Sequence[Any], *, chained: bool) ->
             f"{task_id}: key={shown(key)} has nothing to name, since the items keep the keys that they have from "
             f"the batched task before. Say key= there."
         )
-    for number, item in enumerate(batch):
-        if not isinstance(item, dict):
-            raise PlanError(
-                f"{task_id}: key={shown(key)} names fields, and item {number} of the batch is of type "
-                f"{type(item).__name__}. Leave key= out, or make the items dicts."
-            )
-        missing = [name for name in ([key] if isinstance(key, str) else key) if name not in item]
-        if missing:
-            raise PlanError(
-                f"{task_id}: item {number} of the batch has no field {shown(missing[0])}, which key= names. Its fields "
-                f"are {shown(sorted(map(str, item)))}."
-            )
+    check_named(task_id, "item {} of the batch", key, batch)
 
 
 def check_literals(task_id: str, parameter: str, batches: Sequence[Any]) -> None:
