@@ -118,11 +118,12 @@ def test_a_cross_product_keeps_the_order_of_its_arguments(six_ways):
 
 
 @pytest.mark.versions
-def test_a_classic_operator_and_an_instance_that_was_killed_without_retries(six_ways):
-    ok, killed, none = six_ways.rows("collect_classic")
+def test_a_classic_operator_an_instance_that_was_killed_and_an_error_that_postgresql_refuses(six_ways):
+    ok, killed, none, odd = six_ways.rows("collect_classic")
     assert ok == ("kind=ok", "kind=ok", "success", 1, "value of ok", None, None)
     assert none == ("kind=none", "kind=none", "success", 1, None, None, None)
     assert killed == ("kind=kill", "kind=kill", "failed", 1, None, None, "no exception recorded")
+    assert odd == ("kind=odd", "kind=odd", "failed", 1, None, "ValueError", r"No good: \x00")
 
 
 @pytest.mark.versions

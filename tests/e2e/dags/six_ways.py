@@ -29,6 +29,8 @@ def become(kind):
         raise AirflowSkipException("Nothing to do.")
     if kind == "fail" or (kind == "retry" and get_current_context()["ti"].try_number == 1):
         raise ValueError(f"No good: {kind}")
+    if kind == "odd":
+        raise ValueError("No good: \0")
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     return None if kind == "none" else f"value of {kind}"
@@ -89,8 +91,8 @@ def six_ways():
     # Declared in another order than sorted: the last argument changes fastest.
     collect(crossing.expand(number=[1, 2], kind=["ok", "fail"]), tolerated_failure_percentage=50)
 
-    classic = KindOperator.partial(task_id="classic").expand(kind=["ok", "kill", "none"])
-    collect(classic, tolerated_failure_count=1)
+    classic = KindOperator.partial(task_id="classic").expand(kind=["ok", "kill", "none", "odd"])
+    collect(classic, tolerated_failure_count=2)
 
     @task
     def single(x):
