@@ -26,6 +26,8 @@ _MAX_TYPE = 200
 # Of a group of exceptions so many are said, and of groups in groups so many levels.
 _MAX_GROUPED = 5
 _MAX_DEPTH = 3
+# The last so many calls of a traceback are logged: one of a recursion has thousands.
+_MAX_FRAMES = 100
 # By what equal keys are told apart.
 _NUMBER = re.compile(r"#\d+\Z")
 _WORD = re.compile(r"\S+")
@@ -66,7 +68,7 @@ def traceback_of(error: BaseException, redact: Callable[[str], str], *, since: T
     :param since: from where on; `error.__traceback__` for all of it.
     """
     try:
-        text = "".join(traceback.format_exception(type(error), error, since))
+        text = "".join(traceback.format_exception(type(error), error, since, limit=-_MAX_FRAMES))
     except Exception:  # noqa: BLE001 -- exceptions that can't be printed, in groups or as causes
         text = f"{_type_of(error)}: {_text_of(error)}"
     return "\n".join(f"  {line}" for line in _safe(text, redact).rstrip("\n").split("\n"))

@@ -211,6 +211,20 @@ def test_a_secret_is_found_however_it_is_written_out(written, secret):
     assert written(secret) not in kept["message"]
 
 
+def test_of_a_recursion_the_last_calls_are_logged_not_thousands():
+    def one(n):
+        return other(n + 1)
+
+    def other(n):
+        return one(n + 1)
+
+    with pytest.raises(RecursionError) as raised:
+        one(0)
+    lines = traceback_of(raised.value, masked, since=raised.value.__traceback__).splitlines()
+    assert lines[-1].startswith("  RecursionError: maximum recursion depth")
+    assert 200 <= len(lines) < 500
+
+
 def test_a_text_that_somebody_else_made_of_an_exception_has_no_type():
     assert error_of("killed \0 with hunter2", masked) == {"type": None, "message": r"killed \x00 with ***"}
 
