@@ -24,6 +24,7 @@ from airflow_mapping_kit.compat.database import (
     xcom_model,
 )
 from airflow_mapping_kit.compat.files import DagFolder, dag_file, dag_folders, read_dags
+from airflow_mapping_kit.compat.logs import let_logs_take_any_text
 from airflow_mapping_kit.compat.mapping import (
     current_task_group,
     expand_input_of,
@@ -136,6 +137,7 @@ __all__ = [
     "is_reference",
     "is_taskflow",
     "label_of",
+    "let_logs_take_any_text",
     "manual_interval",
     "own_session",
     "passing_connection",

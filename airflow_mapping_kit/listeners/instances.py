@@ -21,7 +21,7 @@ def on_task_instance_running(task_instance: Any) -> None:
     if index is None or index < 0:
         return
     from airflow_mapping_kit import labels
-    from airflow_mapping_kit.compat import hidden_names
+    from airflow_mapping_kit.compat import hidden_names, let_logs_take_any_text
     from airflow_mapping_kit.pieces import early_labels
     from airflow_mapping_kit.pieces.arguments import (
         arguments,
@@ -37,6 +37,8 @@ def on_task_instance_running(task_instance: Any) -> None:
     labelled = text is not None and early_labels.enabled()
     if not labelled and not collected:
         return
+    if collected:
+        let_logs_take_any_text()
     # As much of a context as Airflow resolves mapped arguments with.
     context: Any = {
         "ti": task_instance,

@@ -30,7 +30,7 @@ def become(kind):
     if kind == "fail" or (kind == "retry" and get_current_context()["ti"].try_number == 1):
         raise ValueError(f"No good: {kind}")
     if kind == "odd":
-        raise ValueError("No good: \0")
+        raise ValueError("No good: \0 \ud83d")
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     return None if kind == "none" else f"value of {kind}"
