@@ -98,8 +98,8 @@ def _text_of(error: object) -> str:
     try:
         return str(error)
     except BaseException as fault:
-        # A signal that came just now is none of the exception's doing.
-        if not isinstance(fault, Exception) and fault is not error:
+        # A signal that came just now is none of the exception's doing; none makes a process exit in this way.
+        if not isinstance(fault, Exception | SystemExit) and fault is not error:
             raise
         why = type(fault).__name__
     try:

@@ -148,6 +148,11 @@ class RaisesAll(Exception):
         raise RuntimeError
 
 
+class Exits(Exception):
+    def __str__(self):
+        raise SystemExit(3)
+
+
 class OfNoName(type):
     __name__ = property(lambda cls: 1 / 0)
 
@@ -174,6 +179,7 @@ class Shouting(str):
         (ApiError(Shouting("loud")), "loud"),
         (RaisesItself(1), "RaisesItself(1) (its text can't be had: RaisesItself)"),
         (RaisesAll("x"), "RaisesAll('x') (its text can't be had: RuntimeError)"),
+        (Exits("x"), "Exits('x') (its text can't be had: SystemExit)"),
         (Odd("x"), "x"),
         (ValueError("file \udcff not found\0"), r"file \udcff not found\x00"),
         (ValueError("bad \x1b[2J\u202e\r\nline"), "bad \\x1b[2J\\u202e\nline"),
