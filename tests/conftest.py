@@ -34,6 +34,15 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 BUDGET = {"unit": 60, "integration": 150, "e2e": 600}
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    """Have what tests print and log go from process to process, which takes UTF-8, whatever they try."""
+    report = (yield).get_result()
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+
+
 def pytest_terminal_summary(terminalreporter):
     """Show what the tests of each folder took, and what they are to take."""
     spent = dict.fromkeys(BUDGET, 0.0)
