@@ -271,7 +271,7 @@ class TestAnotherTry:
 
     @pytest.mark.parametrize("again", [False, True], ids=["to_start", "to_run_again"])
     def test_after_a_signal_between_two_runs_goes_on_with_those_that_are_left(self, child, caplog, again):
-        parent = Parent(child, "abc", retries=1)
+        parent = Parent(child, list("abc"), retries=1)
         if again:
             parent.go()
             ended(child, "failed")
