@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
+from importlib.metadata import version
 
 import pendulum
 import pytest
@@ -440,18 +441,21 @@ class TestRows:
                     "nul": "a\0b",
                 }[x]
 
-            return odd.expand(x=["date", "set", "nan", "frame", "class", "nul"])
+            # Airflow 2 takes no data frames of pandas 3.
+            frames = ["frame"] if AIRFLOW_3 or version("pandas") < "3" else []
+            return odd.expand(x=["date", "set", "nan", "class", "nul", *frames])
 
         end = collected(build=build)
-        assert [row["value"] for row in end.report["results"]] == [
+        values = [row["value"] for row in end.report["results"]]
+        assert values[:5] == [
             {"at": "2024-01-02T00:00:00+00:00", "of": [1, "1.25"]},
             [1, 2, 3],
             None,
-            [{"a": 1.5, "b": "x"}, {"a": None, "b": None}],
             # Airflow writes the class, and refuses to make an object of it again.
             [{"number": 7, "at": "2024-01-02T00:00:00+00:00"}],
             "a\ufffdb",
         ]
+        assert values[5:] in ([], [[{"a": 1.5, "b": "x"}, {"a": None, "b": None}]])
 
     def test_values_of_which_no_json_can_be_made_are_null_and_the_log_names_their_types(
         self, collected, monkeypatch, caplog

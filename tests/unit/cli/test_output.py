@@ -17,6 +17,12 @@ EVIL = "x\x1b]0;owned\x07\x1b[2J\x1b[H0 failed \x9b31m\r\u202e\u2066\x7f[red]z[/
 SHOWN = one_line(EVIL)
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch):
+    """Say nothing of the width of a terminal, which fixtures of other modules do, that may still be there."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def row(index):
     return {
         "map_index": index,
