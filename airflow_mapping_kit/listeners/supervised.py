@@ -23,9 +23,11 @@ def on_task_instance_running(task_instance: Any) -> None:
     """Keep for the fan-in which piece an instance starts on."""
     if not _is_recorded(task_instance):
         return
+    from airflow_mapping_kit.compat import let_logs_take_any_text
     from airflow_mapping_kit.pieces.arguments import key_of_instance, mapped_arguments
     from airflow_mapping_kit.pieces.records import record_of
 
+    let_logs_take_any_text()
     mapped = mapped_arguments(task_instance.get_template_context())
     key = key_of_instance(task_instance.task, mapped)
     record = record_of(key, task_instance.rendered_map_index, task_instance.try_number)
