@@ -129,8 +129,10 @@ def in_database(dag: Any, run: Any, rounds: int) -> list[Any]:
             (reference,) = instance.task.op_args
             return list(reference.resolve(context, session=session))
 
+    fan_in = {"run_id": run.run_id, "ti": run.get_task_instance("collect_work")}
+
     def kits() -> list[Any]:
-        results: list[Any] = dag.get_task("collect_work").execute({"run_id": run.run_id})["results"]
+        results: list[Any] = dag.get_task("collect_work").execute(fan_in)["results"]
         return results
 
     with queries() as sent:
