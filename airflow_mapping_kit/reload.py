@@ -59,7 +59,7 @@ def reload_params(**dimensions: Sequence[str | int | float]) -> dict[str, Param]
             SCHEDULED,
             enum=[SCHEDULED, CUSTOM],
             title="Mode",
-            description="scheduled: the run's own period. custom: the dates below.",
+            description="scheduled: what has ended since the run before. custom: the dates below.",
             **{_MARK: "form"},
         ),
         "start_date": _date_param("First date", "The first date to load, in mode custom."),

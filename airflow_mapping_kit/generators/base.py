@@ -127,7 +127,9 @@ class GeneratorOperator(DecoratedOperator):
         if self.named_by:
             check_named(self.task_id, "piece {} of its plan", self.named_by, plan)
             plan = [{name: piece[name] for name in self.named_by} for piece in plan]
-        if all(map(_is_partition, plan)) and not (over and all(map(takes_arguments, over))):
+        # What has a name of its author's choice is to be known by it, whatever maps over it.
+        told_apart = bool(self.named_by) or not (over and all(map(takes_arguments, over)))
+        if told_apart and all(map(_is_partition, plan)):
             unique_partitions(plan)
 
     def _too_long(self, number: int) -> str:

@@ -100,6 +100,18 @@ def test_a_plan_whose_pieces_it_cannot_tell_apart_is_refused(plan, said):
         made.operator.made_of((), {})
 
 
+def test_two_of_one_name_are_refused_whatever_maps_over_them():
+    with DAG("arguments_of_one_name", schedule=None, start_date=START):
+
+        @task
+        def work(id, n): ...
+
+        made = generator(lambda: [{"id": 1, "n": 1}, {"id": 1, "n": 2}]).override(task_id="plan", key="id")()
+        work.expand_kwargs(made)
+    with pytest.raises(Exception, match="id=1"):
+        made.operator.made_of((), {})
+
+
 def test_what_names_no_field_is_refused_when_the_dag_is_parsed():
     with DAG("wrong", schedule=None, start_date=START), pytest.raises(PlanError, match=r"key=\[\]: give"):
         customers.override(key=[])()
