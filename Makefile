@@ -61,7 +61,7 @@ MARKED := not system
 APART := --ignore tests/property --ignore tests/unit/partitions
 else
 MARKED := not system and (not e2e or versions)
-APART := $(addprefix --ignore tests/,property unit/partitions unit/operators/items integration/s3 integration/dags)
+APART := $(addprefix --ignore tests/,property unit/partitions unit/operators/batched integration/s3 integration/dags)
 endif
 
 test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2)

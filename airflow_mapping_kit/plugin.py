@@ -13,8 +13,8 @@ from airflow_mapping_kit import labels
 from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, parts, redacted
 from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.listeners import instances, runs, supervised, waiting
-from airflow_mapping_kit.pieces.arguments import arguments, chosen_key_of_instance, mapped_arguments
-from airflow_mapping_kit.pieces.batches import held_by
+from airflow_mapping_kit.plans.arguments import arguments, chosen_key_of_instance, mapped_arguments
+from airflow_mapping_kit.plans.batches import held_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -58,7 +58,7 @@ def task_instance_mutation_hook(task_instance: Any) -> None:
     if index is None or index < 0 or not task_instance.run_id:
         return
     from airflow_mapping_kit.compat import label_of, set_label
-    from airflow_mapping_kit.pieces import early_labels
+    from airflow_mapping_kit.plans import early_labels
 
     if label_of(task_instance) or not early_labels.possible():
         return
@@ -81,7 +81,7 @@ def task_policy(task: Any) -> None:
         return
     from airflow_mapping_kit import labels
     from airflow_mapping_kit.compat import parts
-    from airflow_mapping_kit.pieces.early_labels import note_about
+    from airflow_mapping_kit.plans.early_labels import note_about
 
     if parts.switched_off(parts.LABELS):
         return

@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": "Mapping Kit",
-                "python-modules": ["airflow_mapping_kit.operators.child_runs.trigger"],
+                "python-modules": ["airflow_mapping_kit.operators.dagrun.trigger"],
             },
         ],
         "config": {

@@ -12,7 +12,7 @@ from airflow_mapping_kit.generators.base import GeneratorOperator, generator, re
 from airflow_mapping_kit.partitions.ended import check_offset, ended_periods
 from airflow_mapping_kit.partitions.limits import multiplied
 from airflow_mapping_kit.partitions.sequences import ordered
-from airflow_mapping_kit.pieces.arguments import known_at_run_time
+from airflow_mapping_kit.plans.arguments import known_at_run_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -110,9 +110,9 @@ SIDES = {
 
 def measure(side: str, arguments: list[Any], expected: int) -> None:
     """Print seconds and peak MiB of one call."""
-    from airflow_mapping_kit.buckets import s3_client
     from airflow_mapping_kit.generators import s3_keys
     from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
+    from airflow_mapping_kit.storage.buckets import s3_client
 
     assert s3_keys
     assert S3MoveKeysOperator

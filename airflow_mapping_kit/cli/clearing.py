@@ -14,7 +14,7 @@ from airflow_mapping_kit.results import FINISHED_RUN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from airflow_mapping_kit.pieces.redrive import Cleared, Redrive
+    from airflow_mapping_kit.redrive.wanted import Cleared, Redrive
 
 _NAMED = 10
 _ENDED = ("success", "failed", "skipped", "upstream_failed")

@@ -18,17 +18,18 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.generators.base import GeneratorOperator, PureGeneratorOperator
 from airflow_mapping_kit.partitions.pieces import distinct
-from airflow_mapping_kit.pieces.arguments import has_template
-from airflow_mapping_kit.pieces.batches import RETURN_VALUE, batched
-from airflow_mapping_kit.pieces.early_labels import Planned, fixed_arguments
-from airflow_mapping_kit.pieces.planned import Source, calls_functions, key_of, sources
+from airflow_mapping_kit.plans.arguments import has_template
+from airflow_mapping_kit.plans.batches import RETURN_VALUE, batched
+from airflow_mapping_kit.plans.early_labels import Planned, fixed_arguments
+from airflow_mapping_kit.plans.planned import calls_functions, key_of, sources
+from airflow_mapping_kit.reading.instances import Source
 from airflow_mapping_kit.reload import ReloadOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_mapping_kit.cli.imagined import Imagined
-    from airflow_mapping_kit.pieces.mapped import Mapped
+    from airflow_mapping_kit.plans.mapped import Mapped
 
 # Functions of the kit that need nothing but their arguments.
 _PURE = (partitions.batches, partitions.date_range, partitions.product, partitions.zipped)

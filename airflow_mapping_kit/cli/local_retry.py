@@ -8,24 +8,25 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.checkpoints import checkpoint as checkpoints
 from airflow_mapping_kit.cli.clearing import Found
 from airflow_mapping_kit.cli.lookup import declared_dag, mapped_of, need_database, run_of
 from airflow_mapping_kit.cli.pieces import failed_pieces
 from airflow_mapping_kit.cli.status import told_of
 from airflow_mapping_kit.compat import expand_input_of
 from airflow_mapping_kit.exceptions import PlanError
-from airflow_mapping_kit.pieces import checkpoints, tables
-from airflow_mapping_kit.pieces.batches import batched
-from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
-from airflow_mapping_kit.pieces.redrive import Actor, clear, redrive
+from airflow_mapping_kit.plans.batches import batched
+from airflow_mapping_kit.plans.planned import Plan, calls_functions, sources
+from airflow_mapping_kit.reading import tables
+from airflow_mapping_kit.redrive.wanted import Actor, clear, redrive
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from airflow_mapping_kit.cli.clearing import Request
     from airflow_mapping_kit.cli.lookup import Run
-    from airflow_mapping_kit.pieces.mapped import Mapped
-    from airflow_mapping_kit.pieces.redrive import Redrive
+    from airflow_mapping_kit.plans.mapped import Mapped
+    from airflow_mapping_kit.redrive.wanted import Redrive
 
 _MAX_COMMAND = 4_000
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_mapping_kit.compat import DagFolder
-    from airflow_mapping_kit.pieces.mapped import Mapped
+    from airflow_mapping_kit.plans.mapped import Mapped
 
 LATEST = "latest"
 _RECENT = 500
@@ -137,7 +137,7 @@ def mapped_of(dag: Any, task_id: str | None) -> list[Mapped]:
 
     :param task_id: a mapped task, a mapped group, or a task within one, which stands for the group.
     """
-    from airflow_mapping_kit.pieces.mapped import mapped_in
+    from airflow_mapping_kit.plans.mapped import mapped_in
 
     mapped = mapped_in(dag)
     if task_id is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from airflow_mapping_kit.cli.remote_status import RemoteRun
-    from airflow_mapping_kit.pieces.redrive import Cleared, Redrive
+    from airflow_mapping_kit.redrive.wanted import Cleared, Redrive
 
 
 Place = tuple[str, int]
@@ -45,7 +45,7 @@ class Graph:
 
         :param only: which of the pieces that failed are meant. Default: all.
         """
-        from airflow_mapping_kit.pieces.redrive import Redrive
+        from airflow_mapping_kit.redrive.wanted import Redrive
 
         failed = [
             (task, index)
@@ -135,7 +135,7 @@ class Graph:
         return sorted(places, key=lambda place: (order[place[0]], place[1]))
 
     def _cleared(self, place: Place) -> Cleared:
-        from airflow_mapping_kit.pieces.redrive import Cleared
+        from airflow_mapping_kit.redrive.wanted import Cleared
 
         one = self._instances[place]
         # As it says of itself, but for what a timeout left undone.

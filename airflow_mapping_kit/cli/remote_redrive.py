@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.cli.clearing import Request
     from airflow_mapping_kit.cli.remote import Api
     from airflow_mapping_kit.cli.remote_status import RemoteRun
-    from airflow_mapping_kit.pieces.redrive import Cleared, Redrive
+    from airflow_mapping_kit.redrive.wanted import Cleared, Redrive
 
 
 def retried_exactly(api: Api, request: Request) -> None:
@@ -59,7 +59,7 @@ def _items(task_id: str, *, fresh: bool) -> str:
 
 
 def _clear(api: Api, run: RemoteRun, wanted: Redrive, *, fresh: bool) -> Sequence[Cleared]:
-    from airflow_mapping_kit.pieces.checkpoint_store import HEAD, head_after_clearing
+    from airflow_mapping_kit.checkpoints.store import HEAD, head_after_clearing
 
     path = f"dags/{part(run.dag_id)}"
     # Before they are cleared: once they are, a worker may start them.

@@ -14,9 +14,9 @@ from airflow_mapping_kit.results import AT_WORK
 
 if TYPE_CHECKING:
     from airflow_mapping_kit.cli.lookup import Run
-    from airflow_mapping_kit.pieces.mapped import Mapped
-    from airflow_mapping_kit.pieces.reading import Instance
-    from airflow_mapping_kit.pieces.states import Outcome
+    from airflow_mapping_kit.outcomes.states import Outcome
+    from airflow_mapping_kit.plans.mapped import Mapped
+    from airflow_mapping_kit.reading.instances import Instance
 
 
 @click.command()
@@ -63,8 +63,8 @@ def status(
 
 def told_of(mapped: Mapped, run: Run) -> Told:
     """Return what became of the pieces of a mapped task or group."""
-    from airflow_mapping_kit.pieces import tables
-    from airflow_mapping_kit.pieces.states import outcome
+    from airflow_mapping_kit.outcomes.states import outcome
+    from airflow_mapping_kit.reading import tables
 
     found = outcome(mapped, run.run_id)
     instances = tables.instances(mapped.dag.dag_id, run.run_id, mapped.task_ids)

@@ -20,21 +20,21 @@ from airflow_mapping_kit.exceptions import FanInError, PlanError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.fan_in import report
 from airflow_mapping_kit.fan_in.tolerance import Tolerance
-from airflow_mapping_kit.pieces import tables
-from airflow_mapping_kit.pieces.arguments import known_at_run_time
-from airflow_mapping_kit.pieces.mapped import Mapped
-from airflow_mapping_kit.pieces.planned import sources
-from airflow_mapping_kit.pieces.states import Outcome, outcome
-from airflow_mapping_kit.pieces.supervisor import Supervisor
+from airflow_mapping_kit.outcomes.states import Outcome, outcome
+from airflow_mapping_kit.plans.arguments import known_at_run_time
+from airflow_mapping_kit.plans.mapped import Mapped
+from airflow_mapping_kit.plans.planned import sources
 from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.reading import tables
+from airflow_mapping_kit.reading.supervisor import Supervisor
 from airflow_mapping_kit.results import FAILED, FAILURES, SKIPPED, UPSTREAM_FAILED, counts
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.compat import TaskGroup
-    from airflow_mapping_kit.pieces.mapped import Returns
-    from airflow_mapping_kit.pieces.reading import Reading
+    from airflow_mapping_kit.plans.mapped import Returns
+    from airflow_mapping_kit.reading.instances import Reading
     from airflow_mapping_kit.results import Counts, Result
 
 parts.need(parts.COLLECT)
@@ -123,7 +123,7 @@ class CollectOperator(BaseOperator):
     def _outcome(self, context: Context) -> Outcome:
         target = Mapped.collected_by(self)
         # A task of Airflow 3 has no database.
-        read: Reading = Supervisor(context["ti"], target) if AIRFLOW_3 else tables
+        read: Reading = Supervisor(context["ti"], target.task_ids) if AIRFLOW_3 else tables
         try:
             return outcome(target, context["run_id"], read, values=self.values)
         except PlanError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import AirflowException, storage_path
 from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.failures import said
-from airflow_mapping_kit.pieces.records import error_of
+from airflow_mapping_kit.reading.records import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

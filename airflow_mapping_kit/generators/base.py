@@ -23,8 +23,8 @@ from airflow_mapping_kit.partitions import unique_partitions
 from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.partitions.limits import at_most
 from airflow_mapping_kit.partitions.sequences import read
-from airflow_mapping_kit.pieces.arguments import known_at_run_time
-from airflow_mapping_kit.pieces.naming import check_fields, check_named, fields_of
+from airflow_mapping_kit.plans.arguments import known_at_run_time
+from airflow_mapping_kit.plans.naming import check_fields, check_named, fields_of
 from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.buckets import listed, s3_client, s3_errors
 from airflow_mapping_kit.exceptions import PartitionError, StorageError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
 from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.storage.buckets import listed, s3_client, s3_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from airflow_mapping_kit.guarded import guarded
-from airflow_mapping_kit.pieces.mapped import is_collected
+from airflow_mapping_kit.plans.mapped import is_collected
 
 # What the instance of this process has recorded: a process works on one, those of `dag.test()` on many.
 _records: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -22,15 +22,15 @@ def on_task_instance_running(task_instance: Any) -> None:
         return
     from airflow_mapping_kit import labels
     from airflow_mapping_kit.compat import hidden_names, let_logs_take_any_text
-    from airflow_mapping_kit.pieces import early_labels
-    from airflow_mapping_kit.pieces.arguments import (
+    from airflow_mapping_kit.plans import early_labels
+    from airflow_mapping_kit.plans.arguments import (
         arguments,
         chosen_key_of_instance,
         key_of_instance,
         mapped_arguments,
     )
-    from airflow_mapping_kit.pieces.batches import held_by
-    from airflow_mapping_kit.pieces.records import RECORD_KEY, record_of
+    from airflow_mapping_kit.plans.batches import held_by
+    from airflow_mapping_kit.reading.records import RECORD_KEY, record_of
 
     task, label = task_instance.task, task_instance.rendered_map_index
     text, collected = labels.format_of(task.map_index_template), is_collected(task)
@@ -82,7 +82,7 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
     if index is None or index < 0 or task is None or not is_collected(task):
         return
     from airflow_mapping_kit.compat import plain_xcoms
-    from airflow_mapping_kit.pieces.records import RECORD_KEY, error_of
+    from airflow_mapping_kit.reading.records import RECORD_KEY, error_of
 
     place, xcoms = _place(task_instance), plain_xcoms()
     # Airflow holds the instance's row by now: on MySQL another connection could not add to it. What goes wrong
@@ -100,8 +100,8 @@ def on_task_instance_success(task_instance: Any, session: Any) -> None:
     task: Any = getattr(task_instance, "task", None)
     if not hasattr(task, "batch_parameter"):
         return
-    from airflow_mapping_kit.pieces.batches import works_on_one
-    from airflow_mapping_kit.pieces.checkpoint_xcoms import delete, place_of
+    from airflow_mapping_kit.checkpoints.xcoms import delete, place_of
+    from airflow_mapping_kit.plans.batches import works_on_one
 
     if works_on_one(task):
         return
@@ -125,8 +125,8 @@ def _left(place: dict[str, Any], session: Any) -> dict[str, Any]:
 
     from airflow_mapping_kit.compat import xcom_model
     from airflow_mapping_kit.exceptions import PlanError
-    from airflow_mapping_kit.pieces.json_xcoms import plain
-    from airflow_mapping_kit.pieces.records import RECORD_KEY
+    from airflow_mapping_kit.reading.json_xcoms import plain
+    from airflow_mapping_kit.reading.records import RECORD_KEY
 
     columns = xcom_model().__table__.c
     query = select(columns.value).where(

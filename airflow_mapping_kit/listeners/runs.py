@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @guarded
 def on_dag_run_running(dag_run: Any) -> None:
     """Label the instances that are mapped over literals: they are made with their run, past the policy."""
-    from airflow_mapping_kit.pieces import early_labels
+    from airflow_mapping_kit.plans import early_labels
 
     if not early_labels.possible():
         return
@@ -37,7 +37,7 @@ def on_dag_run_running(dag_run: Any) -> None:
 def _label_again(dag_run: Any) -> None:
     from sqlalchemy.orm import object_session
 
-    from airflow_mapping_kit.pieces import early_labels
+    from airflow_mapping_kit.plans import early_labels
 
     if not early_labels.possible():
         return

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from airflow_mapping_kit.guarded import guarded
-from airflow_mapping_kit.pieces.mapped import is_collected
+from airflow_mapping_kit.plans.mapped import is_collected
 
 # What the instance of this process has recorded: a process works on one, those of `dag.test()` on many.
 _records: dict[Any, dict[str, Any]] = {}
@@ -24,8 +24,8 @@ def on_task_instance_running(task_instance: Any) -> None:
     if not _is_recorded(task_instance):
         return
     from airflow_mapping_kit.compat import let_logs_take_any_text
-    from airflow_mapping_kit.pieces.arguments import key_of_instance, mapped_arguments
-    from airflow_mapping_kit.pieces.records import record_of
+    from airflow_mapping_kit.plans.arguments import key_of_instance, mapped_arguments
+    from airflow_mapping_kit.reading.records import record_of
 
     let_logs_take_any_text()
     mapped = mapped_arguments(task_instance.get_template_context())
@@ -41,7 +41,7 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
     """Keep for the fan-in what stopped an instance."""
     if not _is_recorded(task_instance):
         return
-    from airflow_mapping_kit.pieces.records import error_of
+    from airflow_mapping_kit.reading.records import error_of
 
     record = {**_records.get(task_instance.id, _own(task_instance)), "error": error_of(error)}
     _push(task_instance, record)
@@ -58,8 +58,8 @@ def on_task_instance_success(task_instance: Any) -> None:
     """Delete the checkpoint of a batch that is done: its results are where they belong."""
     if not _is_at_work(task_instance) or not hasattr(task_instance.task, "batch_parameter"):
         return
-    from airflow_mapping_kit.pieces.batches import works_on_one
-    from airflow_mapping_kit.pieces.checkpoints import checkpoint_of
+    from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of
+    from airflow_mapping_kit.plans.batches import works_on_one
 
     if works_on_one(task_instance.task):
         return
@@ -91,7 +91,7 @@ def _own(task_instance: Any) -> dict[str, Any]:
 
 def _push(task_instance: Any, record: dict[str, Any]) -> None:
     from airflow_mapping_kit.compat import plain_xcoms
-    from airflow_mapping_kit.pieces.records import RECORD_KEY
+    from airflow_mapping_kit.reading.records import RECORD_KEY
 
     _records[task_instance.id] = record
     place = {name: getattr(task_instance, name) for name in ("dag_id", "task_id", "run_id", "map_index")}

@@ -71,7 +71,7 @@ def _note_plan(xcom: Any, connection: Any) -> None:
     from sqlalchemy import literal, select
     from sqlalchemy.orm import object_session
 
-    from airflow_mapping_kit.pieces import early_labels
+    from airflow_mapping_kit.plans import early_labels
 
     if not early_labels.possible():
         return
@@ -120,8 +120,8 @@ def label_anew(run: Anew, session: Any) -> None:
     """
     from airflow_mapping_kit.compat import expand_input_of, passing_connection, stored_dag
     from airflow_mapping_kit.listeners.rows import Labels
-    from airflow_mapping_kit.pieces import early_labels
-    from airflow_mapping_kit.pieces.planned import sources
+    from airflow_mapping_kit.plans import early_labels
+    from airflow_mapping_kit.plans.planned import sources
 
     if not early_labels.possible():
         return

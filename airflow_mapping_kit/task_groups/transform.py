@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import TargetError
-from airflow_mapping_kit.operators.copy_into.session import Session
+from airflow_mapping_kit.operators.snowflake.session import Session
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context

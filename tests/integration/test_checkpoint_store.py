@@ -10,12 +10,12 @@ import pendulum
 import pytest
 
 import airflows
+from airflow_mapping_kit.checkpoints.store import Stored, head_after_clearing, left_by
 from airflow_mapping_kit.compat import has_state_store, xcom_model
 from airflow_mapping_kit.fan_in import collect
-from airflow_mapping_kit.pieces import tables
-from airflow_mapping_kit.pieces.checkpoint_store import Stored, head_after_clearing, left_by
-from airflow_mapping_kit.pieces.mapped import Mapped
-from airflow_mapping_kit.pieces.supervisor import Supervisor
+from airflow_mapping_kit.plans.mapped import Mapped
+from airflow_mapping_kit.reading import tables
+from airflow_mapping_kit.reading.supervisor import Supervisor
 from airflows import DAG, EmptyOperator, create_session
 
 pytestmark = pytest.mark.skipif(not has_state_store(), reason="Airflow has a task state store from 3.3 on")

@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError
 import airflows
 from airflow_mapping_kit.cli.program import commands, main
 from airflow_mapping_kit.compat import dag_folders, has_state_store, read_dags, without_logs
-from airflow_mapping_kit.pieces import redrive
+from airflow_mapping_kit.redrive import wanted as redrive
 from airflows import AIRFLOW_3, create_session
 from doc_blocks import BLOCK, ROOT
 

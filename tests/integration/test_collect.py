@@ -22,8 +22,8 @@ from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.fan_in import CollectOperator, collect, rows
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.partitions.pieces import distinct, piece_key
-from airflow_mapping_kit.pieces.mapped import Mapped
-from airflow_mapping_kit.pieces.redrive import redrive
+from airflow_mapping_kit.plans.mapped import Mapped
+from airflow_mapping_kit.redrive.wanted import redrive
 from airflows import (
     AIRFLOW_3,
     DAG,

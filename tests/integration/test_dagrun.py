@@ -26,9 +26,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 import airflows
-from airflow_mapping_kit.operators.child_runs import runs
-from airflow_mapping_kit.operators.child_runs.plan import ChildRun
-from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator
+from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator, runs
+from airflow_mapping_kit.operators.dagrun.plan import ChildRun
 from airflows import (
     AIRFLOW_3,
     DAG,

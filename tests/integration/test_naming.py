@@ -9,7 +9,7 @@ from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import generator
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.pieces import early_labels
+from airflow_mapping_kit.plans import early_labels
 from airflows import DAG, Run, dag_test, scheduler_dag, store_xcom, task, task_group, xcom_of
 
 START = pendulum.datetime(2024, 1, 1)

@@ -51,7 +51,7 @@ def test_airflow_lists_the_plugin_with_the_macro():
 
 
 def test_airflow_lists_the_trigger():
-    assert "airflow_mapping_kit.operators.child_runs.trigger" in airflow("providers", "triggers")
+    assert "airflow_mapping_kit.operators.dagrun.trigger" in airflow("providers", "triggers")
 
 
 @pytest.mark.parametrize(

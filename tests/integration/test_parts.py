@@ -92,7 +92,7 @@ def left():
     from airflow_mapping_kit import policy, plugin
     plugin.MappingKitPlugin.on_load()
     found["labels"] = None if plugin.MappingKitPlugin.macros else "switched off"
-    from airflow_mapping_kit.pieces import early_labels
+    from airflow_mapping_kit.plans import early_labels
     listens = {one.__name__.rpartition(".")[2] for one in plugin.MappingKitPlugin.listeners}
     found["early labels of literals"] = None if "runs" in listens else "switched off"
     found["early labels"] = None if early_labels.possible() else "switched off"

@@ -10,8 +10,8 @@ import pytest
 
 from airflow_mapping_kit.compat import expand_input_of
 from airflow_mapping_kit.exceptions import PlanError
-from airflow_mapping_kit.pieces import tables
-from airflow_mapping_kit.pieces.planned import Plan, calls_functions, sources
+from airflow_mapping_kit.plans.planned import Plan, calls_functions, sources
+from airflow_mapping_kit.reading import tables
 from airflows import AirflowSkipException, BaseOperator, dag, dag_test, scheduler_dag, task, task_group
 
 

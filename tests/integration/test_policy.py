@@ -19,7 +19,8 @@ from sqlalchemy import event, text
 from airflow_mapping_kit import labels, policy
 from airflow_mapping_kit.compat import AIRFLOW_3, label_of, set_label, xcom_model
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.pieces import early_labels, json_xcoms
+from airflow_mapping_kit.plans import early_labels
+from airflow_mapping_kit.reading import json_xcoms
 from airflows import (
     DAG,
     EmptyOperator,
@@ -552,7 +553,7 @@ def test_the_scheduler_adds_to_a_record_without_making_an_object_of_it(
 @pytest.mark.parametrize("hook", ["on_task_instance_running", "on_task_instance_failed"])
 def test_a_listener_that_goes_wrong_fails_no_task(metadata_db, monkeypatch, caplog, hook):
     from airflow_mapping_kit.fan_in import collect
-    from airflow_mapping_kit.pieces import records
+    from airflow_mapping_kit.reading import records
 
     def broken(*_):
         raise RuntimeError("no records today")

@@ -247,7 +247,7 @@ def clear(dag, instance):
 
 def xcom_of(run, task_id, *, map_index=-1, key="return_value"):
     """Return an XCom of a run, `None` if there is none."""
-    from airflow_mapping_kit.pieces import tables
+    from airflow_mapping_kit.reading import tables
 
     return tables.xcoms(run.dag_id, run.run_id, [(task_id, key)])[task_id, key].get(map_index)
 

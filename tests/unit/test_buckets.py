@@ -4,8 +4,8 @@ import pytest
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
-from airflow_mapping_kit.buckets import s3_errors
 from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.storage.buckets import s3_errors
 
 
 def refused(operation):

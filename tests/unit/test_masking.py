@@ -6,9 +6,9 @@ import pytest
 from airflow.configuration import conf
 
 from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, redacted
-from airflow_mapping_kit.operators.child_runs.plan import Parent, planned
+from airflow_mapping_kit.operators.dagrun.plan import Parent, planned
 from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES, is_hidden
-from airflow_mapping_kit.pieces.planned import key_of
+from airflow_mapping_kit.plans.planned import key_of
 
 if AIRFLOW_3:
     from airflow._shared import secrets_masker as core

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from airflow_mapping_kit.compat import AIRFLOW_3, dag, task
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.pieces.records import RECORD_KEY
+from airflow_mapping_kit.reading.records import RECORD_KEY
 
 if AIRFLOW_3:
     from airflow.sdk import get_parsing_context

@@ -7,8 +7,8 @@ import os
 import sys
 import traceback
 
-from airflow_mapping_kit.buckets import s3_client
 from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
+from airflow_mapping_kit.storage.buckets import s3_client
 
 
 def run(order: dict) -> None:

@@ -11,10 +11,9 @@ import pytest
 
 from airflow_mapping_kit.compat import AirflowException, AirflowFailException, AirflowSkipException
 from airflow_mapping_kit.exceptions import StorageError
-from airflow_mapping_kit.operators.moves import copies
-from airflow_mapping_kit.operators.moves.mover import Mover
-from airflow_mapping_kit.operators.moves.plan import Move
-from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
+from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator, copies
+from airflow_mapping_kit.operators.s3.mover import Mover
+from airflow_mapping_kit.operators.s3.plan import Move
 
 MIB = 1024 * 1024
 KEYS = ["landing/a.csv", "landing/b.csv", "landing/c.csv"]

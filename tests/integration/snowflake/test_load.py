@@ -75,7 +75,7 @@ def test_a_stage_on_the_whole_bucket_needs_no_prefix(warehouse):
 def test_more_files_than_a_statement_takes_are_loaded_in_one_transaction(
     warehouse, through_proxy, monkeypatch
 ):
-    monkeypatch.setattr("airflow_mapping_kit.operators.snowflake.MAX_FILES", 2)
+    monkeypatch.setattr("airflow_mapping_kit.operators.snowflake.operator.MAX_FILES", 2)
     keys = [warehouse.put(f"landing/{number}.csv", f"{number},EWR\n") for number in range(5)]
     proxy = through_proxy()
 
@@ -87,7 +87,7 @@ def test_more_files_than_a_statement_takes_are_loaded_in_one_transaction(
 
 
 def test_an_error_in_the_last_statement_leaves_none_of_the_files_in_the_table(warehouse, monkeypatch):
-    monkeypatch.setattr("airflow_mapping_kit.operators.snowflake.MAX_FILES", 2)
+    monkeypatch.setattr("airflow_mapping_kit.operators.snowflake.operator.MAX_FILES", 2)
     keys = [warehouse.put(f"landing/{number}.csv", f"{number},EWR\n") for number in range(4)]
     broken = warehouse.put("landing/4.csv", b"four,EWR\n")
 

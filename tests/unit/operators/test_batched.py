@@ -13,8 +13,8 @@ from airflow_mapping_kit.exceptions import PlanError, ResultError
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import BatchedOperator, batched
-from airflow_mapping_kit.operators.items.results import Room
-from airflow_mapping_kit.operators.items.settings import item_parameter
+from airflow_mapping_kit.operators.batched.results import Room
+from airflow_mapping_kit.operators.batched.settings import item_parameter
 from airflows import AIRFLOW_3, DAG, task
 
 

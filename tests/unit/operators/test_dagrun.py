@@ -9,8 +9,8 @@ import pytest
 from airflow.models.dagrun import DagRun
 
 from airflow_mapping_kit.exceptions import ChildRunError
-from airflow_mapping_kit.operators.child_runs.plan import Parent, planned, run_id_of
 from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator
+from airflow_mapping_kit.operators.dagrun.plan import Parent, planned, run_id_of
 from airflows import DAG, DagRunType
 
 PARENT = Parent("shop", "scheduled__2024-01-01T00:00:00+00:00", "ship", -1)

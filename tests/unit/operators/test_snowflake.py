@@ -4,8 +4,8 @@ import pendulum
 import pytest
 
 from airflow_mapping_kit.exceptions import TargetError
-from airflow_mapping_kit.operators.copy_into.statements import listed
 from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator
+from airflow_mapping_kit.operators.snowflake.statements import listed
 from airflows import DAG
 
 REQUIRED = {"table": "flights", "stage": "landing", "file_format": "(TYPE = CSV)"}

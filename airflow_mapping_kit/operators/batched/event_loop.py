@@ -1,0 +1,197 @@
+"""Items in one event loop, so many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from tenacity import AsyncRetrying
+
+from airflow_mapping_kit.operators.batched import log_lines
+from airflow_mapping_kit.operators.batched.attempts import Policy, ended
+from airflow_mapping_kit.operators.batched.places import LOOK_SECONDS, Place, Places
+from airflow_mapping_kit.reading.records import item_result
+from airflow_mapping_kit.results import SUCCESS
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Collection
+
+    from airflow_mapping_kit.operators.batched.batch import Call, Results
+    from airflow_mapping_kit.results import ItemResult
+
+Left = list["asyncio.Task[Any] | Future[Any]"]
+
+
+class EventLoop:
+    """A loop in a thread of its own: Airflow's signals arrive in the main one.
+
+    :param calls: what there is to do, taken as there is somebody to do it.
+    :param workers: how many coroutines take from them.
+    :param policy: how an item is tried.
+    :param results: where results go, and what says that no further call is to be begun.
+    """
+
+    def __init__(self, calls: deque[Call], workers: int, policy: Policy, results: Results) -> None:
+        self._calls = calls
+        self._count = workers
+        self._policy = policy
+        self._results = results
+        self._over = results.over
+        self._stopped = threading.Event()
+        self._places = Places(workers, policy.timeout)
+        self._executor = _Executor()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._workers: list[asyncio.Task[None]] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> int:
+        """Start, and return how many will say that they have ended."""
+        self._thread.start()
+        return 1
+
+    def interrupt(self) -> None:
+        """Take nothing else, and cancel what runs."""
+        self._stopped.set()
+        self._over.set()
+        if self._loop is not None and self._thread.is_alive():
+            with suppress(RuntimeError):  # it has just closed
+                self._loop.call_soon_threadsafe(self._cancel)
+
+    def join(self, seconds: float) -> None:
+        """Wait so long for what was cancelled. What holds up the loop ends with the process."""
+        self._thread.join(seconds)
+
+    def _cancel(self) -> None:
+        for worker in self._workers:
+            worker.cancel()
+
+    def _run(self) -> None:
+        asyncio.run(self._all())
+
+    async def _all(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(self._executor)
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._count)]
+        try:
+            await asyncio.gather(*self._workers, return_exceptions=True)
+        finally:
+            # Now, not when the loop has closed: that waits for threads that an item may have left behind.
+            self._results.end()
+
+    async def _work(self) -> None:
+        place = Place(self._places)
+        try:
+            while self._calls and not self._over.is_set():
+                call, left = self._calls.popleft(), Left()
+                self._results.put(await self._result(call, place, left))
+                if left and self._calls and not await self._is_back(left, place):
+                    return
+        finally:
+            place.hold()
+
+    async def _result(self, call: Call, place: Place, left: Left) -> ItemResult:
+        """Return what became of an item.
+
+        :param left: gets what runs on of a call that nobody could end.
+        """
+        token = log_lines.key.set(call.key)
+        tries, started = 0, time.monotonic()
+
+        async def attempt() -> Any:
+            nonlocal tries, started
+            tries, started = tries + 1, time.monotonic()
+            value, error = await self._within(call, place, left, again=tries <= self._policy.retries)
+            if error is not None:
+                raise error
+            return value
+
+        try:
+            value: Any = await AsyncRetrying(**self._policy.tenacity(self._over))(attempt)
+            return item_result(call.key, SUCCESS, started=started, value=value, tries=tries)
+        except asyncio.CancelledError as error:
+            if self._stopped.is_set():
+                raise
+            return ended(call.key, error, tries, started)
+        except BaseException as error:  # noqa: BLE001 -- an item that exits or interrupts must not take others down
+            return ended(call.key, error, tries, started)
+        finally:
+            log_lines.key.reset(token)
+
+    async def _within(
+        self, call: Call, place: Place, left: Left, *, again: bool
+    ) -> tuple[Any, BaseException | None]:
+        """Await a call, as long as it may take; what leaves a task as an exit stops the loop, so it is returned.
+
+        :param again: whether the item may be tried again: not before the call is back.
+        """
+        task = asyncio.create_task(_settled(call))
+        try:
+            await asyncio.wait({task}, timeout=self._policy.timeout)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task}, timeout=LOOK_SECONDS)
+        # A coroutine that waits for a function in a thread is back at once; the function is not.
+        running = _running([task, *self._executor.of(call.key)])
+        if running:
+            place.say_that_it_is_held(self._policy.timeout)
+            if not again or not await self._is_back(running, place):
+                left += running
+                raise self._policy.overdue(back=False)
+        # What it has done all the same need not be done again.
+        if task.cancelled() or task.result()[1] is not None:
+            raise self._policy.overdue(back=True)
+        return task.result()
+
+    async def _is_back(self, left: Left, place: Place) -> bool:
+        """Wait for a call that nobody could end; tell whether it has, before all is given up."""
+        place.hold()
+        while _running(left):
+            if self._over.is_set() or self._places.stuck():
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+        place.free()
+        return True
+
+
+def _running(calls: Left) -> Left:
+    return [call for call in calls if not call.done()]
+
+
+async def _settled(call: Call) -> tuple[Any, BaseException | None]:
+    try:
+        return await call.make(), None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 -- handed on to the caller
+        return None, error
+
+
+class _Executor(ThreadPoolExecutor):
+    """The loop's threads, for `asyncio.to_thread`: what runs there does not end when its coroutine is cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__(thread_name_prefix="item")
+        self._futures: dict[str, set[Future[Any]]] = {}
+
+    def of(self, item: str) -> Collection[Future[Any]]:
+        """Return what was begun by an item, and runs or waits yet."""
+        return list(self._futures.get(item, ()))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        item = log_lines.key.get()
+        if item is not None:
+            futures = self._futures.setdefault(item, set())
+            futures.add(future)
+            future.add_done_callback(futures.discard)
+        return future

@@ -1,0 +1,365 @@
+"""One function for each item of a batch: an instance works on many, and every item stays on its own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
+
+from airflow_mapping_kit.assets import mark_succeeded
+from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of, done_before, saving
+from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
+from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    DecoratedOperator,
+    DecoratedTask,
+    XComArg,
+    bad_input_fails_at_once,
+    context_merge,
+    determine_kwargs,
+    parts,
+)
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.failures import described
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
+from airflow_mapping_kit.operators.batched.batch import SAVE_ITEMS, SAVE_SECONDS, Call, Results, worked_on
+from airflow_mapping_kit.operators.batched.results import Room
+from airflow_mapping_kit.operators.batched.settings import (
+    check,
+    check_key,
+    check_literals,
+    item_parameter,
+    seconds,
+)
+from airflow_mapping_kit.partitions.pieces import distinct
+from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.plans.arguments import arguments, mapped_arguments
+from airflow_mapping_kit.plans.batches import RETURN_VALUE, received, unwraps
+from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from airflow.decorators.base import Task
+    from airflow.utils.context import Context
+
+    from airflow_mapping_kit.checkpoints.checkpoint import Checkpoint
+    from airflow_mapping_kit.plans.batches import Item
+
+parts.need(parts.BATCHES)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_WITHOUT = "Before Airflow 3.3 nothing outlives a try" if AIRFLOW_3 else "No task made this batch"
+
+
+class BatchedOperator(DecoratedOperator):
+    """Call a function for each item of a batch, each tried, timed and reported on its own.
+
+    What `@task.batched` makes; `batched` describes the arguments. As a classic operator it takes
+    `python_callable` and, in `op_kwargs`, the batch under the name of the function's parameter.
+
+    All items are tried. If some fail, so does the instance, with one error that names them; the results are
+    there all the same, and a retry works only on what is not done. What is done is kept, on Airflow 3.3 in the
+    task state store of the instance, on Airflow 2 with the task that made the batches: it survives retries and
+    a killed worker, after which at most 50 items that were done, or those of the last second, are worked on
+    again, beside those that were running. When a person clears the instance it starts afresh, unless by
+    `mapping-kit retry`. Nothing is kept on Airflow 3.2, nor on Airflow 2 of batches that are literals.
+    """
+
+    custom_operator_name = "@task.batched"
+    items_key = RETURN_VALUE
+    keeps_what_is_done = True
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        concurrency: int = 1,
+        item_retries: int = 0,
+        item_retry_delay: timedelta | float = 1.0,
+        item_timeout: timedelta | float | None = None,
+        stop_after: int | None = None,
+        key: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check(
+            python_callable,
+            concurrency=concurrency,
+            item_retries=item_retries,
+            item_retry_delay=item_retry_delay,
+            item_timeout=item_timeout,
+            stop_after=stop_after,
+            key=key,
+        )
+        super().__init__(python_callable=python_callable, **kwargs)
+        self.concurrency = concurrency
+        self.item_retries = item_retries
+        self.item_retry_delay = item_retry_delay
+        self.item_timeout = item_timeout
+        self.stop_after = stop_after
+        self.key = key
+        self._told_to_end = False
+        self._at_work: Results | None = None
+
+    @staticmethod
+    def batch_parameter(declared: Any) -> str:
+        """Return which parameter of a declared operator's function takes an item."""
+        function = getattr(declared, "python_callable", None) or declared.partial_kwargs["python_callable"]
+        return item_parameter(function)
+
+    @staticmethod
+    def item_fields(declared: Any) -> list[str] | None:
+        """Return which fields of an item are its key, `None` for all."""
+        given = declared.partial_kwargs if hasattr(declared, "partial_kwargs") else vars(declared)
+        key = given.get("key")
+        return [key] if isinstance(key, str) else key and list(key)
+
+    def execute(self, context: Context) -> list[ItemResult]:
+        """Return the results of all items, in their order."""
+        with bad_input_fails_at_once():
+            items, fixed = self._items(context)
+            if not items:
+                raise AirflowSkipException(f"{self.task_id} got an empty batch: there is nothing to do.")
+            checkpoint, owner = checkpoint_of(context), owner_of(context)
+            done = done_before(checkpoint, [item.key for item in items])
+            self._say_what_follows(items, done, checkpoint)
+            room = Room(_max_result_kb())
+            for result in done.values():
+                room.kept(result["value"])
+        calls = [
+            Call(item.key, self._call(item, fixed, room))
+            for item in items
+            if item.state == SUCCESS and item.key not in done
+        ]
+        try:
+            with giving_way(owner):
+                found = self._work(calls, Results(self.stop_after, saving(checkpoint, owner)))
+                if owner is not None:
+                    owner.check(done=True)
+        except ItemStopped:
+            raise AirflowException(
+                f"{self.task_id} was told to end. What is done of its batch "
+                f"{'is kept: a retry does the rest' if checkpoint else 'is done again by a retry'}."
+            ) from None
+        results = [done.get(item.key) or found.get(item.key) or _not_run(item) for item in items]
+        self._fail_if_any_failed(results, context, kept=checkpoint is not None)
+        mark_succeeded(results, context=context)
+        return results
+
+    def on_kill(self) -> None:
+        """End the items: Airflow 3 calls this when the task is to end, and would go on with it."""
+        self._told_to_end = True
+        if self._at_work is not None:
+            self._at_work.stop(ItemStopped())
+
+    def _work(self, calls: list[Call], results: Results) -> dict[str, ItemResult]:
+        """Return the results of the calls by their keys."""
+        self._at_work = results
+        try:
+            if self._told_to_end:
+                raise ItemStopped
+            return worked_on(
+                calls,
+                results,
+                concurrency=self.concurrency,
+                policy=Policy(
+                    self.item_retries,
+                    seconds(self.item_retry_delay),
+                    None if self.item_timeout is None else seconds(self.item_timeout),
+                ),
+                in_event_loop=inspect.iscoroutinefunction(self.python_callable),
+            )
+        finally:
+            self._at_work = None
+
+    def _items(self, context: Context) -> tuple[list[Item], dict[str, Any]]:
+        """Return the items of the batch, equal keys told apart, and the arguments that are the same for all."""
+        parameter = item_parameter(self.python_callable)
+        named = arguments(self)
+        batch, declared = named.pop(parameter, None), self.dag.get_task(self.task_id)
+        if not isinstance(batch, Sequence) or isinstance(batch, str | bytes):
+            raise PlanError(
+                f"{self.task_id} got {shown(batch)} as its batch, which is no list: map it over batches, "
+                f"{self.task_id}.expand({parameter}=batches(..., batch_size=50))."
+            )
+        how = received(declared)
+        check_key(self.task_id, self.key, batch, chained=how.chained)
+        items = how.items(mapped_arguments(context), batch)
+        keys = distinct(item.key for item in items)
+        context_merge(context, named)
+        fixed = dict(determine_kwargs(self.python_callable, (), context))
+        fixed.pop(parameter, None)
+        return [item._replace(key=key) for item, key in zip(items, keys, strict=True)], fixed
+
+    def _call(self, item: Item, fixed: dict[str, Any], room: Room) -> Callable[[], Any]:
+        call = partial(self.python_callable, **{item_parameter(self.python_callable): item.value}, **fixed)
+        if not inspect.iscoroutinefunction(self.python_callable):
+            return lambda: room.kept(call())
+
+        async def awaited() -> Any:
+            return room.kept(await call())
+
+        return awaited
+
+    def _say_what_follows(
+        self, items: list[Item], done: dict[str, ItemResult], checkpoint: Checkpoint | None
+    ) -> None:
+        self.log.info(
+            "%d items, of which %d are done already. Up to %d of them run at once, and as many of every other "
+            "instance of %s that runs; where that is too much, a pool bounds it: pool_slots=%d.",
+            len(items),
+            len(done),
+            min(self.concurrency, len(items)),
+            self.task_id,
+            self.concurrency,
+        )
+        if checkpoint is None:
+            self.log.info("%s, so there is no checkpoint: a retry does all of it again.", _WITHOUT)
+            return
+        self.log.info(
+            "What is done is kept with %s, every %d items or %g s: a retry does not do it again.",
+            checkpoint.kept_with,
+            SAVE_ITEMS,
+            SAVE_SECONDS,
+        )
+
+    def _fail_if_any_failed(self, results: list[ItemResult], context: Context, *, kept: bool) -> None:
+        failed = [result for result in results if result["state"] in {FAILED, NOT_STARTED}]
+        if not failed:
+            return
+        # A task that fails returns nothing, and the fan-in and the next task need what is done.
+        if self.do_xcom_push:
+            context["ti"].xcom_push(RETURN_VALUE, results)
+        succeeded = sum(result["state"] == SUCCESS for result in results)
+        message = (
+            f"{len(failed):,} of {len(results):,} items of {self.task_id} failed, {succeeded:,} succeeded"
+            f"{' and are not done again by a retry' if kept and succeeded else ''}:\n{described(failed)}\n"
+            f"Mend the cause. A retry works on {'these items alone' if kept else 'all items again'}; an instance "
+            f"that is cleared works on all of its items again."
+        )
+        given_up = all(
+            result["error"] is not None and result["error"]["type"] == AirflowFailException.__name__
+            for result in failed
+        )
+        raise (AirflowFailException if given_up else AirflowException)(message)
+
+
+class _BatchedTask(DecoratedTask[..., Any, Any]):
+    """A function behind `@task.batched`: says what is wrong with it where it is called in a DAG file."""
+
+    def _expand(self, expand_input: Any, *, strict: bool) -> XComArg:
+        check(self.function, **self.kwargs)
+        parameter = item_parameter(self.function)
+        given = expand_input.value.get(parameter) if isinstance(expand_input.value, dict) else None
+        if isinstance(given, list | tuple):
+            check_literals(self.kwargs["task_id"], parameter, given)
+        check_key(self.kwargs["task_id"], self.kwargs.get("key"), [], chained=unwraps(given))
+        mapped: XComArg = super()._expand(expand_input, strict=strict)
+        return mapped
+
+
+@overload
+def batched(python_callable: Callable[P, R]) -> Task[P, R]: ...
+
+
+@overload
+def batched(
+    *,
+    concurrency: int = 1,
+    item_retries: int = 0,
+    item_retry_delay: timedelta | float = 1.0,
+    item_timeout: timedelta | float | None = None,
+    stop_after: int | None = None,
+    key: str | Sequence[str] | None = None,
+    **operator_arguments: Any,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def batched(
+    python_callable: Callable[..., Any] | None = None,
+    *,
+    multiple_outputs: bool | None = None,
+    **operator_arguments: Any,
+) -> Any:
+    """Make a task of a function that takes one item; mapped over batches, it is called for each of their items.
+
+    The same as `@task.batched`, for type checkers and editors. The mapped argument has the name of the
+    function's first parameter that is not one of Airflow's context; the others are as in any `@task`. An
+    `async def` function runs in an event loop, any other in threads.
+
+    :param concurrency: how many items of a batch run at once. Default 1. Calls in flight are this times the
+        instances that run.
+    :param item_retries: how often an item that failed is tried again, within the instance. Default 0. Not after
+        `AirflowFailException`, nor for a result that can't be kept.
+    :param item_retry_delay: before the second try, a `timedelta` or seconds; doubled before each further one,
+        up to ten minutes, plus up to a half. Default 1 s.
+    :param item_timeout: how long one try may take, a `timedelta` or seconds. Default: any time. A call that nobody
+        can end, since it waits within C code, keeps its place until it is back, and its item is not tried again
+        before.
+    :param stop_after: after so many failures in a row no further item is begun; what is left is `not_started`.
+        Default: all are tried.
+    :param key: the field, or fields, of an item that its key is made of: `key="id"`. Items are dicts then. Default:
+        all of its fields. Of a batch that another batched task returned the keys stay.
+    :param operator_arguments: arguments of any task: `task_id`, `retries`, `pool`, `map_index_template`
+        (default `label()`), ...
+    :return: a TaskFlow task. An instance of it returns `[{"key", "state", "value", "error", "tries",
+        "duration_s"}]`, one an item, in their order; `state` is `success`, `failed`, `skipped`,
+        `upstream_failed` or `not_started`. If an item failed the instance does, and the list is there all the
+        same. A batched task that is mapped over this output gets the values of the items that succeeded, and
+        keeps their keys; with `trigger_rule="all_done"` also where an instance failed.
+    :raises PlanError: if the function has no parameter for an item, or an argument can't be.
+
+    As a decorator:
+
+    ```python
+    @batched(concurrency=16, item_retries=2)
+    def ship(order, api):
+        return requests.post(api, json=order, timeout=10).json()
+
+    ship.partial(api=url).expand(order=batches(orders, batch_size=50))
+    ```
+
+    of which an instance returns `[{"key": "id=1", "state": "success", "value": {"sent": True}, ...}, ...]`.
+    """
+    if multiple_outputs:
+        raise PlanError("multiple_outputs=True: a batched task returns one list. Leave it out.")
+    operator_arguments.setdefault("map_index_template", label())
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        check(function, **operator_arguments)
+        task = _BatchedTask(
+            function=function,
+            operator_class=BatchedOperator,
+            multiple_outputs=False,
+            kwargs=dict(operator_arguments),
+            decorator_name="task.batched",
+        )
+        return cast("Task[P, R]", task)
+
+    return decorate if python_callable is None else decorate(python_callable)
+
+
+def _max_result_kb() -> int:
+    from airflow.configuration import conf
+
+    return int(conf.getint("mapping_kit", "max_result_kb", fallback=1024))
+
+
+def _not_run(item: Item) -> ItemResult:
+    """Return the result of an item that nothing was done for: for what it was before, or for `stop_after`."""
+    state = NOT_STARTED if item.state == SUCCESS else item.state
+    return {
+        "key": item.key,
+        "state": state,
+        "value": None,
+        "error": item.error,
+        "tries": 0,
+        "duration_s": None,
+    }

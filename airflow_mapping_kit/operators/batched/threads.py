@@ -1,0 +1,187 @@
+"""Items in threads, so many at a time."""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from tenacity import Retrying, sleep_using_event
+
+from airflow_mapping_kit.operators.batched import log_lines
+from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy, ended
+from airflow_mapping_kit.operators.batched.places import LOOK_SECONDS, Place, Places
+from airflow_mapping_kit.reading.records import item_result
+from airflow_mapping_kit.results import SUCCESS
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+
+    from airflow_mapping_kit.operators.batched.batch import Call, Results
+    from airflow_mapping_kit.results import ItemResult
+
+
+class Threads:
+    """Daemon threads that take one call after another; none outlives the task's process.
+
+    :param calls: what there is to do, taken as there is somebody to do it.
+    :param workers: how many threads.
+    :param policy: how an item is tried.
+    :param results: where results go, and what says that no further call is to be begun.
+    """
+
+    def __init__(self, calls: deque[Call], workers: int, policy: Policy, results: Results) -> None:
+        self._calls = calls
+        self._policy = policy
+        self._results = results
+        self._over = results.over
+        self._stopped = threading.Event()
+        self._places = Places(workers, policy.timeout)
+        # Those that are in the author's function: what the kit does around it must not be interrupted halfway.
+        self._in_function: set[threading.Thread] = set()
+        self._marking = threading.Lock()
+        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+
+    def start(self) -> int:
+        """Start, and return how many will say that they have ended."""
+        for worker in self._workers:
+            worker.start()
+        return len(self._workers)
+
+    def interrupt(self) -> None:
+        """Take nothing else, and end what runs: at once, or when it is back from C code."""
+        self._stopped.set()
+        self._over.set()
+        with self._marking:
+            for thread in self._in_function:
+                _interrupt(thread)
+
+    def join(self, seconds: float) -> None:
+        """Wait so long for what was interrupted. What is still in C code then ends with the process."""
+        until = time.monotonic() + seconds
+        with self._marking:
+            running = [*self._in_function, *self._workers]
+        for thread in running:
+            thread.join(max(until - time.monotonic(), 0))
+
+    def _work(self) -> None:
+        place = Place(self._places)
+        try:
+            while self._calls and not self._over.is_set():
+                try:
+                    call = self._calls.popleft()
+                except IndexError:  # another was faster
+                    break
+                left: list[threading.Thread] = []
+                self._results.put(self._result(call, place, left))
+                if left and self._calls and not self._is_back(left[0], place):
+                    break
+        except ItemStopped:
+            pass
+        finally:
+            place.hold()
+            self._results.end()
+
+    def _result(self, call: Call, place: Place, left: list[threading.Thread]) -> ItemResult:
+        """Return what became of an item.
+
+        :param left: gets the thread of a call that nobody could end, and that still runs.
+        """
+        token = log_lines.key.set(call.key)
+        tries, started = 0, time.monotonic()
+
+        def attempt() -> Any:
+            nonlocal tries, started
+            tries, started = tries + 1, time.monotonic()
+            if self._policy.timeout is None:
+                return self._called(call.make)
+            return self._within(
+                self._policy.timeout, call.make, place, left, again=tries <= self._policy.retries
+            )
+
+        try:
+            retrying = Retrying(sleep=sleep_using_event(self._over), **self._policy.tenacity(self._over))
+            value = retrying(attempt)
+            return item_result(call.key, SUCCESS, started=started, value=value, tries=tries)
+        except ItemStopped:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- an item that exits or interrupts must not take others down
+            return ended(call.key, error, tries, started)
+        finally:
+            log_lines.key.reset(token)
+
+    def _called(self, make: Callable[[], Any]) -> Any:
+        """Call a function that may be interrupted."""
+        me = threading.current_thread()
+        with self._marking:
+            if self._stopped.is_set():
+                raise ItemStopped
+            self._in_function.add(me)
+        try:
+            return make()
+        finally:
+            with self._marking:
+                self._in_function.discard(me)
+
+    def _within(
+        self,
+        seconds: float,
+        make: Callable[[], Any],
+        place: Place,
+        left: list[threading.Thread],
+        *,
+        again: bool,
+    ) -> Any:
+        """Call a function in a thread of its own, since nobody can end a call from outside.
+
+        :param again: whether the item may be tried again: not before the call is back.
+        """
+        answer: list[Any] = []
+        raised: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                answer.append(self._called(make))
+            except BaseException as error:  # noqa: BLE001 -- raised again where it is waited for
+                raised.append(error)
+
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(call,), daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if thread.is_alive():
+            with self._marking:
+                if thread in self._in_function:
+                    _interrupt(thread)
+            thread.join(LOOK_SECONDS)
+            if thread.is_alive():
+                place.say_that_it_is_held(seconds)
+                if not again or not self._is_back(thread, place):
+                    left.append(thread)
+                    raise self._policy.overdue(back=False)
+            # What it has done all the same need not be done again.
+            if not answer:
+                raise self._policy.overdue(back=True)
+        if raised:
+            raise raised[0]
+        return answer[0]
+
+    def _is_back(self, thread: threading.Thread, place: Place) -> bool:
+        """Wait for a call that nobody could end; tell whether it has, before all is given up."""
+        place.hold()
+        while thread.is_alive():
+            if self._over.is_set() or self._places.stuck():
+                return False
+            thread.join(LOOK_SECONDS)
+        place.free()
+        return True
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Raise `ItemStopped` in another thread, as soon as that runs Python code again."""
+    if thread.ident is not None and thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident), ctypes.py_object(ItemStopped)
+        )

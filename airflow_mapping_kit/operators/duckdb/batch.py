@@ -1,0 +1,111 @@
+"""A batch of partitions: each published on its own, and what is done kept where a retry finds it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of, done_before, saving
+from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
+from airflow_mapping_kit.compat import AirflowException
+from airflow_mapping_kit.exceptions import MappingKitError
+from airflow_mapping_kit.failures import said
+from airflow_mapping_kit.operators.batched.batch import Results
+from airflow_mapping_kit.operators.duckdb.addresses import Address
+from airflow_mapping_kit.partitions.pieces import distinct
+from airflow_mapping_kit.plans.arguments import mapped_arguments
+from airflow_mapping_kit.plans.batches import received
+from airflow_mapping_kit.reading.records import ITEMS_KEY, error_of, item_result
+from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.utils.context import Context
+
+    from airflow_mapping_kit.results import ItemResult
+
+log = logging.getLogger(__name__)
+
+# Publishes one partition and returns where it is; `None` if it was left alone, for it has no rows.
+Publish = Callable[[Address], dict[str, Any] | None]
+
+_MAX_NAMED = 20
+
+
+def published_each(publish: Publish, places: Sequence[Address], context: Context) -> list[ItemResult]:
+    """Publish all that an earlier try hasn't, and return what became of every partition, in their order.
+
+    If some fail the others are published all the same, and the fan-in finds what became of each.
+
+    :raises AirflowException: if some failed and may pass, naming them and what is published
+    :raises MappingKitError: if all that failed would fail again
+    """
+    keyed = dict(zip(_keys(places, context), places, strict=True))
+    checkpoint, owner = checkpoint_of(context), owner_of(context)
+    done = done_before(checkpoint, keyed)
+    log.info("%d partitions, of which an earlier try has done %d", len(places), len(done))
+    if checkpoint is None:
+        log.info("Nothing keeps what is done of this batch: a retry does all of it again")
+    results = Results(None, saving(checkpoint, owner))
+    errors: list[Exception] = []
+    with giving_way(owner):
+        try:
+            with results.saved_on_the_way():
+                for key, place in keyed.items():
+                    if key not in done and results.superseded is None:
+                        errors += _put(results, publish, key, place)
+        finally:
+            results.save()
+        if results.superseded is not None:
+            raise results.superseded
+        if owner is not None:
+            owner.check(done=True)
+    rows = [done.get(key) or results.by_key[key] for key in keyed]
+    # What the task returns says nothing of those that failed, and a failed one returns nothing.
+    context["ti"].xcom_push(ITEMS_KEY, rows)
+    if errors:
+        same_again = all(isinstance(error, MappingKitError) for error in errors)
+        message = _said_of(rows, errors[0], kept=checkpoint is not None)
+        raise (MappingKitError if same_again else AirflowException)(message) from errors[0]
+    return rows
+
+
+def _keys(places: Sequence[Address], context: Context) -> list[str]:
+    """Return the keys of the partitions as pieces, of which other mapped arguments are a part, too."""
+    task: Any = context["task"]
+    how = received(task.dag.get_task(task.task_id))
+    return distinct(
+        item.key for item in how.items(mapped_arguments(context), [place.partition for place in places])
+    )
+
+
+def _put(results: Results, publish: Publish, key: str, place: Address) -> list[Exception]:
+    """Publish a partition, hand over what became of it, and return the error if it failed."""
+    started = time.monotonic()
+    try:
+        value = publish(place)
+    except (MappingKitError, AirflowException) as error:
+        # The traceback comes with the error of the whole batch.
+        log.error("%s", said(error_of(error)))  # noqa: TRY400
+        results.put(item_result(key, FAILED, started=started, error=error))
+        return [error]
+    state = SKIPPED if value is None else SUCCESS
+    results.put(item_result(key, state, started=started, value=value))
+    return []
+
+
+def _said_of(rows: Sequence[ItemResult], first: Exception, *, kept: bool) -> str:
+    failed, published = ([row["key"] for row in rows if row["state"] == state] for state in (FAILED, SUCCESS))
+    return (
+        f"{len(failed)} of {len(rows)} partitions failed: {_named(failed)}. "
+        f"Published: {_named(published)}{', which a retry leaves alone' if kept and published else ''}. "
+        f"The first error: {error_of(first)['message']}"
+    )
+
+
+def _named(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else ""
+    return (", ".join(keys[:_MAX_NAMED]) or "none") + more

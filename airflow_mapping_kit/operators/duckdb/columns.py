@@ -1,0 +1,57 @@
+"""How a query's columns get into a Parquet file: what it has no type for is stored as another, or refused."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_mapping_kit.exceptions import QueryError
+from airflow_mapping_kit.operators.duckdb.database import identifier, literal
+from airflow_mapping_kit.operators.duckdb.failures import REFUSED
+
+# DuckDB would write both as DOUBLE, which has 15 digits. A sum() of integers is such.
+_WIDE = "DECIMAL(38,0)"
+# Names of fields and values of an ENUM are quoted or followed by a blank, the names of types never.
+_TYPE_ENDS = r"(?=[\[,)]|$)"
+_QUOTED = r""""(?:[^"]|"")*"|'(?:[^']|'')*'"""
+_HUGE = re.compile(rf"({_QUOTED})|\bU?HUGEINT{_TYPE_ENDS}")
+_CHANGED = re.compile(rf"{_QUOTED}|\b(INTERVAL|TIME WITH TIME ZONE){_TYPE_ENDS}")
+# What each loses in a Parquet file as DuckDB writes it, and what to write in the query instead.
+_REMEDIES = {
+    "INTERVAL": "only milliseconds, at most 49 days of them: select epoch_us({column}), or CAST({column} AS VARCHAR)",
+    "TIME WITH TIME ZONE": "no offset: select CAST({column} AS VARCHAR), or a TIMESTAMPTZ",
+}
+
+
+def stored(key: str, name: str, column_type: str) -> str | None:
+    """Return the expression that stands for a column in the file; `None` if the column does as it is.
+
+    `HUGEINT` and `UHUGEINT`, nested ones too, become `DECIMAL(38,0)`; a value that doesn't fit is an error of
+    the query that names the column.
+
+    :param key: of the partition, for the error
+    :param name: of the column
+    :param column_type: as `DESCRIBE` says it: `STRUCT(a HUGEINT, b VARCHAR[])`
+    :raises QueryError: naming the column, if Parquet changes its values
+    """
+    column = identifier(name)
+    changed = next(filter(None, (match[1] for match in _CHANGED.finditer(column_type))), None)
+    if changed:
+        raise QueryError(
+            f"partition {key}: the column {name!r} is of type {column_type}, and of {changed} a Parquet file "
+            f"keeps {_REMEDIES[changed].format(column=column)}"
+        )
+    narrowed = _HUGE.sub(lambda match: match[1] or _WIDE, column_type)
+    if narrowed == column_type:
+        return None
+    fitted = f"TRY_CAST({column} AS {narrowed})"
+    shown = f"left(CAST({column} AS VARCHAR), 100)"
+    before = f"{REFUSED}the column {name!r} has the value "
+    after = (
+        f", and a Parquet file keeps 38 digits of an integer: select CAST({column} AS VARCHAR), or round it to "
+        f"a DOUBLE"
+    )
+    # Of a list or a map TRY_CAST drops the elements that don't fit, so what comes back is compared.
+    return (
+        f"CASE WHEN CAST({fitted} AS {column_type}) IS DISTINCT FROM {column} "
+        f"THEN error({literal(before)} || {shown} || {literal(after)}) ELSE {fitted} END"
+    )

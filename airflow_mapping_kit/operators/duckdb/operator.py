@@ -1,0 +1,297 @@
+"""Run one query over a partition and publish its rows to a lake."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
+    AirflowException,
+    AirflowSkipException,
+    BaseOperator,
+    bad_input_fails_at_once,
+    sql_of,
+)
+from airflow_mapping_kit.exceptions import PartitionError, QueryError, TargetError
+from airflow_mapping_kit.operators.duckdb.addresses import Address, addresses
+from airflow_mapping_kit.operators.duckdb.batch import published_each
+from airflow_mapping_kit.operators.duckdb.database import connected
+from airflow_mapping_kit.operators.duckdb.local import LocalTarget
+from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
+from airflow_mapping_kit.operators.duckdb.s3 import S3Target, let_duckdb_read_s3
+from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
+from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.partitions.zones import load_zone
+from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.reading.records import ITEMS_KEY
+from airflow_mapping_kit.results import SUCCESS
+from airflow_mapping_kit.storage.buckets import s3_hook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from airflow.utils.context import Context
+    from jinja2 import Environment
+
+    from airflow_mapping_kit.operators.duckdb.batch import Publish
+
+_ON_EMPTY = ("fail", "skip", "replace")
+
+
+class _ToldToEnd(BaseException):
+    """The instance is ending: raised wherever its code is, past `except Exception`."""
+
+
+class DuckDBPartitionOperator(BaseOperator):
+    """Run one DuckDB query over a partition and publish its rows as Parquet to a directory or to S3.
+
+    The partition's values are bound to the query's parameters: `$date` is the value of dimension `date`.
+    They are never pasted into the query. Text is bound as VARCHAR: write `$date::DATE` where the query wants
+    a date, and `IS NOT DISTINCT FROM $country` where a value can be `None`, which fits any type. A dimension
+    that is part of a path in the query can't have a `*`, `?`, `[` or `..` in its value.
+
+    A partition is one file, `target/<partition key>/data_0.parquet`, without the dimensions: readers take
+    them from the path. Integers of 128 bits, such as a `sum()` of integers, become `DECIMAL(38,0)`, and values
+    that Parquet can't keep are an error. Publishing replaces it in one step: a re-run replaces; a task
+    killed at any moment leaves the old data whole; no reader sees half of it; other partitions are never
+    touched. Parquet files that other tools wrote directly into the partition's directory are removed right
+    after that step: there, and only that once, a reader can see both. An upload that is killed may leave
+    parts that S3 never shows: the bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them.
+    On S3 a reader that takes an object in several requests has to hold to its ETag, as DuckDB 1.4 does (it
+    then fails and can be run again); DuckDB 1.2 doesn't, and may mix the old object with the new.
+
+    ```python
+    DuckDBPartitionOperator.partial(
+        task_id="load",
+        sql="SELECT carrier, delay FROM 'flights.parquet' WHERE origin = $origin AND day = $date::DATE",
+        target="s3://lake/flights",
+    ).expand(partition=[{"origin": "EWR", "date": "2013-01-01"}])
+    ```
+
+    returns `{"key": "date=2013-01-01/origin=EWR", "path":
+    "s3://lake/flights/date=2013-01-01/origin=EWR/data_0.parquet", "rows": 305, "bytes": 7811}`; for a list of
+    partitions a list of such in their order, without those that `on_empty="skip"` left alone.
+
+    :param sql: exactly one `SELECT`, or the path of a `.sql` file that holds it (templated)
+    :param partition: the partition, a dict of dimension to text, number, boolean or `None`; or a batch, a
+        list of them, each published on its own: if some fail, the others are published all the same, the
+        error names both, and a retry publishes only the rest. An empty list skips the task, as mapping over
+        one does (templated; what comes from an XCom is taken as it is)
+    :param target: a directory, or `s3://bucket/prefix` (templated)
+    :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
+    :param parameters: values for parameters of the query that are no dimensions: `$source`, say (templated)
+    :param aws_conn_id: the Airflow connection for an `s3://` target, and for `s3://` in the query's text or
+        values; without one, the first uses boto's own credentials and the second DuckDB's (templated)
+    :param memory_limit: what DuckDB may keep in memory before it uses the disk, such as `"1GiB"`
+    :param threads: how many threads DuckDB uses
+    :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it
+        and skips, `"replace"` publishes a file without rows
+    :param unused: dimensions that the query need not use
+    :param timezone: whose clock the query reads a TIMESTAMPTZ by, a name of the tz database; that of the
+        worker means nothing
+    :raises PartitionError: if a partition, `partition_by` or `timezone` is none
+    :raises QueryError: if the query doesn't fit the partition or the data, or an argument can't be
+    :raises TargetError: if the target can't hold the partition or can't be written to
+    :raises StorageError: if the bucket doesn't exist or the credentials are refused
+    """
+
+    template_fields = ("sql", "partition", "target", "parameters", "aws_conn_id")
+    template_fields_renderers = {"sql": "sql", "partition": "json", "parameters": "json"}  # noqa: RUF012  as Airflow has it
+    ui_color = "#fff6cc"
+    items_key = ITEMS_KEY
+    keeps_what_is_done = True
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        partition: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        target: str,
+        partition_by: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        aws_conn_id: str | None = None,
+        memory_limit: str = "1GiB",
+        threads: int = 1,
+        on_empty: str = "fail",
+        unused: Collection[str] = (),
+        timezone: str = "UTC",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_empty not in _ON_EMPTY:
+            raise QueryError(
+                f"on_empty={on_empty!r} is none of {', '.join(map(repr, _ON_EMPTY))}: write one of them"
+            )
+        if not isinstance(threads, int) or threads < 1:
+            raise QueryError(f"threads={threads!r} is no number of threads: write 1 or more")
+        if isinstance(partition_by, str):
+            raise PartitionError(f"partition_by={partition_by!r} is text: write the list [{partition_by!r}]")
+        if isinstance(unused, str):
+            raise QueryError(f"unused={unused!r} is text: write the list [{unused!r}]")
+        load_zone(timezone)
+        self.sql = sql
+        self.partition = partition
+        self.target = target
+        self.partition_by = partition_by
+        self.parameters = parameters
+        self.aws_conn_id = aws_conn_id
+        self.memory_limit = memory_limit
+        self.threads = threads
+        self.on_empty = on_empty
+        self.unused = unused
+        self.timezone = timezone
+        self._stoppable = False
+        self._killed = False
+
+    @staticmethod
+    def batch_parameter(_: Any) -> str:
+        """Return which argument may be a batch, whose partitions then count as pieces of their own."""
+        return "partition"
+
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """Render as Airflow does, and `sql` from its file: its `template_ext` would take values for files, too."""
+        # The first field: when a value comes that is the very same text, it is rendered already.
+        if content is self.sql:
+            content = sql_of(content, jinja_env or self.get_template_env(), seen_oids)
+        return super().render_template(content, context, jinja_env, seen_oids)
+
+    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
+        """Publish the partition, or each of a batch, and return where it is and how large."""
+        try:
+            with bad_input_fails_at_once():
+                return self._published(context)
+        except _ToldToEnd:
+            raise AirflowException(
+                f"{self.task_id} was told to end: it has stopped its query and publishes nothing more."
+            ) from None
+
+    def on_kill(self) -> None:
+        """Stop the query and publish nothing more: Airflow 3 calls this, and would go on with the task."""
+        self._killed = True
+        # DuckDB looks for signals while it runs, and stops when their handler raises. That of Airflow 2 does.
+        if AIRFLOW_3 and self._stoppable:
+            raise _ToldToEnd
+
+    @contextmanager
+    def _stopped_by_on_kill(self) -> Iterator[None]:
+        """Let `on_kill` raise meanwhile. Elsewhere it might leave half a call of Airflow's behind."""
+        self._stoppable = True
+        try:
+            if self._killed:
+                raise _ToldToEnd
+            yield
+        finally:
+            self._stoppable = False
+
+    def _published(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
+        with ExitStack() as stack:
+            places = addresses(self._partitions(), self.partition_by)
+            if not places:
+                raise AirflowSkipException("the list of partitions is empty: nothing to publish")
+            scratch = stack.enter_context(scratch_directory())
+            target = self._target(scratch)
+            connection = stack.enter_context(
+                connected(self.memory_limit, self.threads, scratch, self.timezone)
+            )
+            query = PartitionQuery(connection, self.sql, self.parameters, self.unused)
+            values: list[Any] = [self.sql]
+            for place in places:
+                target.check(place.key, place.directory)
+                values += query.bind(place.key, place.partition).values()
+            renew: Callable[[], None] | None = None
+            # A template gives text, so no connection may come as "".
+            if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
+                renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
+            publish = partial(self._publish, query, target, renew)
+            if not isinstance(self.partition, Mapping):
+                return self._batch_published(publish, places, context)
+            result = publish(places[0])
+            if result is None:
+                raise AirflowSkipException(
+                    f"partition {places[0].key} has no rows: left as it is (on_empty='skip')"
+                )
+            mark_changed([result["key"]], context=context)
+            return result
+
+    def _batch_published(
+        self, publish: Publish, places: Sequence[Address], context: Context
+    ) -> list[dict[str, Any]]:
+        rows = published_each(publish, places, context)
+        values = [row["value"] for row in rows if row["state"] == SUCCESS]
+        mark_changed((value["key"] for value in values), context=context)
+        if not values:
+            raise AirflowSkipException(
+                "no partition of the batch has rows: all left as they are (on_empty='skip')"
+            )
+        return values
+
+    def _partitions(self) -> Sequence[Mapping[str, Any]]:
+        given: Any = self.partition
+        if isinstance(given, Mapping):
+            return [given]
+        if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+            return given
+        raise PartitionError(
+            f"partition is {shown(given)}: pass a dict such as {{'date': '2013-01-01'}}, or a list of them"
+        )
+
+    def _target(self, scratch: Path) -> LocalTarget | S3Target:
+        if isinstance(self.target, str) and self.target.startswith("s3://"):
+            return S3Target(self.target, s3_hook(self.aws_conn_id or None), scratch)
+        if not isinstance(self.target, str) or not self.target or "://" in self.target:
+            raise TargetError(f"target={self.target!r} is no place: write a directory or s3://bucket/prefix")
+        return LocalTarget(self.target)
+
+    def _publish(
+        self,
+        query: PartitionQuery,
+        target: LocalTarget | S3Target,
+        renew: Callable[[], None] | None,
+        place: Address,
+    ) -> dict[str, Any] | None:
+        """Publish one partition; `None` if it has no rows and is to be left alone."""
+        started = time.monotonic()
+        if renew is not None:
+            renew()
+        try:
+            with self._stopped_by_on_kill():
+                selection = query.select(place.key, place.partition)
+            with target.staged(place.key, place.directory) as staged:
+                with self._stopped_by_on_kill():
+                    rows = query.write(selection, staged.path)
+                if rows == 0 and self.on_empty == "skip":
+                    self.log.info("Left %s as it is: the query found no rows", one_line(place.key))
+                    return None
+                if rows == 0 and self.on_empty == "fail":
+                    raise QueryError(
+                        f"partition {place.key}: the query found no rows, so it is left as it is "
+                        f"(on_empty='fail'): check the source, or use on_empty='replace' where an empty "
+                        f"partition is right, or 'skip'"
+                    )
+                size = staged.path.stat().st_size
+                with self._stopped_by_on_kill():
+                    path = staged.publish()
+        except OSError as error:
+            raise AirflowException(f"partition {place.key}: can't be written: {error}") from error
+        seconds = time.monotonic() - started
+        self.log.info(
+            "Published %s: %d rows, %d bytes in %.2f s to %s",
+            one_line(place.key),
+            rows,
+            size,
+            seconds,
+            one_line(path),
+        )
+        return {"key": place.key, "path": path, "rows": rows, "bytes": size}

@@ -1,0 +1,276 @@
+"""Move given keys from prefix to prefix, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import (
+    AirflowException,
+    AirflowSkipException,
+    BaseOperator,
+    bad_input_fails_at_once,
+)
+from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.failures import said
+from airflow_mapping_kit.operators.s3.mover import Ended, Mover
+from airflow_mapping_kit.operators.s3.plan import planned_moves
+from airflow_mapping_kit.operators.s3.protection import EXTRA_ARGS
+from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.reading.records import error_of
+from airflow_mapping_kit.storage.buckets import s3_client, s3_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.utils.context import Context
+
+    from airflow_mapping_kit.operators.s3.plan import Move
+
+_MAX_NAMED = 20
+
+
+class S3MoveKeysOperator(BaseOperator):
+    """Move exactly the given objects from one prefix to another: copy, verify, then delete what was copied.
+
+    Interrupted anywhere, it can be run again: an object that is at both places is compared and, where equal,
+    only deleted at the source; one that is only at the destination any more is `already_moved`. (S3 doesn't
+    tell who put it there: it is taken as moved by an earlier try.) Objects that came after the listing are
+    never touched. One key that fails doesn't stop the others.
+
+    A copy is verified by its size and ETag or checksum, and, only where S3 has none that says anything, by
+    reading both objects. Above 5 GiB an object is copied in parts, and one that was uploaded in parts in
+    the same parts. A task that is killed may leave parts that S3 never shows: a lifecycle rule
+    (`AbortIncompleteMultipartUpload`) removes them.
+
+    What is kept: content type and the other headers, metadata, tags, the class of storage, the redirect of a
+    website, and what protects the object: its ACL, KMS key, retention and legal hold. A copy that would be
+    without one of these four fails its key, and the source stays, unless `extra_args` says what the copies get
+    or `keep_protection=False` that it may be lost. What S3 can't keep: the moment of writing, the id and the
+    older versions of an object, an owner that is another account, the encryption context of a KMS key, and
+    the ETag of what is under one. Without a KMS key, encryption follows the destination's bucket. Objects under
+    a customer's own key (SSE-C) can't be moved.
+
+    What is deleted: in a bucket with versions, the version that was copied, by its id. Where older versions
+    lie below it, one of them would come back, and one that is locked (retention, legal hold) S3 doesn't delete:
+    there, the key is hidden by a delete marker instead. A marker,
+    and a delete in a bucket without versions, names the key alone, so the object is asked for once more right
+    before, and the delete carries `If-Match`, which AWS checks. A server that doesn't know it (Ceph 16, moto)
+    leaves a window of one request in which a rewrite of the same key is deleted (with versions: hidden). In
+    the same way, not to overwrite what appears at the destination between the look and the copy needs a
+    server and a botocore that know `If-None-Match` on copies.
+
+    It needs `s3:ListBucket` on both buckets, `s3:GetObjectAcl` (unless `extra_args` says the ACL), with versions
+    `s3:ListBucketVersions` and `s3:DeleteObjectVersion`, and for objects that are locked
+    `s3:GetObjectRetention`, `s3:GetObjectLegalHold` and the rights to put them.
+
+    ```python
+    S3MoveKeysOperator(
+        task_id="move",
+        keys=s3_keys("lake", "landing/20130101/"),
+        source_bucket="lake",
+        source_prefix="landing/",
+        dest_prefix="processed/",
+    )
+    ```
+
+    returns `[{"key": "landing/20130101/EWR.csv", "moved_to": "processed/20130101/EWR.csv", "bytes": 25604,
+    "status": "moved"}, ...]`, a row a key in their order.
+
+    When the task is ended (marked failed, a time-out, its worker shut down), no other object is copied, and
+    nothing more is deleted.
+
+    :param keys: a key or a list of keys, from the bucket's root, each under `source_prefix`; an empty list
+        skips the task, as mapping over one does (templated, but never the values of an XCom)
+    :param source_bucket: the bucket's name (templated)
+    :param source_prefix: what is replaced at the beginning of each key (templated)
+    :param dest_prefix: what it is replaced by; it must not lie under `source_prefix` (templated)
+    :param dest_bucket: another bucket that the same connection reaches, by default the same (templated)
+    :param replace: whether another object at the destination is overwritten; by default that key fails
+    :param whole_bucket: whether `source_prefix` may be empty. Without it, a template that renders to nothing
+        is an error
+    :param etags: what the objects held when they were listed or loaded, `{key: ETag}`: an object that was
+        rewritten since is left where it is and fails (templated, but never the values of an XCom)
+    :param extra_args: what the copies get instead of what their sources have of it, as boto3 names it:
+        `{"ACL": "bucket-owner-full-control", "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "..."}`. Any
+        argument for the ACL, the encryption, the lock, and `StorageClass` (templated)
+    :param keep_protection: whether ACL, KMS key, retention and legal hold have to be kept. With `False` the
+        copies have what `extra_args` says and else what their bucket gives
+    :param max_workers: how many keys move at a time
+    :param aws_conn_id: the Airflow connection (templated)
+    :raises StorageError: before any work, if a bucket can't be listed, a key isn't below `source_prefix` or
+        stands twice, or the prefixes overlap; afterwards, if keys failed that would fail again
+    :raises AirflowException: afterwards, if keys failed and another try may move them
+    """
+
+    template_fields = (
+        "keys",
+        "etags",
+        "source_bucket",
+        "source_prefix",
+        "dest_bucket",
+        "dest_prefix",
+        "extra_args",
+        "aws_conn_id",
+    )
+    template_fields_renderers = {"keys": "json"}  # noqa: RUF012  Airflow declares it so
+    ui_color = "#ffe9b8"
+    _killed = False
+
+    def __init__(
+        self,
+        *,
+        keys: str | Sequence[str],
+        source_bucket: str,
+        source_prefix: str,
+        dest_prefix: str,
+        dest_bucket: str | None = None,
+        replace: bool = False,
+        whole_bucket: bool = False,
+        etags: Mapping[str, str] | None = None,
+        extra_args: Mapping[str, Any] | None = None,
+        keep_protection: bool = True,
+        max_workers: int = 16,
+        aws_conn_id: str | None = "aws_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
+            raise StorageError(f"max_workers={max_workers!r} is no number of threads: write 1 or more")
+        _check_extra_args(extra_args)
+        self.keys = keys
+        self.source_bucket = source_bucket
+        self.source_prefix = source_prefix
+        self.dest_prefix = dest_prefix
+        self.dest_bucket = dest_bucket
+        self.replace = replace
+        self.whole_bucket = whole_bucket
+        self.etags = etags
+        self.extra_args = extra_args
+        self.keep_protection = keep_protection
+        self.max_workers = max_workers
+        self.aws_conn_id = aws_conn_id
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002  Airflow's signature
+        """Move the keys and return a row for each."""
+        with bad_input_fails_at_once():
+            extra_args = {} if self.extra_args is None else self.extra_args
+            if not isinstance(extra_args, Mapping):
+                raise StorageError(f"extra_args is {shown(extra_args)}: write a dict of what the copies get")
+            _check_extra_args(extra_args)
+            moves = planned_moves(
+                self.keys,
+                source_bucket=self.source_bucket,
+                source_prefix=self.source_prefix,
+                dest_bucket=self.source_bucket if self.dest_bucket is None else self.dest_bucket,
+                dest_prefix=self.dest_prefix,
+                whole_bucket=self.whole_bucket,
+            )
+            if not moves:
+                raise AirflowSkipException("No keys to move.")
+            client = s3_client(self.aws_conn_id, connections=self.max_workers)
+            self._check_buckets(client, moves[0])
+            results, failures = self._move_all(client, moves, extra_args)
+            if failures:
+                raise _failure(failures, len(moves))
+        already = [row["key"] for row in results if row["status"] == "already_moved"]
+        if already:
+            self.log.warning(
+                "%d keys were only at the destination, so an earlier try is taken to have moved them: %s",
+                len(already),
+                _named(already),
+            )
+        self.log.info(
+            "Moved %d objects from s3://%s/%s to s3://%s/%s.",
+            len(results) - len(already),
+            moves[0].source_bucket,
+            one_line(self.source_prefix),
+            moves[0].dest_bucket,
+            one_line(self.dest_prefix),
+        )
+        return results
+
+    def on_kill(self) -> None:
+        """Copy no other object, and delete nothing more. Airflow 3 raises nothing in a task that it ends."""
+        self._killed = True
+
+    def _check_buckets(self, client: Any, move: Move) -> None:
+        # Without the right to list, S3 says "refused" of objects that don't exist.
+        for bucket, prefix in (
+            (move.source_bucket, self.source_prefix),
+            (move.dest_bucket, self.dest_prefix),
+        ):
+            with s3_errors(self.aws_conn_id, bucket, f"list s3://{bucket}/{prefix}"):
+                client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+
+    def _move_all(
+        self, client: Any, moves: list[Move], extra_args: Mapping[str, Any]
+    ) -> tuple[list[dict[str, Any]], list[tuple[Move, Exception]]]:
+        def move_one(move: Move) -> dict[str, Any] | Exception:
+            what = f"move an object from s3://{move.source_bucket}/{self.source_prefix}"
+            try:
+                with s3_errors(self.aws_conn_id, move.source_bucket, what):
+                    return mover.move(move)
+            except Ended:
+                raise
+            except (StorageError, AirflowException) as error:
+                self.log.warning("%s was not moved: %s", shown(move.source_url), said(error_of(error)))
+                return error
+
+        # Threads start as they are needed: a task without objects in parts starts none of the second pool.
+        with ThreadPoolExecutor(self.max_workers) as parts, ThreadPoolExecutor(self.max_workers) as objects:
+            mover = Mover(
+                client,
+                replace=self.replace,
+                etags=self.etags or {},
+                parts=parts,
+                extra_args=extra_args,
+                keep_protection=self.keep_protection,
+                ended=lambda: self._killed,
+            )
+            futures = [objects.submit(move_one, move) for move in moves]
+            try:
+                # Anything but a key's own failure, such as Airflow ending the task, stops the others too.
+                wait(futures, return_when=FIRST_EXCEPTION)
+                outcomes = [future.result() for future in futures]
+            except BaseException:
+                objects.shutdown(wait=False, cancel_futures=True)
+                raise
+        results = [outcome for outcome in outcomes if isinstance(outcome, dict)]
+        pairs = zip(moves, outcomes, strict=True)
+        return results, [(move, outcome) for move, outcome in pairs if isinstance(outcome, Exception)]
+
+
+def _check_extra_args(extra_args: Any) -> None:
+    # An XCom, or a template, is looked at when the task runs.
+    if isinstance(extra_args, Mapping) and (
+        unknown := [name for name in extra_args if name not in EXTRA_ARGS]
+    ):
+        raise StorageError(
+            f"extra_args has {shown(unknown)}, which the copies can't get: write {', '.join(EXTRA_ARGS)}"
+        )
+
+
+def _failure(failures: list[tuple[Move, Exception]], total: int) -> Exception:
+    keys_by_reason: dict[str, list[str]] = {}
+    for move, error in failures:
+        keys_by_reason.setdefault(str(error).rstrip("."), []).append(move.source_key)
+    left, reasons = _MAX_NAMED, []
+    for reason, keys in keys_by_reason.items():
+        reasons.append(f"{reason}: {_named(keys, left)}")
+        left = max(0, left - len(keys))
+    message = (
+        f"{len(failures)} of {total} keys were not moved, the other {total - len(failures)} were. "
+        f"{'. '.join(reasons)}. The task can be run again with the same keys: it goes on where it stopped."
+    )
+    again_in_vain = all(isinstance(error, StorageError) for _, error in failures)
+    return StorageError(message) if again_in_vain else AirflowException(message)
+
+
+def _named(keys: list[str], most: int = _MAX_NAMED) -> str:
+    named = ", ".join(map(shown, keys[:most]))
+    if len(keys) <= most:
+        return named
+    return f"{named} and {len(keys) - most:,} more" if named else f"{len(keys):,} keys"

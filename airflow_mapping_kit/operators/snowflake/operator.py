@@ -1,0 +1,278 @@
+"""Load files from S3 into a table of Snowflake, each exactly once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
+from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
+from airflow_mapping_kit.operators.snowflake.answers import before, outcome, rows_by_key
+from airflow_mapping_kit.operators.snowflake.names import ObjectName, literal, parse_name
+from airflow_mapping_kit.operators.snowflake.refusals import refusals
+from airflow_mapping_kit.operators.snowflake.session import Session
+from airflow_mapping_kit.operators.snowflake.statements import copy_files, earlier_loads, listed, slices
+from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.storage.buckets import given_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
+    from airflow.utils.context import Context
+
+# Snowflake's limit for FILES.
+MAX_FILES = 1000
+_ON_CHANGED_FILE = ("fail", "load")
+
+
+class S3KeysToSnowflakeOperator(BaseOperator):
+    """Load exactly these files from an external stage into a table with `COPY INTO`, in one transaction.
+
+    Either all the files are in the table afterwards or none of them is: the transaction is committed only
+    when Snowflake has said of each, by its whole address, that it is loaded. A file that was loaded before is
+    not loaded again but reported as `already_loaded`, so a retry after a crash, or after an answer that never
+    came, doubles nothing and goes on. Every other skipped, partial or failed load, and a file that Snowflake
+    says nothing of, is an error that names the file, and isn't retried; what a retry can cure (the network, a
+    lock, a warehouse that is busy) is. Options of the stage or table that would weaken this (`ON_ERROR`,
+    `FORCE`, `PURGE`, `LOAD_UNCERTAIN_FILES`, `TRUNCATECOLUMNS`, `ENFORCE_LENGTH`, `RETURN_FAILED_ONLY`) are
+    overridden in the statement.
+
+    When the task is ended (marked failed, a time-out, its worker shut down), what runs in the warehouse is
+    cancelled, and nothing more is committed.
+
+    What Snowflake remembers is by its documentation, for the kit's tests run on fakesnow. A table knows the
+    content of each file that it loaded for 64 days. Once it is older than that, a file last modified more
+    than 64 days ago whose load isn't known is skipped: that is an error here, never a success. The load
+    history, which tells that a file was changed under its name, goes back 14 days and 10,000 files: a file
+    changed after that is loaded beside its old rows. A table that is truncated or replaced forgets its files.
+    Loads by Snowpipe are remembered apart. Two tasks that load the same file at the same moment are not kept
+    apart: let only one run at a time do so (`max_active_runs=1`).
+
+    ```python
+    S3KeysToSnowflakeOperator.partial(
+        task_id="load",
+        table="lake.public.flights",
+        stage="lake.public.landing",  # URL = 's3://bucket/landing/'
+        stage_prefix="landing/",
+        file_format="(TYPE = CSV SKIP_HEADER = 1)",
+    ).expand(keys=s3_keys("bucket", "landing/"))  # ["landing/20130101/EWR.csv", ...]
+    ```
+
+    returns `[{"key": "landing/20130101/EWR.csv", "status": "loaded", "rows_parsed": 305, "rows_loaded":
+    305}]`; for a file that the table had already `"already_loaded"` and 0 rows.
+
+    :param keys: the key of one file, or a list of keys, a batch; in a list of up to 1,000 Snowflake loads the
+        files in parallel (templated, but never the values of an XCom)
+    :param table: the table, `flights`, `public.flights` or `lake.public.flights`; as in SQL, a part in double
+        quotes keeps its case, any other is upper case (templated)
+    :param stage: the external stage on the files' bucket, a name like that of the table (templated)
+    :param stage_prefix: what the stage's URL already holds of a key: `landing/` where it is
+        `s3://bucket/landing/` (templated)
+    :param bucket: the bucket that the keys are in: a stage on another is an error then. By default any
+        (templated)
+    :param file_format: a named file format, or its options in parentheses as SQL has them, `(TYPE =
+        PARQUET)`. They become part of the statement: the DAG's author writes them, never an XCom (templated)
+    :param schema: the schema of names that have none; by default the connection's (templated)
+    :param database: the database of names that have none; by default the connection's (templated)
+    :param warehouse: the warehouse that loads; by default the connection's (templated)
+    :param role: the role that loads; by default the connection's (templated)
+    :param snowflake_conn_id: the Airflow connection (templated)
+    :param on_changed_file: what to do with a file whose content has changed since the table loaded it:
+        `"fail"`, or `"load"` it beside its old rows, which stay
+    :raises StorageError: if a key isn't one, stands twice, or doesn't start with `stage_prefix`
+    :raises TargetError: if Snowflake doesn't know the table, stage or format, refuses the login, the stage is
+        elsewhere than the keys, or a file isn't loaded
+    :raises AirflowException: if the task is ended
+    """
+
+    template_fields = (
+        "keys",
+        "table",
+        "stage",
+        "stage_prefix",
+        "bucket",
+        "file_format",
+        "schema",
+        "database",
+        "warehouse",
+        "role",
+        "snowflake_conn_id",
+    )
+    template_fields_renderers = {"keys": "json", "file_format": "sql"}  # noqa: RUF012  Airflow declares it so
+    ui_color = "#d9f2fb"
+    _session: Session | None = None
+    _killed = False
+
+    def __init__(
+        self,
+        *,
+        keys: str | Sequence[str],
+        table: str,
+        stage: str,
+        stage_prefix: str = "",
+        bucket: str | None = None,
+        file_format: str,
+        schema: str | None = None,
+        database: str | None = None,
+        warehouse: str | None = None,
+        role: str | None = None,
+        snowflake_conn_id: str = "snowflake_default",
+        on_changed_file: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_changed_file not in _ON_CHANGED_FILE:
+            raise TargetError(f"on_changed_file={on_changed_file!r}: write 'fail' or 'load'")
+        for argument, name in {"table": table, "stage": stage}.items():
+            if not isinstance(name, str) or "{{" not in name:
+                parse_name(argument, name)
+        self.keys = keys
+        self.table = table
+        self.stage = stage
+        self.stage_prefix = stage_prefix
+        self.bucket = bucket
+        self.file_format = file_format
+        self.schema = schema
+        self.database = database
+        self.warehouse = warehouse
+        self.role = role
+        self.snowflake_conn_id = snowflake_conn_id
+        self.on_changed_file = on_changed_file
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Load the files and return a row for each, in their order."""
+        with bad_input_fails_at_once():
+            names = self._names_by_key()
+            parse_name("table", self.table)
+            parse_name("stage", self.stage)
+            self._file_format(None)
+            self._session = Session(self._connect, ended=lambda: self._killed)
+            with self._session as session:
+                results = self._load(session, names)
+            # What was loaded before too: a try that was killed after its COMMIT has told nobody.
+            mark_changed(names, context=context)
+            return results
+
+    def on_kill(self) -> None:
+        """Cancel what runs in the warehouse, and commit nothing more."""
+        self._killed = True
+        if self._session is not None:
+            self._session.cancel()
+
+    def _connect(self) -> Any:
+        with refusals("The login"):
+            return self._hook.get_conn()
+
+    @cached_property
+    def _hook(self) -> SnowflakeHook:
+        from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
+
+        return SnowflakeHook(
+            snowflake_conn_id=self.snowflake_conn_id,
+            warehouse=self.warehouse,
+            database=self.database,
+            schema=self.schema,
+            role=self.role,
+        )
+
+    def _names_by_key(self) -> dict[str, str]:
+        """Return what the statement calls each key: the part that follows the stage's URL."""
+        prefix = self.stage_prefix
+        if not isinstance(prefix, str) or (prefix and not prefix.endswith("/")):
+            raise StorageError(
+                f"stage_prefix={prefix!r} doesn't end with a slash: write it, and the stage's URL, with one"
+            )
+        keys = given_keys(self.keys)
+        if not keys:
+            raise StorageError(
+                "keys is empty: there is no file to load; let the generator skip the task instead"
+            )
+        for key in keys:
+            if key.endswith("/"):
+                raise StorageError(f"keys holds {shown(key)}, which is no file's key")
+            if not key.startswith(prefix):
+                raise StorageError(
+                    f"the key {shown(key)} doesn't start with stage_prefix={prefix!r}: no file was loaded"
+                )
+        return {key: key[len(prefix) :] for key in keys}
+
+    def _load(self, session: Session, names: Mapping[str, str]) -> list[dict[str, Any]]:
+        with refusals("The session"):
+            places = tuple(session.run("SELECT CURRENT_DATABASE(), CURRENT_SCHEMA()")[0].values())
+        table = self._full_name("table", self.table, places)
+        stage = self._full_name("stage", self.stage, places)
+        file_format = self._file_format(places)
+        results: list[dict[str, Any]] = []
+        failures: list[str] = []
+        statements = list(slices(names, MAX_FILES))
+        history = [earlier_loads(session, table, asked.values()) for asked in statements]
+        try:
+            session.run("BEGIN")
+            for asked, loads in zip(statements, history, strict=True):
+                rows = rows_by_key(
+                    copy_files(session, table, stage, file_format, asked), asked, bucket=self.bucket
+                )
+                for key, name in asked.items():
+                    row = rows.get(key)
+                    status, why = outcome(
+                        row, before(loads, key, name, row), changed_is_error=self.on_changed_file == "fail"
+                    )
+                    if why:
+                        failures.append(f"{key!r}: {one_line(why)}")
+                    results.append(_result(key, status, row))
+            if failures:
+                raise TargetError(
+                    f"No file was loaded into {table}, for {len(failures)} of {len(names)} can't be:\n"
+                    + listed("\n", failures)
+                )
+            session.run("COMMIT")
+        except MappingKitError:
+            # Closing the session would do it too; other errors leave it to that, for the line may be dead.
+            with suppress(Exception):
+                session.run("ROLLBACK")
+            raise
+        for result in results:
+            self.log.info("%s: %s, %d rows", one_line(result["key"]), result["status"], result["rows_loaded"])
+        return results
+
+    def _file_format(self, places: tuple[str | None, ...] | None) -> str:
+        text = self.file_format.strip() if isinstance(self.file_format, str) else self.file_format
+        if isinstance(text, str) and text.startswith("("):
+            if not text.endswith(")"):
+                raise TargetError(
+                    f"file_format={self.file_format!r} opens a parenthesis and doesn't end with one"
+                )
+            return text
+        if places is None:
+            parse_name("file_format", text)
+            return ""
+        return f"(FORMAT_NAME = {literal(str(self._full_name('file_format', text, places)))})"
+
+    def _full_name(self, argument: str, text: str, places: tuple[str | None, ...]) -> ObjectName:
+        """Return a name with the database and schema that it leaves out: those of the session."""
+        parts = parse_name(argument, text)
+        missing = places[: len(ObjectName._fields) - len(parts)]
+        for place, value, given in zip(
+            ("database", "schema"), missing, (self.database, self.schema), strict=False
+        ):
+            if value is None:
+                raise TargetError(
+                    f"{argument}={text!r} has no {place}, and the session none either"
+                    + (f": {place}={given!r} doesn't exist, or the role may not use it" if given else "")
+                    + f"; write it into {argument}, or into the connection {self.snowflake_conn_id!r}"
+                )
+        return ObjectName(*missing, *parts)  # type: ignore[arg-type]  # none of them is None: checked above
+
+
+def _result(key: str, status: str, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    counts = {} if row is None or status != "loaded" else row
+    return {
+        "key": key,
+        "status": status,
+        "rows_parsed": int(counts.get("rows_parsed") or 0),
+        "rows_loaded": int(counts.get("rows_loaded") or 0),
+    }

@@ -1,0 +1,249 @@
+"""Batches whose items count as pieces: which task works on such, and what each batch holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
+    expand_input_of,
+    group_argument_of,
+    is_mapped_operator,
+    xcom_kind,
+)
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.labels import Batch
+from airflow_mapping_kit.partitions.hidden import as_json, digest
+from airflow_mapping_kit.plans.arguments import arguments
+from airflow_mapping_kit.plans.planned import Plan, calls_functions, key_of, sources
+from airflow_mapping_kit.reading import supervisor, tables
+from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_mapping_kit.results import Error
+
+RETURN_VALUE = "return_value"
+# What Airflow's default trigger rule would make of an instance whose only predecessor ended so.
+_AFTER = {SUCCESS: SUCCESS, SKIPPED: SKIPPED}
+
+
+class Item(NamedTuple):
+    """One item of a batch.
+
+    :param key: its key, not yet told apart from equal ones.
+    :param value: what the function gets.
+    :param state: `success` if there is something to do for it, else what it is without that.
+    :param error: what went wrong before it came here.
+    """
+
+    key: str
+    value: Any
+    state: str = SUCCESS
+    error: Error | None = None
+
+
+@dataclass(frozen=True)
+class Batched:
+    """How a task gets its batches.
+
+    :param parameter: the parameter that takes an item.
+    :param argument: the mapped argument that holds a batch, after which its items are keyed: the same, or that of
+        the mapped group around it, whose tasks may each call it otherwise.
+    :param chained: whether a batch is what another batched task returned for its own: then the keys of its
+        items stay, and what did not succeed there has nothing to do here.
+    :param fields: which fields of an item are its key, all if not said.
+    """
+
+    parameter: str
+    argument: str
+    chained: bool = False
+    fields: Sequence[str] | None = None
+
+    def batch(self, mapped: Mapping[str, Any]) -> list[Any] | None:
+        """Return the batch of one piece as the plan has it, `None` if what it was mapped over is none."""
+        batch = _named(mapped).get(self.argument)
+        return batch if isinstance(batch, list) else None
+
+    def arguments(self, mapped: Mapping[str, Any], value: Any) -> dict[str, Any]:
+        """Return what a label may name of an item: what its piece was mapped over, the item in place of the batch."""
+        return {**_named(mapped), self.argument: value, self.parameter: value}
+
+    def items(self, mapped: Mapping[str, Any], batch: Iterable[Any]) -> list[Item]:
+        """Return the items of a batch. Keys are not told apart: equal ones may be in different batches."""
+        if not self.chained:
+            return [Item(self._key(mapped, value), value) for value in batch]
+        return [
+            Item(
+                row["key"].partition("#")[0],
+                row["value"],
+                _AFTER.get(row["state"], UPSTREAM_FAILED),
+                row["error"],
+            )
+            for row in batch
+        ]
+
+    def _key(self, mapped: Mapping[str, Any], value: Any) -> str:
+        named = value
+        if self.fields is not None:
+            # Whoever only reads names what has not these fields as well, without showing what it has.
+            named = (
+                {name: value.get(name) for name in self.fields}
+                if isinstance(value, dict)
+                else digest(as_json(value))
+            )
+        return key_of({**_named(mapped), self.argument: named})
+
+
+def _named(mapped: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments of a classic operator's function by name."""
+    op_kwargs = mapped.get("op_kwargs")
+    if not isinstance(op_kwargs, dict):
+        return mapped
+    return {**{name: value for name, value in mapped.items() if name != "op_kwargs"}, **op_kwargs}
+
+
+def batched(operator: Any) -> Batched | None:
+    """Return how a declared operator gets its batches, `None` for one that has no use for them.
+
+    An operator whose pieces may be batches says so by its `batch_parameter`, and pushes a list of results,
+    one an item, as the XCom `items_key`.
+    """
+    parameter = batch_parameter_of(operator)
+    expand_input = expand_input_of(operator)
+    if parameter is None or expand_input is None:
+        return None
+    given, fields = given_to(operator, parameter), item_fields_of(operator)
+    # Within a mapped group it takes the group's argument, or what a batched task before it made of that.
+    argument = group_argument_of(given)
+    if argument is not None:
+        named = expand_input.value if isinstance(expand_input.value, dict) else {}
+        return Batched(parameter, argument, unwraps(named.get(argument)), fields)
+    if is_mapped_operator(operator):
+        return Batched(parameter, parameter, unwraps(given), fields)
+    before = batched(given.operator) if unwraps(given) else None
+    return None if before is None else replace(before, parameter=parameter)
+
+
+def received(operator: Any) -> Batched:
+    """Return how a declared operator, mapped or not, gets the batch that it is given itself.
+
+    Within a mapped group that may be what a task before it made of the group's argument.
+    """
+    parameter = str(batch_parameter_of(operator))
+    how = batched(operator) or Batched(parameter, parameter, fields=item_fields_of(operator))
+    given = given_to(operator, parameter)
+    return how if group_argument_of(given) is not None else replace(how, chained=unwraps(given))
+
+
+def works_on_one(task: Any) -> bool:
+    """Tell whether a task that could work on a batch has got a single piece, of which nothing is kept.
+
+    :param task: as the worker runs it.
+    """
+    parameter = batch_parameter_of(task)
+    return parameter is not None and isinstance(arguments(task).get(parameter), Mapping)
+
+
+def given_to(operator: Any, argument: str) -> Any:
+    """Return what a declared operator gets as an argument: a literal, or a reference that is known later."""
+    if not is_mapped_operator(operator):
+        return arguments(operator).get(argument)
+    fixed = operator.partial_kwargs
+    mapped = expand_input_of(operator).value  # type: ignore[union-attr]  # a mapped operator has one
+    for given in (mapped, fixed.get("op_kwargs"), fixed):
+        if isinstance(given, dict) and argument in given:
+            return given[argument]
+    return None
+
+
+def unwraps(given: Any) -> bool:
+    """Tell whether an argument is what a batched task returns: its items are the results of items."""
+    if xcom_kind(given) != "plain" or given.key != RETURN_VALUE:
+        return False
+    return items_key_of(given.operator) == RETURN_VALUE
+
+
+def batch_parameter_of(operator: Any) -> str | None:
+    """Return which argument of a declared operator may be a batch, if one may."""
+    find = getattr(_class_of(operator), "batch_parameter", None)
+    return None if find is None else str(find(operator))
+
+
+def item_fields_of(operator: Any) -> Sequence[str] | None:
+    """Return which fields of an item are its key by a declared operator's own word, `None` for all."""
+    find = getattr(_class_of(operator), "item_fields", None)
+    return None if find is None else find(operator)
+
+
+def items_key_of(operator: Any) -> str | None:
+    """Return the key of the XCom in which a declared operator says what became of the items of a batch."""
+    return getattr(_class_of(operator), "items_key", None)
+
+
+def keeps_what_is_done(operator: Any) -> bool:
+    """Tell whether a declared operator keeps what is done of a batch where a retry finds it."""
+    return bool(getattr(_class_of(operator), "keeps_what_is_done", False))
+
+
+def _class_of(operator: Any) -> Any:
+    return getattr(operator, "operator_class", type(operator))
+
+
+class Ranges:
+    """Which of all the items of a plan each batch holds.
+
+    :param plan: the mapped arguments of every piece, in map-index order.
+    """
+
+    def __init__(self, plan: Sequence[Mapping[str, Any]] | Plan, batched: Batched) -> None:
+        self._batched = batched
+        self._plan = plan
+        self._batches = [batched.batch(mapped) or [] for mapped in plan]
+        self._ends = list(accumulate(map(len, self._batches)))
+
+    def __getitem__(self, map_index: int) -> Batch | None:
+        """Return what a label says of a batch, `None` of an empty one."""
+        if not 0 <= map_index < len(self._batches) or not self._batches[map_index]:
+            return None
+        batch = self._batches[map_index]
+        mapped = self._plan[map_index]
+        ends = self._batched.items(mapped, batch if len(batch) == 1 else [batch[0], batch[-1]])
+        return Batch(
+            first=self._ends[map_index] - len(batch) + 1,
+            last=self._ends[map_index],
+            total=self._ends[-1],
+            ends=tuple(
+                (item.key, self._batched.arguments(mapped, item.value) if item.state == SUCCESS else None)
+                for item in ends
+            ),
+        )
+
+
+def held_by(task_instance: Any, task: Any, mapped: Mapping[str, Any]) -> Batch | None:
+    """Return what a running instance holds of all items, `None` if that cannot be said.
+
+    :param task: its operator, as the worker runs it.
+    :param mapped: what it was mapped over.
+    """
+    declared = task.dag.get_task(task.task_id)
+    how, expand_input = batched(declared), expand_input_of(declared)
+    # One partition by itself needs no look at the others.
+    if how is None or expand_input is None or how.batch(mapped) is None:
+        return None
+    # Functions of the DAG's author are called for an instance's own piece, not for all others in each of them.
+    if calls_functions(expand_input.value):
+        return None
+    wanted = sources(expand_input)
+    if AIRFLOW_3:  # a task has no database there
+        found = supervisor.pushed(task_instance, task.dag, wanted)
+    else:
+        found = tables.pushed(task_instance.dag_id, task_instance.run_id, wanted)
+    try:
+        return Ranges(Plan(expand_input, found.get), how)[task_instance.map_index]
+    except PlanError:  # deleted since: the label says what it can
+        return None

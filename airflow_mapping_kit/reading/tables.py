@@ -1,0 +1,97 @@
+"""What one run left in Airflow's tables: instances and XComs, each in one query.
+
+For whoever is beside the database: a task of Airflow 2, the scheduler, the command line. Nothing here writes.
+Every call has a connection of its own: a query that fails must not take the transaction of Airflow's own work
+with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import own_session, xcom_model
+from airflow_mapping_kit.reading.instances import Instance, value_of
+from airflow_mapping_kit.reading.records import is_plain
+from airflow_mapping_kit.reading.values import values_of
+from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from airflow_mapping_kit.reading.instances import Source
+
+
+def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, dict[int, Instance]]:
+    """Return the instances of some tasks of a run: `{task id: {map index: instance}}`."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import and_, case, or_, select
+
+    table, run = TaskInstance.__table__, DagRun.__table__
+    # A run that times out calls what it leaves undone skipped, after it has ended itself, and gives it no end.
+    # What is skipped otherwise is so before, and has an end; only of a plan without pieces the one instance that
+    # stands for it has none.
+    undone = and_(
+        table.c.state == SKIPPED,
+        or_(
+            and_(table.c.end_date.is_(None), table.c.map_index >= 0),
+            and_(run.c.state == FAILED, table.c.updated_at >= run.c.end_date),
+        ),
+    )
+    query = (
+        select(
+            table.c.task_id,
+            table.c.map_index,
+            case((undone, NOT_STARTED), else_=table.c.state),
+            table.c.try_number,
+            table.c.duration,
+            table.c.rendered_map_index,
+            table.c.max_tries,
+        )
+        .join_from(table, run, and_(table.c.dag_id == run.c.dag_id, table.c.run_id == run.c.run_id))
+        .where(table.c.dag_id == dag_id, table.c.run_id == run_id, table.c.task_id.in_(task_ids))
+    )
+    found: dict[str, dict[int, Instance]] = {task_id: {} for task_id in task_ids}
+    with own_session() as session:
+        for task_id, map_index, *values in session.execute(query):
+            found[task_id][map_index] = Instance(*values)
+    return found
+
+
+def xcoms(
+    dag_id: str, run_id: str, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], dict[int, Any]]:
+    """Return what some tasks of a run pushed: `{(task id, key): {map index: value}}`, by map index.
+
+    :param wanted: pairs of task id and key.
+    """
+    from sqlalchemy import and_, or_, select
+
+    found: dict[tuple[str, str], dict[int, Any]] = {pair: {} for pair in wanted}
+    if not found:
+        return found
+    table = xcom_model().__table__
+    pairs = or_(*(and_(table.c.task_id == task_id, table.c.key == key) for task_id, key in found))
+    query = (
+        select(*(table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id")))
+        .where(table.c.dag_id == dag_id, table.c.run_id == run_id, pairs)
+        .order_by(table.c.map_index)
+    )
+    with own_session() as session:
+        rows = session.execute(query).all()
+    for plain in (True, False):
+        those = [row for row in rows if is_plain(row.key) is plain]
+        for row, value in zip(those, values_of(those, plain=plain), strict=True):
+            found[row.task_id, row.key][row.map_index] = value
+    return found
+
+
+def xcom(dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
+    """Return what one instance pushed, `None` if nothing."""
+    return xcoms(dag_id, run_id, [(task_id, key)])[task_id, key].get(map_index)
+
+
+def pushed(dag_id: str, run_id: str, wanted: Collection[Source]) -> dict[Source, Any]:
+    """Return the values of a plan's sources; what was not pushed is missing."""
+    found = xcoms(dag_id, run_id, {(source.task_id, source.key) for source in wanted})
+    return {source: value for source in wanted if (value := value_of(source, found)) is not None}
