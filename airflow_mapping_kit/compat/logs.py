@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from contextlib import suppress
 from typing import Any
 
 from airflow_mapping_kit.compat.names import AIRFLOW_3
@@ -32,8 +33,10 @@ def let_logs_take_any_text() -> None:
             if isinstance(inner, logging.FileHandler):
                 inner.errors = _ESCAPED
             stream = getattr(inner, "stream", None)
+            # Somebody may have closed it, or taken it apart: nothing is written there any more.
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors=_ESCAPED)
+                with suppress(ValueError, OSError):
+                    stream.reconfigure(errors=_ESCAPED)
 
 
 def escaped(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import threading
 import uuid
 from dataclasses import dataclass
@@ -566,6 +568,20 @@ class TestRows:
             ("x=c2", "c2"),
             ("x=%7Bplain}", "{plain}"),
         ]
+
+    def test_a_log_that_somebody_has_closed_costs_no_instance_its_record(self, collected):
+        closed = io.TextIOWrapper(io.BytesIO())
+        handler = logging.StreamHandler(closed)
+        closed.close()
+        root = logging.getLogger()
+        # First, so that what comes after it is there to be looked at too. Nothing is logged to it.
+        handler.setLevel(logging.CRITICAL + 1)
+        root.handlers.insert(0, handler)
+        try:
+            end = collected(build=lambda: work.expand(x=["{{ 1 + 1 }}"]))
+        finally:
+            root.removeHandler(handler)
+        assert [row["key"] for row in end.report["results"]] == ["x=2"]
 
     def test_a_strangers_template_in_an_xcom_is_never_rendered(self, collected):
         @task
