@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.checkpoints import checkpoint as checkpoints
+from airflow_mapping_kit.checkpoints.checkpoint import outlive_tries
 from airflow_mapping_kit.cli.clearing import Found
 from airflow_mapping_kit.cli.lookup import declared_dag, mapped_of, need_database, run_of
 from airflow_mapping_kit.cli.pieces import failed_pieces
@@ -18,7 +18,8 @@ from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.plans.batches import batched
 from airflow_mapping_kit.plans.planned import Plan, calls_functions, sources
 from airflow_mapping_kit.reading import tables
-from airflow_mapping_kit.redrive.wanted import Actor, clear, redrive
+from airflow_mapping_kit.redrive.clearing import Actor, clear
+from airflow_mapping_kit.redrive.wanted import redrive
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -103,6 +104,6 @@ def _items(declared: Any, *, fresh: bool) -> str:
     name = declared.task_id
     if fresh:
         return f"Of these batches of {name} all items run again, those that are done too (--fresh)."
-    if not checkpoints.outlive_tries(declared):
+    if not outlive_tries(declared):
         return f"Of these batches of {name} all items run again: nothing keeps what is done of them."
     return f"Of these batches of {name} only the items that are not done run again."

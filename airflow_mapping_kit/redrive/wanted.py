@@ -1,13 +1,11 @@
-"""Which instances have to run again where pieces failed, and clearing exactly those, beside the metadata database."""
+"""Which instances have to run again where pieces failed."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.checkpoints import checkpoint as checkpoints
-from airflow_mapping_kit.compat import clear_instances, expand_input_of, is_mapped, own_session
+from airflow_mapping_kit.compat import expand_input_of, is_mapped
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.plans.planned import sources
 from airflow_mapping_kit.reading import tables
@@ -16,7 +14,6 @@ from airflow_mapping_kit.results import (
     FAILED,
     FINISHED_RUN,
     NOT_STARTED,
-    SKIPPED,
     UPSTREAM_FAILED,
     WAITING,
 )
@@ -27,9 +24,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.plans.mapped import Mapped
     from airflow_mapping_kit.reading.instances import Instance
 
-# The audit log's column holds 64 KiB on MySQL.
-_MAX_TOLD = 5_000
-_TO_DO_AGAIN = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
+TO_DO_AGAIN = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
 
 
 class Cleared(NamedTuple):
@@ -39,19 +34,6 @@ class Cleared(NamedTuple):
     map_index: int
     state: str | None
     label: str | None
-
-
-class Actor(NamedTuple):
-    """Who has instances run again, as Airflow's audit log tells it.
-
-    :param event: what was done, in at most 60 characters.
-    :param owner: the name of the user.
-    :param extra: what else is worth to be known, as JSON has it.
-    """
-
-    event: str
-    owner: str
-    extra: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -101,7 +83,7 @@ def redrive(
     """
     dag = next(iter(targets)).dag
     found = tables.instances(dag.dag_id, run_id, [task.task_id for task in dag.tasks])
-    to_do = {*_TO_DO_AGAIN, None} if run_state in FINISHED_RUN else {*_TO_DO_AGAIN}
+    to_do = {*TO_DO_AGAIN, None} if run_state in FINISHED_RUN else {*TO_DO_AGAIN}
     pieces = [one for target in targets for one in _of_pieces(target, found, to_do, indexes)]
     cleared = {one.task_id for one in pieces}
     before = _before(dag, cleared, found, to_do)
@@ -186,7 +168,7 @@ def _refuse_what_waits_for_others(
     for task_id in dict.fromkeys(one.task_id for one in pieces if one.state == UPSTREAM_FAILED):
         for ancestor in dag.get_task(task_id).get_flat_relatives(upstream=True):
             states = {instance.state for instance in found[ancestor.task_id].values()}
-            if is_mapped(ancestor) and ancestor.task_id not in chosen and states.intersection(_TO_DO_AGAIN):
+            if is_mapped(ancestor) and ancestor.task_id not in chosen and states.intersection(TO_DO_AGAIN):
                 raise PlanError(
                     f"{task_id} is upstream_failed because before it pieces of {ancestor.task_id} failed, and "
                     f"would be so again: retry {ancestor.task_id}, or leave the task out to retry all."
@@ -219,61 +201,3 @@ def _after(
             if instance.state in to_do or (again and instance.state not in (*WAITING, "removed"))
         ]
     return after
-
-
-def clear(dag: Any, run_id: str, wanted: Redrive, *, actor: Actor, fresh: bool = False) -> list[Cleared]:
-    """Clear what has to run again, and say so in the audit log, in one transaction; return what was cleared.
-
-    What has begun to run since it was looked at, or has succeeded, is left alone, and what follows too where nothing
-    else is left. Items of a batch that are done stay done.
-
-    :param dag: the declared DAG.
-    :param fresh: whether all items of a batch that failed are done again.
-    """
-    from airflow.models.log import Log
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import select
-
-    pieces = {(one.task_id, one.map_index): one for one in (*wanted.before, *wanted.pieces)}
-    others = {(one.task_id, one.map_index): one for one in wanted.after}
-    with own_session() as session:
-        rows = session.scalars(
-            select(TaskInstance)
-            .where(
-                TaskInstance.dag_id == dag.dag_id,
-                TaskInstance.run_id == run_id,
-                TaskInstance.task_id.in_({task_id for task_id, _ in (*pieces, *others)}),
-            )
-            # Only these rows: Airflow may join others to them that need not be there.
-            .with_for_update(of=TaskInstance)
-        ).all()
-        left = [
-            row
-            for row in rows
-            if (one := pieces.get((row.task_id, row.map_index))) is not None and not _changed(row, one)
-        ]
-        if not any(pieces[row.task_id, row.map_index].state in (None, *_TO_DO_AGAIN) for row in left):
-            return []
-        instances = [*left, *(row for row in rows if (row.task_id, row.map_index) in others)]
-        checkpoints.carry_over(
-            dag, instances, lambda: clear_instances(instances, session, dag), session, fresh=fresh
-        )
-        cleared = {(row.task_id, row.map_index) for row in instances}
-        found = [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
-        extra = json.dumps({**actor.extra, "cleared": _told(found)})
-        session.add(Log(actor.event, owner=actor.owner, extra=extra, dag_id=dag.dag_id, run_id=run_id))
-        return found
-
-
-def _changed(row: Any, one: Cleared) -> bool:
-    return bool(row.state != (one.state if one.state != NOT_STARTED else SKIPPED))
-
-
-def _told(cleared: Iterable[Cleared]) -> dict[str, list[int] | int]:
-    """Return the map indexes of some instances by task, -1 of one that is not mapped; of very many their number."""
-    found: dict[str, list[int]] = {}
-    for one in cleared:
-        found.setdefault(one.task_id, []).append(one.map_index)
-    if sum(map(len, found.values())) <= _MAX_TOLD:
-        return {**found}
-    return {task_id: len(indexes) for task_id, indexes in found.items()}

@@ -9,7 +9,7 @@ from airflow_mapping_kit.generators.s3 import s3_contents
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
 from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator
-from airflow_mapping_kit.task_groups.transform import TransformOperator
+from airflow_mapping_kit.operators.snowflake.transform import TransformOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

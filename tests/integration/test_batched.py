@@ -16,11 +16,11 @@ import pytest
 from airflow.models.taskinstance import TaskInstance
 
 import airflows
+from airflow_mapping_kit.checkpoints.progress import SAVE_ITEMS
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import BatchedOperator, batched
-from airflow_mapping_kit.operators.batched.batch import SAVE_ITEMS
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflows import (
     AIRFLOW_3,

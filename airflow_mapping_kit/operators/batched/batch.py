@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
-from contextlib import contextmanager
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.checkpoints.owners import Superseded
-from airflow_mapping_kit.compat import redacted
-from airflow_mapping_kit.failures import traceback_of
+from airflow_mapping_kit.checkpoints.progress import STOP_SECONDS
 from airflow_mapping_kit.operators.batched.children import Children
 from airflow_mapping_kit.operators.batched.event_loop import EventLoop
 from airflow_mapping_kit.operators.batched.log_lines import with_keys
 from airflow_mapping_kit.operators.batched.threads import Threads
-from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
+from airflow_mapping_kit.results import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from airflow_mapping_kit.operators.batched.attempts import Policy
+    from airflow_mapping_kit.checkpoints.progress import Results
+    from airflow_mapping_kit.operators.batched.attempts import Call, Policy
     from airflow_mapping_kit.results import ItemResult
 
 log = logging.getLogger(__name__)
-
-# So many items that are done, and so many seconds, may be lost when a process is killed; beside what was running.
-SAVE_ITEMS = 50
-SAVE_SECONDS = 1.0
-# Airflow kills a task that does not end within a minute of its signal.
-STOP_SECONDS = 2.0
-
-
-class Call(NamedTuple):
-    """The call of the function for one item; a coroutine function's gives what is to be awaited."""
-
-    key: str
-    make: Callable[[], Any]
 
 
 def worked_on(
@@ -85,98 +68,3 @@ def worked_on(
     if results.superseded is not None:
         raise results.superseded
     return results.by_key
-
-
-class Results:
-    """What those who work on items hand over, and what of it is saved already.
-
-    :param stop_after: so many failures in a row say that it is over.
-    :param save: keeps some results where a later try finds them; `None` where nothing is saved.
-    """
-
-    def __init__(self, stop_after: int | None, save: Callable[[list[ItemResult]], None] | None) -> None:
-        self.by_key: dict[str, ItemResult] = {}
-        self.over = threading.Event()
-        self.stop_after = stop_after
-        self.superseded: Superseded | None = None
-        self._in_a_row = 0
-        self._save = save
-        self._unsaved: list[ItemResult] = []
-        self._handing_over = threading.RLock()
-        # A signal may come while another is handled: this is the one queue that bears it.
-        self._said: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def put(self, result: ItemResult) -> None:
-        """Hand over a result, and wait while what is done is being saved: no more than so many get ahead of it."""
-        with self._handing_over:
-            self.by_key[result["key"]] = result
-            self._in_a_row = self._in_a_row + 1 if result["state"] == FAILED else 0
-            # Said before whoever hands it over takes another item.
-            if self.stop_after is not None and self._in_a_row >= self.stop_after:
-                self.over.set()
-            if self._save is not None and result["state"] in {SUCCESS, SKIPPED}:
-                self._unsaved.append(result)
-                if len(self._unsaved) % SAVE_ITEMS == 0:
-                    self.save()
-
-    def end(self) -> None:
-        """Say that one who handed over results has no more of them."""
-        self._said.put(None)
-
-    def stop(self, error: BaseException) -> None:
-        """End the batch early. May be called of a signal's handler.
-
-        :param error: what `wait` is to raise.
-        """
-        self._said.put(error)
-
-    def wait(self) -> None:
-        """Wait until somebody has ended.
-
-        :raises BaseException: that of `stop`.
-        """
-        said = self._said.get()
-        if said is not None:
-            raise said
-
-    @contextmanager
-    def saved_on_the_way(self) -> Iterator[None]:
-        """Save every second what is not: not in the main thread, where a signal would stop it halfway."""
-        if self._save is None:
-            yield
-            return
-        ended = threading.Event()
-
-        def go_on() -> None:
-            while not ended.wait(SAVE_SECONDS):
-                self.save()
-
-        thread = threading.Thread(target=go_on, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join(STOP_SECONDS)
-
-    def save(self) -> None:
-        """Save what is not. If that does not work, say so: the work is done all the same, and may be done twice."""
-        with self._handing_over:
-            if self._save is None or not self._unsaved:
-                return
-            try:
-                self._save(self._unsaved)
-                self._unsaved = []
-            except Superseded as found:
-                # Whoever works on the instance now does not see what is saved any more.
-                self._unsaved, self._save, self.superseded = [], None, found
-                self.over.set()
-                self.stop(found)
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the items are done and go on being done
-                log.warning(
-                    "What is done of the batch could not be saved: should this task be killed now, "
-                    "%d items are worked on again. The next attempt is in %g s.\n%s",
-                    len(self._unsaved),
-                    SAVE_SECONDS,
-                    traceback_of(error, redacted, since=error.__traceback__),
-                )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tenacity import AsyncRetrying
 
 from airflow_mapping_kit.operators.batched import log_lines
-from airflow_mapping_kit.operators.batched.attempts import Policy, ended
+from airflow_mapping_kit.operators.batched.attempts import Call, Policy, ended
 from airflow_mapping_kit.operators.batched.places import LOOK_SECONDS, Place, Places
 from airflow_mapping_kit.reading.records import item_result
 from airflow_mapping_kit.results import SUCCESS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Collection
 
-    from airflow_mapping_kit.operators.batched.batch import Call, Results
+    from airflow_mapping_kit.checkpoints.progress import Results
     from airflow_mapping_kit.results import ItemResult
 
 Left = list["asyncio.Task[Any] | Future[Any]"]

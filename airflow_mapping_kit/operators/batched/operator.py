@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 from airflow_mapping_kit.assets import mark_succeeded
 from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of, done_before, saving
 from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
+from airflow_mapping_kit.checkpoints.progress import SAVE_ITEMS, SAVE_SECONDS, Results
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
@@ -26,8 +27,8 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
-from airflow_mapping_kit.operators.batched.batch import SAVE_ITEMS, SAVE_SECONDS, Call, Results, worked_on
+from airflow_mapping_kit.operators.batched.attempts import Call, ItemStopped, Policy
+from airflow_mapping_kit.operators.batched.batch import worked_on
 from airflow_mapping_kit.operators.batched.results import Room
 from airflow_mapping_kit.operators.batched.settings import (
     check,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tenacity import Retrying, sleep_using_event
 
 from airflow_mapping_kit.operators.batched import log_lines
-from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy, ended
+from airflow_mapping_kit.operators.batched.attempts import Call, ItemStopped, Policy, ended
 from airflow_mapping_kit.operators.batched.places import LOOK_SECONDS, Place, Places
 from airflow_mapping_kit.reading.records import item_result
 from airflow_mapping_kit.results import SUCCESS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
 
-    from airflow_mapping_kit.operators.batched.batch import Call, Results
+    from airflow_mapping_kit.checkpoints.progress import Results
     from airflow_mapping_kit.results import ItemResult
 
 

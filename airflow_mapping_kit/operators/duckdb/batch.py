@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of, done_before, saving
 from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
+from airflow_mapping_kit.checkpoints.progress import Results
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.failures import said
-from airflow_mapping_kit.operators.batched.batch import Results
 from airflow_mapping_kit.operators.duckdb.addresses import Address
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.plans.arguments import mapped_arguments

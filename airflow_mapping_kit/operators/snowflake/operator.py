@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.assets import mark_changed
@@ -12,7 +11,7 @@ from airflow_mapping_kit.exceptions import MappingKitError, StorageError, Target
 from airflow_mapping_kit.operators.snowflake.answers import before, outcome, rows_by_key
 from airflow_mapping_kit.operators.snowflake.names import ObjectName, literal, parse_name
 from airflow_mapping_kit.operators.snowflake.refusals import refusals
-from airflow_mapping_kit.operators.snowflake.session import Session
+from airflow_mapping_kit.operators.snowflake.session import Session, connect
 from airflow_mapping_kit.operators.snowflake.statements import copy_files, earlier_loads, listed, slices
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
@@ -21,7 +20,6 @@ from airflow_mapping_kit.storage.buckets import given_keys
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
     from airflow.utils.context import Context
 
 # Snowflake's limit for FILES.
@@ -165,19 +163,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
 
     def _connect(self) -> Any:
         with refusals("The login"):
-            return self._hook.get_conn()
-
-    @cached_property
-    def _hook(self) -> SnowflakeHook:
-        from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
-
-        return SnowflakeHook(
-            snowflake_conn_id=self.snowflake_conn_id,
-            warehouse=self.warehouse,
-            database=self.database,
-            schema=self.schema,
-            role=self.role,
-        )
+            return connect(self)
 
     def _names_by_key(self) -> dict[str, str]:
         """Return what the statement calls each key: the part that follows the stage's URL."""

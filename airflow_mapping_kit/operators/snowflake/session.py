@@ -21,6 +21,14 @@ _CANCEL_SECONDS = 30
 _log = logging.getLogger(__name__)
 
 
+def connect(operator: Any) -> Any:
+    """Open the connection that an operator names, with the warehouse, database, schema and role that it names."""
+    from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
+
+    names = ("snowflake_conn_id", "warehouse", "database", "schema", "role")
+    return SnowflakeHook(**{name: getattr(operator, name) for name in names}).get_conn()
+
+
 class Session:
     """One session, open within `with`.
 

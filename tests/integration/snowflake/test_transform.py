@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_mapping_kit.compat import AirflowException, AirflowFailException
-from airflow_mapping_kit.task_groups.transform import TransformOperator
+from airflow_mapping_kit.operators.snowflake.transform import TransformOperator
 
 SQL = """
 INSERT INTO flights VALUES (1, 'EWR');  -- a ; in a comment

@@ -14,9 +14,10 @@ from collections import Counter
 import pytest
 
 from airflow_mapping_kit.checkpoints.owners import Superseded
+from airflow_mapping_kit.checkpoints.progress import SAVE_ITEMS, Results
 from airflow_mapping_kit.exceptions import ResultError
-from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
-from airflow_mapping_kit.operators.batched.batch import SAVE_ITEMS, Call, Results, worked_on
+from airflow_mapping_kit.operators.batched.attempts import Call, ItemStopped, Policy
+from airflow_mapping_kit.operators.batched.batch import worked_on
 from airflows import AirflowFailException, AirflowSkipException
 
 ONCE = Policy(retries=0, delay=0, timeout=None)
@@ -257,7 +258,7 @@ class TestEndingEarly:
             assert begun.wait(30)
             raise Ended
 
-        mocker.patch("airflow_mapping_kit.operators.batched.batch.Results.wait", wait)
+        mocker.patch("airflow_mapping_kit.checkpoints.progress.Results.wait", wait)
         calls = [Call(item, lambda item=item: function(item)) for item in ("ok", "endless", "never begun")]
         with pytest.raises(Ended):
             worked_on(calls, Results(None, saved.append), concurrency=1, policy=ONCE, in_event_loop=False)
@@ -280,7 +281,7 @@ class TestEndingEarly:
             assert begun.wait(30)
             raise Ended
 
-        mocker.patch("airflow_mapping_kit.operators.batched.batch.Results.wait", wait)
+        mocker.patch("airflow_mapping_kit.checkpoints.progress.Results.wait", wait)
         with pytest.raises(Ended):
             worked_on(
                 [Call("endless", endless)],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import TargetError
-from airflow_mapping_kit.operators.snowflake.session import Session
+from airflow_mapping_kit.operators.snowflake.session import Session, connect
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -71,7 +71,7 @@ class TransformOperator(BaseOperator):
         with bad_input_fails_at_once():
             if not statements:
                 raise TargetError(f"sql={self.sql!r} holds no statement")
-        self._session = Session(self._connect, ended=lambda: self._killed)
+        self._session = Session(lambda: connect(self), ended=lambda: self._killed)
         with self._session as session:
             for statement in ("BEGIN", *statements, "COMMIT"):
                 self.log.info("Running: %s", statement)
@@ -82,14 +82,3 @@ class TransformOperator(BaseOperator):
         self._killed = True
         if self._session is not None:
             self._session.cancel()
-
-    def _connect(self) -> Any:
-        from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
-
-        return SnowflakeHook(
-            snowflake_conn_id=self.snowflake_conn_id,
-            warehouse=self.warehouse,
-            database=self.database,
-            schema=self.schema,
-            role=self.role,
-        ).get_conn()
