@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError
 import airflows
 from airflow_mapping_kit.cli.program import commands, main
 from airflow_mapping_kit.compat import dag_folders, has_state_store, read_dags, without_logs
-from airflow_mapping_kit.redrive import wanted as redrive
+from airflow_mapping_kit.redrive import clearing
 from airflows import AIRFLOW_3, create_session
 from doc_blocks import BLOCK, ROOT
 
@@ -436,7 +436,7 @@ class TestRetry:
         assert found["would_be_cleared"][0] == {"task": "ship", "map_index": 0, "was": "failed"}
 
     def test_more_instances_than_a_statement_takes_are_cleared_together(self, home, monkeypatch):
-        monkeypatch.setattr(redrive, "_MAX_TOLD", 1_000)
+        monkeypatch.setattr(clearing, "_MAX_TOLD", 1_000)
         home.file("stepwise", STEPS)
         run_id = home.run("stepwise")
         with create_session() as session:
