@@ -73,7 +73,7 @@ test-pure: $(PURE)/.installed
 	exec $(PURE)/bin/pytest -q tests/unit/partitions tests/property
 
 # Packages of Debian that the system tests need.
-DEBIAN := buildah ca-certificates debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
+DEBIAN := buildah ca-certificates chromium debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 
 test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(BENCH)/.installed ## What needs Debian packages, which it installs: run it as root
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }

@@ -1,0 +1,57 @@
+"""DAGs whose histories are written by `seeded.histories`, not run. They run too, and do nothing dear."""
+
+from __future__ import annotations
+
+import pendulum
+
+from airflow_mapping_kit.compat import dag, task
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.generators import batches, date_range, product
+from airflow_mapping_kit.labels import label
+from airflow_mapping_kit.operators.batched import batched
+from airflow_mapping_kit.reload import reload_params, reload_partitions
+
+START = pendulum.datetime(2013, 1, 1)
+
+
+def reloaded(dag_id: str, origins: list[str], first: pendulum.DateTime, last: pendulum.DateTime) -> None:
+    """Declare a DAG of origins and days, whose scheme ends with the last day."""
+
+    @dag(
+        dag_id,
+        schedule="@daily",
+        start_date=first,
+        end_date=last,
+        catchup=False,
+        is_paused_upon_creation=True,
+        params=reload_params(origin=origins),
+    )
+    def declared() -> None:
+        @task(map_index_template=label("{origin} {date}"))
+        def load(partition: dict[str, str]) -> str:
+            return f"{partition['origin']} {partition['date']}"
+
+        collect(load.expand(partition=reload_partitions()))
+
+    declared()
+
+
+reloaded("flights", ["EWR", "JFK", "LGA"], START, START.add(days=364))
+reloaded("even_1095", ["EWR", "JFK", "LGA"], START, START.add(days=364))
+reloaded("even_10000", [f"A{number:02}" for number in range(10)], START, START.add(days=999))
+
+
+@dag("batched_100000", schedule=None, start_date=START, is_paused_upon_creation=True)
+def batched_100000() -> None:
+    """Have 100,000 partitions in batches of 100."""
+
+    @batched(concurrency=4)
+    def load(partition: dict[str, str]) -> str:
+        return f"{partition['origin']} {partition['date']}"
+
+    days = date_range("2013-01-01", str(START.add(days=3999).date()))
+    everything = product(origin=[f"A{number:02}" for number in range(25)], date=days)
+    collect(load.expand(partition=batches(everything, batch_size=100)))
+
+
+batched_100000()
