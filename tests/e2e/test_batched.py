@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import pytest
 
-from airflow_mapping_kit.operators.batched.batch import SAVE_ITEMS
+from airflow_mapping_kit.checkpoints.progress import SAVE_ITEMS
 from stack.airflow import AIRFLOW_3
 
 DAG = "witnessed"
