@@ -40,10 +40,6 @@ MARK = "macros.mapping_kit.label"
 _TEMPLATE = _CALL % "label"
 _COMPOSED = _CALL % "composed"
 _FORMAT = re.compile(r'macros\.mapping_kit\.label\(("(?:[^"\\]|\\.)*")\)')
-# What serialized DAGs forget: the order of the arguments of `expand`, on which it depends which instance holds
-# which values, and which of them is a batch. A comment in the template carries it; Jinja drops it.
-_NOTE = "{# mapping_kit: %s #}"
-_NOTED = re.compile(r"\{# mapping_kit: (\{.*?\}) #\}")
 
 
 class Batch(NamedTuple):
@@ -100,13 +96,12 @@ def format_of(template: str | None) -> str | None:
 
     `format_of(label("{origin}"))` gives `{origin}`.
     """
-    bare = _NOTED.sub("", template or "")
-    found = _FORMAT.search(bare)
+    found = _FORMAT.search(template or "")
     if not found:
         return None
     text: str = json.loads(found[1])
     # A template that says more than a label is known only when it is rendered.
-    return text if bare == _TEMPLATE % found[1] else None
+    return text if template == _TEMPLATE % found[1] else None
 
 
 def composed(template: str) -> str | None:
@@ -120,18 +115,6 @@ def composed(template: str) -> str | None:
     if format_of(template) is not None or _COMPOSED.partition("%s")[0] in template:
         return None
     return _COMPOSED % json.dumps(template, ensure_ascii=False)
-
-
-def with_note(template: str, note: Mapping[str, Any]) -> str:
-    """Return a template of `label` that carries a note about its task, through serialization too."""
-    return _NOTE % json.dumps(note) + _NOTED.sub("", template)
-
-
-def note_of(template: str | None) -> dict[str, Any]:
-    """Return what `with_note` wrote into a template; nothing if it did not."""
-    found = _NOTED.search(template or "")
-    note: dict[str, Any] = json.loads(found[1]) if found else {}
-    return note
 
 
 def render(

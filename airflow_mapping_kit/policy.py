@@ -71,24 +71,29 @@ def task_instance_mutation_hook(task_instance: Any) -> None:
 @hook
 @guarded
 def task_policy(task: Any) -> None:
-    """Write into the template what a label needs and serialized DAGs do not have.
-
-    They may sort the arguments of `expand`, and they do not have the classes of operators. What says more than a
-    label is made to render as one.
-    """
+    """Note what serialized DAGs do not have of a task; have a template that says more than a label render as one."""
     template = getattr(task, "map_index_template", None) or ""
-    if _MARK not in template:
+    if not (_MARK in template or _has_to_do_with_pieces(task)):
         return
     from airflow_mapping_kit import labels
     from airflow_mapping_kit.compat import parts
-    from airflow_mapping_kit.plans.early_labels import note_about
+    from airflow_mapping_kit.plans import notes
+    from airflow_mapping_kit.plans.forgotten import note_about
 
     if parts.switched_off(parts.LABELS):
         return
-    composed = labels.composed(template)
+    note = note_about(task)
+    if note is not None:
+        notes.write(task, note)
+    composed = labels.composed(template) if _MARK in template else None
     if composed is not None:
         task.map_index_template = composed
-        return
-    note = note_about(task)
-    if labels.format_of(template) is not None and note:
-        task.map_index_template = labels.with_note(template, note)
+
+
+def _has_to_do_with_pieces(task: Any) -> bool:
+    """Tell whether a task is mapped, or within a mapped group, or a fan-in."""
+    return (
+        hasattr(task, "partial_kwargs")
+        or hasattr(task, "collected_task_ids")
+        or any(True for _ in getattr(task, "iter_mapped_task_groups", tuple)())
+    )

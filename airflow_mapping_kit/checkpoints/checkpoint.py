@@ -102,38 +102,41 @@ def outlive_tries(declared: Any) -> bool:
     return place_of(declared, run_id="", map_index=0, max_tries=0) is not None
 
 
-def carry_over(
-    dag: Any, instances: Sequence[Any], clear: Callable[[], None], session: Any, *, fresh: bool
-) -> None:
+def carry_over(instances: Sequence[Any], clear: Callable[[], None], session: Any, *, fresh: bool) -> None:
     """Clear instances so that what is done of their batches stays done.
 
-    :param dag: their DAG, as it is declared.
+    It needs no operator: what was saved says by itself which instance it is of.
+
     :param instances: rows of the session, of one run.
     :param clear: clears them, which changes the number of tries that they have.
     :param session: that of the transaction.
     :param fresh: whether all is done again instead.
     """
-    kept = [row for row in instances if outlive_tries(dag.get_task(row.task_id))]
-    places = [] if AIRFLOW_3 else [(row, _place(dag, row)) for row in kept]
-    clear()
-    if not kept:
+    if not instances:
         return
+    dag_id, run_id = instances[0].dag_id, instances[0].run_id
     if AIRFLOW_3:
+        clear()
         indexes: dict[str, set[int]] = {}
-        for row in kept:
+        for row in instances:
             indexes.setdefault(row.task_id, set()).add(row.map_index)
-        checkpoint_store.count_on(dag.dag_id, kept[0].run_id, indexes, session, fresh=fresh)
+        if has_state_store():
+            checkpoint_store.count_on(dag_id, run_id, indexes, session, fresh=fresh)
         return
-    for row, place in places:
+    saved = checkpoint_xcoms.places(dag_id, run_id, session)
+    # Before they are cleared: that changes the number.
+    those = [
+        (row, place)
+        for row in instances
+        for place in saved.get((row.task_id, row.map_index), ())
+        if fresh or place.max_tries == row.max_tries
+    ]
+    clear()
+    for row, place in those:
         if fresh:
             checkpoint_xcoms.delete(place, session)
         else:
             checkpoint_xcoms.keep(place, row.max_tries, session)
-
-
-def _place(dag: Any, row: Any) -> Any:
-    declared = dag.get_task(row.task_id)
-    return place_of(declared, run_id=row.run_id, map_index=row.map_index, max_tries=row.max_tries)
 
 
 def saved_by(

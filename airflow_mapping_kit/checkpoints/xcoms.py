@@ -10,8 +10,9 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.compat import expand_input_of, is_mapped, own_session
-from airflow_mapping_kit.plans.batches import batch_parameter_of, given_to, keeps_what_is_done
+from airflow_mapping_kit.compat import own_session
+from airflow_mapping_kit.plans.batches import keeps_what_is_done
+from airflow_mapping_kit.plans.makers import maker_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,34 +90,30 @@ def place_of(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> P
 
     :param declared: its operator, as the DAG keeps it.
     """
-    parameter = batch_parameter_of(declared)
-    if parameter is None or not keeps_what_is_done(declared):
-        return None
-    given = given_to(declared, parameter)
-    anchor = _anchor_of(expand_input_of(declared) if given is None else given)
+    anchor = maker_of(declared) if keeps_what_is_done(declared) else None
     if anchor is None:
         return None
     return Place(declared.dag.dag_id, run_id, anchor, declared.task_id, map_index, max_tries)
 
 
-def _anchor_of(given: Any) -> str | None:
-    """Return the unmapped task that a batch comes from, however many mapped ones are between.
+def places(dag_id: str, run_id: str, session: Any) -> dict[tuple[str, int], list[Place]]:
+    """Return where something is saved of instances of a run, by task id and map index: in one query."""
+    from airflow.models.xcom import XCom
+    from sqlalchemy import select
 
-    :param given: what the declared task gets as its batch, or sets of arguments with it.
-    :return: its id; `None` of a literal, which no task made.
-    """
-    waiting = (
-        [operator for operator, _ in given.iter_references()] if hasattr(given, "iter_references") else []
+    columns = XCom.__table__.c
+    query = select(columns.task_id, columns.key).where(
+        columns.dag_id == dag_id,
+        columns.run_id == run_id,
+        columns.key.startswith(f"{_PREFIX}/", autoescape=True),
     )
-    seen = set()
-    while waiting:
-        operator = waiting.pop(0)
-        if not is_mapped(operator):
-            return str(operator.task_id)
-        if operator.task_id not in seen:
-            seen.add(operator.task_id)
-            waiting += operator.upstream_list
-    return None
+    found: dict[tuple[str, int], dict[Place, None]] = {}
+    for anchor, key in session.execute(query):
+        # Neither ids of tasks nor numbers have a slash.
+        _, task_id, index, max_tries, _ = key.split("/")
+        place = Place(dag_id, run_id, anchor, task_id, int(index), int(max_tries))
+        found.setdefault((task_id, place.map_index), {})[place] = None
+    return {of: list(them) for of, them in found.items()}
 
 
 def keep(place: Place, max_tries: int, session: Any) -> None:

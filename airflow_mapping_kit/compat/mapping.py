@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_mapping_kit.compat.database import own_session
@@ -59,6 +60,18 @@ def group_argument_of(value: Any) -> str | None:
     return name
 
 
+def in_order(dag: Any) -> list[Any]:
+    """Return the tasks of a DAG so that each comes after those that it depends on.
+
+    :param dag: declared, or serialized.
+    """
+    if hasattr(dag, "topological_sort"):
+        return list(dag.topological_sort())
+    # Airflow 3 gives serialized ones no way to ask.
+    before = {task_id: sorted(task.upstream_task_ids) for task_id, task in dag.task_dict.items()}
+    return [dag.task_dict[task_id] for task_id in TopologicalSorter(before).static_order()]
+
+
 def is_mapped(operator: Any) -> bool:
     """Tell whether an operator, or a group around it, is mapped, of a declared DAG or of a serialized one."""
     return is_mapped_operator(operator) or any(True for _ in operator.iter_mapped_task_groups())
@@ -81,6 +94,14 @@ def is_reference(value: Any) -> bool:
     """Tell whether a value among literals stands for the output of a task, as a serialized DAG has it."""
     # Airflow gives back the task for what is all of an argument, and leaves what is deeper as it is.
     return type(value).__name__ == "_XComRef"
+
+
+def is_serialized(operator: Any) -> bool:
+    """Tell whether an operator is one of a serialized DAG, which knows no class of it."""
+    # Airflow 2 has the class of declared ones for mapped ones too, and a dict in place of what they make.
+    return type(operator).__name__.startswith("Serialized") or isinstance(
+        getattr(operator, "operator_class", None), dict
+    )
 
 
 def is_taskflow(operator: Any) -> bool:

@@ -78,7 +78,7 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool
     def pushed(source: Source) -> Any:
         return value_of(source, found)
 
-    plan = Plan(mapped.expand_input, pushed)
+    plan = Plan(mapped.expand_input, pushed, order=mapped.order)
     label = early_labels.of_pieces([mapped.dag.get_task(task_id) for task_id in mapped.task_ids], pushed)
     records = {task_id: found[task_id, RECORD_KEY] for task_id in mapped.task_ids}
 

@@ -18,6 +18,7 @@ from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.labels import Batch
 from airflow_mapping_kit.partitions.hidden import as_json, digest
 from airflow_mapping_kit.plans.arguments import arguments
+from airflow_mapping_kit.plans.notes import noted
 from airflow_mapping_kit.plans.planned import Plan, calls_functions, key_of, sources
 from airflow_mapping_kit.reading import supervisor, tables
 from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED
@@ -108,11 +109,16 @@ def _named(mapped: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def batched(operator: Any) -> Batched | None:
-    """Return how a declared operator gets its batches, `None` for one that has no use for them.
+    """Return how an operator gets its batches, `None` for one that has no use for them.
 
     An operator whose pieces may be batches says so by its `batch_parameter`, and pushes a list of results,
     one an item, as the XCom `items_key`.
+
+    :param operator: as its DAG keeps it, declared or serialized.
     """
+    note = noted(operator)
+    if note is not None:
+        return Batched(**note["batched"]) if "batched" in note else None
     parameter = batch_parameter_of(operator)
     expand_input = expand_input_of(operator)
     if parameter is None or expand_input is None:
@@ -181,12 +187,24 @@ def item_fields_of(operator: Any) -> Sequence[str] | None:
 
 
 def items_key_of(operator: Any) -> str | None:
-    """Return the key of the XCom in which a declared operator says what became of the items of a batch."""
+    """Return the key of the XCom in which an operator says what became of the items of a batch.
+
+    :param operator: as its DAG keeps it, declared or serialized.
+    """
+    note = noted(operator)
+    if note is not None:
+        return note.get("items_key")
     return getattr(_class_of(operator), "items_key", None)
 
 
 def keeps_what_is_done(operator: Any) -> bool:
-    """Tell whether a declared operator keeps what is done of a batch where a retry finds it."""
+    """Tell whether an operator keeps what is done of a batch where a retry finds it, if there is such a place.
+
+    :param operator: as its DAG keeps it, declared or serialized.
+    """
+    note = noted(operator)
+    if note is not None:
+        return bool(note.get("keeps_what_is_done"))
     return bool(getattr(_class_of(operator), "keeps_what_is_done", False))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
@@ -26,7 +25,8 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import error_of, said
 from airflow_mapping_kit.plans.arguments import has_reference, has_template, known_at_run_time
-from airflow_mapping_kit.plans.batches import Batched, Ranges, batched
+from airflow_mapping_kit.plans.batches import Ranges, batched
+from airflow_mapping_kit.plans.notes import noted
 from airflow_mapping_kit.plans.planned import Plan, calls_functions, chosen_key, sources
 from airflow_mapping_kit.reading import json_xcoms
 
@@ -119,18 +119,6 @@ def of_pieces(operators: Sequence[Any], read: Read) -> Callable[[int], str | Non
     return lambda map_index: planned.label(text, map_index, fixed)
 
 
-def note_about(operator: Any) -> dict[str, Any]:
-    """Return what has to be noted about a declared operator before it is serialized, if anything."""
-    expand_input = expand_input_of(operator)
-    note: dict[str, Any] = {}
-    if expand_input is not None and isinstance(expand_input.value, dict) and len(expand_input.value) > 1:
-        note["order"] = list(expand_input.value)
-    how = batched(operator)
-    if how is not None:
-        note["batched"] = asdict(how)
-    return note
-
-
 class Planned:
     """A plan, and which items its batches hold, of an operator that may be a serialized one.
 
@@ -141,9 +129,8 @@ class Planned:
     """
 
     def __init__(self, operator: Any, expand_input: Any, read: Read) -> None:
-        note = labels.note_of(_template(operator))
-        self.plan = Plan(expand_input, read, order=note.get("order"))
-        how = Batched(**note["batched"]) if "batched" in note else batched(operator)
+        self.plan = Plan(expand_input, read, order=(noted(operator) or {}).get("order"))
+        how = batched(operator)
         self._over = expand_input.value
         self._ranges = None if how is None else Ranges(self.plan, how)
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from airflow_mapping_kit.compat import (
     TaskGroup,
     XComArg,
     expand_input_of,
+    in_order,
     is_mapped_operator,
     xcom_kind,
 )
 from airflow_mapping_kit.exceptions import FanInError
+from airflow_mapping_kit.plans.notes import noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 # The id of the task whose value it is; a list or a dict of such where a group returns one; or nothing.
 Returns: TypeAlias = "str | list[Any] | dict[str, Any] | None"
+
+
+class Collected(NamedTuple):
+    """What a fan-in says that it collects.
+
+    :param name: the id of the mapped task or group.
+    :param task_ids: the tasks that make the state of one piece.
+    :param returns: of a group, where the value of a piece is.
+    """
+
+    name: str
+    task_ids: Sequence[str]
+    returns: Returns
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,12 @@ class Mapped:
         return _group(groups[fan_in.collected], returns=fan_in.returned)
 
     @property
+    def order(self) -> Sequence[str] | None:
+        """The arguments of `expand` in the order in which they were declared, where the DAG may have lost it."""
+        note = noted(self.dag.get_task(self.main))
+        return None if note is None else note.get("order")
+
+    @property
     def returned(self) -> tuple[str, ...]:
         """The tasks whose values the value of a piece is made of."""
         return tuple(_ids_in(self.returns))
@@ -93,25 +114,38 @@ def mapped_in(dag: Any) -> list[Mapped]:
     """Return every mapped task and every mapped group of a DAG, in the order of their dependencies.
 
     A group that a fan-in collects is what the fan-in calls its piece: it has the same value.
+
+    :param dag: declared, or serialized.
     """
-    fan_ins = {task.collected: task for task in dag.tasks if hasattr(task, "collected_task_ids")}
+    returns = {one.name: one.returns for one in map(collected_by, dag.task_dict.values()) if one is not None}
     found: dict[str, Mapped] = {}
-    for task in dag.topological_sort():
+    for task in in_order(dag):
         group = _group_around(task)
         if group is None:
             if is_mapped_operator(task):
                 found[task.task_id] = Mapped.of(task)
         elif group.group_id not in found:
-            fan_in = fan_ins.get(group.group_id)
-            found[str(group.group_id)] = Mapped.of(group) if fan_in is None else Mapped.collected_by(fan_in)
+            found[str(group.group_id)] = _group(group, returns.get(group.group_id))
     return list(found.values())
+
+
+def collected_by(task: Any) -> Collected | None:
+    """Return what a task of a DAG collects, `None` of one that is no fan-in.
+
+    :param task: as its DAG keeps it, declared or serialized.
+    """
+    note = noted(task)
+    if note is not None:
+        return Collected(**note["collects"]) if "collects" in note else None
+    if not hasattr(task, "collected_task_ids"):
+        return None
+    return Collected(task.collected, task.collected_task_ids, task.returned)
 
 
 def is_collected(task: Any) -> bool:
     """Tell whether a fan-in waits for a task of a DAG."""
-    return any(
-        task.task_id in getattr(other, "collected_task_ids", ()) for other in task.dag.task_dict.values()
-    )
+    fan_ins = map(collected_by, task.dag.task_dict.values())
+    return any(one is not None and task.task_id in one.task_ids for one in fan_ins)
 
 
 def _group_around(task: Any) -> Any:

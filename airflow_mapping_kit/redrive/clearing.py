@@ -66,7 +66,7 @@ def clear(dag: Any, run_id: str, wanted: Redrive, *, actor: Actor, fresh: bool =
         if not any(pieces[row.task_id, row.map_index].state in (None, *TO_DO_AGAIN) for row in left):
             return []
         instances = [*left, *(row for row in rows if (row.task_id, row.map_index) in others)]
-        carry_over(dag, instances, lambda: clear_instances(instances, session, dag), session, fresh=fresh)
+        carry_over(instances, lambda: clear_instances(instances, session, dag), session, fresh=fresh)
         cleared = {(row.task_id, row.map_index) for row in instances}
         found = [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
         extra = json.dumps({**actor.extra, "cleared": _told(found)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.compat import expand_input_of, is_mapped
+from airflow_mapping_kit.compat import expand_input_of, in_order, is_mapped
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.plans.planned import sources
 from airflow_mapping_kit.reading import tables
@@ -82,7 +82,7 @@ def redrive(
     :raises PlanError: if pieces wait for a mapped task that failed and is none of the targets.
     """
     dag = next(iter(targets)).dag
-    found = tables.instances(dag.dag_id, run_id, [task.task_id for task in dag.tasks])
+    found = tables.instances(dag.dag_id, run_id, list(dag.task_dict))
     to_do = {*TO_DO_AGAIN, None} if run_state in FINISHED_RUN else {*TO_DO_AGAIN}
     pieces = [one for target in targets for one in _of_pieces(target, found, to_do, indexes)]
     cleared = {one.task_id for one in pieces}
@@ -152,7 +152,7 @@ def _before(
     setups = {one.task_id for task_id in cleared for one in dag.get_task(task_id).get_upstreams_only_setups()}
     return [
         Cleared(task.task_id, index, instance.state, instance.label)
-        for task in dag.topological_sort()
+        for task in in_order(dag)
         if task.task_id in ancestors
         for index, instance in found[task.task_id].items()
         if instance.state in to_do or task.task_id in setups
@@ -185,7 +185,7 @@ def _after(
     """Return what follows the cleared tasks: unmapped tasks as a whole, of mapped ones what is not done."""
     moved, after = set(cleared), []
     followers = {id_ for task_id in cleared for id_ in dag.get_task(task_id).get_flat_relative_ids()}
-    for task in dag.topological_sort():
+    for task in in_order(dag):
         if task.task_id not in followers:
             continue
         expand_input = expand_input_of(task)

@@ -13,7 +13,6 @@ import airflows
 from airflow_mapping_kit.checkpoints.store import Stored, head_after_clearing, left_by
 from airflow_mapping_kit.compat import has_state_store, xcom_model
 from airflow_mapping_kit.fan_in import collect
-from airflow_mapping_kit.plans.mapped import Mapped
 from airflow_mapping_kit.reading import tables
 from airflow_mapping_kit.reading.supervisor import Supervisor
 from airflows import DAG, EmptyOperator, create_session
@@ -210,7 +209,8 @@ class TestValuesThatABackendKeeps:
         checkpoint = awaited.checkpoint()
         checkpoint.save([result(f"n={n}", f"the customer's {n}") for n in range(60)])
         place = (awaited.task.dag_id, awaited.run_id, "work", 1)
-        for read in (tables, Supervisor(awaited.instance, Mapped.of(awaited.task))):
+        awaited.instance.task = awaited.task
+        for read in (tables, Supervisor(awaited.instance, ("work",))):
             assert [row["value"] for row in left_by(read, *place)] == [
                 f"the customer's {n}" for n in range(60)
             ]

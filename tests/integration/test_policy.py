@@ -16,10 +16,11 @@ from airflow import settings
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import event, text
 
-from airflow_mapping_kit import labels, policy
+from airflow_mapping_kit import policy
 from airflow_mapping_kit.compat import AIRFLOW_3, label_of, set_label, xcom_model
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.plans import early_labels
+from airflow_mapping_kit.plans.notes import noted
 from airflow_mapping_kit.reading import json_xcoms
 from airflows import (
     DAG,
@@ -494,8 +495,8 @@ def test_outputs_among_literals_have_no_label_until_they_run(metadata_db, run_of
     assert label_given(run, "fixed", 0) == "x=a"
 
 
-def test_the_order_of_arguments_is_written_into_templates_of_the_kit_alone(metadata_db):
-    with DAG(f"o{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)):
+def test_the_order_of_arguments_is_noted_and_no_template_changed_for_it(metadata_db):
+    with DAG(f"o{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as built:
 
         @task
         def two(zebra=None, ant=None): ...
@@ -506,7 +507,11 @@ def test_the_order_of_arguments_is_written_into_templates_of_the_kit_alone(metad
         plain = EmptyOperator(task_id="plain")
     for operator in (mine, theirs, one, plain):
         settings.task_policy(operator)
-    assert labels.note_of(mine.map_index_template) == {"order": ["zebra", "ant"]}
+    stored = scheduler_dag(built)
+    found = {task_id: noted(stored.get_task(task_id)) for task_id in stored.task_dict}
+    order = {"order": ["zebra", "ant"]}
+    assert found == {mine.task_id: order, theirs.task_id: order, one.task_id: {}, "plain": {}}
+    assert mine.map_index_template == label("{zebra}")
     assert theirs.map_index_template == "{{ ti.map_index }}"
     assert one.map_index_template == label("{zebra}")
     assert plain.map_index_template is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, Batch, format_of, label, note_of, render, with_note
+from airflow_mapping_kit.labels import MAX_LABEL_LENGTH, Batch, format_of, label, render
 from airflow_mapping_kit.partitions import piece_key
 from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES
 
@@ -179,9 +179,7 @@ class TestFormatOf:
         "text", ["", "{origin} {date}", 'a "quoted" {x[é]}', "{{ 1 }} \\ {x}", "🛫 {x}\n"]
     )
     def test_gives_back_the_text_that_label_was_given(self, text):
-        template = label(text)
-        assert format_of(template) == text
-        assert format_of(with_note(template, {"order": ["b", "a"]})) == text
+        assert format_of(label(text)) == text
 
     @pytest.mark.parametrize(
         "template",
@@ -196,17 +194,3 @@ class TestFormatOf:
     )
     def test_knows_no_text_of_somebody_elses_template(self, template):
         assert format_of(template) is None
-
-    def test_the_order_is_kept_once_and_read_again(self):
-        template = with_note(with_note(label("{x}"), {"order": ["x", "y"]}), {"order": ["b", "a"]})
-        assert note_of(template) == {"order": ["b", "a"]}
-        assert template.endswith(label("{x}"))
-        assert note_of(label("{x}")) == {}
-
-    def test_a_template_with_an_order_renders_as_without(self):
-        class Macros:
-            class mapping_kit:
-                label = str.upper
-
-        template = with_note(label("{x}"), {"order": ["x", "y"]})
-        assert jinja2.Environment(autoescape=True).from_string(template).render(macros=Macros) == "{X}"
