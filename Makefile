@@ -10,7 +10,7 @@ PYTHON ?=
 
 VENV := $(if $(filter $(DEFAULT),$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
-SOURCES := pyproject.toml README.md LICENSE $(shell find airflow_mapping_kit -name '*.py' -o -name py.typed)
+SOURCES := pyproject.toml README.md LICENSE $(shell find airflow_mapping_kit -name '*.py' -o -name py.typed -o -path '*/ui/static/*' -o -path '*/ui/templates/*.html')
 
 # The settings of somebody's shell are for somebody else's Python.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PYTHONSTARTUP

@@ -1,8 +1,9 @@
-"""What Airflow loads of the kit by itself: the macro behind `label()`, and the listeners."""
+"""What Airflow loads of the kit by itself: the macro behind `label()`, the listeners, and the page."""
 
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -15,6 +16,7 @@ from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.listeners import instances, runs, supervised, waiting
 from airflow_mapping_kit.plans.arguments import arguments, chosen_key_of_instance, mapped_arguments
 from airflow_mapping_kit.plans.batches import held_by
+from airflow_mapping_kit.ui import tabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +99,12 @@ class MappingKitPlugin(AirflowPlugin):
         *([] if parts.switched_off(parts.LITERALS) else [runs]),
         *([] if parts.switched_off(parts.COLLECT) else [supervised if AIRFLOW_3 else instances]),
     ]
+
+    # Read by the web server alone: Flask, FastAPI and the page aren't imported anywhere else.
+    flask_blueprints = cached_property(lambda _: tabs.flask_blueprints())  # type: ignore[assignment]  # Airflow only reads it
+    appbuilder_menu_items = cached_property(lambda _: tabs.menu_items())  # type: ignore[assignment]  # Airflow only reads it
+    fastapi_apps = cached_property(lambda _: tabs.fastapi_apps())
+    react_apps = cached_property(lambda _: tabs.react_apps())
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:  # noqa: ARG003 -- Airflow may come to pass some

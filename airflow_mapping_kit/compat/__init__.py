@@ -11,6 +11,7 @@ from airflow_mapping_kit.compat.assets import (
     takes_partitions,
     triggering_events,
 )
+from airflow_mapping_kit.compat.dags import DagRow, dag_mark, dag_rows, mapped_dag_ids, newest_dag
 from airflow_mapping_kit.compat.database import (
     again_if_disconnected,
     clear_instances,
@@ -68,6 +69,7 @@ from airflow_mapping_kit.compat.names import (
     task_group,
     timezone,
 )
+from airflow_mapping_kit.compat.pages import PAGES, partitions_url
 from airflow_mapping_kit.compat.runs import (
     has_schedule,
     manual_interval,
@@ -97,6 +99,7 @@ __all__ = [
     "AIRFLOW_3",
     "DAG",
     "KNOWN_CONTEXT_KEYS",
+    "PAGES",
     "AirflowException",
     "AirflowFailException",
     "AirflowSkipException",
@@ -105,6 +108,7 @@ __all__ = [
     "BaseOperator",
     "BaseTrigger",
     "DagFolder",
+    "DagRow",
     "DecoratedOperator",
     "DecoratedTask",
     "Param",
@@ -123,6 +127,8 @@ __all__ = [
     "dag",
     "dag_file",
     "dag_folders",
+    "dag_mark",
+    "dag_rows",
     "determine_kwargs",
     "expand_input_of",
     "from_xcom_json",
@@ -143,7 +149,10 @@ __all__ = [
     "label_of",
     "let_logs_take_any_text",
     "manual_interval",
+    "mapped_dag_ids",
+    "newest_dag",
     "own_session",
+    "partitions_url",
     "passing_connection",
     "passing_session",
     "plain_xcoms",

@@ -31,6 +31,7 @@ PERIODS = "the periods of scheduled runs"
 LITERALS = "early labels of literals"
 PARTITION_EVENTS = "events of partitions"
 MASKING = "the texts of errors"
+PAGE = "the page Partitions"
 
 _MAPPED = "airflow.sdk.definitions.mappedoperator" if AIRFLOW_3 else "airflow.models.mappedoperator"
 _GROUP = "airflow.sdk.definitions.taskgroup" if AIRFLOW_3 else "airflow.utils.task_group"
@@ -191,6 +192,19 @@ NEEDS: dict[str, tuple[str, ...]] = {
         "airflow.sdk._shared.secrets_masker:redact"
         if AIRFLOW_3
         else "airflow.utils.log.secrets_masker:redact",
+    ),
+    PAGE: (
+        (
+            "airflow.api_fastapi.app:get_auth_manager",
+            "airflow.api_fastapi.auth.managers.models.resource_details:DagAccessEntity",
+            "airflow.api_fastapi.core_api.security:GetUserDep",
+            "airflow.models.dag:DagModel.get_team_name",
+        )
+        if AIRFLOW_3
+        else (
+            "airflow.auth.managers.models.resource_details:DagAccessEntity",
+            "airflow.www.extensions.init_auth_manager:get_auth_manager",
+        )
     ),
     PERIODS: ("airflow.serialization.encoders:coerce_to_core_timetable",) if AIRFLOW_3 else (),
 }

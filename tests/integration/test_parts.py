@@ -32,6 +32,10 @@ NAMES = {
     else "airflow.models.dagbag:DagBag",
     parts.LITERALS: "airflow.listeners.spec.dagrun:on_dag_run_running(dag_run)",
     parts.MASKING: parts.NEEDS[parts.MASKING][0],
+    # Flask's views have no other way to say who asks.
+    parts.PAGE: "airflow.api_fastapi.core_api.security:GetUserDep"
+    if AIRFLOW_3
+    else "airflow.www.extensions.init_auth_manager:get_auth_manager",
     "everything": f"{parts._MAPPED}:MappedOperator._get_specified_expand_input",
     "nothing": "",
 }
@@ -93,6 +97,8 @@ def left():
     plugin.MappingKitPlugin.on_load()
     found["labels"] = None if plugin.MappingKitPlugin.macros else "switched off"
     from airflow_mapping_kit.plans import early_labels
+    made = plugin.MappingKitPlugin()
+    found["the page Partitions"] = None if made.flask_blueprints or made.fastapi_apps else "switched off"
     listens = {one.__name__.rpartition(".")[2] for one in plugin.MappingKitPlugin.listeners}
     found["early labels of literals"] = None if "runs" in listens else "switched off"
     found["early labels"] = None if early_labels.possible() else "switched off"

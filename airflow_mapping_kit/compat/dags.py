@@ -1,0 +1,71 @@
+"""DAGs as the database has them: what is read where there are no DAG files."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from airflow_mapping_kit.compat.names import AIRFLOW_3
+
+
+class DagRow(NamedTuple):
+    """What Airflow says of a DAG beside what is in it.
+
+    :param broken: whether its file could not be imported when it was last tried.
+    :param gone: whether its file has it no more.
+    """
+
+    dag_id: str
+    name: str
+    paused: bool
+    broken: bool
+    gone: bool
+
+
+def dag_rows(dag_ids: Any, session: Any) -> list[DagRow]:
+    """Return what the database has of some DAGs, by id.
+
+    :param dag_ids: a collection of ids, or a query for them.
+    """
+    from airflow.models.dag import DagModel
+    from sqlalchemy import select
+
+    rows = session.scalars(select(DagModel).where(DagModel.dag_id.in_(dag_ids)).order_by(DagModel.dag_id))
+    return [
+        DagRow(
+            dag_id=row.dag_id,
+            name=row.dag_display_name or row.dag_id,
+            paused=bool(row.is_paused),
+            broken=bool(row.has_import_errors),
+            gone=bool(row.is_stale) if AIRFLOW_3 else not row.is_active,
+        )
+        for row in rows
+    ]
+
+
+def dag_mark(dag_id: str, session: Any) -> str | None:
+    """Return what changes with the DAG as it is stored, `None` where it is not stored."""
+    from airflow.models.serialized_dag import SerializedDagModel
+    from sqlalchemy import select
+
+    query = select(SerializedDagModel.dag_hash).where(SerializedDagModel.dag_id == dag_id)
+    if AIRFLOW_3:
+        # One for each version of the DAG.
+        query = query.order_by(SerializedDagModel.created_at.desc()).limit(1)
+    mark: str | None = session.scalar(query)
+    return mark
+
+
+def newest_dag(dag_id: str, session: Any) -> Any:
+    """Return a DAG as it was last stored, `None` where it is not stored."""
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    row = SerializedDagModel.get(dag_id, session=session)
+    return row and row.dag
+
+
+def mapped_dag_ids() -> Any:
+    """Return a query for the ids of the DAGs that have been mapped over what tasks pushed, by a row a run."""
+    from airflow.models.taskmap import TaskMap
+    from sqlalchemy import select
+
+    return select(TaskMap.dag_id).distinct()
