@@ -202,8 +202,14 @@ def batched_100000(postgres: Postgres) -> None:
     rows.task(run, "collect_load", state="failed", after=5300)
 
 
+def mended(postgres: Postgres) -> None:
+    """Write the year once more, for what is to be run again."""
+    year(postgres, "mended")
+
+
 HISTORIES = {
     "flights": year,
+    "mended": mended,
     "even_1095": even_1095,
     "even_10000": even_10000,
     "batched_100000": batched_100000,

@@ -12,6 +12,7 @@ from stack.airflow_any import NOW, AnyAirflow
 from stack.ports import LOOPBACK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from stack.processes import Process
@@ -75,6 +76,15 @@ class Airflow2(AnyAirflow):
             stdin=f"{password}\n{password}\n",
         )  # fmt: skip
         return password
+
+    def create_users(
+        self, roles: Mapping[str, str], *, of_dags: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Create users with their roles and return the generated passwords."""
+        passwords = {name: secrets.token_urlsafe(9) for name in roles}
+        users = [{"name": name, "role": role, "password": passwords[name]} for name, role in roles.items()]
+        self._ask("create_users", users=users, of_dags=dict(of_dags or {}))
+        return passwords
 
     def _trigger(self, dag_id: str, run_id: str, conf: dict[str, Any], logical_date: str | None) -> None:
         if logical_date is None:

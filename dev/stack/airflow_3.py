@@ -16,6 +16,7 @@ from stack.ports import LOOPBACK, free_port
 from stack.processes import StackError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from stack.processes import Process
@@ -60,6 +61,7 @@ class Airflow3(AnyAirflow):
         super().__init__(*arguments, home=home, **settings)
         # Airflow's own auth manager: who there is stands in a setting, and the passwords in a file.
         self._passwords: dict[str, str] = {}
+        self._roles: dict[str, str] = {}
         self._password_file = home / "passwords.json"
         self.environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(self._password_file)
         self._address = ""
@@ -83,14 +85,20 @@ class Airflow3(AnyAirflow):
         self._wait_for_api(f"http://{LOOPBACK}:{port}")
         return process
 
-    def create_admin(self, name: str) -> str:
-        """Name a user who may do everything for the API servers that are still to start; return the password."""
-        self._passwords[name] = password = secrets.token_urlsafe(9)
+    def create_users(
+        self, roles: Mapping[str, str], *, of_dags: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Name users for the API servers that are still to start; return the generated passwords."""
+        if of_dags:
+            raise ValueError("Airflow's own auth manager has no roles of single DAGs.")
+        passwords = {name: secrets.token_urlsafe(9) for name in roles}
+        self._passwords |= passwords
+        self._roles |= roles
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(json.dumps(self._passwords))
-        users = ",".join(f"{user}:admin" for user in self._passwords)
+        users = ",".join(f"{user}:{role.lower()}" for user, role in self._roles.items())
         self.environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = users
-        return password
+        return passwords
 
     def _start_api_server(self, port: int) -> Process:
         address = f"http://{LOOPBACK}:{port}"

@@ -143,9 +143,19 @@ class AnyAirflow(ABC):
     def start_webserver(self, port: int) -> Process:
         """Start the user interface and the REST API on a loopback port and wait until they answer."""
 
-    @abstractmethod
     def create_admin(self, name: str) -> str:
         """Create a user who may do everything in a web server started from now on; return the generated password."""
+        return self.create_users({name: "Admin"})[name]
+
+    @abstractmethod
+    def create_users(
+        self, roles: Mapping[str, str], *, of_dags: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Create users for the web servers started from now on and return their generated passwords.
+
+        :param roles: the role of each: Admin, Op, User, Viewer, or one of `of_dags`.
+        :param of_dags: roles to create that may see and run one DAG alone, which Airflow 2 has: `{role: dag_id}`.
+        """
 
     def trigger(
         self,

@@ -36,7 +36,11 @@ COMMANDS: dict[str, Callable[..., Any]] = {"test": test}
 if not AIRFLOW_3:
     from stack import commands_2
 
-    COMMANDS |= {"trigger": commands_2.trigger, "clear": commands_2.clear}
+    COMMANDS |= {
+        "trigger": commands_2.trigger,
+        "clear": commands_2.clear,
+        "create_users": commands_2.create_users,
+    }
 
 
 def main() -> None:

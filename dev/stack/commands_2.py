@@ -1,6 +1,6 @@
-"""Trigger and clear runs of Airflow 2, for `stack.commands`.
+"""Trigger and clear runs of Airflow 2 and create its users, for `stack.commands`.
 
-`airflow tasks clear` knows tasks and dates, but neither runs nor map indexes.
+`airflow tasks clear` knows tasks and dates, but neither runs nor map indexes; `airflow users` takes a start a user.
 """
 
 from __future__ import annotations
@@ -49,3 +49,36 @@ def clear(
         only_failed=only_failed,
     )
     return cleared
+
+
+# What everybody needs who may see and run something.
+SEES_AND_RUNS = [
+    ("can_read", "Website"),
+    ("can_read", "DAG Runs"),
+    ("can_create", "DAG Runs"),
+    ("can_edit", "DAG Runs"),
+    ("can_read", "Task Instances"),
+    ("can_edit", "Task Instances"),
+    ("can_read", "Task Logs"),
+    ("can_read", "XComs"),
+    ("menu_access", "DAGs"),
+]
+
+
+def create_users(*, users: list[dict[str, str]], of_dags: dict[str, str]) -> None:
+    """Create users with their passwords and roles, and before them the roles that may see and run one DAG."""
+    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+
+    with get_application_builder() as builder:
+        manager = builder.sm
+        manager.sync_roles()
+        for role, dag_id in of_dags.items():
+            dag = [("can_read", f"DAG:{dag_id}"), ("can_edit", f"DAG:{dag_id}")]
+            manager.bulk_sync_roles([{"role": role, "perms": SEES_AND_RUNS + dag}])
+        for user in users:
+            name = user["name"]
+            added = manager.add_user(
+                name, name, "Test", f"{name}@localhost", manager.find_role(user["role"]), user["password"]
+            )
+            if not added:
+                raise ValueError(f"Airflow could not create the user {name!r} of the role {user['role']!r}.")

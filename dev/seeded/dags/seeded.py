@@ -36,7 +36,9 @@ def reloaded(dag_id: str, origins: list[str], first: pendulum.DateTime, last: pe
     declared()
 
 
+# Two of the same, so that one can be mended and the other stays as it is.
 reloaded("flights", ["EWR", "JFK", "LGA"], START, START.add(days=364))
+reloaded("mended", ["EWR", "JFK", "LGA"], START, START.add(days=364))
 reloaded("even_1095", ["EWR", "JFK", "LGA"], START, START.add(days=364))
 reloaded("even_10000", [f"A{number:02}" for number in range(10)], START, START.add(days=999))
 
