@@ -6,6 +6,7 @@ share this one reading of Airflow's expand inputs, of declared and of serialized
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -61,14 +62,14 @@ def key_of(mapped: Mapping[str, Any], over: Any = None) -> str:
 def chosen_key(mapped: Mapping[str, Any], over: Any) -> str | None:
     """Return the key of one piece whose generator has chosen which fields name it, `None` if none has."""
     chosen: Any = (
-        {name: _chosen(value, over.get(name)) for name, value in mapped.items()}
+        {name: chosen_of(value, over.get(name)) for name, value in mapped.items()}
         if isinstance(over, Mapping)
-        else _chosen(mapped, over)
+        else chosen_of(mapped, over)
     )
     return None if chosen == mapped else piece_key(chosen, hidden=hidden_names())
 
 
-def _chosen(value: Any, made_by: Any) -> Any:
+def chosen_of(value: Any, made_by: Any) -> Any:
     """Return of what a generator made the fields that name it, all of it where the generator has not chosen any."""
     if xcom_kind(made_by) != "plain" or not isinstance(value, Mapping):
         return value
@@ -104,6 +105,19 @@ class Plan:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield what every piece was mapped over, in map-index order."""
         return (self[index] for index in range(self._length))
+
+    def columns(self) -> dict[str, Sequence[Any]] | None:
+        """Return what every piece was mapped over, by argument: `{argument: [value of the first piece, ...]}`.
+
+        :return: `None` of `expand_kwargs`, whose entries may each have other arguments.
+        """
+        if self._by_argument is None:
+            return None
+        if len(self._by_argument) == 1:
+            return dict(self._by_argument)
+        # The last argument changes fastest.
+        rows = itertools.product(*self._by_argument.values())
+        return dict(zip(self._by_argument, zip(*rows, strict=True), strict=True)) if self._length else {}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return what the piece of a map index was mapped over."""

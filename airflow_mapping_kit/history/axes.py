@@ -1,0 +1,103 @@
+"""The dimensions of a history: the values of each in their order, periods without gaps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.exceptions import MappingKitError
+from airflow_mapping_kit.partitions import date_range
+from airflow_mapping_kit.partitions.bounds import window_of
+from airflow_mapping_kit.partitions.periods import parse_period
+from airflow_mapping_kit.partitions.zones import load_zone
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+# Of a DAG that was idle for longer nothing is missing: so many periods are filled in between two that are there.
+GAPS = {"hour": 24 * 14, "day": 62, "week": 27, "month": 24, "quarter": 12, "year": 10}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A dimension of the partitions.
+
+    :param values: all of them as text, in order.
+    :param cadence: of a dimension of periods how long one is: `hour`, `day` and so on.
+    """
+
+    name: str
+    values: list[str]
+    cadence: str | None = None
+
+
+def dimension(
+    name: str,
+    values: Collection[str],
+    *,
+    declared: Sequence[str] = (),
+    zone: str = "UTC",
+    filled: bool = False,
+) -> tuple[Dimension, list[tuple[str, str]]]:
+    """Return a dimension, and between which of its periods a gap is too long to be filled in.
+
+    :param values: those that some plan has.
+    :param declared: the values that it is meant to have, in their order.
+    :param zone: whose clock periods are read on.
+    :param filled: whether periods that no plan has belong to it.
+    """
+    cadence = cadence_of(values)
+    if cadence is None:
+        order = [*declared, *sorted(set(values) - set(declared), key=natural)]
+        return Dimension(name, order), []
+    periods = sorted(values, key=lambda value: moment_of(value, zone))
+    gaps: list[tuple[str, str]] = []
+    if filled and len(periods) > 1:
+        periods, gaps = _filled(periods, cadence, zone)
+    return Dimension(name, periods, cadence), gaps
+
+
+def cadence_of(values: Collection[str]) -> str | None:
+    """Return how long the periods are that the values are, `None` if not all are periods of one length."""
+    cadences = set()
+    for value in values:
+        period = parse_period(value)
+        if period is None:
+            return None
+        cadences.add(period.every)
+    # Numbers of four digits are years: so they are in order at least.
+    return cadences.pop() if len(cadences) == 1 else None
+
+
+def moment_of(key: str, zone: str) -> Any:
+    """Return when a period begins, of one that the zone's clock does not have about when."""
+    period = parse_period(key)
+    if period is None:
+        raise ValueError(key)
+    return window_of(period, load_zone(zone))[0]
+
+
+def natural(text: str) -> list[Any]:
+    """Return what texts are ordered by so that `a2` comes before `a10`."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]
+
+
+def _filled(periods: list[str], cadence: str, zone: str) -> tuple[list[str], list[tuple[str, str]]]:
+    found = [periods[0]]
+    gaps: list[tuple[str, str]] = []
+    try:
+        every = date_range(periods[0], periods[-1], every=cadence, timezone=zone)
+    except MappingKitError:  # too many, or years that no calendar has
+        return periods, gaps
+    places = {period: place for place, period in enumerate(every)}
+    if not places.keys() >= set(periods):  # of another zone
+        return periods, gaps
+    for before, after in zip(periods, periods[1:], strict=False):
+        between = every[places[before] + 1 : places[after]]
+        if len(between) <= GAPS[cadence]:
+            found += between
+        else:
+            gaps.append((between[0], between[-1]))
+        found.append(after)
+    return found, gaps

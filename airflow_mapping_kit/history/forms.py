@@ -1,0 +1,63 @@
+"""How `reload_partitions` makes the plan of a run, as far as a DAG tells without running it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.plans.arguments import known_at_run_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# As in `reload`, which is above: what its Params are known by, and those that are no dimension.
+_MARK = "x-mapping-kit"
+_OWN = ("every", "timezone", "offset", "date_dimension")
+
+
+@dataclass(frozen=True)
+class Form:
+    """The arguments of `reload_partitions`, and the form of the DAG that it reads.
+
+    :param dimension: the name of the dimension that holds the period.
+    :param every: the length of a period, `None` where only the run knows.
+    :param zone: the zone that periods are read in.
+    :param offset: by how many periods later.
+    :param values: the values of each other dimension as text, none where only the run knows them.
+    """
+
+    dimension: str
+    every: str | None
+    zone: str
+    offset: int
+    values: Mapping[str, tuple[str, ...]]
+
+
+def form_of(dag: Any, task: Any) -> Form:
+    """Return how a task `reload_partitions` of a DAG makes its plans."""
+    given = dict(getattr(task, "op_kwargs", None) or {})
+    own = {name: given[name] for name in _OWN if given.get(name) is not None}
+    zone = getattr(dag.timezone, "name", None) or str(dag.timezone)
+    dimension = str(own.get("date_dimension", "date"))
+    values = {name: known for name, schema in _schemas(dag).items() if (known := schema.get(_MARK)) != "form" and known is not None}
+    values.update({name: one for name, one in given.items() if name not in _OWN})
+    return Form(
+        dimension,
+        None if known_at_run_time(own) else str(own.get("every", "day")),
+        zone if known_at_run_time(own) else str(own.get("timezone", zone)),
+        0 if known_at_run_time(own) else int(own.get("offset", 0)),
+        {name: _texts(name, one) for name, one in values.items() if name != dimension},
+    )
+
+
+def _schemas(dag: Any) -> dict[str, Any]:
+    params = dag.params
+    return {name: params.get_param(name).schema for name in params}
+
+
+def _texts(name: str, values: Any) -> tuple[str, ...]:
+    from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION, value_key
+
+    if not isinstance(values, list | tuple) or known_at_run_time(values):
+        return ()
+    return tuple(one if isinstance(one, str) else DEFAULT_PARTITION if one is None else value_key(name, one) for one in values)

@@ -1,0 +1,160 @@
+"""The cells of a history: the product of its dimensions, and where in it the pieces of each run are."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from math import prod
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.history.axes import Dimension, dimension
+from airflow_mapping_kit.history.pieces import BY_KEY, NOTHING, Pieces, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_mapping_kit.history.targets import Target
+    from airflow_mapping_kit.history.work import Work
+
+OTHER = "its partitions have other dimensions ({})"
+# Where most combinations are not there a matrix shows nothing: partitions are listed by their keys.
+_SPARSE, _FEW = 4, 5000
+
+
+class Matrix:
+    """The cells: every combination of the dimensions' values, the last dimension fastest.
+
+    Runs whose pieces have other dimensions than those of most runs get no cells, and say so.
+
+    :param works: what the runs did, newest first. Their pieces may be replaced by the same ones, known by key.
+    :param more: values that belong to a dimension whatever the runs have.
+    :param complete: whether what no run has belongs to it.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        works: Sequence[Work],
+        more: Mapping[str, Iterable[str]],
+        *,
+        complete: bool,
+    ) -> None:
+        self.product = complete and target.product
+        self.gaps: list[tuple[str, str, str]] = []
+        self._target = target
+        _leave_out_others(works)
+        plans = {id(work.pieces): work.pieces for work in works if work.pieces}
+        if self.product and target.form is None:
+            self.product = all(pieces.is_product for pieces in plans.values())
+        self.names = next((pieces.names for pieces in plans.values()), ())
+        self.by_key = any(pieces.by_key for pieces in plans.values())
+        self.dimensions = self._dimensions(list(plans.values()), more)
+        self.size = self._size()
+        number = len(set().union(*map(_combinations, plans.values()))) if self.size > _FEW else self.size
+        if self.size > _SPARSE * number + _FEW:
+            self._list(works)
+            plans = {id(work.pieces): work.pieces for work in works if work.pieces}
+        self._places = [
+            {value: place for place, value in enumerate(one.values)} for one in self.dimensions
+        ]
+        self._cells = {key: self._cells_of(pieces) for key, pieces in plans.items()}
+
+    def cells(self, work: Work) -> array[int]:
+        """Return the cell of each piece of a run."""
+        return self._cells[id(work.pieces)]
+
+    def cell(self, values: Sequence[str]) -> int:
+        """Return the cell of a partition.
+
+        :raises KeyError: if there is none of these values.
+        """
+        if len(values) != len(self.dimensions):
+            raise KeyError(tuple(values))
+        number = 0
+        for place, value in zip(self._places, values, strict=True):
+            number = number * len(place) + place[value]
+        return number
+
+    def values(self, cell: int) -> list[str]:
+        """Return the values of a cell."""
+        found = []
+        for one in reversed(self.dimensions):
+            cell, place = divmod(cell, len(one.values))
+            found.append(one.values[place])
+        return found[::-1]
+
+    def key(self, cell: int) -> str:
+        """Return the key of the piece of a cell."""
+        values = self.values(cell)
+        return values[0] if self.by_key else key_of(self.names, values)
+
+    def retired(self) -> Iterable[int]:
+        """Yield the cells of values that the DAG's form does not have any more: what is not there is not missing."""
+        form = self._target.form
+        for n, one in enumerate(self.dimensions):
+            known = set(form.values.get(one.name, ())) if form else set()
+            gone = [place for place, value in enumerate(one.values) if value not in known] if known else []
+            width = prod(len(other.values) for other in self.dimensions[n + 1 :])
+            for place in gone:
+                for start in range(place * width, self.size, width * len(one.values)):
+                    yield from range(start, start + width)
+
+    def _size(self) -> int:
+        return prod(len(one.values) for one in self.dimensions) if self.dimensions else 0
+
+    def _dimensions(self, plans: Sequence[Pieces], more: Mapping[str, Iterable[str]]) -> list[Dimension]:
+        found = []
+        for n, name in enumerate(self.names):
+            values = set().union(*(pieces.values[n] for pieces in plans), more.get(name, ()))
+            one, gaps = self._dimension(name, values)
+            self.gaps += [(name, *gap) for gap in gaps]
+            found.append(one)
+        return found
+
+    def _dimension(self, name: str, values: set[str]) -> tuple[Dimension, list[tuple[str, str]]]:
+        form, steps = self._target.form, self._target.steps
+        declared = form.values.get(name, ()) if form else ()
+        declared = [one for one in declared if self.product or one in values]
+        zone = form.zone if form else next(iter(steps.values()), "UTC")
+        stepped = form is None or name == form.dimension
+        found = dimension(name, values, declared=declared, zone=zone)
+        if self.product and stepped and found[0].cadence in steps:
+            return dimension(name, values, declared=declared, zone=steps[found[0].cadence], filled=True)
+        return found
+
+    def _list(self, works: Sequence[Work]) -> None:
+        """Have one dimension, of keys."""
+        same = {id(work.pieces): work.pieces.known_by_key() for work in works if work.pieces}
+        for work in works:
+            work.pieces = same.get(id(work.pieces), NOTHING)
+        self.names, self.by_key, self.product, self.gaps = (BY_KEY,), True, False, []
+        self.dimensions = self._dimensions(list(same.values()), {})
+        self.size = self._size()
+
+    def _cells_of(self, pieces: Pieces) -> array[int]:
+        width, cells = 1, [0] * len(pieces)
+        for place, values, codes in reversed(
+            list(zip(self._places, pieces.values, pieces.codes, strict=True))
+        ):
+            at = [place[value] * width for value in values]
+            cells = [cell + at[code] for cell, code in zip(cells, codes, strict=True)]
+            width *= len(place)
+        return array("I", cells)
+
+
+def _leave_out_others(works: Sequence[Work]) -> None:
+    """Leave out the runs whose pieces have other dimensions than most, of equally many those of the newest."""
+    names = Counter(work.pieces.names for work in works if work.pieces)
+    if len(names) < 2:  # noqa: PLR2004
+        return
+    (most, _), *_ = names.most_common(1)
+    for work in works:
+        if work.pieces and work.pieces.names != most:
+            work.run.unread = OTHER.format(", ".join(work.pieces.names))
+            work.pieces = NOTHING
+
+
+def _combinations(pieces: Pieces) -> set[tuple[int, ...]] | set[tuple[str, ...]]:
+    return {pieces.of(piece) for piece in range(len(pieces))}
+
+

@@ -1,0 +1,164 @@
+"""What is known of each partition from what all runs did: the newest try decides, an older success is data.
+
+Tries are gone through from the newest to the oldest. Instances that succeeded right away, in the course of their run,
+are one event of their run: their order among the runs is the runs' own. All others are known one by one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mapping_kit.history.states import NO_CELL, WORST, letter_of, of_piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from airflow_mapping_kit.history.matrix import Matrix
+    from airflow_mapping_kit.history.targets import Target
+    from airflow_mapping_kit.history.work import Try, Work
+
+_LOADED = ord("o")
+_NONE = ord(NO_CELL)
+_SMALL = ord("a") - ord("A")
+
+
+class Event(NamedTuple):
+    """Something that a run did: to the pieces of one instance, or to all that succeeded right away.
+
+    :param number: of its run.
+    :param place: of its run among all, newest first.
+    :param index: the map index, -1 of all others.
+    """
+
+    moment: datetime
+    number: int
+    place: int
+    index: int
+
+
+class Reckoning:
+    """The letters of all cells.
+
+    :param works: what the runs did, newest first.
+    :param items: the letters of the items of batches, by run and map index; of others it is the batch's.
+    :param only: the run whose own states are asked for: what failed there and was loaded later is healed.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        matrix: Matrix,
+        works: Sequence[Work],
+        items: Mapping[tuple[str, int], Sequence[str]],
+        only: str | None = None,
+    ) -> None:
+        size = matrix.size
+        self._target, self._matrix, self._works, self._items = target, matrix, works, items
+        self._only = only
+        self.letters = bytearray(NO_CELL.encode() * size)
+        self.place_of = [-1] * size
+        self.piece_of = [0] * size
+        self._loaded = bytearray(size)
+        self._later = bytearray(size)
+        for event in self._events():
+            if event.index < 0:
+                self._all_others(event)
+            else:
+                self._one(event)
+        self._finish()
+
+    def tries(self, cell: int) -> Sequence[Try]:
+        """Return the tries of a cell's instances that are known one by one."""
+        work = self._works[self.place_of[cell]]
+        return work.tries.get(work.pieces.holder(self.piece_of[cell]), ())
+
+    def _events(self) -> list[Event]:
+        """Return the events, the newest first, and count the pieces of each run on the way."""
+        events = []
+        for place, work in enumerate(self._works):
+            pieces = work.pieces
+            if not pieces:
+                continue
+            counts = work.run.counts
+            known = 0
+            for index, tries in work.tries.items():
+                if index >= pieces.instances:
+                    continue
+                held = pieces.held_by(index)
+                known += len(held)
+                for letter in self._letters(work, index):
+                    if letter is not None:
+                        counts[letter] = counts.get(letter, 0) + 1
+                events.append(Event(max(one.moment for one in tries), work.number, place, index))
+            if len(pieces) > known:
+                counts["o"] = counts.get("o", 0) + len(pieces) - known
+                moment = work.span[0] if work.span else work.run.started
+                events.append(Event(moment, work.number, place, -1))
+        return sorted(events, reverse=True)
+
+    def _letters(self, work: Work, index: int) -> Sequence[str | None]:
+        """Return the letters of the pieces that an instance works on."""
+        letter = of_piece(work.tries[index], len(self._target.task_ids), self._target.ends)
+        held = len(work.pieces.held_by(index))
+        items = self._items.get((work.run.id, index))
+        if items is not None and len(items) == held and letter in {"f", "o"}:
+            return items
+        return [letter] * held
+
+    def _one(self, event: Event) -> None:
+        work = self._works[event.place]
+        cells = self._matrix.cells(work)
+        for piece, letter in zip(
+            work.pieces.held_by(event.index), self._letters(work, event.index), strict=True
+        ):
+            if letter is not None:
+                self._set(cells[piece], ord(letter), event.place, piece)
+
+    def _all_others(self, event: Event) -> None:
+        work = self._works[event.place]
+        cells, pieces = self._matrix.cells(work), work.pieces
+        for piece in self._others(work) if work.tries or pieces.ends is not None else range(len(pieces)):
+            cell = cells[piece]
+            if not self._loaded[cell]:
+                self._set(cell, _LOADED, event.place, piece)
+
+    def _others(self, work: Work) -> Iterator[int]:
+        pieces, tries = work.pieces, work.tries
+        for index in range(pieces.instances):
+            if index not in tries:
+                yield from pieces.held_by(index)
+
+    def _set(self, cell: int, letter: int, place: int, piece: int) -> None:
+        own = self._only is None or self._works[place].run.id == self._only
+        if self.place_of[cell] < 0:
+            if own:
+                self.letters[cell], self.place_of[cell], self.piece_of[cell] = letter, place, piece
+            elif letter == _LOADED:
+                self._later[cell] = 1
+                return
+        if letter == _LOADED and self.place_of[cell] >= 0:
+            self._loaded[cell] = 1
+
+    def _finish(self) -> None:
+        for cell, letter in enumerate(self.letters):
+            if letter in (_LOADED, _NONE):
+                continue
+            if self._later[cell] and chr(letter) in "fbu":
+                self.letters[cell] = ord("h")
+            elif self._loaded[cell]:
+                self.letters[cell] = letter - _SMALL
+        if self._matrix.product and self._matrix.size > 1:
+            gone = {cell for cell in self._matrix.retired() if self.letters[cell] == _NONE}
+            missing = ord("m")
+            for cell, letter in enumerate(self.letters):
+                if letter == _NONE and cell not in gone:
+                    self.letters[cell] = missing
+
+
+def worst_of(tries: Sequence[Try]) -> Try | None:
+    """Return the try that says most of what became of a piece."""
+    named = [one for one in tries if one.state != "removed"]
+    return min(named, key=lambda one: WORST.index(letter_of(one.state)), default=None)
+
+

@@ -1,0 +1,195 @@
+"""What a history asks Airflow's tables: each question is one query, however many runs and pieces there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import AIRFLOW_3, custom_xcom_backend, xcom_model
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from airflow_mapping_kit.reading.instances import Source
+
+# Values are fetched so many at a time: a plan of a hundred thousand pieces is five megabytes.
+_AT_ONCE = 8
+_INSTANCE = (
+    "run_id",
+    "task_id",
+    "map_index",
+    "state",
+    "try_number",
+    "start_date",
+    "end_date",
+    "updated_at",
+    "duration",
+    "max_tries",
+)
+
+
+class Tables:
+    """The tables of one DAG's runs.
+
+    :param session: a session of the caller's own.
+    :param task_ids: the tasks whose instances are asked for.
+    """
+
+    def __init__(self, session: Any, dag_id: str, task_ids: Collection[str]) -> None:
+        self._session = session
+        self._dag_id = dag_id
+        self._task_ids = tuple(task_ids)
+        self.queries = 0
+
+    def runs(self, limit: int, also: str | None = None) -> list[Any]:
+        """Return the runs that were made last, the last one first, and one other."""
+        from airflow.models.dagrun import DagRun
+        from sqlalchemy import or_, select
+
+        columns = DagRun.__table__.c
+        date = columns.logical_date if AIRFLOW_3 else columns.execution_date
+        due = columns.run_after if AIRFLOW_3 else columns.execution_date
+        own = columns.dag_id == self._dag_id
+        names = ("id", "run_id", "run_type", "state", "start_date", "end_date", "queued_at", "conf")
+        interval = (columns.data_interval_start, columns.data_interval_end)
+        wanted = [*(columns[name] for name in names), date.label("date"), due.label("due"), *interval]
+        newest = select(columns.id).where(own).order_by(columns.id.desc()).limit(limit).subquery()
+        # MySQL takes no limit within IN, but within a table of its own.
+        chosen = columns.id.in_(select(newest.c.id))
+        if also is not None:
+            chosen = or_(chosen, columns.run_id == also)
+        return self._all(select(*wanted).where(own, chosen).order_by(columns.id.desc()))
+
+    def counts(self, run_ids: Collection[str]) -> list[Any]:
+        """Return how many mapped instances of each run are in each state, and when the first and last of them began."""
+        from sqlalchemy import func, select
+
+        columns = _instances()
+        number, first, last = func.count(), func.min(columns.start_date), func.max(columns.start_date)
+        return self._all(
+            select(columns.run_id, columns.state, number.label("number"), first.label("first"), last.label("last"))
+            .where(*self._of(run_ids), columns.map_index >= 0)
+            .group_by(columns.run_id, columns.state)
+        )
+
+    def stamps(self, run_ids: Collection[str], wanted: Collection[Source]) -> list[Any]:
+        """Return when the XComs were pushed that plans are made of."""
+        from sqlalchemy import select
+
+        columns = xcom_model().__table__.c
+        names = ("run_id", "task_id", "key", "map_index", "timestamp")
+        return self._all(select(*(columns[name] for name in names)).where(*self._pushed(run_ids, wanted)))
+
+    def pushed(self, run_ids: Collection[str], wanted: Collection[Source]) -> Iterator[Any]:
+        """Yield the XComs that plans are made of, with their values as the table has them, run by run."""
+        from sqlalchemy import select
+
+        columns = xcom_model().__table__.c
+        query = (
+            select(*_xcom_columns(columns))
+            .where(*self._pushed(run_ids, wanted))
+            .order_by(columns.run_id, columns.map_index)
+        )
+        self.queries += 1
+        options = {"stream_results": True, "yield_per": _AT_ONCE}
+        yield from self._session.execute(query, execution_options=options)
+
+    def instances(
+        self,
+        run_ids: Collection[str],
+        *,
+        whole: Collection[str] = (),
+        since: Iterable[tuple[str, Any]] = (),
+    ) -> list[Any]:
+        """Return the mapped instances that are no success.
+
+        :param whole: runs of which all are.
+        :param since: runs and moments: of those also what began then or later.
+        """
+        from sqlalchemy import and_, or_, select
+
+        columns = _instances()
+        late = [and_(columns.run_id == run_id, columns.start_date >= moment) for run_id, moment in since]
+        return self._all(
+            select(*(columns[name] for name in _INSTANCE)).where(
+                *self._of(run_ids),
+                columns.map_index >= 0,
+                or_(
+                    columns.state.is_(None), columns.state != "success", columns.run_id.in_(list(whole)), *late
+                ),
+            )
+        )
+
+    def these(self, wanted: Collection[tuple[str, int]], most: int = 2000) -> list[Any]:
+        """Return some mapped instances of all tasks, by run and map index; more than these where there are many."""
+        from sqlalchemy import select
+
+        columns = _instances()
+        indexes = {index for _, index in wanted}
+        query = select(*(columns[name] for name in _INSTANCE)).where(
+            *self._of({run_id for run_id, _ in wanted}), columns.map_index >= 0
+        )
+        if len(indexes) <= most:
+            query = query.where(columns.map_index.in_(sorted(indexes)))
+        return self._all(query)
+
+    def of_failed(
+        self,
+        run_ids: Collection[str],
+        keys: Collection[str],
+        indexes: Collection[int] | None = None,
+        *,
+        plain: bool = False,
+    ) -> list[Any]:
+        """Return what instances pushed that failed, under some keys.
+
+        :param plain: whether it was written past the deployment's backend.
+        """
+        from sqlalchemy import and_, select
+
+        pushed, columns = xcom_model().__table__, _instances()
+        same = and_(
+            *(pushed.c[name] == columns[name] for name in ("dag_id", "task_id", "run_id", "map_index"))
+        )
+        query = (
+            select(*_xcom_columns(pushed.c, plain=plain), columns.try_number, columns.max_tries)
+            .where(same, *self._of(run_ids), columns.state == "failed", pushed.c.key.in_(list(keys)))
+            # Said of both tables, so that each finds its own index.
+            .where(pushed.c.dag_id == self._dag_id, pushed.c.run_id.in_(list(run_ids)))
+        )
+        if indexes is not None:
+            query = query.where(columns.map_index.in_(sorted(indexes)))
+        return self._all(query)
+
+    def _all(self, query: Any) -> list[Any]:
+        self.queries += 1
+        return list(self._session.execute(query))
+
+    def _of(self, run_ids: Collection[str]) -> tuple[Any, ...]:
+        columns = _instances()
+        return (
+            columns.dag_id == self._dag_id,
+            columns.task_id.in_(self._task_ids),
+            columns.run_id.in_(list(run_ids)),
+        )
+
+    def _pushed(self, run_ids: Collection[str], wanted: Collection[Source]) -> tuple[Any, ...]:
+        from sqlalchemy import and_, or_
+
+        columns = xcom_model().__table__.c
+        places = (and_(columns.task_id == one.task_id, columns.key == one.key) for one in wanted)
+        return columns.dag_id == self._dag_id, columns.run_id.in_(list(run_ids)), or_(*places)
+
+
+def _instances() -> Any:
+    from airflow.models.taskinstance import TaskInstance
+
+    return TaskInstance.__table__.c
+
+
+def _xcom_columns(columns: Any, *, plain: bool = False) -> list[Any]:
+    from sqlalchemy import Text, cast
+
+    # Airflow 3 has a column of JSON, which the driver would read without being asked; a backend wants it read.
+    as_text = AIRFLOW_3 and (plain or not custom_xcom_backend())
+    value = cast(columns.value, Text).label("value") if as_text else columns.value
+    return [*(columns[name] for name in ("run_id", "task_id", "key", "map_index", "dag_id")), value]
