@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import MappingKitError
@@ -93,7 +94,7 @@ def _filled(periods: list[str], cadence: str, zone: str) -> tuple[list[str], lis
     places = {period: place for place, period in enumerate(every)}
     if not places.keys() >= set(periods):  # of another zone
         return periods, gaps
-    for before, after in zip(periods, periods[1:], strict=False):
+    for before, after in pairwise(periods):
         between = every[places[before] + 1 : places[after]]
         if len(between) <= GAPS[cadence]:
             found += between

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.plans.planned import Plan
 
 _Columns = Mapping[str, "Sequence[Any]"]
+_Named = tuple[tuple[str, ...], "list[Sequence[str]]"]
 
 
 class _NoDimensionsError(Exception):
@@ -60,21 +62,13 @@ def _of_batches(plan: Plan, how: Batched, batches: Sequence[list[Any]]) -> Piece
     ends = array("I", accumulate(map(len, batches)))
     if not ends[-1]:
         return Pieces((BY_KEY,), *coded([[]]), ends, by_key=True)
-    try:
-        # Of one argument the items are the pieces; with others beside them the keys say what belongs together.
-        if how.chained or how.fields is not None or len(plan[0]) > 1:
-            raise _NoDimensionsError
-        (argument,) = plan[0]
-        if argument != how.argument:
-            raise _NoDimensionsError
-        names, made = _dimensions({argument: list(chain.from_iterable(batches))})
-        return Pieces(names, *coded(made), ends)
-    except _NoDimensionsError:
-        keys = [
-            item.key
-            for mapped, batch in zip(plan, batches, strict=True)
-            for item in how.items(mapped, batch)
-        ]
+    # Of one argument the items are the pieces; with others beside them the keys say what belongs together.
+    if not how.chained and how.fields is None and list(plan[0]) == [how.argument]:
+        with suppress(_NoDimensionsError):
+            names, made = _dimensions({how.argument: list(chain.from_iterable(batches))})
+            return Pieces(names, *coded(made), ends)
+    pairs = zip(plan, batches, strict=True)
+    keys = [item.key for mapped, batch in pairs for item in how.items(mapped, batch)]
     try:
         return Pieces(*_of_keys(keys), ends)
     except _NoDimensionsError:
@@ -95,7 +89,7 @@ def _of_keys(
     names = tuple(sorted(parts[0]))
     if any(part.keys() != parts[0].keys() for part in parts):
         raise _NoDimensionsError
-    columns = [[DEFAULT_PARTITION if part[name] is None else part[name] for part in parts] for name in names]
+    columns = [[part[name] or DEFAULT_PARTITION for part in parts] for name in names]
     if len(set(zip(*columns, strict=True))) < len(keys):
         raise _NoDimensionsError
     return (names, *coded(columns))
@@ -105,12 +99,16 @@ def _chosen(plan: Plan, columns: _Columns | None, over: Any) -> _Columns:
     """Return what names the pieces: the fields that their generators have chosen, or all that they are mapped over."""
     if columns is not None:
         return {
-            name: [chosen_of(value, over.get(name)) for value in values] if _chooses(over.get(name)) else values
+            name: [chosen_of(value, over.get(name)) for value in values]
+            if _chooses(over.get(name))
+            else values
             for name, values in columns.items()
         }
     entries = [chosen_of(mapped, over) for mapped in plan]
     names = tuple(entries[0])
-    if not names or any(not isinstance(entry, Mapping) or entry.keys() != entries[0].keys() for entry in entries):
+    if not names or any(
+        not isinstance(entry, Mapping) or entry.keys() != entries[0].keys() for entry in entries
+    ):
         raise _NoDimensionsError
     return {name: [entry[name] for entry in entries] for name in names}
 
@@ -119,7 +117,7 @@ def _chooses(made_by: Any) -> bool:
     return bool(getattr(getattr(made_by, "operator", None), "named_by", None))
 
 
-def _dimensions(columns: _Columns) -> tuple[tuple[str, ...], list[Sequence[str]]]:
+def _dimensions(columns: _Columns) -> _Named:
     """Return names and columns of text.
 
     :raises _NoDimensionsError: if the pieces have no dimensions in common, or two of them the same.
@@ -142,7 +140,7 @@ def _dimensions(columns: _Columns) -> tuple[tuple[str, ...], list[Sequence[str]]
     return _told_apart(names, made)
 
 
-def _of_partitions(partitions: Sequence[dict[str, Any]], hidden: frozenset[str]) -> Any:
+def _of_partitions(partitions: Sequence[dict[str, Any]], hidden: frozenset[str]) -> _Named:
     names = tuple(sorted(partitions[0]))
     if not names or not all(isinstance(name, str) and name for name in names):
         raise _NoDimensionsError
@@ -156,7 +154,9 @@ def _of_partitions(partitions: Sequence[dict[str, Any]], hidden: frozenset[str])
     return _told_apart(names, made)
 
 
-def _told_apart(names: tuple[str, ...], columns: list[Sequence[str]]) -> tuple[tuple[str, ...], list[Sequence[str]]]:
+def _told_apart(
+    names: tuple[str, ...], columns: list[Sequence[str]]
+) -> tuple[tuple[str, ...], list[Sequence[str]]]:
     number = len(columns[0])
     different = len(set(columns[0])) if len(columns) == 1 else len(set(zip(*columns, strict=True)))
     if different < number:
@@ -169,7 +169,9 @@ def _values(name: str, column: Sequence[Any], hidden: frozenset[str]) -> Sequenc
 
     :raises PartitionError: if one can be no part of a key.
     """
-    shown: Sequence[Any] = [hide(value, hidden, name=name) for value in column] if is_hidden(name, hidden) else column
+    shown: Sequence[Any] = (
+        [hide(value, hidden, name=name) for value in column] if is_hidden(name, hidden) else column
+    )
     if set(map(type, shown)) == {str}:
         for value in set(shown):
             value_key(name, value)
@@ -206,5 +208,3 @@ def _only_element(value: Any) -> Any:
     while isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]
     return value
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.partitions.keys import value_key
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def form_of(dag: Any, task: Any) -> Form:
     own = {name: given[name] for name in _OWN if given.get(name) is not None}
     zone = getattr(dag.timezone, "name", None) or str(dag.timezone)
     dimension = str(own.get("date_dimension", "date"))
-    values = {name: known for name, schema in _schemas(dag).items() if (known := schema.get(_MARK)) != "form" and known is not None}
+    values = {
+        name: known
+        for name, schema in _schemas(dag).items()
+        if (known := schema.get(_MARK)) != "form" and known is not None
+    }
     values.update({name: one for name, one in given.items() if name not in _OWN})
     return Form(
         dimension,
@@ -56,8 +61,6 @@ def _schemas(dag: Any) -> dict[str, Any]:
 
 
 def _texts(name: str, values: Any) -> tuple[str, ...]:
-    from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION, value_key
-
     if not isinstance(values, list | tuple) or known_at_run_time(values):
         return ()
-    return tuple(one if isinstance(one, str) else DEFAULT_PARTITION if one is None else value_key(name, one) for one in values)
+    return tuple(one if isinstance(one, str) else value_key(name, one) for one in values)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.history.errors import ErrorGroup, grouped
 from airflow_mapping_kit.history.reckoning import worst_of
 from airflow_mapping_kit.history.states import NO_CELL
-from airflow_mapping_kit.history.work import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.history.matrix import Matrix
     from airflow_mapping_kit.history.reckoning import Reckoning
     from airflow_mapping_kit.history.targets import Target
-    from airflow_mapping_kit.history.work import Work
+    from airflow_mapping_kit.history.work import Run, Work
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,9 @@ class History:
         self.runs: list[Run] = [work.run for work in works]
         self._works, self._matrix, self._reckoning = works, matrix, reckoning
         self.errors: list[ErrorGroup] = grouped(
-            (cell, self._error(cell, items, records)) for cell, code in enumerate(self.letters) if code in b"fF"
+            (cell, self._error(cell, items, records))
+            for cell, code in enumerate(self.letters)
+            if code in b"fF"
         )
 
     def __len__(self) -> int:

@@ -6,9 +6,8 @@ Plans that are equal, as those of reloads of one range are, are kept once.
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING
-
-from cachetools import LRUCache
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -26,30 +25,33 @@ class Kept:
     """
 
     def __init__(self, budget: int = BUDGET_BYTES) -> None:
-        self._digests: LRUCache[Hashable, str] = LRUCache(_RUNS)
-        self._plans: LRUCache[str, Pieces] = LRUCache(budget, getsizeof=lambda pieces: pieces.size)
+        self.size = 0
+        self._budget = budget
+        self._digests: OrderedDict[Hashable, str] = OrderedDict()
+        self._plans: OrderedDict[str, Pieces] = OrderedDict()
         self._lock = threading.Lock()
-
-    @property
-    def size(self) -> int:
-        """How many bytes are kept, about."""
-        with self._lock:
-            return int(self._plans.currsize)
 
     def get(self, key: Hashable) -> Pieces | None:
         """Return a plan, `None` where it is not kept, or not any more."""
         with self._lock:
             digest = self._digests.get(key)
-            return None if digest is None else self._plans.get(digest)
+            pieces = None if digest is None else self._plans.get(digest)
+            if digest is not None and pieces is not None:
+                self._digests.move_to_end(key)
+                self._plans.move_to_end(digest)
+            return pieces
 
     def put(self, key: Hashable, pieces: Pieces) -> Pieces:
         """Keep a plan, and return it, or an equal one that is kept already."""
-        digest = pieces.digest
+        digest, size = pieces.digest, pieces.size
         with self._lock:
             same = self._plans.get(digest)
-            if same is None:
-                same = pieces
-                if pieces.size <= self._plans.maxsize:
-                    self._plans[digest] = pieces
+            if same is None and size <= self._budget:
+                self._plans[digest] = pieces
+                self.size += size
+                while self.size > self._budget:
+                    self.size -= self._plans.popitem(last=False)[1].size
             self._digests[key] = digest
-            return same
+            if len(self._digests) > _RUNS:
+                self._digests.popitem(last=False)
+            return pieces if same is None else same

@@ -28,7 +28,7 @@ class Matrix:
 
     :param works: what the runs did, newest first. Their pieces may be replaced by the same ones, known by key.
     :param more: values that belong to a dimension whatever the runs have.
-    :param complete: whether what no run has belongs to it.
+    :param only: the run whose pieces alone have cells.
     """
 
     def __init__(
@@ -36,31 +36,30 @@ class Matrix:
         target: Target,
         works: Sequence[Work],
         more: Mapping[str, Iterable[str]],
-        *,
-        complete: bool,
+        only: Work | None = None,
     ) -> None:
-        self.product = complete and target.product
+        self.product = only is None and target.product
         self.gaps: list[tuple[str, str, str]] = []
         self._target = target
-        _leave_out_others(works)
+        _leave_out_others(works, only)
+        self._of = works if only is None else [only]
         plans = {id(work.pieces): work.pieces for work in works if work.pieces}
         if self.product and target.form is None:
             self.product = all(pieces.is_product for pieces in plans.values())
-        self.names = next((pieces.names for pieces in plans.values()), ())
-        self.by_key = any(pieces.by_key for pieces in plans.values())
-        self.dimensions = self._dimensions(list(plans.values()), more)
+        of = self._plans()
+        self.names = next((pieces.names for pieces in of), ())
+        self.by_key = any(pieces.by_key for pieces in of)
+        self.dimensions = self._dimensions(of, more)
         self.size = self._size()
-        number = len(set().union(*map(_combinations, plans.values()))) if self.size > _FEW else self.size
+        number = len(set().union(*map(_combinations, of))) if self.size > _FEW else self.size
         if self.size > _SPARSE * number + _FEW:
             self._list(works)
             plans = {id(work.pieces): work.pieces for work in works if work.pieces}
-        self._places = [
-            {value: place for place, value in enumerate(one.values)} for one in self.dimensions
-        ]
+        self._places = [{value: place for place, value in enumerate(one.values)} for one in self.dimensions]
         self._cells = {key: self._cells_of(pieces) for key, pieces in plans.items()}
 
     def cells(self, work: Work) -> array[int]:
-        """Return the cell of each piece of a run."""
+        """Return the cell of each piece of a run, -1 of one that has none."""
         return self._cells[id(work.pieces)]
 
     def cell(self, values: Sequence[str]) -> int:
@@ -99,6 +98,9 @@ class Matrix:
                 for start in range(place * width, self.size, width * len(one.values)):
                     yield from range(start, start + width)
 
+    def _plans(self) -> list[Pieces]:
+        return list({id(work.pieces): work.pieces for work in self._of if work.pieces}.values())
+
     def _size(self) -> int:
         return prod(len(one.values) for one in self.dimensions) if self.dimensions else 0
 
@@ -113,13 +115,14 @@ class Matrix:
 
     def _dimension(self, name: str, values: set[str]) -> tuple[Dimension, list[tuple[str, str]]]:
         form, steps = self._target.form, self._target.steps
-        declared = form.values.get(name, ()) if form else ()
-        declared = [one for one in declared if self.product or one in values]
+        known = form.values.get(name, ()) if form else ()
+        declared = [one for one in known if self.product or one in values]
         zone = form.zone if form else next(iter(steps.values()), "UTC")
         stepped = form is None or name == form.dimension
         found = dimension(name, values, declared=declared, zone=zone)
-        if self.product and stepped and found[0].cadence in steps:
-            return dimension(name, values, declared=declared, zone=steps[found[0].cadence], filled=True)
+        cadence = found[0].cadence
+        if self.product and stepped and cadence is not None and cadence in steps:
+            return dimension(name, values, declared=declared, zone=steps[cadence], filled=True)
         return found
 
     def _list(self, works: Sequence[Work]) -> None:
@@ -128,7 +131,7 @@ class Matrix:
         for work in works:
             work.pieces = same.get(id(work.pieces), NOTHING)
         self.names, self.by_key, self.product, self.gaps = (BY_KEY,), True, False, []
-        self.dimensions = self._dimensions(list(same.values()), {})
+        self.dimensions = self._dimensions(self._plans(), {})
         self.size = self._size()
 
     def _cells_of(self, pieces: Pieces) -> array[int]:
@@ -136,18 +139,19 @@ class Matrix:
         for place, values, codes in reversed(
             list(zip(self._places, pieces.values, pieces.codes, strict=True))
         ):
-            at = [place[value] * width for value in values]
+            # What has no place has no cell, whatever its other values are.
+            at = [place[value] * width if value in place else -self.size for value in values]
             cells = [cell + at[code] for cell, code in zip(cells, codes, strict=True)]
             width *= len(place)
-        return array("I", cells)
+        return array("i", [max(cell, -1) for cell in cells] if min(cells, default=0) < 0 else cells)
 
 
-def _leave_out_others(works: Sequence[Work]) -> None:
+def _leave_out_others(works: Sequence[Work], only: Work | None) -> None:
     """Leave out the runs whose pieces have other dimensions than most, of equally many those of the newest."""
     names = Counter(work.pieces.names for work in works if work.pieces)
     if len(names) < 2:  # noqa: PLR2004
         return
-    (most, _), *_ = names.most_common(1)
+    most = only.pieces.names if only is not None and only.pieces else names.most_common(1)[0][0]
     for work in works:
         if work.pieces and work.pieces.names != most:
             work.run.unread = OTHER.format(", ".join(work.pieces.names))
@@ -156,5 +160,3 @@ def _leave_out_others(works: Sequence[Work]) -> None:
 
 def _combinations(pieces: Pieces) -> set[tuple[int, ...]] | set[tuple[str, ...]]:
     return {pieces.of(piece) for piece in range(len(pieces))}
-
-

@@ -27,9 +27,7 @@ LIMIT = 400
 INSTANCES, PIECES = 300_000, 4_000_000
 
 
-def history(
-    dag: Any, task_id: str | None = None, run_id: str | None = None, limit: int = LIMIT
-) -> History:
+def history(dag: Any, task_id: str | None = None, run_id: str | None = None, limit: int = LIMIT) -> History:
     """Return the newest state of every partition of a mapped task over the runs of its DAG.
 
     :param dag: the DAG, as it is declared or as the database has it.
@@ -53,8 +51,8 @@ def history(
         _read_tries(tables, target, works, run_id, now)
         items = items_of(tables, target, works)
         works.sort(key=lambda work: (work.run.started, work.number), reverse=True)
-        shown_ = works if run_id is None else [work for work in works if work.run.id == run_id]
-        matrix = Matrix(target, works if run_id is None else works, {}, complete=run_id is None)
+        only = next((work for work in works if work.run.id == run_id), None)
+        matrix = Matrix(target, works, {}, only)
         letters = {place: one.letters for place, one in items.items()}
         reckoning = Reckoning(target, matrix, works, letters, run_id)
         failed = {
@@ -63,7 +61,6 @@ def history(
             if code in b"fF" and (place := reckoning.place_of[cell]) >= 0
         }
         found = records(tables, failed)
-    del shown_
     return History(
         targets, target, works, matrix, reckoning,
         items=items, records=found, notes=notes, run_id=run_id, queries=tables.queries,
@@ -75,11 +72,15 @@ def _works(tables: Tables, limit: int, run_id: str | None, now: datetime) -> tup
     rows = tables.runs(limit + 1, run_id)
     notes = []
     if run_id is not None and all(row.run_id != run_id for row in rows):
-        raise PlanError(f"There is no run {shown(run_id)} of this DAG: it was deleted, or the id is mistyped.")
+        raise PlanError(
+            f"There is no run {shown(run_id)} of this DAG: it was deleted, or the id is mistyped."
+        )
     if len([row for row in rows if row.run_id != run_id]) > limit:
         others = [row for row in rows if row.run_id != run_id][:limit]
         rows = [row for row in rows if row.run_id == run_id or row in others]
-        notes.append(f"Only the newest {limit:,} runs were looked at: what older ones left is not known here.")
+        notes.append(
+            f"Only the newest {limit:,} runs were looked at: what older ones left is not known here."
+        )
     works = {row.run_id: _work(row, now) for row in rows}
     for row in tables.counts(list(works)):
         work = works[row.run_id]
@@ -108,7 +109,7 @@ def _within_room(works: list[Work], run_id: str | None) -> tuple[list[Work], lis
     """Return as many of the newest runs as one history has room for."""
     instances = pieces = 0
     seen: set[int] = set()
-    kept = []
+    kept: list[Work] = []
     for work in works:
         instances += work.instances
         if id(work.pieces) not in seen:

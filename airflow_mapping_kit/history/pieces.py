@@ -51,7 +51,8 @@ class Pieces:
     def size(self) -> int:
         """About how many bytes they take."""
         text = sum(60 + len(value) for values in self.values for value in values)
-        return text + sum(8 + len(codes) * codes.itemsize for codes in (*self.codes, self.ends or ())) if self else 64
+        arrays = [*self.codes, *([] if self.ends is None else [self.ends])]
+        return 64 + text + sum(64 + len(codes) * codes.itemsize for codes in arrays)
 
     @cached_property
     def digest(self) -> str:

@@ -17,7 +17,7 @@ from airflow_mapping_kit.reading import json_xcoms
 from airflow_mapping_kit.reading.values import values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from airflow_mapping_kit.history.tables import Tables
     from airflow_mapping_kit.history.targets import Target
@@ -47,9 +47,9 @@ def read_plans(tables: Tables, target: Target, works: Sequence[Work], kept: Kept
     stamps: dict[str, list[Any]] = {work.run.id: [] for work in works}
     for row in tables.stamps(list(stamps), wanted):
         stamps[row.run_id].append((row.task_id, row.key, row.map_index, row.timestamp))
-    print_ = _how_it_is_read(target)
+    how = _how_it_is_read(target)
     keys: dict[str, Hashable] = {
-        run_id: (*print_, run_id, tuple(sorted(pushed))) for run_id, pushed in stamps.items() if pushed
+        run_id: (*how, run_id, tuple(sorted(pushed))) for run_id, pushed in stamps.items() if pushed
     }
     found = {run_id: pieces for run_id, key in keys.items() if (pieces := kept.get(key)) is not None}
     cold = [run_id for run_id in keys if run_id not in found]
@@ -61,7 +61,7 @@ def read_plans(tables: Tables, target: Target, works: Sequence[Work], kept: Kept
             failed[run_id] = NO_ROOM
             continue
         try:
-            pieces = _read(target, wanted, values)
+            pieces = _read(target, values)
         except Exception as error:  # noqa: BLE001 -- a plan of another version of the DAG, or of a function's own
             failed[run_id] = f"{UNREADABLE}: {error}" if isinstance(error, MappingKitError) else UNREADABLE
             continue
@@ -87,7 +87,7 @@ def _give(work: Work, pieces: Pieces | None, failed: str | None) -> None:
 def _of_literals(target: Target, works: Sequence[Work]) -> None:
     """Give each run that was expanded the plan that the DAG has now: there is no other."""
     try:
-        pieces = _read(target, (), {})
+        pieces = _read(target, {})
     except Exception:  # noqa: BLE001 -- whatever a function of the DAG's author does
         pieces = None
     for work in works:
@@ -108,7 +108,7 @@ def _how_it_is_read(target: Target) -> tuple[Hashable, ...]:
     return (digest(as_json(how)),)
 
 
-def _read(target: Target, wanted: Collection[Source], values: dict[tuple[str, str], dict[int, Any]]) -> Pieces:
+def _read(target: Target, values: dict[tuple[str, str], dict[int, Any]]) -> Pieces:
     def read(source: Source) -> Any:
         by_index = values.get((source.task_id, source.key), {})
         if source.mapped:

@@ -28,13 +28,13 @@ class Event(NamedTuple):
 
     :param number: of its run.
     :param place: of its run among all, newest first.
-    :param index: the map index, -1 of all others.
+    :param map_index: of an instance, -1 of all others.
     """
 
     moment: datetime
     number: int
     place: int
-    index: int
+    map_index: int
 
 
 class Reckoning:
@@ -62,7 +62,7 @@ class Reckoning:
         self._loaded = bytearray(size)
         self._later = bytearray(size)
         for event in self._events():
-            if event.index < 0:
+            if event.map_index < 0:
                 self._all_others(event)
             else:
                 self._one(event)
@@ -110,9 +110,9 @@ class Reckoning:
         work = self._works[event.place]
         cells = self._matrix.cells(work)
         for piece, letter in zip(
-            work.pieces.held_by(event.index), self._letters(work, event.index), strict=True
+            work.pieces.held_by(event.map_index), self._letters(work, event.map_index), strict=True
         ):
-            if letter is not None:
+            if letter is not None and cells[piece] >= 0:
                 self._set(cells[piece], ord(letter), event.place, piece)
 
     def _all_others(self, event: Event) -> None:
@@ -120,7 +120,7 @@ class Reckoning:
         cells, pieces = self._matrix.cells(work), work.pieces
         for piece in self._others(work) if work.tries or pieces.ends is not None else range(len(pieces)):
             cell = cells[piece]
-            if not self._loaded[cell]:
+            if cell >= 0 and not self._loaded[cell]:
                 self._set(cell, _LOADED, event.place, piece)
 
     def _others(self, work: Work) -> Iterator[int]:
@@ -159,6 +159,4 @@ class Reckoning:
 def worst_of(tries: Sequence[Try]) -> Try | None:
     """Return the try that says most of what became of a piece."""
     named = [one for one in tries if one.state != "removed"]
-    return min(named, key=lambda one: WORST.index(letter_of(one.state)), default=None)
-
-
+    return min(named, key=lambda one: WORST.index(letter_of(one.state))) if named else None

@@ -66,7 +66,13 @@ class Tables:
         columns = _instances()
         number, first, last = func.count(), func.min(columns.start_date), func.max(columns.start_date)
         return self._all(
-            select(columns.run_id, columns.state, number.label("number"), first.label("first"), last.label("last"))
+            select(
+                columns.run_id,
+                columns.state,
+                number.label("number"),
+                first.label("first"),
+                last.label("last"),
+            )
             .where(*self._of(run_ids), columns.map_index >= 0)
             .group_by(columns.run_id, columns.state)
         )
@@ -114,7 +120,10 @@ class Tables:
                 *self._of(run_ids),
                 columns.map_index >= 0,
                 or_(
-                    columns.state.is_(None), columns.state != "success", columns.run_id.in_(list(whole)), *late
+                    columns.state.is_(None),
+                    columns.state != "success",
+                    columns.run_id.in_(list(whole)),
+                    *late,
                 ),
             )
         )

@@ -80,7 +80,9 @@ def target_of(dag: Any, task_id: str | None) -> Target:
     """
     found = targets_of(dag)
     if not found:
-        raise PlanError(f"{dag.dag_id} has no mapped task and no mapped group, so it has no partitions to show.")
+        raise PlanError(
+            f"{dag.dag_id} has no mapped task and no mapped group, so it has no partitions to show."
+        )
     if task_id is None:
         return max(found, key=lambda one: (one.product, one.collected))
     for target in found:

@@ -1,0 +1,279 @@
+"""The newest state of every partition over the runs of a DAG, from rows as Airflow leaves them."""
+
+from __future__ import annotations
+
+import pendulum
+import pytest
+
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.generators import batches, product
+from airflow_mapping_kit.history import LETTERS, history
+from airflow_mapping_kit.operators.batched import batched
+from airflow_mapping_kit.partitions import date_range, partition_key
+from airflow_mapping_kit.partitions import product as combined
+from airflow_mapping_kit.policy import task_policy
+from airflow_mapping_kit.reload import reload_params, reload_partitions
+from airflows import DAG, task, task_group
+from written import Written, at
+
+ORIGINS = ["EWR", "JFK", "LGA"]
+LATE = {"type": "OSError", "message": "origin=LGA/date=2013-01-02: no such file"}
+
+pytestmark = pytest.mark.usefixtures("metadata_db")
+
+
+def _reloaded(dag_id, schedule=None, **options):
+    with DAG(
+        dag_id,
+        schedule=schedule,
+        start_date=pendulum.datetime(2013, 1, 1),
+        params=reload_params(origin=ORIGINS),
+        **options,
+    ) as dag:
+
+        @task
+        def load(partition):
+            return partition
+
+        collect(load.expand(partition=reload_partitions()))
+    return _with_policy(dag)
+
+
+def _with_policy(dag):
+    for one in dag.tasks:
+        task_policy(one)
+    return dag
+
+
+def _loaded(
+    written,
+    run_id,
+    plan,
+    states=lambda _: "success",
+    *,
+    minute,
+    state="success",
+    kind="manual",
+    conf=None,
+    generator="reload_partitions",
+    seconds=1,
+    errors=None,
+):
+    """Write a run of a plan; of each piece the state is said by `states`."""
+    run = written.run(
+        run_id,
+        started=at(minute),
+        ended=at(minute + 10) if state in {"success", "failed"} else None,
+        state=state,
+        kind=kind,
+        conf=conf,
+    )
+    if generator:
+        written.xcom(run, generator, plan, when=at(minute))
+    for index, piece in enumerate(plan):
+        became = states(piece)
+        began = at(minute + 1 + index * seconds / 60)
+        over = became in {"success", "failed", "skipped", "upstream_failed"}
+        written.instance(
+            run,
+            "load",
+            index,
+            became,
+            start=began if over or became == "running" else None,
+            end=at(minute + 5) if over else None,
+            tries=2 if became == "failed" else 1,
+        )
+        if became == "failed" and errors:
+            written.xcom(
+                run,
+                "load",
+                {"key": partition_key(piece), "label": "", "try_number": 2, "error": errors},
+                key="mapping_kit",
+                map_index=index,
+            )
+    return run
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["declared", "serialized"])
+def test_the_newest_run_decides_and_older_data_are_kept_in_mind(stored):
+    dag = _reloaded(f"history_newest_{stored}")
+    written = Written(dag)
+    days = date_range("2013-01-01", "2013-01-04")
+    plan = combined(origin=ORIGINS, date=[days[0], days[1], days[3]])
+    _loaded(
+        written,
+        "first",
+        plan,
+        lambda one: "failed" if one["origin"] == "LGA" and one["date"] < days[3] else "success",
+        minute=0,
+        state="failed",
+        errors=LATE,
+    )
+    _loaded(
+        written,
+        "second",
+        combined(origin=["EWR", "LGA"], date=[days[0]]),
+        lambda one: "failed" if one["origin"] == "EWR" else "success",
+        minute=60,
+        state="failed",
+        errors=LATE,
+    )
+    _loaded(
+        written,
+        "third",
+        combined(origin=["JFK"], date=days[:2]),
+        lambda one: "running" if one["date"] == days[0] else "scheduled",
+        minute=120,
+        state="running",
+    )
+    written.flush()
+
+    found = history(written.stored() if stored else dag)
+
+    assert [(one.name, one.values, one.cadence) for one in found.dimensions] == [
+        ("date", days, "day"),
+        ("origin", ORIGINS, None),
+    ]
+    assert found.letters.decode() == "FWooQfmmmooo"
+    assert found.counts == {"F": 1, "W": 1, "o": 5, "Q": 1, "f": 1, "m": 3}
+    assert found.key(5) == "date=2013-01-02/origin=LGA"
+    assert found.partition(5) == {"date": "2013-01-02", "origin": "LGA"}
+    assert found.cell(["2013-01-02", "LGA"]) == 5
+    attempt = found.attempt(0)
+    assert (attempt.run.id, attempt.map_index, attempt.task_id, attempt.try_number) == (
+        "second",
+        0,
+        "load",
+        2,
+    )
+    assert found.attempt(6) is None
+    assert [(one.type, one.message, one.cells) for one in found.errors] == [
+        ("OSError", "<partition>: no such file", [0, 5])
+    ]
+    assert [(one.id, one.counts) for one in found.runs] == [
+        ("third", {"w": 1, "q": 1}),
+        ("second", {"f": 1, "o": 1}),
+        ("first", {"f": 2, "o": 7}),
+    ]
+    assert {name: getattr(found.target, name) for name in ("name", "task_ids", "collected", "product")} == {
+        "name": "load", "task_ids": ("load",), "collected": True, "product": True,
+    }  # fmt: skip
+
+
+def test_what_failed_in_a_run_and_was_loaded_later_is_healed_there():
+    dag = _reloaded("history_healed")
+    written = Written(dag)
+    plan = combined(origin=ORIGINS, date=["2013-01-01"])
+    _loaded(written, "before", plan[2:], minute=0)
+    _loaded(
+        written,
+        "first",
+        plan,
+        lambda one: "success" if one["origin"] == "JFK" else "failed",
+        minute=30,
+        state="failed",
+    )
+    _loaded(written, "later", plan[:1], minute=60)
+    written.flush()
+
+    found = history(dag, run_id="first")
+
+    assert found.letters.decode() == "hoF"
+    assert {LETTERS[letter.lower()] for letter in found.counts} == {"healed", "loaded", "failed"}
+    assert history(dag).letters.decode() == "ooF"
+
+
+def test_items_of_batches_are_partitions_of_their_own():
+    with DAG("history_batches", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
+
+        @batched
+        def load(partition):
+            return partition
+
+        collect(
+            load.expand(
+                partition=batches(product(origin=ORIGINS, date=["2013-01-01", "2013-01-02"]), batch_size=2)
+            )
+        )
+    written = Written(_with_policy(dag))
+    plan = combined(origin=ORIGINS, date=["2013-01-01", "2013-01-02"])
+    run = written.run("one", started=at(0), ended=at(10), state="failed")
+    written.xcom(run, "batches", [plan[0:2], plan[2:4], plan[4:6]])
+    rows = [
+        {
+            "key": partition_key(one),
+            "state": state,
+            "value": None,
+            "error": error,
+            "tries": 1,
+            "duration_s": 1.0,
+        }
+        for one, state, error in [(plan[2], "success", None), (plan[3], "failed", LATE)]
+    ]
+    for index, state in enumerate(["success", "failed", "upstream_failed"]):
+        written.instance(run, "load", index, state, start=at(1), end=at(2))
+    written.xcom(run, "load", rows, map_index=1)
+    written.flush()
+
+    for one in (dag, written.stored()):
+        found = history(one)
+        assert found.partition(1) == {"date": "2013-01-01", "origin": "JFK"}
+        assert found.letters.decode() == "oobofb"
+        assert [(error.type, error.cells) for error in found.errors] == [("OSError", [4])]
+        assert found.attempt(4).map_index == 1
+        assert found.target.batched
+
+
+def test_a_piece_of_a_group_is_what_all_of_its_tasks_made_of_it():
+    with DAG("history_groups", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
+
+        @task
+        def first(origin):
+            return origin
+
+        @task
+        def second(value):
+            return value
+
+        @task_group
+        def each(origin):
+            second(first(origin))
+
+        each.expand(origin=ORIGINS)
+    written = Written(dag)
+    run = written.run("one", started=at(0), ended=at(10), state="failed")
+    for index, states in enumerate(
+        [("success", "success"), ("failed", "upstream_failed"), ("success", "skipped")]
+    ):
+        for n, (name, state) in enumerate(zip(("each.first", "each.second"), states, strict=True)):
+            written.instance(run, name, index, state, start=at(1 + n), end=at(2 + n))
+    written.flush()
+
+    for one in (dag, written.stored()):
+        found = history(one, "each.second")
+        assert [one.name for one in found.dimensions] == ["origin"]
+        assert found.letters.decode() == "ofs"
+        assert found.attempt(1).task_id == "each.first"
+        assert found.target.name == "each"
+
+
+def test_a_dag_without_mapped_tasks_and_a_task_that_is_none_are_named():
+    with DAG("history_nothing", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
+
+        @task
+        def alone():
+            return 1
+
+        alone()
+    with pytest.raises(PlanError, match="history_nothing has no mapped task"):
+        history(dag)
+    with pytest.raises(PlanError, match="no mapped task or group 'lod': choose one of load"):
+        history(_reloaded("history_names"), "lod")
+
+
+def test_a_history_without_runs_has_no_cells():
+    dag = _reloaded("history_empty")
+    Written(dag)
+    found = history(dag)
+    assert (found.letters, found.dimensions, found.counts, found.runs, found.errors) == (b"", [], {}, [], [])
