@@ -17,6 +17,7 @@ from airflow_mapping_kit.history.tables import Tables
 from airflow_mapping_kit.history.targets import Target, target_of, targets_of
 from airflow_mapping_kit.history.work import Run, Work
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.plans.notes import said_of_missing
 from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
     with own_session() as session:
         tables = Tables(session, target.dag_id, target.task_ids)
         works, notes = _works(tables, limit, run_id, now)
+        missing = said_of_missing(dag)
+        notes += [] if missing is None else [missing]
         plans.read_plans(tables, target, works)
         works, more = _within_room(works, run_id)
         notes += more

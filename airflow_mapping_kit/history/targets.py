@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import expand_input_of, is_mapped_operator
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.history.forms import Form, form_of
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.batches import Batched, batched, items_key_of
+from airflow_mapping_kit.plans.mapped import Mapped, collected_by, mapped_in
 from airflow_mapping_kit.plans.planned import sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_COLLECT = "CollectOperator"
-_PURE = "PureGeneratorOperator"
+# By the names that serialized DAGs have of their classes.
+_RELOAD, _PURE = "ReloadOperator", "PureGeneratorOperator"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +28,9 @@ class Target:
     :param display: what Airflow's pages call it.
     :param task_ids: the tasks that work on a piece.
     :param ends: those of them in which a piece ends.
-    :param expand_input: what it is mapped over.
-    :param order: the arguments of `expand` in their order, where a serialized DAG has lost it.
+    :param mapped: the same as the fan-in has it.
     :param batched: how it gets its batches, `None` if it takes none.
     :param items_keys: the XComs in which its tasks say what became of the items of a batch.
-    :param anchors: the tasks before it, one of which keeps what is done of a batch.
     :param collected: whether a fan-in waits for it, so that errors are kept.
     :param product: whether every combination of its dimensions is meant to be there.
     :param steps: which periods its generators step by, each with the zone: between two of them nothing is left out.
@@ -45,30 +42,29 @@ class Target:
     display: str
     task_ids: tuple[str, ...]
     ends: tuple[str, ...]
-    expand_input: Any
-    order: Sequence[str] | None
+    mapped: Mapped
     batched: Batched | None
     items_keys: tuple[str, ...]
-    anchors: tuple[str, ...]
     collected: bool
     product: bool
     steps: Mapping[str, str]
     form: Form | None
 
+    @property
+    def expand_input(self) -> Any:
+        """What it is mapped over."""
+        return self.mapped.expand_input
+
+    @property
+    def order(self) -> Sequence[str] | None:
+        """The arguments of `expand` in their order, where a serialized DAG has lost it."""
+        return self.mapped.order
+
 
 def targets_of(dag: Any) -> list[Target]:
     """Return every mapped task and group of a DAG, in the order of their dependencies."""
-    found: dict[str, list[Any]] = {}
-    groups: dict[str, Any] = {}
-    tasks = sorted(dag.task_dict.values(), key=lambda task: len(task.get_flat_relative_ids(upstream=True)))
-    for task in tasks:
-        if is_mapped_operator(task):
-            found[task.task_id] = [task]
-        elif (group := next(iter(task.iter_mapped_task_groups()), None)) is not None:
-            groups[str(group.group_id)] = group
-            found.setdefault(str(group.group_id), []).append(task)
-    collected = {up for task in tasks if task.task_type == _COLLECT for up in task.upstream_task_ids}
-    return [_target(dag, name, of_piece, collected) for name, of_piece in found.items()]
+    collected = {one.name for one in map(collected_by, dag.task_dict.values()) if one is not None}
+    return [_target(mapped, mapped.name in collected) for mapped in mapped_in(dag)]
 
 
 def target_of(dag: Any, task_id: str | None) -> Target:
@@ -92,31 +88,27 @@ def target_of(dag: Any, task_id: str | None) -> Target:
     raise PlanError(f"{dag.dag_id} has no mapped task or group {shown(task_id)}: choose one of {names}.")
 
 
-def _target(dag: Any, name: str, tasks: list[Any], collected: set[str]) -> Target:
-    counted = [task for task in tasks if not task.is_teardown or task.on_failure_fail_dagrun] or tasks
-    ids = {task.task_id for task in counted}
-    ends = [task for task in counted if ids.isdisjoint(task.get_flat_relative_ids(upstream=False))]
-    main = next((task for task in counted if _batched(task)), counted[0])
-    expand_input = expand_input_of(main)
-    order = next((note["order"] for task in counted if (note := _note(task)).get("order")), None)
-    makers = _generators(dag, {source.task_id for source in sources(expand_input)})
-    form = next((form_of(dag, task) for task in makers if task.task_type == "ReloadOperator"), None)
+def _target(mapped: Mapped, collected: bool) -> Target:
+    dag = mapped.dag
+    main = dag.get_task(mapped.main)
+    makers = _generators(dag, {source.task_id for source in sources(mapped.expand_input)})
+    form = next((form_of(dag, task) for task in makers if task.task_type == _RELOAD), None)
     # What is left out on purpose is not missing.
     pure = any(task.task_type == _PURE for task in makers) and not any(
         (getattr(task, "op_kwargs", None) or {}).get("exclude") for task in makers
     )
+    display = getattr(main, "task_display_name", None) if mapped.name == main.task_id else None
+    keys = [items_key_of(dag.get_task(task_id)) for task_id in mapped.task_ids]
     return Target(
         dag.dag_id,
-        name,
-        str(getattr(main, "task_display_name", None) or name) if name == main.task_id else name,
-        tuple(task.task_id for task in counted),
-        tuple(task.task_id for task in ends if not task.is_setup),
-        expand_input,
-        order,
-        _batched(main),
-        tuple(dict.fromkeys(items_key_of(task) or "return_value" for task in counted)),
-        tuple(up for up in sorted(main.get_flat_relative_ids(upstream=True)) if up not in ids),
-        any(task.task_id in collected for task in counted),
+        mapped.name,
+        str(display or mapped.name),
+        mapped.task_ids,
+        mapped.returned or mapped.leaves,
+        mapped,
+        batched(main),
+        tuple(dict.fromkeys(key for key in keys if key is not None)),
+        collected,
         form is not None or pure,
         _steps(makers, form),
         form,
@@ -149,12 +141,3 @@ def _steps(makers: list[Any], form: Form | None) -> dict[str, str]:
             if not known_at_run_time([every, zone]):
                 steps[str(every)] = str(zone)
     return steps
-
-
-def _batched(task: Any) -> Batched | None:
-    note = _note(task).get("batched")
-    return Batched(**note) if note else batched(task)
-
-
-def _note(task: Any) -> dict[str, Any]:
-    return labels.note_of(getattr(task, "map_index_template", None))
