@@ -9,6 +9,7 @@
   * PlanError: a list of pieces that Airflow could not map over
   * QueryError: a query that does not fit its partition
   * ResultError: what an item returned, where it cannot be kept
+  * SelectionError: a selection of partitions that cannot be read, or is not of these partitions
   * StorageError: a bucket, prefix or key that cannot be listed or moved as asked
   * TargetError: a place that a partition cannot be written to
 
@@ -16,6 +17,9 @@ All are `ValueError`, so pure code can be used without knowing the kit's names.
 """
 
 from __future__ import annotations
+
+# So much of a text is shown before and after the place where something is wrong.
+_AROUND = 24
 
 
 class MappingKitError(ValueError):
@@ -48,6 +52,27 @@ class QueryError(MappingKitError):
 
 class ResultError(MappingKitError):
     """What an item of a batch returned cannot be kept as an XCom."""
+
+
+class SelectionError(MappingKitError):
+    """A selection of partitions cannot be read, or names a dimension that is not there.
+
+    :param said: what is wrong, and what to write instead.
+    :param text: the whole selection.
+    :param position: where in it, counted from 0.
+    """
+
+    def __init__(self, said: str, text: str, position: int) -> None:
+        before, after = text[:position][-_AROUND:], text[position:][:_AROUND]
+        place = f"before {after!r}" if after else "at its end"
+        super().__init__(
+            f"the selection can't be read at character {position + 1:,}, "
+            f"{f'after {before!r}, ' if before else ''}{place}: {said}"
+        )
+        self.said, self.text, self.position = said, text, position
+
+    def __reduce__(self) -> tuple[type[SelectionError], tuple[str, str, int]]:
+        return type(self), (self.said, self.text, self.position)
 
 
 class StorageError(MappingKitError):
