@@ -1,5 +1,4 @@
-// Airflow 3 calls the function that is found as `AirflowPlugin` and gives it its own React. The page is the same element
-// as everywhere. It comes from beside this file, so it is of the same version.
+// Airflow 3 calls the function of this name for a plugin's tab; React is its own. The page is the same element as on 2.
 import "./partitions.js";
 
 globalThis.AirflowPlugin = function MappingKitPartitions({ dagId, runId, taskId, mapIndex }) {
@@ -7,11 +6,11 @@ globalThis.AirflowPlugin = function MappingKitPartitions({ dagId, runId, taskId,
   return globalThis.React.createElement("mapping-kit-partitions", {
     api: `${base}mapping-kit/api`,
     base,
-    own: `${base}mapping-kit/dags/`,
+    own: `${base}dags/{dag}/plugin/partitions`,
     dag: dagId ?? "",
     run: runId ?? "",
     task: taskId ?? "",
     index: mapIndex ?? "",
-    style: { display: "block", height: "100%" },
+    airflow: "3",
   });
 };
