@@ -17,6 +17,7 @@ from airflow_mapping_kit.compat import (
 )
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.generators.base import GeneratorOperator, PureGeneratorOperator
+from airflow_mapping_kit.generators.sets import missing
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.plans.arguments import has_template
 from airflow_mapping_kit.plans.batches import RETURN_VALUE, batched
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.plans.mapped import Mapped
 
 # Functions of the kit that need nothing but their arguments.
-_PURE = (partitions.batches, partitions.date_range, partitions.product, partitions.zipped)
+_PURE = (partitions.batches, partitions.date_range, partitions.product, partitions.zipped, missing)
 
 
 class _AtRunTime(Exception):  # noqa: N818 -- it is no error

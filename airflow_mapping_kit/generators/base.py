@@ -11,6 +11,7 @@ from airflow_mapping_kit.compat import (
     AirflowSkipException,
     DecoratedOperator,
     bad_input_fails_at_once,
+    expand_input_of,
     hidden_names,
     is_of_an_instance,
     parts,
@@ -25,6 +26,7 @@ from airflow_mapping_kit.partitions.limits import at_most
 from airflow_mapping_kit.partitions.sequences import read
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.naming import check_fields, check_named, fields_of
+from airflow_mapping_kit.plans.planned import references
 from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
@@ -89,13 +91,22 @@ class GeneratorOperator(DecoratedOperator):
         args, kwargs = _materialized(self.op_args), _materialized(self.op_kwargs)
         with bad_input_fails_at_once():
             plan = self.made_of(args, kwargs, map_index=context["ti"].map_index)
-        if not plan:
+        # What another generator takes may be empty: whether anything is to be done, that one says.
+        if not plan and not self._is_taken_by_a_generator():
             raise AirflowSkipException(
                 f"{self.task_id} made an empty plan, so what is mapped over it is skipped. "
                 f'If that is an error, say .override(on_empty="fail").'
             )
         self.log.info("%s made a plan of %d pieces: %s", self.task_id, len(plan), _excerpt(plan))
         return plan
+
+    def _is_taken_by_a_generator(self) -> bool:
+        return any(
+            self.task_id == source.task_id
+            for task in self.downstream_list
+            if issubclass(getattr(task, "operator_class", type(task)), GeneratorOperator)
+            for source in references(_arguments_of(task))
+        )
 
     def made_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, map_index: int = -1) -> list[Any]:
         """Return the checked plan that the function makes of some arguments.
@@ -196,6 +207,16 @@ def refuse_empty_dimensions(operator: GeneratorOperator) -> None:
             )
 
 
+def _arguments_of(task: Any) -> list[Any]:
+    """Return what a generator of the DAG's file is given; of a mapped one what it is mapped over too."""
+    return [
+        getattr(task, "op_args", ()),
+        getattr(task, "op_kwargs", {}),
+        getattr(task, "partial_kwargs", {}),
+        getattr(expand_input_of(task), "value", None),
+    ]
+
+
 def _is_partition(piece: Any) -> bool:
     # A dict that holds a list or a dict is a set of arguments for expand_kwargs, and may stand there twice.
     return isinstance(piece, dict) and not any(isinstance(value, dict | list) for value in piece.values())
@@ -213,6 +234,8 @@ def _materialized(arguments: Any) -> Any:
 
 
 def _excerpt(plan: list[Any]) -> str:
+    if not plan:
+        return "nothing"
     ends = (
         repr(hide(piece, hidden_names()))[:200] for piece in (plan if len(plan) == 1 else (plan[0], plan[-1]))
     )

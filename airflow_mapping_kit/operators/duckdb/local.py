@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,15 +10,12 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.operators.duckdb.claims import claimed_file, remove_abandoned
+from airflow_mapping_kit.storage.lake import FILE_NAME, PASSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FILE_NAME = "data_0.parquet"
 _MAX_NAME_BYTES = 255  # ext4, XFS, NFS, APFS
-
-# What a retry may find mended; any other error says that the target is wrong.
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class LocalTarget:
                 stale = [folder / entry.name for entry in os.scandir(folder) if _is_stale(entry)]
                 path, descriptor = stack.enter_context(claimed_file(folder))
             except OSError as error:
-                if error.errno in _PASSING:
+                if error.errno in PASSING:
                     raise
                 raise TargetError(
                     f"partition {key}: can't write to {str(folder)!r}: {error.strerror}. "

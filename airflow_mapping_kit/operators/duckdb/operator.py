@@ -17,7 +17,7 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
     sql_of,
 )
-from airflow_mapping_kit.exceptions import PartitionError, QueryError, TargetError
+from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.operators.duckdb.addresses import Address, addresses
 from airflow_mapping_kit.operators.duckdb.batch import published_each
 from airflow_mapping_kit.operators.duckdb.database import connected
@@ -31,6 +31,7 @@ from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading.records import ITEMS_KEY
 from airflow_mapping_kit.results import SUCCESS
 from airflow_mapping_kit.storage.buckets import s3_hook
+from airflow_mapping_kit.storage.lake import s3_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -248,11 +249,10 @@ class DuckDBPartitionOperator(BaseOperator):
         )
 
     def _target(self, scratch: Path) -> LocalTarget | S3Target:
-        if isinstance(self.target, str) and self.target.startswith("s3://"):
-            return S3Target(self.target, s3_hook(self.aws_conn_id or None), scratch)
-        if not isinstance(self.target, str) or not self.target or "://" in self.target:
-            raise TargetError(f"target={self.target!r} is no place: write a directory or s3://bucket/prefix")
-        return LocalTarget(self.target)
+        place = s3_place(self.target)
+        if place is None:
+            return LocalTarget(self.target)
+        return S3Target(*place, s3_hook(self.aws_conn_id or None), scratch)
 
     def _publish(
         self,

@@ -10,8 +10,9 @@ from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import QueryError, TargetError
 from airflow_mapping_kit.operators.duckdb.claims import claimed_file
 from airflow_mapping_kit.operators.duckdb.database import literal
-from airflow_mapping_kit.operators.duckdb.local import FILE_NAME, Staged
+from airflow_mapping_kit.operators.duckdb.local import Staged
 from airflow_mapping_kit.storage.buckets import s3_errors
+from airflow_mapping_kit.storage.lake import FILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,17 +28,15 @@ _MAX_KEY_BYTES = 1024
 class S3Target:
     """A prefix in a bucket.
 
-    :param url: `s3://bucket/prefix`
+    :param bucket: its name
+    :param prefix: what the keys of the partitions begin with
     :param hook: Airflow's hook with the connection's credentials
     :param scratch: where a file waits for its upload
     """
 
-    def __init__(self, url: str, hook: S3Hook, scratch: Path) -> None:
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        if not bucket:
-            raise TargetError(f"the target {url!r} names no bucket: write s3://bucket/prefix")
+    def __init__(self, bucket: str, prefix: str, hook: S3Hook, scratch: Path) -> None:
         self._bucket = bucket
-        self._prefix = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+        self._prefix = prefix
         self._hook = hook
         self._scratch = scratch
 

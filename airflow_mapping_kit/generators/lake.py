@@ -1,0 +1,90 @@
+"""What a lake holds, as a task."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.exceptions import PartitionError, PlanError
+from airflow_mapping_kit.generators.base import GeneratorOperator, generator
+from airflow_mapping_kit.partitions.keys import check_name, partition_key
+from airflow_mapping_kit.partitions.limits import MOST_PIECES, TOO_MANY
+from airflow_mapping_kit.partitions.sequences import ordered, shown
+from airflow_mapping_kit.plans.arguments import known_at_run_time
+from airflow_mapping_kit.storage.lake import published, s3_place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class LakeOperator(GeneratorOperator):
+    """A generator that checks the place and the dimensions when the DAG is parsed, and lists when it runs."""
+
+    def check_literals(self) -> None:
+        """Check where to look, and for what.
+
+        :raises MappingKitError: naming what cannot be.
+        """
+        try:
+            given = inspect.signature(_lake).bind(*self.op_args, **self.op_kwargs).arguments
+        except TypeError:  # the call says what is wrong
+            return
+        if not known_at_run_time(given.get("target")):
+            s3_place(given["target"])
+        if not known_at_run_time(given.get("dimensions")):
+            _names(given.get("dimensions"))
+
+
+def _lake(
+    target: str, *, dimensions: Sequence[str] | None = None, aws_conn_id: str | None = None
+) -> list[dict[str, str | None]]:
+    """List the partitions that `DuckDBPartitionOperator` published below a target, sorted by their keys.
+
+    Only what is published counts: a directory that holds `data_0.parquet`, and is called as the operator calls it. A
+    directory without it, what is being written, files of others and what lies in other directories don't. A target that
+    doesn't exist yet has no partitions; one that can't be listed is an error, never an empty list.
+
+    :param target: the operator's: a directory, or `s3://bucket/prefix` (templated)
+    :param dimensions: the dimensions of the partitions, in any order, for a target that has others below it too. By
+        default all of them have to have the same (templated)
+    :param aws_conn_id: the Airflow connection for an `s3://` target; without one, boto's own credentials (templated)
+    :return: `[{dimension: value}, ...]`, values as text, `None` for `__HIVE_DEFAULT_PARTITION__`
+    :raises TargetError: if the target is no place, or can't be listed
+    :raises StorageError: if the bucket doesn't exist or the credentials are refused
+    :raises PartitionError: naming two partitions whose dimensions differ
+    :raises PlanError: if there are more than 1,000,000
+
+    Example: `lake_partitions("s3://lake/flights")` gives `[{"date": "2013-01-01", "origin": "EWR"}, ...]` for
+    `flights/date=2013-01-01/origin=EWR/data_0.parquet` and its neighbours.
+    """
+    names = _names(dimensions)
+    found: dict[str, dict[str, str | None]] = {}
+    first: dict[str, str | None] = {}
+    # A template gives text, so no connection may come as "".
+    for partition in published(target, aws_conn_id=aws_conn_id or None, dimensions=names):
+        first = first or partition
+        if partition.keys() != first.keys():
+            both = f"{shown(partition_key(first))} and {shown(partition_key(partition))}"
+            raise PartitionError(
+                f"The partitions {both} below {target} have different dimensions: say which ones are meant, e.g. "
+                f"dimensions={sorted(first)}"
+            )
+        found[partition_key(partition)] = partition
+        if len(found) > MOST_PIECES:
+            raise PlanError(f"Below {target} are over {MOST_PIECES:,} partitions, and {TOO_MANY}")
+    return [found[key] for key in sorted(found)]
+
+
+def _names(dimensions: Any) -> list[str] | None:
+    if dimensions is None:
+        return None
+    names = ordered("'dimensions'", dimensions)
+    for name in names:
+        check_name(name)
+    if not names:
+        raise PartitionError("dimensions=[] names none: name those of the partitions, or leave it out")
+    return names
+
+
+_lake.__name__ = "lake_partitions"
+lake_partitions = generator(_lake, operator_class=LakeOperator)

@@ -1,0 +1,143 @@
+"""A lake: where a published partition lies below a target, and which ones are there."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.exceptions import PartitionError, TargetError
+from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key
+from airflow_mapping_kit.storage.buckets import listed, s3_client, s3_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+# All that a partition is: published in one step, so that what has this name is whole.
+FILE_NAME = "data_0.parquet"
+
+# What a retry may find mended; any other error says that the target is wrong.
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
+
+
+def s3_place(target: str) -> tuple[str, str] | None:
+    """Return the bucket of a target and what the keys in it begin with; `None` of a directory.
+
+    `s3://lake/flights` gives `("lake", "flights/")`, `s3://lake` gives `("lake", "")`.
+
+    :raises TargetError: if it is no place where partitions could be
+    """
+    if not isinstance(target, str) or not target or ("://" in target and not target.startswith("s3://")):
+        raise TargetError(f"target={target!r} is no place: write a directory or s3://bucket/prefix")
+    if not target.startswith("s3://"):
+        return None
+    bucket, _, prefix = target.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise TargetError(f"the target {target!r} names no bucket: write s3://bucket/prefix")
+    return bucket, f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+
+
+def published(
+    target: str, *, aws_conn_id: str | None = None, dimensions: Collection[str] | None = None
+) -> Iterator[dict[str, str | None]]:
+    """Give the partitions that were published below a target, in no order, as they are found.
+
+    One listing of the bucket, or one walk through the directories. What isn't published there isn't: a directory
+    without the file, what is still being written, other files, and directories that the kit would have called
+    otherwise.
+
+    :param target: a directory, or `s3://bucket/prefix`. One that doesn't exist yet has no partitions.
+    :param dimensions: of these dimensions only, in any order; else of all
+    :raises TargetError: if it can't be listed
+    :raises StorageError: if S3 refuses to list it
+    """
+    place, read = s3_place(target), _Directories(dimensions)
+    directories = _on_disk(Path(target).absolute(), read) if place is None else _on_s3(place, aws_conn_id)
+    for names in directories:
+        partition = read.partition(names)
+        if partition is not None:
+            yield partition
+
+
+class _Directories:
+    """Reads what the directories of a lake say, each name once."""
+
+    def __init__(self, dimensions: Collection[str] | None) -> None:
+        self._dimensions = None if dimensions is None else frozenset(dimensions)
+        self._known: dict[str, tuple[str, str | None] | None] = {}
+
+    def component(self, name: str) -> tuple[str, str | None] | None:
+        """Return the dimension and the value that a directory stands for, `None` if for none."""
+        if name not in self._known:
+            self._known[name] = found = _component(name)
+            if found is not None and self._dimensions is not None and found[0] not in self._dimensions:
+                self._known[name] = None
+        return self._known[name]
+
+    def partition(self, names: list[str]) -> dict[str, str | None] | None:
+        """Return the partition that directories within each other stand for, `None` if for none."""
+        found = [self.component(name) for name in names]
+        partition = dict(one for one in found if one is not None)
+        if not partition or len(partition) < len(names):
+            return None
+        return partition if self._dimensions is None or self._dimensions == partition.keys() else None
+
+
+def _component(name: str) -> tuple[str, str | None] | None:
+    if "=" not in name:
+        return None
+    try:
+        partition = parse_partition_key(name)
+        # What is spelled otherwise is another directory than the one that is written to.
+        if partition_key(partition) != name:
+            return None
+    except PartitionError:
+        return None
+    ((dimension, value),) = partition.items()
+    return dimension, value
+
+
+def _on_s3(place: tuple[str, str], aws_conn_id: str | None) -> Iterator[list[str]]:
+    bucket, prefix = place
+    with s3_errors(aws_conn_id, bucket, f"list s3://{bucket}/{prefix}"):
+        for entry in listed(s3_client(aws_conn_id), bucket, prefix):
+            *names, file = entry["Key"][len(prefix) :].split("/")
+            if file == FILE_NAME and entry["Size"]:
+                yield names
+
+
+def _on_disk(root: Path, read: _Directories) -> Iterator[list[str]]:
+    todo: list[tuple[str, list[str]]] = [(str(root), [])]
+    while todo:
+        folder, names = todo.pop()
+        try:
+            entries = list(os.scandir(folder))
+            for entry in entries:
+                if entry.name == FILE_NAME and entry.is_file() and entry.stat().st_size:
+                    yield names
+                elif _goes_on(entry, names, read):
+                    todo.append((entry.path, [*names, entry.name]))
+        except FileNotFoundError:
+            # The target was never written to; or somebody removes a partition right now.
+            continue
+        except OSError as error:
+            raise _unlisted(folder, error) from error
+
+
+def _goes_on(entry: os.DirEntry[str], names: list[str], read: _Directories) -> bool:
+    """Tell whether partitions may lie in an entry of a folder that lies in directories of these names."""
+    if read.component(entry.name) is None:
+        return False
+    # No dimension is there twice, so that not even links go round in circles.
+    dimension = f"{entry.name.partition('=')[0]}="
+    return not any(name.startswith(dimension) for name in names) and entry.is_dir()
+
+
+def _unlisted(folder: str, error: OSError) -> Exception:
+    if error.errno in PASSING:
+        return error
+    return TargetError(
+        f"can't list {folder!r}: {error.strerror}. Check the target, and that the worker's user may read it: what "
+        f"can't be seen is not taken for missing"
+    )
