@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import (
@@ -22,7 +23,7 @@ from airflow_mapping_kit.partitions.keys import CUT_LENGTH, cut_mark, hidden_key
 from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 # Where the keys are in an event's `extra`.
 EXTRA = "mapping_kit_partitions"
@@ -116,16 +117,23 @@ def changed_partitions(*, asset: Any = None, context: Mapping[str, Any] | None =
     "date=2013-01-02"]`. `parse_partition_key` makes partitions of them, to be mapped over.
     """
     known: Any = get_current_context() if context is None else context
-    return sorted({key for event in triggering_events(known, asset) for key in _keys_of(event)})
+    return sorted({key for event in triggering_events(known, asset) for key in keys_of(event)})
 
 
-def _keys_of(event: Any) -> list[str]:
-    extra = event.extra or {}
+def keys_of(event: Any) -> list[str]:
+    """Return the keys of the partitions that an event names, whole; none if it names none.
+
+    :param event: what has the `extra` of an event, and since Airflow 3.3 its `partition_key`.
+    """
+    extra = event.extra if isinstance(event.extra, Mapping) else {}
     noted = extra.get(EXTRA)
-    if noted is not None:
+    if isinstance(noted, list):
         return [str(key) for key in noted]
     key = getattr(event, "partition_key", None)
-    return [] if key is None else [str(extra.get(WHOLE, {}).get(key, key))]
+    if key is None:
+        return []
+    whole = extra.get(WHOLE)
+    return [str(whole.get(key, key) if isinstance(whole, Mapping) else key)]
 
 
 def _cut(key: str) -> str:

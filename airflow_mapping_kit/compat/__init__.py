@@ -8,6 +8,9 @@ from __future__ import annotations
 from airflow_mapping_kit.compat.assets import (
     add_partitions,
     added_partitions,
+    asset_tables,
+    follows_assets,
+    ports,
     takes_partitions,
     triggering_events,
 )
@@ -118,6 +121,7 @@ __all__ = [
     "add_partitions",
     "added_partitions",
     "again_if_disconnected",
+    "asset_tables",
     "bad_input_fails_at_once",
     "clear_instances",
     "context_merge",
@@ -131,6 +135,7 @@ __all__ = [
     "dag_rows",
     "determine_kwargs",
     "expand_input_of",
+    "follows_assets",
     "from_xcom_json",
     "get_current_context",
     "get_unique_task_id",
@@ -156,6 +161,7 @@ __all__ = [
     "passing_connection",
     "passing_session",
     "plain_xcoms",
+    "ports",
     "read_dags",
     "redacted",
     "refused_run_id",

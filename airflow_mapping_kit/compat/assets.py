@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import parts
 from airflow_mapping_kit.compat.names import AIRFLOW_3
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 def add_partitions(event: Any, keys: Sequence[str]) -> None:
@@ -54,3 +56,75 @@ def triggering_events(context: Mapping[str, Any], asset: Any = None) -> list[Any
         return [event for events in by_asset.values() for event in events]
     # Airflow 2 has them by URI.
     return list(by_asset.get(asset if AIRFLOW_3 else asset.uri, ()))
+
+
+class Port(NamedTuple):
+    """What a task says that it reads: an asset by what is known of it, or an alias by its name."""
+
+    name: str | None
+    uri: str | None
+    alias: str | None
+
+
+def ports(inlets: Iterable[Any]) -> list[Port]:
+    """Return the assets and aliases among the inlets of a task, as it is declared or serialized."""
+    found = []
+    for inlet in inlets:
+        # Airflow 3.3 leaves those of mapped tasks as they were serialized.
+        plain = inlet.get("__var", inlet) if isinstance(inlet, Mapping) else None
+        kind = str(inlet.get("__type")) if isinstance(inlet, Mapping) else type(inlet).__name__
+        name, uri = (
+            value if isinstance(value := _part(inlet if plain is None else plain, part), str) else None
+            for part in ("name", "uri")
+        )
+        if kind.lower().endswith("alias"):
+            found.append(Port(None, None, name))
+        # Lineage of Airflow 2 has names as well, of things that have no events.
+        elif uri is not None or (name is not None and AIRFLOW_3):
+            found.append(Port(name, uri, None))
+    return found
+
+
+def _part(inlet: Any, name: str) -> Any:
+    return inlet.get(name) if isinstance(inlet, Mapping) else getattr(inlet, name, None)
+
+
+def follows_assets(dag: Any) -> bool:
+    """Tell whether a DAG, declared or serialized, is scheduled on assets, by themselves or beside times."""
+    # Airflow 2 gives those that are not a condition that is false.
+    return bool(getattr(dag.timetable, "asset_condition" if AIRFLOW_3 else "dataset_condition", None))
+
+
+class AssetTables(NamedTuple):
+    """Airflow's tables of assets and their events; what the columns are called that differ by version."""
+
+    asset: Any
+    event: Any
+    alias: Any
+    aliased: Any  # which assets an alias stands for
+    scheduled: Any  # which DAGs are scheduled on an asset
+    scheduled_alias: Any
+    scheduled_name: Any  # since Airflow 3, as is the next
+    scheduled_uri: Any
+    asset_id: str
+
+
+def asset_tables() -> AssetTables:
+    """Return Airflow's tables of assets, which Airflow 2 calls datasets."""
+    models: Any = import_module("airflow.models.asset" if AIRFLOW_3 else "airflow.models.dataset")
+    word = "Asset" if AIRFLOW_3 else "Dataset"
+
+    def table(name: str) -> Any:
+        return getattr(models, name.replace("Asset", word)).__table__
+
+    return AssetTables(
+        asset=table("AssetModel"),
+        event=table("AssetEvent"),
+        alias=table("AssetAliasModel"),
+        aliased=models.alias_association_table,
+        scheduled=table("DagScheduleAssetReference"),
+        scheduled_alias=table("DagScheduleAssetAliasReference"),
+        scheduled_name=table("DagScheduleAssetNameReference") if AIRFLOW_3 else None,
+        scheduled_uri=table("DagScheduleAssetUriReference") if AIRFLOW_3 else None,
+        asset_id=f"{word.lower()}_id",
+    )

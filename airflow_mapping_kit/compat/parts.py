@@ -32,6 +32,7 @@ LITERALS = "early labels of literals"
 PARTITION_EVENTS = "events of partitions"
 MASKING = "the texts of errors"
 PAGE = "the page Partitions"
+STALE = "stale partitions"
 
 _MAPPED = "airflow.sdk.definitions.mappedoperator" if AIRFLOW_3 else "airflow.models.mappedoperator"
 _GROUP = "airflow.sdk.definitions.taskgroup" if AIRFLOW_3 else "airflow.utils.task_group"
@@ -204,6 +205,27 @@ NEEDS: dict[str, tuple[str, ...]] = {
         else (
             "airflow.auth.managers.models.resource_details:DagAccessEntity",
             "airflow.www.extensions.init_auth_manager:get_auth_manager",
+        )
+    ),
+    STALE: tuple(
+        f"airflow.models.{name}"
+        if AIRFLOW_3
+        else f"airflow.models.{name}".replace("Asset", "Dataset").replace("asset", "dataset")
+        for name in (
+            "asset:AssetEvent.extra",
+            "asset:AssetModel",
+            "asset:AssetAliasModel",
+            "asset:alias_association_table",
+            "asset:DagScheduleAssetReference",
+            "asset:DagScheduleAssetAliasReference",
+            *(
+                (
+                    "asset:DagScheduleAssetNameReference",
+                    "asset:DagScheduleAssetUriReference",
+                )
+                if AIRFLOW_3
+                else ()
+            ),
         )
     ),
     PERIODS: ("airflow.serialization.encoders:coerce_to_core_timetable",) if AIRFLOW_3 else (),

@@ -28,3 +28,29 @@ def dag_test(metadata_db, caplog):
         return {(ti.task_id, ti.map_index): ti for ti in dag_run.get_task_instances()}
 
     return run
+
+
+@pytest.fixture
+def queries(metadata_db):
+    """Return a context manager that counts the statements that are sent to the database."""
+    from contextlib import contextmanager
+    from types import SimpleNamespace
+
+    from airflow import settings
+    from sqlalchemy import event
+
+    @contextmanager
+    def counting():
+        counted = SimpleNamespace(number=0, statements=[])
+
+        def count(_, __, statement, *___):
+            counted.number += 1
+            counted.statements.append(statement)
+
+        event.listen(settings.engine, "before_cursor_execute", count)
+        try:
+            yield counted
+        finally:
+            event.remove(settings.engine, "before_cursor_execute", count)
+
+    return counting
