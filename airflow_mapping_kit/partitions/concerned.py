@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, tzinfo
 
+# The places in each dimension, `None` for all of them.
+_Box = tuple["tuple[int, ...] | None", ...]
+
 # Why it is not known what a change concerns.
 NO_KEY = "no key"
 OTHER_DIMENSIONS = "other dimensions"
@@ -44,7 +47,12 @@ class Concerned(NamedTuple):
     unknown: dict[str, list[str]]
 
 
-def concerned(axes: Sequence[Axis], changes: Iterable[tuple[str, Any]], zone: tzinfo) -> Concerned:
+def concerned(
+    axes: Sequence[Axis],
+    changes: Iterable[tuple[str, Any]],
+    zone: tzinfo,
+    rows: Sequence[Sequence[int]] | None = None,
+) -> Concerned:
     """Return which cells of a scheme the changes of some partitions concern.
 
     A change concerns the cells that have its values in every dimension that both have: one of `date=2013-01-01`
@@ -52,9 +60,10 @@ def concerned(axes: Sequence[Axis], changes: Iterable[tuple[str, Any]], zone: tz
     those that contain it. Where two only overlap, a week and a month, or no dimension is common, it is not known.
     A key that is a period alone, as Airflow's own are, is one of the only dimension of periods.
 
-    :param axes: the dimensions; a cell is a product of their values
+    :param axes: the dimensions; every combination of their values is a cell, the last dimension fastest
     :param changes: pairs of a partition's key and a moment; several of one key count as the newest
     :param zone: the zone whose clock the periods of the axes are read on
+    :param rows: where only some combinations are cells: of each cell which value it has of every dimension
 
     Example: of the axes `date` (2013-01-01, 2013-01-02) and `origin` (EWR, JFK) the change `("date=2013-01-02", 7)`
     gives `{2: 7, 3: 7}`.
@@ -65,24 +74,22 @@ def concerned(axes: Sequence[Axis], changes: Iterable[tuple[str, Any]], zone: tz
             newest[key] = moment
     columns = [_Column(axis, zone) for axis in axes]
     # By place in each dimension, None for one that the change says nothing of: equal ones are looked at once.
-    boxes: dict[tuple[tuple[int, ...] | None, ...], Any] = {}
+    boxes: dict[_Box, Any] = {}
     unknown: dict[str, list[str]] = {}
     for key, moment in newest.items():
         box = _box(columns, key, unknown)
         if box is not None and (box not in boxes or boxes[box] < moment):
             boxes[box] = moment
-    strides = [prod(len(axis.values) for axis in axes[number + 1 :]) for number in range(len(axes))]
+    cells_in = _Product(axes) if rows is None else _Rows(rows)
     cells: dict[int, Any] = {}
     for box, moment in boxes.items():
-        for cell in _cells(columns, strides, box):
+        for cell in cells_in.cells(box):
             if cell not in cells or cells[cell] < moment:
                 cells[cell] = moment
     return Concerned(cells, unknown)
 
 
-def _box(
-    columns: Sequence[_Column], key: str, unknown: dict[str, list[str]]
-) -> tuple[tuple[int, ...] | None, ...] | None:
+def _box(columns: Sequence[_Column], key: str, unknown: dict[str, list[str]]) -> _Box | None:
     """Return the places that a change concerns in each dimension; `None` if it concerns none, or none is known."""
     values = _values(columns, key)
     if values is None:
@@ -112,14 +119,37 @@ def _values(columns: Sequence[_Column], key: str) -> dict[str, str] | None:
         return None
 
 
-def _cells(
-    columns: Sequence[_Column], strides: Sequence[int], box: tuple[tuple[int, ...] | None, ...]
-) -> Iterator[int]:
-    steps = (
-        [place * stride for place in (range(len(column.axis.values)) if at is None else at)]
-        for column, stride, at in zip(columns, strides, box, strict=True)
-    )
-    return map(sum, product(*steps))
+class _Product:
+    """Cells that are every combination of values."""
+
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        self._lengths = [len(axis.values) for axis in axes]
+        self._strides = [prod(self._lengths[number + 1 :]) for number in range(len(axes))]
+
+    def cells(self, box: _Box) -> Iterator[int]:
+        steps = (
+            [place * stride for place in (range(length) if at is None else at)]
+            for length, stride, at in zip(self._lengths, self._strides, box, strict=True)
+        )
+        return map(sum, product(*steps))
+
+
+class _Rows:
+    """Cells that are some combinations of values."""
+
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        self._rows = rows
+        # The cells by their values in some of the dimensions: as many of these as there are kinds of changes.
+        self._by: dict[tuple[int, ...], dict[tuple[int, ...], list[int]]] = {}
+
+    def cells(self, box: _Box) -> Iterator[int]:
+        said = tuple(number for number, at in enumerate(box) if at is not None)
+        if said not in self._by:
+            by = self._by[said] = {}
+            for cell, row in enumerate(self._rows):
+                by.setdefault(tuple(row[number] for number in said), []).append(cell)
+        for values in product(*(at for at in box if at is not None)):
+            yield from self._by[said].get(values, ())
 
 
 class _Column:

@@ -30,7 +30,9 @@ def tell(dag_test):
     """Return a function that runs a DAG whose task tells which partitions of an asset it changed."""
 
     def run(asset, *keys, dag_id=None, silently=False, alias=None):
-        with DAG(dag_id or f"tells_{asset.uri.replace('/', '_').replace(':', '')}", schedule=None, start_date=START) as dag:
+        with DAG(
+            dag_id or f"tells_{asset.uri.replace('/', '_').replace(':', '')}", schedule=None, start_date=START
+        ) as dag:
 
             @task(outlets=[alias or asset])
             def load(**context):
