@@ -40,11 +40,13 @@ class Changes(NamedTuple):
     :param newest: when each changed last, by key
     :param silent: of the assets that changed without saying which partitions, when they did last, by URI
     :param since: what is older was not read; `None` if all of it was
+    :param queries: how many it took
     """
 
     newest: dict[str, datetime]
     silent: dict[str, datetime]
     since: datetime | None
+    queries: int
 
 
 def upstream(dag: Any, task_ids: Collection[str]) -> Upstream:
@@ -68,7 +70,7 @@ def changes(upstream: Upstream, since: datetime | None, session: Any) -> Changes
     """
     uris = _assets(upstream, session) if upstream else {}
     if not uris:
-        return Changes({}, {}, None)
+        return Changes({}, {}, None, int(bool(upstream)))
     newest: dict[str, datetime] = {}
     silent: dict[tuple[Any, ...], datetime] = {}
     spoke: set[tuple[Any, ...]] = set()
@@ -90,7 +92,7 @@ def changes(upstream: Upstream, since: datetime | None, session: Any) -> Changes
     by_uri: dict[str, datetime] = {}
     for (uri, *_), moment in said_nothing.items():
         by_uri[uri] = max(moment, by_uri.get(uri, moment))
-    return Changes(newest, by_uri, last)
+    return Changes(newest, by_uri, last, queries=2)
 
 
 def mark(upstream: Upstream, session: Any) -> tuple[int, datetime | None]:
@@ -189,12 +191,12 @@ def _events(
     rows = session.execute(query, execution_options={"stream_results": True, "yield_per": _AT_ONCE})
     for *columns, extra in rows:
         if extra is None:
-            yield _Event(*columns, None)
+            yield _Event._make([*columns, None])
             continue
         if extra not in known:
             known.clear()
             known[extra] = _plain(extra)
-        yield _Event(*columns, known[extra])
+        yield _Event._make([*columns, known[extra]])
 
 
 def _plain(extra: str) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ from airflow_mapping_kit.history.found import History
 from airflow_mapping_kit.history.items import items_of
 from airflow_mapping_kit.history.matrix import Matrix
 from airflow_mapping_kit.history.reckoning import Reckoning
+from airflow_mapping_kit.history.stale import STALE, Stale, find_stale
 from airflow_mapping_kit.history.tables import Tables
 from airflow_mapping_kit.history.targets import Target, target_of, targets_of
 from airflow_mapping_kit.history.work import Run, Work
@@ -58,6 +59,9 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
         matrix = Matrix(target, works, {}, only)
         letters = {place: one.letters for place, one in items.items()}
         reckoning = Reckoning(target, matrix, works, letters, run_id)
+        stale = Stale({}, []) if run_id else find_stale(dag, target, works, matrix, reckoning, tables)
+        for cell in stale.since:
+            reckoning.letters[cell] = STALE
         failed = {
             (works[place].run.id, works[place].pieces.holder(reckoning.piece_of[cell]))
             for cell, code in enumerate(reckoning.letters)
@@ -66,7 +70,7 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
         found = records(tables, failed)
     return History(
         targets, target, works, matrix, reckoning,
-        items=items, records=found, notes=notes, run_id=run_id, queries=tables.queries,
+        items=items, records=found, notes=[*notes, *stale.notes], run_id=run_id, queries=tables.queries,
     )  # fmt: skip
 
 

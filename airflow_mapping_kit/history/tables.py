@@ -35,7 +35,7 @@ class Tables:
     """
 
     def __init__(self, session: Any, dag_id: str, task_ids: Collection[str]) -> None:
-        self._session = session
+        self.session = session
         self._dag_id = dag_id
         self._task_ids = tuple(task_ids)
         self.queries = 0
@@ -97,7 +97,7 @@ class Tables:
         )
         self.queries += 1
         options = {"stream_results": True, "yield_per": _AT_ONCE}
-        yield from self._session.execute(query, execution_options=options)
+        yield from self.session.execute(query, execution_options=options)
 
     def instances(
         self,
@@ -141,6 +141,18 @@ class Tables:
             query = query.where(columns.map_index.in_(sorted(indexes)))
         return self._all(query)
 
+    def began(self, run_ids: Collection[str], before: Any) -> dict[tuple[str, int], Any]:
+        """Return when the first task of each piece began, by run and map index, of those that did before a moment."""
+        from sqlalchemy import func, select
+
+        columns = _instances()
+        rows = self._all(
+            select(columns.run_id, columns.map_index, func.min(columns.start_date))
+            .where(*self._of(run_ids), columns.map_index >= 0, columns.start_date < before)
+            .group_by(columns.run_id, columns.map_index)
+        )
+        return {(run_id, map_index): moment for run_id, map_index, moment in rows}
+
     def of_failed(
         self,
         run_ids: Collection[str],
@@ -171,7 +183,7 @@ class Tables:
 
     def _all(self, query: Any) -> list[Any]:
         self.queries += 1
-        return list(self._session.execute(query))
+        return list(self.session.execute(query))
 
     def _of(self, run_ids: Collection[str]) -> tuple[Any, ...]:
         columns = _instances()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pendulum
 import pytest
 
-from airflow_mapping_kit.assets import MAX_EVENTS, mark_changed
+from airflow_mapping_kit.assets import MAX_EVENTS
 from airflow_mapping_kit.compat import Asset, own_session
 from airflow_mapping_kit.history import changes as module
 from airflow_mapping_kit.history.changes import changes, mark, upstream
@@ -23,29 +23,6 @@ else:
 
 START = pendulum.datetime(2024, 1, 1)
 BEGINNING = pendulum.datetime(2000, 1, 1)
-
-
-@pytest.fixture
-def tell(dag_test):
-    """Return a function that runs a DAG whose task tells which partitions of an asset it changed."""
-
-    def run(asset, *keys, dag_id=None, silently=False, alias=None):
-        with DAG(
-            dag_id or f"tells_{asset.uri.replace('/', '_').replace(':', '')}", schedule=None, start_date=START
-        ) as dag:
-
-            @task(outlets=[alias or asset])
-            def load(**context):
-                if alias:
-                    # Airflow 2.10 takes no list in the extra of an alias.
-                    context["outlet_events"][alias].add(asset)
-                elif not silently:
-                    mark_changed(keys)
-
-            load()
-        assert dag_test(dag)["load", -1].state == "success"
-
-    return run
 
 
 def read(dag, *task_ids, since=BEGINNING):

@@ -32,6 +32,7 @@ NAMES = {
     else "airflow.models.dagbag:DagBag",
     parts.LITERALS: "airflow.listeners.spec.dagrun:on_dag_run_running(dag_run)",
     parts.MASKING: parts.NEEDS[parts.MASKING][0],
+    parts.STALE: f"airflow.models.{'asset:DagScheduleAsset' if AIRFLOW_3 else 'dataset:DagScheduleDataset'}Reference",
     # Flask's views have no other way to say who asks.
     parts.PAGE: "airflow.api_fastapi.core_api.security:GetUserDep"
     if AIRFLOW_3
@@ -41,7 +42,7 @@ NAMES = {
 }
 # Imports Airflow once; then, a process each, takes a name away and looks what is left of the kit.
 PROGRAM = """
-import importlib, json, logging, os, sys
+import importlib, json, logging, os, sys, types
 import airflow.models, airflow.models.xcom, airflow.models.taskinstance, airflow.models.taskmap, airflow.models.dagbag
 import airflow.models.dagrun, airflow.jobs.job, airflow.plugins_manager, airflow.policies, airflow.listeners
 import click, httpx, jinja2.nativetypes, rich, sqlalchemy
@@ -104,6 +105,10 @@ def left():
     found["early labels"] = None if early_labels.possible() else "switched off"
     from airflow_mapping_kit.compat import redacted
     found["the texts of errors"] = None if redacted("a text") == "a text" else "switched off"
+    from airflow_mapping_kit.history.changes import upstream
+    follows = types.SimpleNamespace(asset_condition=True, dataset_condition=True)
+    reads = upstream(types.SimpleNamespace(dag_id="follows", timetable=follows), [])
+    found["stale partitions"] = None if reads else "switched off"
     from airflow_mapping_kit.cli import lookup
     def command():
         try:
