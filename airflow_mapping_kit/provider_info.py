@@ -20,6 +20,8 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "batched", "class-name": "airflow_mapping_kit.operators.batched.batched"},
         ],
+        # What Airflow 2's web server may import of a serialized DAG.
+        "extra-links": ["airflow_mapping_kit.fan_in.links.PartitionsLink"],
         "triggers": [
             {
                 "integration-name": "Mapping Kit",

@@ -15,6 +15,7 @@ if TYPE_CHECKING or not AIRFLOW_3:
     from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
     from airflow.hooks.base import BaseHook
     from airflow.models.baseoperator import BaseOperator
+    from airflow.models.baseoperatorlink import BaseOperatorLink
     from airflow.models.param import Param
     from airflow.models.xcom_arg import XComArg
     from airflow.operators.python import get_current_context
@@ -27,6 +28,7 @@ else:
         Asset,
         BaseHook,
         BaseOperator,
+        BaseOperatorLink,
         Param,
         TaskGroup,
         XComArg,
@@ -63,6 +65,7 @@ __all__ = [
     "Asset",
     "BaseHook",
     "BaseOperator",
+    "BaseOperatorLink",
     "BaseTrigger",
     "DecoratedOperator",
     "DecoratedTask",

@@ -19,6 +19,7 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import FanInError, PlanError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.fan_in import report
+from airflow_mapping_kit.fan_in.links import PartitionsLink, page_of
 from airflow_mapping_kit.fan_in.tolerance import Tolerance
 from airflow_mapping_kit.outcomes.states import Outcome, outcome
 from airflow_mapping_kit.plans.arguments import known_at_run_time
@@ -52,6 +53,7 @@ class CollectOperator(BaseOperator):
     """
 
     template_fields = ("tolerated_failure_count", "tolerated_failure_percentage", "write_to")
+    operator_extra_links = (PartitionsLink(),)
     ui_color = "#e6eef8"
 
     def __init__(
@@ -113,12 +115,18 @@ class CollectOperator(BaseOperator):
             # A task that fails returns nothing, and the report is what its callbacks and readers need most.
             context["ti"].xcom_push("return_value", made.pushed)
         if too_many:
-            raise AirflowFailException("\n".join([too_many, *([str(made.trouble)] if made.trouble else [])]))
+            said = [too_many, *self._where(context), *([str(made.trouble)] if made.trouble else [])]
+            raise AirflowFailException("\n".join(said))
         if made.trouble:
             with bad_input_fails_at_once():
                 raise made.trouble
         mark_succeeded(found.results, context=context)
         return made.pushed
+
+    def _where(self, context: Context) -> list[str]:
+        """Return where they are to be seen, for whoever is woken by the error; nothing where Airflow has no address."""
+        page = page_of(context["ti"].dag_id, context["ti"].run_id, self.collected, failures=True)
+        return [f"To see them and to run them again: {page}"] if "://" in page else []
 
     def _outcome(self, context: Context) -> Outcome:
         target = Mapped.collected_by(self)

@@ -28,6 +28,7 @@ from airflow_mapping_kit.ui import api
 from airflow_mapping_kit.ui.answers import Answer, answered, refusal
 from airflow_mapping_kit.ui.asked import Query, action
 from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, version
+from airflow_mapping_kit.ui.grid_2 import with_link
 from airflow_mapping_kit.ui.refused import Refused
 from airflow_mapping_kit.ui.who import rights
 
@@ -41,6 +42,7 @@ _PACKED = 1024
 _YEAR = 365 * 24 * 3600
 
 blueprint = Blueprint("mapping_kit", __name__, url_prefix="/mapping_kit", template_folder=str(TEMPLATES))
+blueprint.after_app_request(with_link)
 
 
 class Who:

@@ -8,7 +8,6 @@ import pytest
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches, product
-from airflow_mapping_kit.generators import date_range as generated_dates
 from airflow_mapping_kit.history import LETTERS, history
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.partitions import date_range, partition_key
@@ -278,19 +277,3 @@ def test_a_history_without_runs_has_no_cells():
     Written(dag)
     found = history(dag)
     assert (found.letters, found.dimensions, found.counts, found.runs, found.errors) == (b"", [], {}, [], [])
-
-
-@pytest.mark.parametrize(("left_out", "whole"), [(None, True), ([{"origin": "EWR"}], False)])
-def test_a_product_of_what_another_task_returns_is_known_as_one(left_out, whole):
-    with DAG(f"history_returned_{whole}", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
-
-        @task
-        def load(partition):
-            return partition
-
-        options = {"exclude": left_out} if left_out else {}
-        days = generated_dates("2013-01-01", "2013-01-02")
-        load.expand(partition=product(origin=ORIGINS, date=days, **options))
-    written = Written(_with_policy(dag))
-    for one in (dag, written.stored()):
-        assert history(one).target.product is whole

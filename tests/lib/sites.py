@@ -7,6 +7,7 @@ import re
 from contextlib import contextmanager
 from unittest import mock
 
+import airflows
 from airflow_mapping_kit.compat import AIRFLOW_3
 
 ROOT = "/mapping-kit" if AIRFLOW_3 else "/mapping_kit"
@@ -109,6 +110,19 @@ class Site:
         if name not in self._there:
             self._there[name] = self._asking(name)
         return self._there[name]
+
+
+def publish(dag):
+    """Store a DAG as the web server reads it: with what a file's import notes of it, serialized."""
+    from airflow_mapping_kit import policy
+
+    for task in dag.tasks:
+        policy.task_policy(task)
+    airflows.store(dag)
+    if not AIRFLOW_3:
+        from airflow.models.serialized_dag import SerializedDagModel
+
+        SerializedDagModel.write_dag(dag)
 
 
 @contextmanager
