@@ -30,8 +30,11 @@ export function fill(node, ...children) {
   return node;
 }
 
-/** Text in a direction of its own: a name from right to left doesn't turn round what stands beside it. */
-export const name = (text, props = {}) => h("bdi", props, String(text));
+/**
+ * A name, in a direction of its own: one from right to left doesn't turn round what stands beside it. Of blanks alone
+ * one sees the quotes.
+ */
+export const name = (text) => h("bdi", {}, String(text).trim() || text === "" ? String(text) : JSON.stringify(text));
 
 const nodes = (children) =>
   children

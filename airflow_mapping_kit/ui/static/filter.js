@@ -1,4 +1,5 @@
 // Which cells fit what was asked for: states, an error, words, a selection that the server has evaluated.
+import { keyOf } from "./keys.js";
 import { oneLine } from "./text.js";
 
 /** What looks like a selection is the server's to evaluate; bare words are found here, letter by letter. */
@@ -9,12 +10,12 @@ export const nameOf = (error) => oneLine(`${error.type ?? ""}: ${error.message ?
 export class Filter {
   constructor(found, { show, error, q, select }) {
     this.found = found;
-    this.active = Boolean(show || error || q || select);
-    const { selection } = found;
-    this.failed = select && selection?.error ? selection : null;
-    const asked = select && selection?.cells ? spread(selection.cells, found.size) : null;
+    const selection = found.selection?.text === select ? found.selection : null;
+    this.failed = selection?.error ? selection : null;
+    const asked = selection?.cells ? spread(selection.cells, found.size) : null;
+    this.active = Boolean(show || error || q || asked);
     const group = error ? new Set(found.errors.filter((one) => nameOf(one) === error).flatMap((one) => one.cells)) : null;
-    const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = q.toLowerCase().split(/\s+/).filter(Boolean).map((word) => saying(found, word));
     this.fit = new Uint8Array(found.size);
     this.count = 0;
     for (let cell = 0; cell < found.size; cell++) {
@@ -22,7 +23,7 @@ export class Filter {
       if (show && !show.includes(found.state(cell))) continue;
       if (group && !group.has(cell)) continue;
       if (asked && !asked[cell]) continue;
-      if (words.length && !said(found, cell, words)) continue;
+      if (!words.every((says) => says(cell))) continue;
       this.fit[cell] = 1;
       this.count += 1;
     }
@@ -32,10 +33,12 @@ export class Filter {
   get cells() { return this.found.filter((cell) => this.fit[cell]); }
 }
 
-const said = (found, cell, words) => {
-  const text = `${found.label(cell)} ${found.key(cell)}`.toLowerCase();
-  return words.every((word) => text.includes(word));
-};
+/** Whether a cell's label or key has a word, which is in one value of it: asked once a value, not once a cell. */
+function saying(found, word) {
+  const has = found.dimensions.map(({ name, values }) =>
+    Uint8Array.from(values, (value) => `${value} ${keyOf([name], [value])}`.toLowerCase().includes(word)));
+  return (cell) => has.some((one, n) => one[found.place(cell, n)]);
+}
 
 function spread(spans, size) {
   const asked = new Uint8Array(size);

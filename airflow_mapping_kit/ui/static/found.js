@@ -86,7 +86,7 @@ export class Found {
         if (n === this.columns && spans.at(-1)?.[1] === place - 1) spans.at(-1)[1] = place;
         else spans.push([place, place]);
       }
-      const said = spans.slice(0, most).map(([a, b]) => (a === b ? values[a] : `${values[a]} … ${values[b]}`));
+      const said = spans.slice(0, most).map((span) => [...new Set(span)].map((place) => cut(values[place])).join(" … "));
       return `${name}: ${said.join(", ")}${spans.length > most ? ` and ${spans.length - most} more` : ""}`;
     }).join(" · ");
   }
@@ -101,6 +101,8 @@ export class Found {
     return cells.filter((cell) => this.lower[cell] !== ".");
   }
 }
+
+const cut = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
 
 /** The dimension of periods, else the one with the fewest values: names stand beneath each other, not side by side. */
 function columnsOf(dimensions) {

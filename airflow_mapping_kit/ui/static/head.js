@@ -16,7 +16,7 @@ export class Head {
     this.views = h("div", { class: "views", role: "group", "aria-label": "View" }, ["", "list"].map((view) =>
       h("button", { type: "button", "data-view": view, onclick: () => page.set({ view }) }, view ? "List" : "Matrix")));
     this.age = h("span", {});
-    this.again = h("button", { type: "button", class: "quiet soft small", title: "Read again", "aria-label": "Read again", onclick: () => page.follow.now() }, "⟳ ", this.age);
+    this.again = h("button", { type: "button", class: "quiet soft small", title: "Read again", onclick: () => page.follow.now() }, h("span", { "aria-hidden": "true" }, "⟳ "), h("span", { class: "unseen" }, "Read again, "), this.age);
     this.wrong = h("p", { id: "wrong", class: "wrong", role: "alert", hidden: true });
     this.element = h("div", {}, h("header", {}, this.title, h("span", { class: "grow" }), this.input, this.views, this.again), this.wrong);
   }

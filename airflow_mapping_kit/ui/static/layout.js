@@ -37,9 +37,19 @@ export function layout(found, filter, { zoom, page }) {
     const per = Math.min(ROWS, Math.max(ZOOMED_ROWS, Math.floor(CELLS / groups(level, values, places))));
     return { level, single, long, ...(long ? inOneLine(made, level) : made), ...paged(rows, page, per), left: all.length - rows.length, hidden: whole - places.length };
   }
+  if (!found.others.length) return tiles(found, filter, page);
   const cells = new Map(places.map((place) => [String(place).padStart(6, "0"), { name: values[place], places: [place] }]));
   const per = Math.max(10, Math.floor(CELLS / Math.max(1, places.length)));
   return { level: null, single: true, columns: [...cells.keys()], blocks: [{ name: "", cells }], ...paged(rows, page, Math.min(ROWS, per)), left: all.length - rows.length, hidden: 0 };
+}
+
+/** One dimension of names: they stand in the cells, as many side by side as they are short. */
+function tiles(found, filter, page) {
+  const cells = filter.active && found.size > FEW_ROWS ? filter.cells : found.filter(() => true);
+  const longest = Math.max(...cells.slice(0, CELLS).map((cell) => found.label(cell).length), 1);
+  const width = Math.max(1, Math.min(8, Math.floor(110 / (longest + 5))));
+  const lines = Array.from({ length: Math.ceil(cells.length / width) }, (_, n) => cells.slice(n * width, (n + 1) * width));
+  return { tiles: true, width, single: true, level: null, blocks: [], ...paged(lines, page, ROWS), left: found.total - cells.length, hidden: 0 };
 }
 
 function rowsOf(found) {

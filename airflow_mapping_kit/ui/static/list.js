@@ -1,5 +1,5 @@
 // The partitions as a list, worst first: what the matrix shows, in words.
-import { fill, h } from "./dom.js";
+import { fill, h, name } from "./dom.js";
 import { MOVING, STATES, sign, word } from "./states.js";
 import { count, duration, firstLine } from "./text.js";
 
@@ -36,7 +36,7 @@ export class List {
     const error = found.error(cell);
     return h("tr", { class: choice.has(cell) ? "on" : "" },
       h("td", {}, h("input", { type: "checkbox", "data-focus": `choose ${cell}`, "aria-label": `Choose ${found.label(cell)}`, checked: choice.has(cell), onclick: (event) => (event.shiftKey && choice.anchor !== null ? choice.rectangle(cell) : choice.toggle([cell], cell)) })),
-      h("td", {}, h("button", { class: "link", type: "button", "data-focus": `cell ${cell}`, onclick: (event) => choice.pick(cell, event) }, h("bdi", {}, found.label(cell)))),
+      h("td", { class: "label" }, h("button", { class: "link", type: "button", "data-focus": `cell ${cell}`, onclick: (event) => choice.pick(cell, event) }, name(found.label(cell)))),
       h("td", { class: "state" }, sign(found.state(cell), { old: found.old(cell) && found.state(cell) !== "o" }), " ", word(found.state(cell))),
       h("td", { class: "number" }, at?.tries ? count(at.tries) : ""),
       h("td", { class: "number" }, at?.seconds && !MOVING.test(found.state(cell)) ? duration(at.seconds) : ""),

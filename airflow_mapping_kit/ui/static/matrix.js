@@ -27,7 +27,7 @@ export class Matrix {
     const { found, filter, state } = this.page;
     if (!found.size) return this.element.replaceChildren(h("p", { class: "soft" }, "No run of this task has a plan yet."));
     const made = layout(found, filter, { zoom: state.zoom, page: this.rowPage });
-    const shape = JSON.stringify([found.dimensions, state.zoom, made.level, made.rows.map((row) => row.base), made.blocks.map((block) => block.name), made.of]);
+    const shape = JSON.stringify([found.dimensions, state.zoom, made.level, made.rows.map((row) => row.base ?? row), made.blocks.map((block) => block.name), made.of]);
     if (shape !== this.shape) {
       this.shape = shape;
       this.build(made);
@@ -49,17 +49,17 @@ export class Matrix {
     this.groups = [];
     this.lines = []; // for the arrow keys: elements by row and column, headings at 0
     this.facets = made.rows.some((row) => row.facet);
-    const grid = h("div", { class: `grid${made.long ? " long" : ""}`, role: "grid", "aria-multiselectable": "true", "aria-label": `Partitions of ${found.task.display}: arrows move, Space chooses, Enter opens` },
-      this.heads(made), made.blocks.map((block) => this.block(made, block)));
-    grid.style.setProperty("--columns", `${this.leads()} repeat(${made.columns.length}, minmax(var(--least), var(--most)))`);
-    if (!made.level) grid.classList.add("named");
+    const kind = made.tiles ? "tiles" : made.long ? "long" : made.level?.unit ?? "named";
+    const grid = h("div", { class: `grid ${kind}`, role: "grid", "aria-multiselectable": "true", "aria-label": `Partitions of ${found.task.display}: arrows move, Space chooses, Enter opens` },
+      made.tiles ? made.rows.map((cells) => this.tiles(cells)) : [this.heads(made), made.blocks.map((block) => this.block(made, block))]);
+    grid.style.setProperty("--columns", made.tiles ? `repeat(${made.width}, minmax(0, max-content))` : `${this.leads()} repeat(${made.columns.length}, minmax(var(--least), var(--most)))`);
     this.element.replaceChildren(this.notes(made), h("div", { class: "wrap" }, made.rows.length ? grid : h("p", { class: "soft" }, "Nothing fits the filter.")), this.pages(made));
     const start = this.nodes.find((node) => node.dataset.cell === focused) ?? this.nodes[0];
     if (start) start.tabIndex = 0;
     if (focused !== undefined) start?.focus({ preventScroll: true });
   }
 
-  leads() { return `var(--when) ${this.facets ? "max-content " : ""}max-content`; }
+  leads() { return `minmax(var(--when), max-content) ${this.facets ? "max-content " : ""}max-content`; }
 
   notes({ single, level, left, hidden }) {
     const { found, state } = this.page;
@@ -100,11 +100,22 @@ export class Matrix {
       line.block = when;
       this.lines.push(line);
       return h("div", { class: n && rows[n - 1].facet !== row.facet ? "line turn" : "line", role: "row" },
-        h("span", { class: "when", role: "presentation" }, n === 0 && when && h("button", { class: "plainly", type: "button", tabindex: -1, "data-block": this.lines.length - 1, "data-tip": `Choose all of ${when}` }, when)),
+        h("span", { class: "when", role: n === 0 && when ? "rowheader" : "presentation" }, n === 0 && when && h("button", { class: "plainly", type: "button", tabindex: -1, "data-block": this.lines.length - 1, "data-tip": `Choose all of ${when}` }, when)),
         this.facets && h("span", { class: "facet", role: "presentation" }, n === 0 || rows[n - 1].facet !== row.facet ? name(row.facet) : ""),
         h("span", { role: "rowheader" }, heading),
         line.slice(1).map((node) => node ?? h("span", { class: "c nothing", role: "gridcell" })));
     }));
+  }
+
+  tiles(cells) {
+    const line = cells.map((cell) => {
+      const node = this.keep(one(cell));
+      node.append(name(this.page.found.label(cell)));
+      return node;
+    });
+    line.cells = cells;
+    this.lines.push([null, ...line]);
+    return h("div", { class: "line", role: "row" }, line);
   }
 
   keep(node) {

@@ -26,6 +26,7 @@ import * as theme from "./theme.js";
 import { Tip } from "./tip.js";
 import { Trouble } from "./trouble.js";
 import { plain, plural } from "./text.js";
+import * as width from "./width.js";
 
 class PartitionsElement extends HTMLElement {
   static observedAttributes = ["dag", "run", "task", "index"];
@@ -37,6 +38,7 @@ class PartitionsElement extends HTMLElement {
     addEventListener("popstate", moved);
     this.ends.push(() => removeEventListener("popstate", moved));
     this.ends.push(onKeys(this, this.acts()));
+    this.ends.push(width.follow(this));
     this.begin();
   }
 

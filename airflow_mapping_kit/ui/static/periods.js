@@ -67,8 +67,11 @@ export function arranged(level, values, places) {
   }
   const found = new Set([...blocks.values()].flatMap((cells) => [...cells.keys()]));
   const usual = WANTED[level.unit] ?? [];
-  // A scheme with minutes, or a short one, has the columns that it has.
-  if ([...found].some((one) => usual.includes(one)) && (blocks.size > 1 || found.size > usual.length / 2)) usual.forEach((one) => found.add(one));
+  const [first, last] = [[...found].sort()[0], [...found].sort().at(-1)];
+  // A scheme with minutes has the columns that it has. Beneath each other months have 31 days, a single one its own.
+  if (usual.includes(first)) {
+    for (const one of usual) if (blocks.size > 1 || (one >= first && one <= last)) found.add(one);
+  }
   return {
     columns: [...found].sort(),
     blocks: [...blocks].map(([name, cells]) => ({ name, cells })).sort((a, b) => (a.name < b.name ? 1 : -1)),

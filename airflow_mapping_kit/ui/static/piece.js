@@ -53,7 +53,7 @@ export class Piece {
       h("div", {},
         h("span", {}, [run.tasks.length > 1 && task.task, (task.state ?? "waits").replaceAll("_", " "), task.seconds && duration(task.seconds), task.start && ago(task.start)].filter(Boolean).join(", ")),
         " ", this.logs(run, task),
-        task.error && h("pre", { class: "trace", tabindex: 0, "aria-label": "Error" }, typeof task.error === "string" ? task.error : `${task.error.type ?? ""} ${task.error.message ?? ""}`.trim())));
+        task.error && h("pre", { class: "trace", tabindex: 0, role: "group", "aria-label": "Error" }, typeof task.error === "string" ? task.error : `${task.error.type ?? ""} ${task.error.message ?? ""}`.trim())));
   }
 
   /** A link for every try, where Airflow's page of an instance can be asked for one. */

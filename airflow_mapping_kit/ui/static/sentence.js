@@ -22,7 +22,7 @@ export function sentence(found, { run }) {
 /** Of how many of those that failed there are older data. */
 function older({ failed, cells }) {
   const n = failed.filter((cell) => cells[cell] !== cells[cell].toLowerCase()).length;
-  return n && `; of ${n === failed.length && n > 1 ? "all that failed" : count(n)} there are older data`;
+  return n > 0 && `; of ${n === failed.length && n > 1 ? "all that failed" : count(n)} there are older data`;
 }
 
 export class Sentence {
