@@ -12,6 +12,7 @@ from airflow_mapping_kit.history.errors import records
 from airflow_mapping_kit.history.found import History
 from airflow_mapping_kit.history.items import items_of
 from airflow_mapping_kit.history.matrix import Matrix
+from airflow_mapping_kit.history.overlaps import since, to_read
 from airflow_mapping_kit.history.reckoning import Reckoning
 from airflow_mapping_kit.history.stale import STALE, Stale, find_stale
 from airflow_mapping_kit.history.tables import Tables
@@ -22,7 +23,7 @@ from airflow_mapping_kit.plans.notes import said_of_missing
 from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LIMIT = 400
 # So many instances are looked at, and so many pieces: of as many of the newest runs as have them.
@@ -52,11 +53,13 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
         plans.read_plans(tables, target, works)
         works, more = _within_room(works, run_id)
         notes += more
-        _read_tries(tables, target, works, run_id, now)
+        bounds = since(works)
+        _read_tries(tables, target, works, bounds, run_id=run_id, now=now)
         items = items_of(tables, target, works)
         works.sort(key=lambda work: (work.run.started, work.number), reverse=True)
         only = next((work for work in works if work.run.id == run_id), None)
         matrix = Matrix(target, works, {}, only)
+        _read_overlapping(tables, works, matrix, bounds, now)
         letters = {place: one.letters for place, one in items.items()}
         reckoning = Reckoning(target, matrix, works, letters, run_id)
         stale = Stale({}, []) if run_id else find_stale(dag, target, works, matrix, reckoning, tables)
@@ -135,18 +138,18 @@ def _within_room(works: list[Work], run_id: str | None) -> tuple[list[Work], lis
 
 
 def _read_tries(
-    tables: Tables, target: Target, works: Sequence[Work], run_id: str | None, now: datetime
+    tables: Tables,
+    target: Target,
+    works: Sequence[Work],
+    bounds: Mapping[str, datetime],
+    *,
+    run_id: str | None,
+    now: datetime,
 ) -> None:
     """Read the instances that can't be told from the numbers of their run."""
     read = [work for work in works if work.pieces]
     if not read:
         return
-    spans = sorted((work.span[0], work.number, work) for work in read if work.span)
-    since = [
-        (work.run.id, spans[n + 1][0])
-        for n, (_, _, work) in enumerate(spans[:-1])
-        if work.span and work.span[1] >= spans[n + 1][0]
-    ]
     # Where the numbers don't fit the plan some were removed, or never made, or are of another plan.
     whole = [
         work.run.id
@@ -154,5 +157,15 @@ def _read_tries(
         if work.run.id == run_id or work.instances != len(target.task_ids) * work.pieces.instances
     ]
     by_id = {work.run.id: work for work in read}
-    for row in tables.instances(list(by_id), whole=whole, since=since):
+    for row in tables.instances(list(by_id), whole=whole, since=bounds.items()):
+        by_id[row.run_id].add(row, now)
+
+
+def _read_overlapping(
+    tables: Tables, works: Sequence[Work], matrix: Matrix, bounds: Mapping[str, datetime], now: datetime
+) -> None:
+    """Read the instances of runs that overlapped, where their order says what became of a partition."""
+    wanted = to_read(works, matrix, bounds, tables.tasks)
+    by_id = {work.run.id: work for work in works}
+    for row in tables.these(wanted) if wanted else ():
         by_id[row.run_id].add(row, now)

@@ -40,6 +40,11 @@ class Tables:
         self._task_ids = tuple(task_ids)
         self.queries = 0
 
+    @property
+    def tasks(self) -> int:
+        """How many tasks work on a piece."""
+        return len(self._task_ids)
+
     def runs(self, limit: int, also: str | None = None) -> list[Any]:
         """Return the runs that were made last, the last one first, and one other."""
         from airflow.models.dagrun import DagRun

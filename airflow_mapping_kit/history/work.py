@@ -84,7 +84,10 @@ class Work:
         return sum(self.by_state.values())
 
     def add(self, row: Any, now: datetime) -> None:
-        """Add an instance, as the table has it."""
+        """Add an instance, as the table has it, if it is not known yet."""
+        known = self.tries.setdefault(row.map_index, [])
+        if any(one.task_id == row.task_id for one in known):
+            return
         over, state = self.run.over, row.state
         if state == SKIPPED and _undone(self.run, row):
             state = NOT_STARTED
@@ -97,8 +100,7 @@ class Work:
             moment = row.end_date or self.run.ended or self.run.started
         else:
             moment = now
-        one = Try(row.task_id, state, row.try_number or 0, moment, row.duration, row.max_tries or 0)
-        self.tries.setdefault(row.map_index, []).append(one)
+        known.append(Try(row.task_id, state, row.try_number or 0, moment, row.duration, row.max_tries or 0))
 
 
 def _undone(run: Run, row: Any) -> bool:
