@@ -77,6 +77,7 @@ from airflow_mapping_kit.compat.pages import PAGES, partitions_url
 from airflow_mapping_kit.compat.runs import (
     has_schedule,
     manual_interval,
+    overdue,
     refused_run_id,
     run_date,
     run_interval,
@@ -158,6 +159,7 @@ __all__ = [
     "manual_interval",
     "mapped_dag_ids",
     "newest_dag",
+    "overdue",
     "own_session",
     "partitions_url",
     "passing_connection",

@@ -87,6 +87,38 @@ def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]
         raise ValueError((str(error).splitlines() or ["?"])[0]) from error
 
 
+def overdue(
+    dag: Any, row: Any, now: datetime.datetime, *, most: int
+) -> tuple[datetime.datetime, datetime.datetime] | None:
+    """Return the interval that runs stand for which a schedule should have made by now, `None` if none is late.
+
+    :param dag: the DAG, declared or as the scheduler has it.
+    :param row: the scheduler's row of it, which has the next run that it is to make.
+    :param most: how many runs are looked at: of a schedule that is behind by more the interval ends about now.
+    """
+    from airflow.timetables.base import DataInterval, TimeRestriction
+
+    due = row.next_dagrun_create_after
+    if due is None or due > now:
+        return None
+    begin, end = row.next_dagrun_data_interval_start, row.next_dagrun_data_interval_end
+    timetable = _timetable(dag)
+    if begin is None or end is None:
+        begin = end = due
+    last = DataInterval(timezone.coerce_datetime(begin), timezone.coerce_datetime(end))
+    if begin == end:
+        # Its run stands for the time since the schedule was due last.
+        begin = _last_due(timetable, end) or end
+    first, latest = (timezone.coerce_datetime(moment) for moment in (dag.start_date, dag.end_date))
+    restriction = TimeRestriction(first, latest, catchup=True)
+    for _ in range(most):
+        info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
+        if info is None or info.run_after > now or info.data_interval is None:
+            return begin, last.end
+        last = info.data_interval
+    return begin, now
+
+
 def run_date(context: Mapping[str, Any]) -> datetime.datetime:
     """Return the moment a run stands for: its logical date.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,9 @@ class Form:
 
 def form_of(dag: Any, task: Any) -> Form:
     """Return how a task `reload_partitions` of a DAG makes its plans."""
-    given = dict(getattr(task, "op_kwargs", None) or {})
+    given = arguments_of(task)
     own = {name: given[name] for name in _OWN if given.get(name) is not None}
+    unknown = known_at_run_time(own) or isinstance(getattr(task, "op_kwargs", None), str)
     zone = getattr(dag.timezone, "name", None) or str(dag.timezone)
     dimension = str(own.get("date_dimension", "date"))
     values = {
@@ -48,11 +50,28 @@ def form_of(dag: Any, task: Any) -> Form:
     values.update({name: one for name, one in given.items() if name not in _OWN})
     return Form(
         dimension,
-        None if known_at_run_time(own) else str(own.get("every", "day")),
-        zone if known_at_run_time(own) else str(own.get("timezone", zone)),
-        0 if known_at_run_time(own) else int(own.get("offset", 0)),
+        None if unknown else str(own.get("every", "day")),
+        zone if unknown else str(own.get("timezone", zone)),
+        0 if unknown else int(own.get("offset", 0)),
         {name: _texts(name, one) for name, one in values.items() if name != dimension},
     )
+
+
+def arguments_of(task: Any) -> dict[str, Any]:
+    """Return the named arguments of a generator, none where they can't be told.
+
+    Airflow 2 stores them as the text of a dict where one of them is what another task returns.
+    """
+    given = getattr(task, "op_kwargs", None) or {}
+    return {} if isinstance(given, str) else dict(given)
+
+
+def leaves_out(task: Any) -> bool:
+    """Tell whether a generator leaves out some of the product: `product(..., exclude=[...])`."""
+    given = getattr(task, "op_kwargs", None) or {}
+    if isinstance(given, str):
+        return re.search(r"'exclude': (?!None|\[\])", given) is not None
+    return bool(given.get("exclude"))
 
 
 def _schemas(dag: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Attempt:
     """The newest try of a partition.
 
+    :param map_index: of its instance, -1 where the run has no plan yet.
     :param task_id: of a group the task that says most of what became of the partition.
     :param try_number: `None` where it succeeded right away: then its instance was not read by itself.
     :param seconds: how long it took, `None` where that is not known.
@@ -118,7 +119,8 @@ class History:
         if place < 0:
             return None
         work = self._works[place]
-        index = work.pieces.holder(self._reckoning.piece_of[cell])
+        piece = self._reckoning.piece_of[cell]
+        index = -1 if piece < 0 else work.pieces.holder(piece)
         one = worst_of(self._reckoning.tries(cell))
         if one is None:
             return Attempt(work.run, index, self.target.task_ids[0], None, None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.history.axes import Dimension, dimension
 from airflow_mapping_kit.history.pieces import BY_KEY, NOTHING, Pieces, key_of
+from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +48,7 @@ class Matrix:
         if self.product and target.form is None:
             self.product = all(pieces.is_product for pieces in plans.values())
         of = self._plans()
-        self.names = next((pieces.names for pieces in of), ())
+        self.names = next((pieces.names for pieces in of), tuple(sorted(more)))
         self.by_key = any(pieces.by_key for pieces in of)
         self.dimensions = self._dimensions(of, more)
         self.size = self._size()
@@ -81,6 +82,11 @@ class Matrix:
             cell, place = divmod(cell, len(one.values))
             found.append(one.values[place])
         return found[::-1]
+
+    def partition(self, cell: int) -> dict[str, str | None]:
+        """Return the partition of a cell, its values as text or `None`."""
+        values = zip(self.names, self.values(cell), strict=True)
+        return {name: None if value == DEFAULT_PARTITION else value for name, value in values}
 
     def key(self, cell: int) -> str:
         """Return the key of the piece of a cell."""

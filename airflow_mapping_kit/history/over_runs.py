@@ -9,6 +9,7 @@ from airflow_mapping_kit.compat import own_session
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.history import plans
 from airflow_mapping_kit.history.errors import records
+from airflow_mapping_kit.history.expected import Expected, expected_of, overdue_periods
 from airflow_mapping_kit.history.found import History
 from airflow_mapping_kit.history.items import items_of
 from airflow_mapping_kit.history.matrix import Matrix
@@ -58,10 +59,16 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
         items = items_of(tables, target, works)
         works.sort(key=lambda work: (work.run.started, work.number), reverse=True)
         only = next((work for work in works if work.run.id == run_id), None)
-        matrix = Matrix(target, works, {}, only)
+        late, why = _overdue(tables, target, dag, now, run_id)
+        notes += why
+        waiting = _waiting(target, works, dag)
+        shown_here = [one for place, one in waiting.items() if only in (None, works[place])]
+        matrix = Matrix(target, works, _more(target, late, shown_here), only)
         _read_overlapping(tables, works, matrix, bounds, now)
         letters = {place: one.letters for place, one in items.items()}
-        reckoning = Reckoning(target, matrix, works, letters, run_id)
+        cells = {place: one.cells(matrix, target.form) for place, one in waiting.items() if target.form}
+        gaps = {place for place, one in waiting.items() if one.gaps}
+        reckoning = Reckoning(target, matrix, works, letters, cells, gaps, now, run_id)
         stale = Stale({}, []) if run_id else find_stale(dag, target, works, matrix, reckoning, tables)
         for cell in stale.since:
             reckoning.letters[cell] = STALE
@@ -113,6 +120,41 @@ def _work(row: Any, now: datetime) -> Work:
         row.conf if isinstance(row.conf, dict) else {},
     )
     return Work(run, row.id, (row.data_interval_start, row.data_interval_end), row.due)
+
+
+def _overdue(
+    tables: Tables, target: Target, dag: Any, now: datetime, run_id: str | None
+) -> tuple[list[str], list[str]]:
+    """Return the periods that should have been loaded by now and that no run was made for, and what is said of it."""
+    if target.form is None or run_id is not None:
+        return [], []
+    periods, why = overdue_periods(target.form, dag, tables.scheduled(), now)
+    return periods, [] if why is None else [why]
+
+
+def _waiting(target: Target, works: Sequence[Work], dag: Any) -> dict[int, Expected]:
+    """Return what runs will have that have no plan yet, by their place."""
+    if target.form is None:
+        return {}
+    found = {
+        place: expected_of(work, target.form, dag)
+        for place, work in enumerate(works)
+        if work.run.unread == plans.NOT_YET
+    }
+    return {place: one for place, one in found.items() if one is not None}
+
+
+def _more(target: Target, late: Sequence[str], waiting: Sequence[Expected]) -> dict[str, set[str]]:
+    """Return the values that dimensions have whatever the plans are."""
+    if target.form is None or not (late or waiting):
+        return {}
+    found = {name: set(values) for name, values in target.form.values.items()}
+    found[target.form.dimension] = set(late)
+    for one in waiting:
+        found[target.form.dimension].update(one.periods)
+        for name, values in one.values.items():
+            found.setdefault(name, set()).update(values)
+    return found
 
 
 def _within_room(works: list[Work], run_id: str | None) -> tuple[list[Work], list[str]]:

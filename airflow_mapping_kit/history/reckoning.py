@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mapping_kit.history.states import NO_CELL, WORST, letter_of, of_piece
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from airflow_mapping_kit.history.matrix import Matrix
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LOADED = ord("o")
 _NONE = ord(NO_CELL)
+# In place of the map index of what has none yet.
+_WAITING = -2
 _SMALL = ord("a") - ord("A")
 
 
@@ -42,6 +44,8 @@ class Reckoning:
 
     :param works: what the runs did, newest first.
     :param items: the letters of the items of batches, by run and map index; of others it is the batch's.
+    :param waiting: the cells of runs that have no plan yet, by their place.
+    :param gaps: the places of those that load only what is not there.
     :param only: the run whose own states are asked for: what failed there and was loaded later is healed.
     """
 
@@ -51,6 +55,9 @@ class Reckoning:
         matrix: Matrix,
         works: Sequence[Work],
         items: Mapping[tuple[str, int], Sequence[str]],
+        waiting: Mapping[int, Collection[int]],
+        gaps: Collection[int],
+        now: datetime,
         only: str | None = None,
     ) -> None:
         size = matrix.size
@@ -61,21 +68,33 @@ class Reckoning:
         self.piece_of = [0] * size
         self._loaded = bytearray(size)
         self._later = bytearray(size)
-        for event in self._events():
-            if event.map_index < 0:
+        self._waiting = waiting
+        for event in self._events(now, gaps):
+            if event.map_index == _WAITING:
+                for cell in waiting[event.place]:
+                    self._set(cell, ord("q"), event.place, -1)
+            elif event.map_index < 0:
                 self._all_others(event)
             else:
                 self._one(event)
+        for place in gaps:
+            self._fill(place, waiting[place])
         self._finish()
 
     def tries(self, cell: int) -> Sequence[Try]:
         """Return the tries of a cell's instances that are known one by one."""
-        work = self._works[self.place_of[cell]]
-        return work.tries.get(work.pieces.holder(self.piece_of[cell]), ())
+        work, piece = self._works[self.place_of[cell]], self.piece_of[cell]
+        return () if piece < 0 else work.tries.get(work.pieces.holder(piece), ())
 
-    def _events(self) -> list[Event]:
+    def _events(self, now: datetime, gaps: Collection[int]) -> list[Event]:
         """Return the events, the newest first, and count the pieces of each run on the way."""
         events = []
+        for place, cells in self._waiting.items():
+            if place in gaps:
+                continue
+            work = self._works[place]
+            work.run.counts["q"] = len(cells)
+            events.append(Event(now, work.number, place, _WAITING))
         for place, work in enumerate(self._works):
             pieces = work.pieces
             if not pieces:
@@ -139,6 +158,12 @@ class Reckoning:
                 return
         if letter == _LOADED and self.place_of[cell] >= 0:
             self._loaded[cell] = 1
+
+    def _fill(self, place: int, cells: Collection[int]) -> None:
+        """Let those cells wait for a run that are not loaded."""
+        for cell in cells:
+            if self.letters[cell] != _LOADED:
+                self.letters[cell], self.place_of[cell], self.piece_of[cell] = ord("q"), place, -1
 
     def _finish(self) -> None:
         for cell, letter in enumerate(self.letters):

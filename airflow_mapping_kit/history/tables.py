@@ -64,6 +64,17 @@ class Tables:
             chosen = or_(chosen, columns.run_id == also)
         return self._all(select(*wanted).where(own, chosen).order_by(columns.id.desc()))
 
+    def scheduled(self) -> Any:
+        """Return what the scheduler keeps of the DAG: whether it is paused, and its next run."""
+        from airflow.models.dag import DagModel
+        from sqlalchemy import select
+
+        columns = DagModel.__table__.c
+        interval = ("next_dagrun_data_interval_start", "next_dagrun_data_interval_end")
+        names = ("is_paused", "next_dagrun_create_after", *interval)
+        rows = self._all(select(*(columns[name] for name in names)).where(columns.dag_id == self._dag_id))
+        return rows[0] if rows else None
+
     def counts(self, run_ids: Collection[str]) -> list[Any]:
         """Return how many mapped instances of each run are in each state, and when the first and last of them began."""
         from sqlalchemy import func, select

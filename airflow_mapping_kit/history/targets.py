@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import PlanError
-from airflow_mapping_kit.history.forms import Form, form_of
+from airflow_mapping_kit.history.forms import Form, arguments_of, form_of, leaves_out
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.batches import Batched, batched, items_key_of
@@ -94,9 +94,7 @@ def _target(mapped: Mapped, collected: bool) -> Target:
     makers = _generators(dag, {source.task_id for source in sources(mapped.expand_input)})
     form = next((form_of(dag, task) for task in makers if task.task_type == _RELOAD), None)
     # What is left out on purpose is not missing.
-    pure = any(task.task_type == _PURE for task in makers) and not any(
-        (getattr(task, "op_kwargs", None) or {}).get("exclude") for task in makers
-    )
+    pure = any(task.task_type == _PURE for task in makers) and not any(map(leaves_out, makers))
     display = getattr(main, "task_display_name", None) if mapped.name == main.task_id else None
     keys = [items_key_of(dag.get_task(task_id)) for task_id in mapped.task_ids]
     return Target(
@@ -134,7 +132,7 @@ def _steps(makers: list[Any], form: Form | None) -> dict[str, str]:
         return {} if form.every is None else {form.every: form.zone}
     steps = {}
     for task in makers:
-        given = dict(getattr(task, "op_kwargs", None) or {})
+        given = arguments_of(task)
         both = len(getattr(task, "op_args", None) or ()) == len(("start", "end"))
         if task.task_type == _PURE and (both or {"start", "end"} <= given.keys()):  # date_range
             every, zone = given.get("every", "day"), given.get("timezone", "UTC")

@@ -8,6 +8,7 @@ import pytest
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches, product
+from airflow_mapping_kit.generators import date_range as generated_dates
 from airflow_mapping_kit.history import LETTERS, history
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.partitions import date_range, partition_key
@@ -277,3 +278,105 @@ def test_a_history_without_runs_has_no_cells():
     Written(dag)
     found = history(dag)
     assert (found.letters, found.dimensions, found.counts, found.runs, found.errors) == (b"", [], {}, [], [])
+
+
+@pytest.mark.parametrize(("left_out", "whole"), [(None, True), ([{"origin": "EWR"}], False)])
+def test_a_product_of_what_another_task_returns_is_known_as_one(left_out, whole):
+    with DAG(f"history_returned_{whole}", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
+
+        @task
+        def load(partition):
+            return partition
+
+        options = {"exclude": left_out} if left_out else {}
+        days = generated_dates("2013-01-01", "2013-01-02")
+        load.expand(partition=product(origin=ORIGINS, date=days, **options))
+    written = Written(_with_policy(dag))
+    for one in (dag, written.stored()):
+        assert history(one).target.product is whole
+
+
+def _next_run(dag, due, interval=None):
+    """Have the scheduler's row of a DAG name its next run."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    table = DagModel.__table__
+    start, end = interval or (due, due)
+    with create_session() as session:
+        session.execute(
+            update(table)
+            .where(table.c.dag_id == dag.dag_id)
+            .values(
+                is_paused=False,
+                next_dagrun=start,
+                next_dagrun_create_after=due,
+                next_dagrun_data_interval_start=start,
+                next_dagrun_data_interval_end=end,
+            )
+        )
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["declared", "serialized"])
+def test_what_a_run_will_load_that_has_no_plan_yet_waits(stored):
+    dag = _reloaded(f"history_waiting_{stored}")
+    written = Written(dag)
+    days = date_range("2013-01-01", "2013-01-03")
+    _loaded(
+        written,
+        "first",
+        combined(origin=ORIGINS, date=days[:1]),
+        lambda one: "failed" if one["origin"] == "LGA" else "success",
+        minute=0,
+        state="failed",
+    )
+    written.run(
+        "custom",
+        started=None,
+        state="queued",
+        conf={"mode": "custom", "start_date": days[0], "end_date": days[1], "origin": ["LGA"]},
+    )
+    written.run(
+        "scheduled",
+        started=at(60),
+        state="running",
+        kind="scheduled",
+        interval=(pendulum.datetime(2013, 1, 3), pendulum.datetime(2013, 1, 4)),
+    )
+    written.flush()
+
+    found = history(written.stored() if stored else dag)
+
+    assert found.dimensions[0].values == days
+    assert found.letters.decode() == "ooqmmqqqq"
+    attempt = found.attempt(5)
+    assert (attempt.run.id, attempt.map_index, attempt.try_number) == ("custom", -1, None)
+    assert {one.id: one.counts for one in found.runs} == {
+        "custom": {"q": 2},
+        "scheduled": {"q": 3},
+        "first": {"o": 2, "f": 1},
+    }
+
+
+def test_days_whose_runs_never_came_are_missing_to_the_last_that_is_due():
+    yesterday = pendulum.today("UTC").subtract(days=1)
+    dag = _reloaded("history_overdue", schedule="0 3 * * *")
+    written = Written(dag)
+    first = yesterday.subtract(days=3)
+    _loaded(written, "one", combined(origin=ORIGINS, date=[first.to_date_string()]), minute=0)
+    written.flush()
+    # The scheduler was down: its next run is that of the day after the first, two or three days late.
+    due = first.add(days=2, hours=3)
+    _next_run(dag, due, (due.subtract(days=1), due))
+    last = (
+        yesterday
+        if pendulum.now("UTC") > pendulum.today("UTC").add(hours=3, minutes=2)
+        else yesterday.subtract(days=1)
+    )
+
+    for one in (dag, written.stored()):
+        found = history(one)
+        assert found.dimensions[0].values == date_range(first.to_date_string(), last.to_date_string())
+        assert found.letters.decode() == "ooo" + "mmm" * (last - first).days
+        assert found.notes == []

@@ -1,0 +1,127 @@
+"""What has not come to its partitions yet: runs that wait, and runs that the schedule should have made by now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import overdue, run_interval
+from airflow_mapping_kit.exceptions import MappingKitError
+from airflow_mapping_kit.history.axes import GAPS
+from airflow_mapping_kit.partitions import date_range
+from airflow_mapping_kit.partitions.ended import ended_periods
+from airflow_mapping_kit.partitions.keys import value_key
+from airflow_mapping_kit.partitions.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from airflow_mapping_kit.history.forms import Form
+    from airflow_mapping_kit.history.matrix import Matrix
+    from airflow_mapping_kit.history.work import Work
+
+# As in `reload`, which is above.
+_CUSTOM = "custom"
+_EVERYTHING = (None, "", "everything")
+# A scheduler needs a moment to make a run that is due.
+_SOON = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The partitions that a run will have.
+
+    :param periods: the values of its dimension of periods.
+    :param values: those of other dimensions, of which it has all where none are said.
+    :param select: which of their combinations.
+    :param gaps: whether it has only those that are not loaded.
+    """
+
+    periods: tuple[str, ...]
+    values: Mapping[str, tuple[str, ...]]
+    select: str
+    gaps: bool
+
+    def cells(self, matrix: Matrix, form: Form) -> Sequence[int]:
+        """Return the cells of the partitions."""
+        if form.dimension not in matrix.names:
+            return ()
+        places: list[list[int]] = []
+        for one in matrix.dimensions:
+            wanted = self.periods if one.name == form.dimension else self.values.get(one.name) or one.values
+            known = set(wanted)
+            places.append([place for place, value in enumerate(one.values) if value in known])
+        cells = [0]
+        for one, its in zip(matrix.dimensions, places, strict=True):
+            cells = [cell * len(one.values) + place for cell in cells for place in its]
+        if not self.select:
+            return cells
+        selection = Selection.parse(self.select)
+        return [cell for cell in cells if selection.matches(matrix.partition(cell))]
+
+
+def expected_of(work: Work, form: Form, dag: Any) -> Expected | None:
+    """Return what a run will have that has no plan yet, `None` where that can't be said.
+
+    :param form: how its generator makes the plan.
+    """
+    if form.every is None:
+        return None
+    conf = work.run.conf
+    try:
+        if conf.get("mode") == _CUSTOM:
+            first, last = conf.get("start_date"), conf.get("end_date")
+            periods = date_range(str(first), str(last), every=form.every, timezone=form.zone)
+        else:
+            begin, until = _interval(work, dag)
+            periods = ended_periods(begin, until, every=form.every, timezone=form.zone, offset=form.offset)
+        values = {name: _texts(name, conf[name]) for name in form.values if isinstance(conf.get(name), list)}
+        select = conf.get("select")
+        if isinstance(select, str) and select:
+            Selection.parse(select)
+    except MappingKitError:  # such a run fails
+        return None
+    return Expected(
+        tuple(periods),
+        {name: values.get(name) or known for name, known in form.values.items()},
+        select if isinstance(select, str) else "",
+        conf.get("only") not in _EVERYTHING,
+    )
+
+
+def _interval(work: Work, dag: Any) -> tuple[datetime | None, datetime]:
+    start, end = work.interval
+    run = SimpleNamespace(run_type=work.run.kind, run_after=work.due)
+    context = {"data_interval_start": start, "data_interval_end": end, "dag_run": run, "dag": dag}
+    return run_interval(context) or (None, work.run.date or work.due or work.run.started)
+
+
+def _texts(name: str, values: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(one if isinstance(one, str) else value_key(name, one) for one in values)
+
+
+def overdue_periods(form: Form, dag: Any, row: Any, now: datetime) -> tuple[list[str], str | None]:
+    """Return the periods that the schedule's runs should have had by now and that no run was made for.
+
+    :param row: what the scheduler keeps of the DAG, with its next run.
+    :return: the periods, and a sentence about them where they are too many to be called missing.
+    """
+    if form.every is None or row is None:
+        return [], None
+    try:
+        late = overdue(dag, row, now - _SOON, most=max(GAPS.values()) + 1)
+        if late is None:
+            return [], None
+        periods = ended_periods(*late, every=form.every, timezone=form.zone, offset=form.offset)
+    except MappingKitError:
+        return [], None
+    if len(periods) <= GAPS[form.every]:
+        return periods, None
+    why = "the DAG is paused" if row.is_paused else "its runs are late"
+    return [], (
+        f"The schedule is behind since {periods[0]}, as {why}: the {form.every}s from then on are too many to be "
+        f"shown as missing."
+    )
