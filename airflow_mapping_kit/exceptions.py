@@ -8,6 +8,10 @@
   * PartitionError: a date, dimension, partition or key that cannot be one
   * PlanError: a list of pieces that Airflow could not map over
   * QueryError: a query that does not fit its partition
+  * RedriveError: pieces that can't be run again or started as asked
+
+    * ChangedError: what was agreed to isn't what would be done now
+
   * ResultError: what an item returned, where it cannot be kept
   * SelectionError: a selection of partitions that cannot be read, or is not of these partitions
   * StorageError: a bucket, prefix or key that cannot be listed or moved as asked
@@ -17,6 +21,8 @@ All are `ValueError`, so pure code can be used without knowing the kit's names.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 # So much of a text is shown before and after the place where something is wrong.
 _AROUND = 24
@@ -48,6 +54,21 @@ class PlanError(MappingKitError):
 
 class QueryError(MappingKitError):
     """A query and its partition do not fit each other."""
+
+
+class RedriveError(MappingKitError):
+    """Pieces cannot be run again or started as asked."""
+
+
+class ChangedError(RedriveError):
+    """What was agreed to is not what would be done now.
+
+    :param preview: what would be.
+    """
+
+    def __init__(self, message: str, preview: Any) -> None:
+        super().__init__(message)
+        self.preview = preview
 
 
 class ResultError(MappingKitError):

@@ -69,8 +69,10 @@ class Graph:
             for place, one in sorted(self._instances.items())
             if not self._ended and one["state"] in (None, *AT_WORK) and place not in {*known, *after}
         ]
-        parts = (tuple(map(self._cleared, places)) for places in (pieces, before, after, at_work))
-        return Redrive(*parts)
+        of_pieces, *others = (
+            tuple(map(self._cleared, places)) for places in (pieces, before, after, at_work)
+        )
+        return Redrive(of_pieces, others[0], others[1], others[2])
 
     def _to_do(self, task: str, index: int) -> bool:
         state = state_of(self._instances[task, index])

@@ -75,6 +75,8 @@ from airflow_mapping_kit.compat.names import (
 )
 from airflow_mapping_kit.compat.pages import PAGES, partitions_url
 from airflow_mapping_kit.compat.runs import (
+    Condition,
+    condition_of,
     has_schedule,
     manual_interval,
     overdue,
@@ -82,6 +84,7 @@ from airflow_mapping_kit.compat.runs import (
     run_date,
     run_interval,
     scheduled_interval,
+    trigger,
     validated_params,
 )
 from airflow_mapping_kit.compat.tasks import (
@@ -113,6 +116,7 @@ __all__ = [
     "BaseOperator",
     "BaseOperatorLink",
     "BaseTrigger",
+    "Condition",
     "DagFolder",
     "DagRow",
     "DecoratedOperator",
@@ -127,6 +131,7 @@ __all__ = [
     "asset_tables",
     "bad_input_fails_at_once",
     "clear_instances",
+    "condition_of",
     "context_merge",
     "count",
     "current_task_group",
@@ -185,6 +190,7 @@ __all__ = [
     "task_group",
     "template_macros",
     "timezone",
+    "trigger",
     "triggering_events",
     "validated_params",
     "without_logs",

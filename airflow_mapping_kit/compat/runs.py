@@ -6,12 +6,17 @@ import copy
 import datetime
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_mapping_kit.compat.database import own_session
 from airflow_mapping_kit.compat.names import AIRFLOW_3, timezone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+# How often a run is made again that has got the date of another.
+_ATTEMPTS = 10
 
 
 def refused_run_id(run_ids: Iterable[str]) -> tuple[str, str] | None:
@@ -62,6 +67,78 @@ def _timetable(dag: Any) -> Any:
     return dag.timetable
 
 
+def trigger(dag_id: str, run_id: str, conf: Mapping[str, Any], *, user: str) -> bool:
+    """Start a run of a DAG, as a person does in Airflow's web UI.
+
+    :param user: who does, by name.
+    :return: whether it was started: not where the DAG has a run of this id.
+    :raises Exception: Airflow's, if it refuses.
+    """
+    from airflow.api.common.trigger_dag import trigger_dag
+    from airflow.exceptions import DagRunAlreadyExists
+    from sqlalchemy.exc import IntegrityError
+
+    for attempt in range(_ATTEMPTS):
+        # No two runs of a DAG have the same date: each gets the microsecond in which it is made.
+        moment = timezone.utcnow()
+        arguments: dict[str, Any] = {"run_id": run_id, "conf": dict(conf), "replace_microseconds": False}
+        if not TYPE_CHECKING and AIRFLOW_3:
+            from airflow.utils.types import DagRunTriggeredByType
+
+            arguments |= {
+                "logical_date": moment,
+                "triggered_by": DagRunTriggeredByType.UI,
+                "triggering_user_name": user,
+            }
+        else:
+            arguments["execution_date"] = moment
+        try:
+            trigger_dag(dag_id, **arguments)
+        except (DagRunAlreadyExists, IntegrityError):
+            # Two who do it in the same moment both find none.
+            if _has_run(dag_id, run_id):
+                return False
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return True
+    return False
+
+
+def _has_run(dag_id: str, run_id: str) -> bool:
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import select
+
+    with own_session() as session:
+        query = select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+        return session.scalar(query) is not None
+
+
+class Condition(NamedTuple):
+    """Whether runs of a DAG begin and go on.
+
+    :param known: whether Airflow has it, and its file as well.
+    :param paused: whether somebody has paused it.
+    :param broken: whether its file can't be imported.
+    """
+
+    known: bool
+    paused: bool
+    broken: bool
+
+
+def condition_of(dag_id: str) -> Condition:
+    """Return in which condition a DAG is."""
+    from airflow.models.dag import DagModel
+
+    with own_session() as session:
+        row = session.get(DagModel, dag_id)
+        if row is None:
+            return Condition(known=False, paused=False, broken=False)
+        known = not row.is_stale if AIRFLOW_3 else row.is_active
+        return Condition(bool(known), bool(row.is_paused), bool(row.has_import_errors))
+
+
 def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the params that the tasks of a run would get.
 
@@ -77,11 +154,13 @@ def validated_params(dag: Any, conf: Mapping[str, Any] | None) -> dict[str, Any]
         from airflow.exceptions import ParamValidationError
         from airflow.models.param import ParamsDict
 
-    # An update changes the params themselves.
-    params = copy.deepcopy(ParamsDict(dag.params))
+    given = dict(conf) if conf and settings.getboolean("core", "dag_run_conf_overrides_params") else {}
     try:
-        if conf and settings.getboolean("core", "dag_run_conf_overrides_params"):
-            params.update(dict(conf))
+        if AIRFLOW_3 and not isinstance(dag.params, ParamsDict):  # those of a serialized DAG
+            return dict(dag.params.deep_merge(given).validate())
+        # An update changes the params themselves.
+        params = copy.deepcopy(ParamsDict(dag.params))
+        params.update(given)
         return dict(params.validate())
     except ParamValidationError as error:
         raise ValueError((str(error).splitlines() or ["?"])[0]) from error

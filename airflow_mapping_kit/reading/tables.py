@@ -10,19 +10,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import own_session, xcom_model
+from airflow_mapping_kit.partitions import batches
 from airflow_mapping_kit.reading.instances import Instance, value_of
 from airflow_mapping_kit.reading.records import is_plain
 from airflow_mapping_kit.reading.values import values_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from airflow_mapping_kit.reading.instances import Source
+
+# So many runs are named in one query.
+_AT_ONCE = 500
 
 
 def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, dict[int, Instance]]:
     """Return the instances of some tasks of a run: `{task id: {map index: instance}}`."""
+    return instances_of(dag_id, [run_id], task_ids)[run_id]
+
+
+def instances_of(
+    dag_id: str, run_ids: Sequence[str], task_ids: Collection[str]
+) -> dict[str, dict[str, dict[int, Instance]]]:
+    """Return the instances of some tasks of some runs: `{run id: {task id: {map index: instance}}}`."""
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import and_, case, or_, select
@@ -40,6 +51,7 @@ def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, 
     )
     query = (
         select(
+            table.c.run_id,
             table.c.task_id,
             table.c.map_index,
             case((undone, NOT_STARTED), else_=table.c.state),
@@ -49,12 +61,15 @@ def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, 
             table.c.max_tries,
         )
         .join_from(table, run, and_(table.c.dag_id == run.c.dag_id, table.c.run_id == run.c.run_id))
-        .where(table.c.dag_id == dag_id, table.c.run_id == run_id, table.c.task_id.in_(task_ids))
+        .where(table.c.dag_id == dag_id, table.c.task_id.in_(task_ids))
     )
-    found: dict[str, dict[int, Instance]] = {task_id: {} for task_id in task_ids}
+    found: dict[str, dict[str, dict[int, Instance]]] = {
+        run_id: {task_id: {} for task_id in task_ids} for run_id in run_ids
+    }
     with own_session() as session:
-        for task_id, map_index, *values in session.execute(query):
-            found[task_id][map_index] = Instance(*values)
+        for part in batches(list(run_ids), batch_size=_AT_ONCE) if run_ids else ():
+            for run_id, task_id, map_index, *values in session.execute(query.where(table.c.run_id.in_(part))):
+                found[run_id][task_id][map_index] = Instance(*values)
     return found
 
 

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.checkpoints.checkpoint import carry_over
-from airflow_mapping_kit.compat import clear_instances, own_session
-from airflow_mapping_kit.redrive.wanted import TO_DO_AGAIN
+from airflow_mapping_kit.compat import again_if_disconnected, clear_instances, own_session
+from airflow_mapping_kit.partitions import batches
 from airflow_mapping_kit.results import NOT_STARTED, SKIPPED
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # The audit log's column holds 64 KiB on MySQL.
 _MAX_TOLD = 5_000
+# So many rows are named in one statement: databases limit how long it may be.
+_AT_ONCE = 500
 
 
 class Actor(NamedTuple):
@@ -32,46 +34,94 @@ class Actor(NamedTuple):
     extra: Mapping[str, Any]
 
 
-def clear(dag: Any, run_id: str, wanted: Redrive, *, actor: Actor, fresh: bool = False) -> list[Cleared]:
-    """Clear what has to run again, and say so in the audit log, in one transaction; return what was cleared.
+@again_if_disconnected
+def clear(
+    dag: Any, wanted: Mapping[str, Redrive], *, actor: Actor, fresh: bool = False
+) -> dict[str, list[Cleared]]:
+    """Clear what has to run again in some runs, and say so in the audit log, in one transaction.
 
-    What has begun to run since it was looked at, or has succeeded, is left alone, and what follows too where nothing
-    else is left. Items of a batch that are done stay done.
+    What has begun to run since it was looked at, has ended otherwise or is gone, is left alone, and what follows too
+    where nothing else is left. Items of a batch that are done stay done.
 
-    :param dag: the declared DAG.
+    :param dag: the DAG, declared or serialized.
+    :param wanted: what has to run again, by run id.
     :param fresh: whether all items of a batch that failed are done again.
+    :return: what was cleared, by run id; of a run that nothing was left of, nothing.
     """
+    cleared: dict[str, list[Cleared]] = {}
+    with own_session() as session:
+        _lock_runs(dag.dag_id, sorted(wanted), session)
+        for run_id in sorted(wanted):
+            found = _clear(dag, run_id, wanted[run_id], session, fresh=fresh)
+            if found:
+                cleared[run_id] = found
+                log(session, actor, dag.dag_id, run_id, {"cleared": _told(found)})
+    return cleared
+
+
+def log(session: Any, actor: Actor, dag_id: str, run_id: str, done: Mapping[str, Any]) -> None:
+    """Write into Airflow's audit log what somebody has done to a run."""
     from airflow.models.log import Log
+
+    extra = json.dumps({**actor.extra, **done})
+    session.add(Log(actor.event, owner=actor.owner, extra=extra, dag_id=dag_id, run_id=run_id))
+
+
+def _lock_runs(dag_id: str, run_ids: list[str], session: Any) -> None:
+    """Have the scheduler wait with some runs, and whoever clears the same ones.
+
+    It locks a run before its instances: in the other order each could wait for the other for ever.
+    """
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import select
+
+    for part in batches(run_ids, batch_size=_AT_ONCE) if run_ids else ():
+        query = select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id.in_(part)).order_by(DagRun.id)
+        session.execute(query.with_for_update(of=DagRun)).all()
+
+
+def _clear(dag: Any, run_id: str, wanted: Redrive, session: Any, *, fresh: bool) -> list[Cleared]:
+    pieces = {(one.task_id, one.map_index): one for one in (*wanted.before, *wanted.pieces)}
+    others = {(one.task_id, one.map_index) for one in wanted.after}
+    rows = _rows(dag.dag_id, run_id, [*pieces, *others], session)
+    left = [
+        row
+        for row in rows
+        if (one := pieces.get((row.task_id, row.map_index))) is not None and not _changed(row, one)
+    ]
+    reasons = {(one.task_id, one.map_index) for one in wanted.reasons}
+    if not any((row.task_id, row.map_index) in reasons for row in left):
+        return []
+    instances = [*left, *(row for row in rows if (row.task_id, row.map_index) in others)]
+    carry_over(instances, lambda: clear_instances(instances, session, dag), session, fresh=fresh)
+    cleared = {(row.task_id, row.map_index) for row in instances}
+    return [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
+
+
+def _rows(dag_id: str, run_id: str, places: Iterable[tuple[str, int]], session: Any) -> list[Any]:
+    """Return the rows of some instances of a run, locked."""
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import select
 
-    pieces = {(one.task_id, one.map_index): one for one in (*wanted.before, *wanted.pieces)}
-    others = {(one.task_id, one.map_index): one for one in wanted.after}
-    with own_session() as session:
-        rows = session.scalars(
-            select(TaskInstance)
-            .where(
-                TaskInstance.dag_id == dag.dag_id,
-                TaskInstance.run_id == run_id,
-                TaskInstance.task_id.in_({task_id for task_id, _ in (*pieces, *others)}),
+    indexes: dict[str, list[int]] = {}
+    for task_id, index in places:
+        indexes.setdefault(task_id, []).append(index)
+    found: list[Any] = []
+    for task_id, of_task in sorted(indexes.items()):
+        for part in batches(sorted(of_task), batch_size=_AT_ONCE):
+            query = (
+                select(TaskInstance)
+                .where(
+                    TaskInstance.dag_id == dag_id,
+                    TaskInstance.run_id == run_id,
+                    TaskInstance.task_id == task_id,
+                    TaskInstance.map_index.in_(part),
+                )
+                .order_by(TaskInstance.map_index)
             )
             # Only these rows: Airflow may join others to them that need not be there.
-            .with_for_update(of=TaskInstance)
-        ).all()
-        left = [
-            row
-            for row in rows
-            if (one := pieces.get((row.task_id, row.map_index))) is not None and not _changed(row, one)
-        ]
-        if not any(pieces[row.task_id, row.map_index].state in (None, *TO_DO_AGAIN) for row in left):
-            return []
-        instances = [*left, *(row for row in rows if (row.task_id, row.map_index) in others)]
-        carry_over(instances, lambda: clear_instances(instances, session, dag), session, fresh=fresh)
-        cleared = {(row.task_id, row.map_index) for row in instances}
-        found = [one for one in wanted.everything if (one.task_id, one.map_index) in cleared]
-        extra = json.dumps({**actor.extra, "cleared": _told(found)})
-        session.add(Log(actor.event, owner=actor.owner, extra=extra, dag_id=dag.dag_id, run_id=run_id))
-        return found
+            found += session.scalars(query.with_for_update(of=TaskInstance)).all()
+    return found
 
 
 def _changed(row: Any, one: Cleared) -> bool:

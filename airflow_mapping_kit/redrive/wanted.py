@@ -14,6 +14,8 @@ from airflow_mapping_kit.results import (
     FAILED,
     FINISHED_RUN,
     NOT_STARTED,
+    SKIPPED,
+    SUCCESS,
     UPSTREAM_FAILED,
     WAITING,
 )
@@ -45,26 +47,35 @@ class Redrive:
     :param before: unmapped tasks whose failure kept the pieces from running, and what the pieces are set up by.
     :param after: the fan-in and whatever else follows.
     :param at_work: instances of the run that are at work or wait, and are left alone.
+    :param done: whether pieces that are done are among them.
     """
 
     pieces: tuple[Cleared, ...]
     before: tuple[Cleared, ...]
     after: tuple[Cleared, ...]
     at_work: tuple[Cleared, ...]
+    done: bool = False
 
     @property
     def everything(self) -> tuple[Cleared, ...]:
         """All that is to be cleared."""
         return (*self.before, *self.pieces, *self.after)
 
+    @property
+    def reasons(self) -> tuple[Cleared, ...]:
+        """What it is done for: all others of it run again because one of these does."""
+        if self.done:
+            return self.pieces
+        return tuple(one for one in (*self.before, *self.pieces) if one.state in (None, *TO_DO_AGAIN))
+
     def within(self, agreed: Redrive) -> Redrive:
         """Return what is left to do of something that was agreed to a while ago; new failures are not part of it."""
         places = {(one.task_id, one.map_index) for one in agreed.everything}
-        parts = {
-            name: tuple(one for one in getattr(self, name) if (one.task_id, one.map_index) in places)
-            for name in ("before", "pieces")
-        }
-        return replace(self, **parts)
+        before, pieces = (
+            tuple(one for one in those if (one.task_id, one.map_index) in places)
+            for those in (self.before, self.pieces)
+        )
+        return replace(self, before=before, pieces=pieces)
 
 
 def redrive(
@@ -73,18 +84,24 @@ def redrive(
     *,
     run_state: str,
     indexes: Mapping[str, Collection[int]] | None = None,
+    done: bool = False,
+    found: Mapping[str, Mapping[int, Instance]] | None = None,
 ) -> Redrive:
     """Return what has to run again so that no piece of some mapped tasks is missing.
 
     :param targets: the mapped tasks and groups, of one DAG.
     :param run_state: the state of the run: what waits in a run that goes on is not done again.
     :param indexes: which map indexes of a target alone, by its name. Default: all.
+    :param done: whether pieces that succeeded or were skipped run again as well.
+    :param found: the instances of the run, where somebody has read them.
     :raises PlanError: if pieces wait for a mapped task that failed and is none of the targets.
     """
     dag = next(iter(targets)).dag
-    found = tables.instances(dag.dag_id, run_id, list(dag.task_dict))
+    if found is None:
+        found = tables.instances(dag.dag_id, run_id, list(dag.task_dict))
     to_do = {*TO_DO_AGAIN, None} if run_state in FINISHED_RUN else {*TO_DO_AGAIN}
-    pieces = [one for target in targets for one in _of_pieces(target, found, to_do, indexes)]
+    chosen_states = {*to_do, SUCCESS, SKIPPED} if done else to_do
+    pieces = [one for target in targets for one in _of_pieces(target, found, chosen_states, indexes)]
     cleared = {one.task_id for one in pieces}
     before = _before(dag, cleared, found, to_do)
     chosen = {task_id for target in targets for task_id in (*target.task_ids, *target.teardowns)}
@@ -101,9 +118,8 @@ def redrive(
         for index, instance in sorted(by_index.items())
         if instance.state in (None, *AT_WORK) and (task_id, index) not in taken
     ]
-    return Redrive(
-        tuple(pieces), tuple(before), tuple(after), () if run_state in FINISHED_RUN else tuple(at_work)
-    )
+    left = () if run_state in FINISHED_RUN else tuple(at_work)
+    return Redrive(tuple(pieces), tuple(before), tuple(after), left, done)
 
 
 def _of_pieces(
