@@ -13,7 +13,7 @@ PAGES = (
     {
         "dag": "dags/{dag}",
         "run": "dags/{dag}/runs/{run}",
-        "log": "dags/{dag}/runs/{run}/tasks/{task}/mapped/{index}",
+        "log": "dags/{dag}/runs/{run}/tasks/{task}/mapped/{index}?try_number={try}",
     }
     if AIRFLOW_3
     else {

@@ -30,7 +30,7 @@ export class Errors {
     const name = nameOf(error);
     const shown = page.state.error === name;
     return h("article", { class: "group" },
-      h("h3", {}, `${count(error.cells.length)} × ${error.type || "killed, or without an error"}`),
+      h("h3", {}, `${count(error.n ?? error.cells.length)} × ${error.type || "killed, or without an error"}`),
       h("p", { class: "message", title: error.message }, error.message),
       h("p", { class: "small soft" }, page.found.where(error.cells)),
       h("div", { class: "row" },

@@ -1,7 +1,7 @@
 // The line at the top: whose partitions, the filter, matrix or list, how old it is.
 import { fill, h, name } from "./dom.js";
 import { isSelection } from "./filter.js";
-import { clock } from "./text.js";
+import { clock, oneLine } from "./text.js";
 
 const TYPED = 350; // ms without a letter, before the server is asked to evaluate a selection
 
@@ -10,7 +10,7 @@ export class Head {
     this.page = page;
     this.title = h("div", { class: "row title" });
     this.input = h("input", {
-      id: "filter", type: "search", size: 30, autocomplete: "off", spellcheck: "false", placeholder: "LGA 2013-05, or date=2013-05-01..2013-05-12", "aria-label": "Filter: words, a key, or a selection such as origin=EWR,JFK date=2013-01-01..2013-01-31", "aria-describedby": "wrong", title: "Words of a label or key, or a selection: origin=EWR,JFK date=2013-01-01..2013-01-31 (/)",
+      id: "filter", type: "search", size: 30, autocomplete: "off", spellcheck: "false", "aria-label": "Filter: words, a key, or a selection such as origin=EWR,JFK date=2013-01-01..2013-01-31", "aria-describedby": "wrong", title: "Words of a label or key, or a selection: origin=EWR,JFK date=2013-01-01..2013-01-31 (/)",
       oninput: () => this.typed(),
     });
     this.views = h("div", { class: "views", role: "group", "aria-label": "View" }, ["", "list"].map((view) =>
@@ -29,6 +29,7 @@ export class Head {
     const text = [state.select, state.q].filter(Boolean).join(" ");
     if (this.page.shadowRoot.activeElement !== this.input && this.input.value !== text) this.input.value = text;
     for (const one of this.views.children) one.setAttribute("aria-pressed", String(one.dataset.view === state.view));
+    this.input.placeholder = oneLine(example(found));
     this.age.textContent = `as of ${clock(this.page.at)}`;
     this.input.setAttribute("aria-invalid", String(Boolean(filter.failed)));
     this.wrong.hidden = !filter.failed;
@@ -64,4 +65,12 @@ export class Head {
     const at = Math.min(position ?? text.length, text.length);
     fill(this.wrong, error, " ", h("code", {}, text.slice(0, at), h("mark", {}, text.slice(at, at + 1) || "␣"), text.slice(at + 1)));
   }
+}
+
+/** What can be written there, of this DAG's own: `LGA, or date=2013-05-01..`. */
+function example({ dimensions, columns, others, size }) {
+  if (!size) return "";
+  const { name, values } = dimensions[columns];
+  const word = others.length ? `${dimensions[others.at(-1)].values.at(-1)}, or ` : "";
+  return `${word}${name}=${others.length ? `${values[Math.floor(values.length / 2)]}..` : "*"}`.slice(0, 60);
 }
