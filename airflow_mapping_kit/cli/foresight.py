@@ -24,7 +24,7 @@ from airflow_mapping_kit.plans.batches import RETURN_VALUE, batched
 from airflow_mapping_kit.plans.early_labels import Planned, fixed_arguments
 from airflow_mapping_kit.plans.planned import calls_functions, key_of, sources
 from airflow_mapping_kit.reading.instances import Source
-from airflow_mapping_kit.reload import ReloadOperator
+from airflow_mapping_kit.reload.operator import ReloadOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +101,14 @@ def _read(dag: Any, source: Source, run: Imagined) -> Any:
     why = _unknown(operator, source.key)
     if why is not None:
         raise _AtRunTime(f"it is mapped over what {source.task_id} returns, {why}")
-    arguments = _resolved(list(operator.op_args), dag, run), _resolved(dict(operator.op_kwargs), dag, run)
+    given = dict(operator.op_kwargs)
+    if isinstance(operator, ReloadOperator):
+        asked = operator.asks(run.context, _resolved(given.get("only", "everything"), dag, run))
+        if asked is not None:
+            raise _AtRunTime(f"{source.task_id} asks {asked}")
+        # Then nobody asks what is there.
+        given.pop("there", None)
+    arguments = _resolved(list(operator.op_args), dag, run), _resolved(given, dag, run)
     with running_in(run.context):
         made: list[Any] = operator.made_of(*arguments)
     return made
@@ -115,7 +122,7 @@ def _unknown(operator: Any, key: str) -> str | None:
         return "which is mapped itself"
     if type(operator) is ReloadOperator:
         return None
-    if type(operator) is PureGeneratorOperator and operator.python_callable in _PURE:
+    if isinstance(operator, PureGeneratorOperator) and operator.python_callable in _PURE:
         return None
     if isinstance(operator, GeneratorOperator) and type(operator).__module__.startswith(
         f"{__package__.split('.')[0]}."

@@ -77,6 +77,7 @@ from airflow_mapping_kit.compat.pages import PAGES, partitions_url
 from airflow_mapping_kit.compat.runs import (
     Condition,
     condition_of,
+    first_begin,
     has_schedule,
     manual_interval,
     overdue,
@@ -144,6 +145,7 @@ __all__ = [
     "determine_kwargs",
     "expand_input_of",
     "follows_assets",
+    "first_begin",
     "from_xcom_json",
     "get_current_context",
     "get_unique_task_id",

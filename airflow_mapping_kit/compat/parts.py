@@ -31,6 +31,7 @@ PERIODS = "the periods of scheduled runs"
 LITERALS = "early labels of literals"
 PARTITION_EVENTS = "events of partitions"
 MASKING = "the texts of errors"
+LAST_TIME = "what failed last time"
 PAGE = "the page Partitions"
 STALE = "stale partitions"
 
@@ -228,6 +229,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
             ),
         )
     ),
+    LAST_TIME: ("airflow.sdk.execution_time.comms:GetDagRun",) if AIRFLOW_3 else (),
     PERIODS: ("airflow.serialization.encoders:coerce_to_core_timetable",) if AIRFLOW_3 else (),
 }
 

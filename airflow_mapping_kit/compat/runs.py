@@ -238,6 +238,29 @@ def run_interval(context: Mapping[str, Any]) -> tuple[datetime.datetime, datetim
     return None if due is None else (due, moment)
 
 
+def first_begin(context: Mapping[str, Any]) -> datetime.datetime | None:
+    """Return from when on periods end that a scheduled run of a DAG can load: where the interval of its first begins.
+
+    `None` if the DAG has no start.
+    """
+    start: datetime.datetime | None = context["task"].start_date or context["dag"].start_date
+    timetable = _timetable(context["dag"])
+    if start is None or not timetable.periodic:
+        return start
+    from airflow.timetables.base import TimeRestriction
+
+    moment = timezone.coerce_datetime(start)
+    restriction = TimeRestriction(earliest=moment, latest=None, catchup=True)
+    info = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
+    if info is None:
+        return start
+    interval = info.data_interval
+    if interval is not None and interval.start < interval.end:
+        begin: datetime.datetime = interval.start
+        return begin
+    return _last_due(timetable, interval.end if interval else info.run_after) or start
+
+
 def _due_for_partition(context: Mapping[str, Any], timetable: Any) -> datetime.datetime | None:
     """Return when the run for a partition is due by schedule: a backfill calls it due at the partition's own date."""
     due = context.get("partition_date")

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+class WithoutOperator(PureGeneratorOperator):
+    """A generator of what is not there: what it leaves out is left out on purpose."""
+
+
 def missing(plan: Iterable[Any], there: Iterable[Any]) -> list[Any]:
     """Return what of a plan is not there yet, in the plan's order, compared by partition keys.
 
@@ -33,4 +37,4 @@ def missing(plan: Iterable[Any], there: Iterable[Any]) -> list[Any]:
 
 
 missing.__name__ = "without"
-without = generator(missing, operator_class=PureGeneratorOperator)
+without = generator(missing, operator_class=WithoutOperator)

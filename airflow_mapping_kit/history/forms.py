@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 # As in `reload`, which is above: what its Params are known by, and those that are no dimension.
 _MARK = "x-mapping-kit"
+# By the name that serialized DAGs have of its class.
+_WITHOUT = "WithoutOperator"
 _OWN = ("every", "timezone", "offset", "date_dimension")
+_NO_DIMENSIONS = (*_OWN, "only", "there", "lookback", "at_most", "order")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def form_of(dag: Any, task: Any) -> Form:
         for name, schema in _schemas(dag).items()
         if (known := schema.get(_MARK)) != "form" and known is not None
     }
-    values.update({name: one for name, one in given.items() if name not in _OWN})
+    values.update({name: one for name, one in given.items() if name not in _NO_DIMENSIONS})
     return Form(
         dimension,
         None if unknown else str(own.get("every", "day")),
@@ -67,7 +70,9 @@ def arguments_of(task: Any) -> dict[str, Any]:
 
 
 def leaves_out(task: Any) -> bool:
-    """Tell whether a generator leaves out some of the product: `product(..., exclude=[...])`."""
+    """Tell whether a generator leaves out some of the product: `product(..., exclude=[...])`, `without(...)`."""
+    if task.task_type == _WITHOUT:
+        return True
     given = getattr(task, "op_kwargs", None) or {}
     if isinstance(given, str):
         return re.search(r"'exclude': (?!None|\[\])", given) is not None

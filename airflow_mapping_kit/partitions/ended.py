@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _INSTANT = timedelta(microseconds=1)
 # The last that a period can be of: Python's calendar ends a year later.
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+_FIRST_YEAR = 2
 # Periods are stepped over one by one.
 _FARTHEST = 100_000
 
@@ -48,6 +49,59 @@ def ended_periods(
     if start is None:
         # Of the period that still lasts at the end, the one before.
         return [window.key for window in _shifted(_one(every, until, zone), offset - 1, 1, every, zone)]
+    ended = _ended(start, end, every, zone)
+    if ended and offset:
+        ended = list(_shifted(ended[0], offset, len(ended), every, zone))
+    return [window.key for window in ended]
+
+
+def earlier_periods(
+    start: datetime | None,
+    end: datetime,
+    number: int,
+    *,
+    since: datetime | None,
+    every: str = "day",
+    timezone: str = "UTC",
+    offset: int = 0,
+) -> list[str]:
+    """Return the keys of so many periods before those of `ended_periods`, the newest first.
+
+    Before those from 03:00 of 2024-01-02 to 03:00 of 2024-01-03 there are, of two, `["2024-01-01", "2023-12-31"]`.
+    Where no period ends in the interval, they are the last ones that ended by its end.
+
+    :param since: no period that had ended by then, before the offset counts; `None` for no such bound
+    """
+    zone = load_zone(timezone)
+    check_cadence(every)
+    check_offset(offset)
+    until, _ = bounds_of("end", end, zone)
+    ended = [] if start is None else _ended(start, end, every, zone)
+    if start is None:
+        (anchor,) = _shifted(_one(every, until, zone), -1, 1, every, zone)
+    else:
+        anchor = ended[0] if ended else _one(every, until, zone)
+    found = _before(anchor, number, since, every, zone)
+    if found and offset:
+        (anchor,) = _shifted(anchor, offset, 1, every, zone)
+        found = _before(anchor, len(found), None, every, zone)
+    return [window.key for window in found]
+
+
+def _before(window: Window, number: int, since: datetime | None, every: str, zone: tzinfo) -> list[Window]:
+    found: list[Window] = []
+    # Python's calendar begins a year earlier.
+    while len(found) < number and window.start.year > _FIRST_YEAR:
+        window = _one(every, window.start - _INSTANT, zone)
+        if since is not None and window.end <= since:
+            break
+        found.append(window)
+    return found
+
+
+def _ended(start: datetime, end: datetime, every: str, zone: tzinfo) -> list[Window]:
+    """Return every period that ends in an interval, after its start."""
+    until, _ = bounds_of("end", end, zone)
     after, _ = bounds_of("start", start, zone)
     if until <= after:
         return []
@@ -56,10 +110,7 @@ def ended_periods(
         f"the {every}s that end from {start.isoformat()} to {end.isoformat()}",
         spare=MOST_SKIPPED + 1,
     )
-    ended = [window for window in windows(every, after, until, zone) if window.end <= until]
-    if ended and offset:
-        ended = list(_shifted(ended[0], offset, len(ended), every, zone))
-    return [window.key for window in ended]
+    return [window for window in windows(every, after, until, zone) if window.end <= until]
 
 
 def check_offset(offset: Any) -> None:

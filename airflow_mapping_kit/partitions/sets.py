@@ -20,7 +20,7 @@ from airflow_mapping_kit.partitions.keys import (
 from airflow_mapping_kit.partitions.pieces import piece_key
 from airflow_mapping_kit.partitions.sequences import ordered, shown
 
-Entry = TypeVar("Entry", str, Mapping[str, Any])
+Entry = TypeVar("Entry", bound=str | Mapping[str, Any])
 
 # What tells equal keys of a plan apart: no key holds a `#` of its own.
 _NUMBERED = re.compile(r"#[0-9]+\Z")

@@ -39,10 +39,12 @@ class Supervisor:
 
     :param task_instance: the instance of the fan-in, as its task has it.
     :param task_ids: the tasks that make the state of one piece.
+    :param run_id: the run that is read. Default: that of the instance.
     """
 
-    def __init__(self, task_instance: Any, task_ids: Collection[str]) -> None:
+    def __init__(self, task_instance: Any, task_ids: Collection[str], run_id: str | None = None) -> None:
         self._ti = task_instance
+        self._run_id = run_id or task_instance.run_id
         self._dag = task_instance.task.dag
         self._task_ids = task_ids
         self._records: dict[str, dict[int, Any]] = {}
@@ -75,7 +77,7 @@ class Supervisor:
 
     def xcoms(
         self,
-        dag_id: str,  # noqa: ARG002 -- a task asks for what is of its own run
+        dag_id: str,  # noqa: ARG002 -- it reads one run
         run_id: str,  # noqa: ARG002
         wanted: Iterable[tuple[str, str]],
     ) -> dict[tuple[str, str], dict[int, Any]]:
@@ -91,13 +93,16 @@ class Supervisor:
             elif task_id in self._task_ids:
                 found[task_id, key] = self._by_index(task_id, key)
             else:
-                found[task_id, key] = _of_task(self._ti, self._dag.get_task(task_id), key)
+                found[task_id, key] = _of_task(self._place(task_id, key), self._dag.get_task(task_id))
         return found
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
         """Return what one instance pushed, `None` if nothing."""
         place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "key": key}
         return _of_instances(place, [map_index], plain=is_plain(key)).get(map_index)
+
+    def _place(self, task_id: str, key: str) -> dict[str, str]:
+        return _place(self._dag.dag_id, self._run_id, task_id, key)
 
     def _states(self, dag_id: str, run_id: str, task_id: str) -> Iterable[tuple[int, str | None]]:
         # One task a call: of two, `load` and `load_1`, the names in the answer could mean either.
@@ -110,13 +115,14 @@ class Supervisor:
         self, task_ids: Collection[str], crumbs: Mapping[str, Mapping[int, Mapping[str, Any]]]
     ) -> None:
         waited_for = set(task_ids)
-        for look in range(_LOOKS):
+        # What a process of another run had to say it has said.
+        for look in range(_LOOKS if self._run_id == self._ti.run_id else 1):
             if look:
                 time.sleep(_SECONDS_BETWEEN)
             for task_id in waited_for:
                 self._records[task_id] = {
                     record["map_index"]: record
-                    for record in _pushed(self._ti, task_id, RECORD_KEY, plain=True)
+                    for record in _pushed(self._place(task_id, RECORD_KEY), plain=True)
                     if isinstance(record, dict)
                 }
             waited_for = {
@@ -159,15 +165,15 @@ class Supervisor:
 
     def _by_index(self, task_id: str, key: str) -> dict[int, Any]:
         """Return what the instances of a collected task pushed, by map index."""
-        values = _pushed(self._ti, task_id, key)
+        values = _pushed(self._place(task_id, key))
         if not values:
             return {}
         sure, unsure = self._holders(task_id)
-        found = _of_instances(_place(self._ti, task_id, key), unsure)
+        found = _of_instances(self._place(task_id, key), unsure)
         holders = sorted({*sure, *found})
         if len(holders) != len(values):
             # Somebody marked instances, or their records are missing: nothing may be mixed up.
-            return _of_instances(_place(self._ti, task_id, key), sorted(self._instances[task_id]))
+            return _of_instances(self._place(task_id, key), sorted(self._instances[task_id]))
         return dict(zip(holders, values, strict=True))
 
     def _holders(self, task_id: str) -> tuple[list[int], list[int]]:
@@ -206,17 +212,20 @@ def pushed(task_instance: Any, dag: Any, wanted: Iterable[Source]) -> dict[Sourc
     found = {
         source: value_of(
             source,
-            {(source.task_id, source.key): _of_task(task_instance, dag.get_task(source.task_id), source.key)},
+            {
+                (source.task_id, source.key): _of_task(
+                    _place(task_instance.dag_id, task_instance.run_id, source.task_id, source.key),
+                    dag.get_task(source.task_id),
+                )
+            },
         )
         for source in wanted
     }
     return {source: value for source, value in found.items() if value is not None}
 
 
-def _of_task(task_instance: Any, declared: Any, key: str) -> dict[int, Any]:
-    if is_mapped(declared):
-        return dict(enumerate(_pushed(task_instance, declared.task_id, key)))
-    return _of_instances(_place(task_instance, declared.task_id, key), [-1])
+def _of_task(place: Mapping[str, str], declared: Any) -> dict[int, Any]:
+    return dict(enumerate(_pushed(place))) if is_mapped(declared) else _of_instances(place, [-1])
 
 
 class _Row(NamedTuple):
@@ -225,12 +234,12 @@ class _Row(NamedTuple):
     value: Any
 
 
-def _pushed(task_instance: Any, task_id: str, key: str, *, plain: bool = False) -> list[Any]:
+def _pushed(place: Mapping[str, str], *, plain: bool = False) -> list[Any]:
     """Return what the instances of a task pushed, in map-index order and without gaps, in one call.
 
     :param plain: whether it was pushed past the deployment's backend.
     """
-    raw = _as_they_are().get_all(**_place(task_instance, task_id, key))
+    raw = _as_they_are().get_all(**place)
     return values_of([_Row(value) for value in raw or ()], plain=plain)
 
 
@@ -247,8 +256,8 @@ def _of_instances(
     return dict(zip(found, values_of([*found.values()], plain=plain), strict=True))
 
 
-def _place(task_instance: Any, task_id: str, key: str) -> dict[str, str]:
-    return {"dag_id": task_instance.dag_id, "run_id": task_instance.run_id, "task_id": task_id, "key": key}
+def _place(dag_id: str, run_id: str, task_id: str, key: str) -> dict[str, str]:
+    return {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "key": key}
 
 
 @functools.cache

@@ -1,0 +1,174 @@
+"""The trigger form of a DAG that loads its own period by schedule, and what a person filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit import partitions
+from airflow_mapping_kit.compat import Param
+from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.selection import Selection
+from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.reload.only import CHOICES, EVERYTHING, check_choice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SCHEDULED = "scheduled"
+CUSTOM = "custom"
+_FIELDS = ("mode", "start_date", "end_date", "select", "only")
+# Stands in the schema of each Param that `reload_params` made, where JSON Schema ignores it: tells the form's
+# fields from Params of the DAG's own, and keeps the values of a dimension as they were given.
+_MARK = "x-mapping-kit"
+
+
+def reload_params(*, only: bool = False, **dimensions: Sequence[str | int | float]) -> dict[str, Param]:
+    """Return the trigger form of a DAG that loads its own period by schedule and any other on demand.
+
+    The form asks for `mode`, `start_date`, `end_date`, for a selection of each dimension, and for one of them
+    together, `select`. It combines with other params: `params={**reload_params(origin=ORIGINS), "events": Param(10)}`.
+
+    :param only: whether it asks too what of these to load: everything, what is missing, or what failed last time.
+        `reload_partitions` must then be told what is there.
+    :param dimensions: the values of each dimension, all of them selected at first. An empty list stands
+        for values that are known only at run time: the form then takes any text, nothing means all,
+        and `reload_partitions` must be given the list.
+    :return: `{name: Param}` for the DAG's `params`.
+    :raises PartitionError: if the form has a field of a dimension's name, or its values cannot make a partition.
+
+    Example: `reload_params(origin=["EWR", "JFK"])` has the keys `mode`, `start_date`, `end_date`, `select`, `origin`.
+    """
+    if not isinstance(only, bool):
+        raise PartitionError(f"only={shown(only)}: say True or False. A dimension cannot be called 'only'.")
+    for name in dimensions:
+        if name in _FIELDS:
+            raise PartitionError(
+                f"A dimension cannot be called {name!r}: the trigger form has a field of that name. Rename it."
+            )
+    known: dict[str, Any] = {name: values for name, values in dimensions.items() if len(values)}
+    if known:
+        partitions.product(**known)  # the check of every value, where the DAG's author sees it
+    return {
+        "mode": Param(
+            SCHEDULED,
+            enum=[SCHEDULED, CUSTOM],
+            title="Mode",
+            description="scheduled: what has ended since the run before. custom: the dates below.",
+            **{_MARK: "form"},
+        ),
+        "start_date": _date_param("First date", "The first date to load, in mode custom."),
+        "end_date": _date_param("Last date", "The last date to load, itself included, in mode custom."),
+        **{name: _dimension_param(name, list(values)) for name, values in dimensions.items()},
+        "select": Param(
+            None,
+            type=["null", "string"],
+            title="Only these partitions",
+            description="A selection among them, in mode custom: origin=EWR,JFK date=2013-01-01..2013-01-15",
+            **{_MARK: "form"},
+        ),
+        **({"only": _only_param()} if only else {}),
+    }
+
+
+def _date_param(title: str, description: str) -> Param:
+    return Param(
+        None, type=["null", "string"], format="date", title=title, description=description, **{_MARK: "form"}
+    )
+
+
+def _only_param() -> Param:
+    return Param(
+        EVERYTHING,
+        enum=list(CHOICES),
+        values_display=CHOICES,
+        title="Load only",
+        description="What of these to load. everything: in mode scheduled, what a scheduled run loads.",
+        **{_MARK: "form"},
+    )
+
+
+def _dimension_param(name: str, values: list[Any]) -> Param:
+    if not values:
+        description = f"Load only these values of {name}, one a line. Empty: all."
+        return Param([], type=["null", "array"], title=name, description=description, **{_MARK: []})
+    texts = [str(value) for value in values]
+    # What Airflow's form selects arrives as text, what an API call sends may be a number: both are found.
+    items = {"type": ["string", "number"], "enum": list(dict.fromkeys([*texts, *values]))}
+    return Param(
+        texts,
+        type="array",
+        minItems=1,
+        items=items,
+        examples=texts,
+        title=name,
+        description=f"Load these values of {name}.",
+        **{_MARK: values},
+    )
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The form as the run has it; of a DAG without one as if nobody had filled it in.
+
+    :param dates: the first and the last date, `None` in mode scheduled.
+    :param selection: some of the partitions, `None` for all.
+    :param only: what of them.
+    :param dimensions: what the DAG's file gave as the values of each dimension.
+    :param values: what was selected of each.
+    """
+
+    dates: tuple[str, str] | None
+    selection: Selection | None
+    only: str
+    dimensions: Mapping[str, list[Any]]
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, context: Any) -> Filled:
+        """Return the form of a run.
+
+        :raises MappingKitError: if its fields do not fit each other, or the selection can't be read.
+        """
+        declared = fields_of(context["dag"])
+        params = {name: context["params"].get(name) for name in declared}
+        given = {name: known for name, known in declared.items() if name not in _FIELDS}
+        only = params.get("only") or EVERYTHING
+        check_choice(only)
+        return cls(_dates(params), _selection(params), only, given, params)
+
+
+def fields_of(dag: Any) -> dict[str, Any]:
+    """Return what `reload_params` left in the DAG's Params: the given values of each dimension, by name."""
+    declared: Any = dag.params
+    schemas = {name: declared.get_param(name).schema for name in declared}
+    return {name: schema[_MARK] for name, schema in schemas.items() if _MARK in schema}
+
+
+def _dates(params: Mapping[str, Any]) -> tuple[str, str] | None:
+    mode, start, end = params.get("mode", SCHEDULED), params.get("start_date"), params.get("end_date")
+    if mode == CUSTOM:
+        if not start or not end:
+            raise PartitionError(
+                f"Mode custom needs both dates, and has start_date={start!r}, end_date={end!r}. "
+                f"Give both (the same one for a single day), or choose mode scheduled."
+            )
+        return start, end
+    if start or end:
+        raise PartitionError(
+            f"start_date={start!r} and end_date={end!r} only count in mode custom, and the mode is {mode}. "
+            f"Choose mode custom, or leave the dates empty."
+        )
+    return None
+
+
+def _selection(params: Mapping[str, Any]) -> Selection | None:
+    text = params.get("select")
+    if not text or (isinstance(text, str) and not text.strip()):
+        return None
+    if params.get("mode") != CUSTOM:
+        raise PartitionError(
+            f"select={shown(text)} only counts in mode custom, and the mode is {params.get('mode')}. "
+            f"Choose mode custom and give both dates, or leave the selection empty."
+        )
+    return Selection.parse(text)
