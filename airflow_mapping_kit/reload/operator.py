@@ -71,7 +71,8 @@ class ReloadOperator(GeneratorOperator):
         if known_at_run_time(only):
             return
         check_choice(only)
-        asked = getattr(self, "dag", None) is not None and "only" in fields_of(self.dag)
+        declared = fields_of(self.dag) if self.has_dag() else {}  # type: ignore[no-untyped-call]
+        asked = "only" in declared
         if there is None and (asked or only == MISSING):
             why = "the form of this DAG asks for it, reload_params(only=True)" if asked else f"only={only!r}"
             raise PlanError(

@@ -401,7 +401,7 @@ class TestRuntimeDimensions:
 class TestForm:
     def test_combines_with_other_params(self, manual):
         params = {**reload_params(origin=["EWR"]), "events": Param(10)}
-        assert list(params) == ["mode", "start_date", "end_date", "origin", "events"]
+        assert list(params) == ["mode", "start_date", "end_date", "origin", "select", "events"]
         assert manual(a_dag(params=params))[1] == [{"origin": "EWR", "date": "2013-01-09"}]
 
     def test_survives_serialization(self):
@@ -419,7 +419,7 @@ class TestForm:
         _, plan = manual(dag, conf={name: ["b"]})
         assert plan == [{name: "b", "ts": "2013-01-09"}]
 
-    @pytest.mark.parametrize("name", ["mode", "start_date", "end_date"])
+    @pytest.mark.parametrize("name", ["mode", "start_date", "end_date", "select"])
     def test_a_dimension_with_a_name_that_is_taken_is_refused_when_the_dag_is_parsed(self, name):
         with pytest.raises(PartitionError, match=f"cannot be called '{name}'"):
             reload_params(**{name: ["a"]})
