@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def form_of(dag: Any, task: Any) -> Form:
     """Return how a task `reload_partitions` of a DAG makes its plans."""
     given = arguments_of(task)
     own = {name: given[name] for name in _OWN if given.get(name) is not None}
-    unknown = known_at_run_time(own) or isinstance(getattr(task, "op_kwargs", None), str)
+    unknown = known_at_run_time(own)
     zone = getattr(dag.timezone, "name", None) or str(dag.timezone)
     dimension = str(own.get("date_dimension", "date"))
     values = {
@@ -63,10 +64,18 @@ def form_of(dag: Any, task: Any) -> Form:
 def arguments_of(task: Any) -> dict[str, Any]:
     """Return the named arguments of a generator, none where they can't be told.
 
-    Airflow 2 stores them as the text of a dict where one of them is what another task returns.
+    Airflow 2 stores them as the text of a dict where one of them is what another task returns: what stands there as
+    plain text or number is read all the same, and what doesn't counts as a template.
     """
     given = getattr(task, "op_kwargs", None) or {}
-    return {} if isinstance(given, str) else dict(given)
+    if not isinstance(given, str):
+        return dict(given)
+    found: dict[str, Any] = {}
+    for name in _OWN:
+        match = re.search(rf"[{{ ]'{name}': ('[^'\\]*'|-?[0-9]+|None)?", given)
+        if match is not None:
+            found[name] = ast.literal_eval(match[1]) if match[1] else "{{ }}"
+    return found
 
 
 def leaves_out(task: Any) -> bool:
