@@ -14,7 +14,15 @@ from airflow_mapping_kit.compat.assets import (
     takes_partitions,
     triggering_events,
 )
-from airflow_mapping_kit.compat.dags import DagRow, dag_mark, dag_rows, mapped_dag_ids, newest_dag
+from airflow_mapping_kit.compat.dags import (
+    DagRow,
+    dag_mark,
+    dag_marks,
+    dag_rows,
+    mapped_dag_ids,
+    may_be_mapped,
+    newest_dag,
+)
 from airflow_mapping_kit.compat.database import (
     again_if_disconnected,
     clear_instances,
@@ -141,6 +149,7 @@ __all__ = [
     "dag_file",
     "dag_folders",
     "dag_mark",
+    "dag_marks",
     "dag_rows",
     "determine_kwargs",
     "expand_input_of",
@@ -165,6 +174,7 @@ __all__ = [
     "let_logs_take_any_text",
     "manual_interval",
     "mapped_dag_ids",
+    "may_be_mapped",
     "newest_dag",
     "overdue",
     "own_session",

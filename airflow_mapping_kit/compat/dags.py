@@ -69,3 +69,36 @@ def mapped_dag_ids() -> Any:
     from sqlalchemy import select
 
     return select(TaskMap.dag_id).distinct()
+
+
+def dag_marks(dag_ids: Any, session: Any) -> dict[str, str]:
+    """Return of each of some DAGs that are stored what changes with it."""
+    from airflow.models.serialized_dag import SerializedDagModel
+    from sqlalchemy import and_, func, select
+
+    columns = SerializedDagModel.__table__.c
+    query = select(columns.dag_id, columns.dag_hash).where(columns.dag_id.in_(dag_ids))
+    if AIRFLOW_3:
+        newest = (
+            select(columns.dag_id, func.max(columns.created_at).label("created_at"))
+            .where(columns.dag_id.in_(dag_ids))
+            .group_by(columns.dag_id)
+            .subquery()
+        )
+        same = and_(columns.dag_id == newest.c.dag_id, columns.created_at == newest.c.created_at)
+        query = select(columns.dag_id, columns.dag_hash).join_from(SerializedDagModel.__table__, newest, same)
+    return {row.dag_id: row.dag_hash for row in session.execute(query)}
+
+
+def may_be_mapped(dag_ids: Any, session: Any) -> set[str]:
+    """Return which of some DAGs may have mapped tasks or groups: none of the others has, and none of them is read."""
+    from airflow.models.serialized_dag import SerializedDagModel
+    from sqlalchemy import Text, cast, or_, select
+
+    columns = SerializedDagModel.__table__.c
+    text = cast(columns.data, Text)
+    # Compressed ones can't be searched. Databases differ in the blanks that they leave in JSON.
+    mapped = [columns.data.is_(None), columns.data_compressed.is_not(None)]
+    mapped += [text.contains(f'is_mapped":{blank}true', autoescape=True) for blank in ("", " ")]
+    query = select(columns.dag_id).where(columns.dag_id.in_(dag_ids), or_(*mapped)).distinct()
+    return set(session.scalars(query))
