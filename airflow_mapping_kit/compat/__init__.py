@@ -19,7 +19,6 @@ from airflow_mapping_kit.compat.dags import (
     dag_mark,
     dag_marks,
     dag_rows,
-    mapped_dag_ids,
     may_be_mapped,
     newest_dag,
 )
@@ -173,7 +172,6 @@ __all__ = [
     "label_of",
     "let_logs_take_any_text",
     "manual_interval",
-    "mapped_dag_ids",
     "may_be_mapped",
     "newest_dag",
     "overdue",

@@ -63,14 +63,6 @@ def newest_dag(dag_id: str, session: Any) -> Any:
     return row and row.dag
 
 
-def mapped_dag_ids() -> Any:
-    """Return a query for the ids of the DAGs that have been mapped over what tasks pushed, by a row a run."""
-    from airflow.models.taskmap import TaskMap
-    from sqlalchemy import select
-
-    return select(TaskMap.dag_id).distinct()
-
-
 def dag_marks(dag_ids: Any, session: Any) -> dict[str, str]:
     """Return of each of some DAGs that are stored what changes with it."""
     from airflow.models.serialized_dag import SerializedDagModel

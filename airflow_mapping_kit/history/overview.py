@@ -22,7 +22,7 @@ from airflow_mapping_kit.history.targets import targets_of
 from airflow_mapping_kit.reading.records import error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import datetime
 
     from airflow_mapping_kit.history.changes import Upstream
@@ -103,12 +103,18 @@ _known: OrderedDict[str, _Known] = OrderedDict()
 _reckoning = threading.Lock()
 
 
-def overview(dag_ids: Collection[str], *, seconds: float = SECONDS) -> Overview:
+def overview(
+    dag_ids: Collection[str],
+    may_see: Callable[[str], bool] = lambda _: True,
+    *,
+    seconds: float = SECONDS,
+) -> Overview:
     """Return which of some DAGs have partitions, and how many are in which state.
 
     DAGs that are paused are among them, those whose file is gone are not.
 
-    :param dag_ids: those that may be seen.
+    :param dag_ids: those that may be read.
+    :param may_see: whether the runs of one may be too; asked of those that have partitions.
     :param seconds: so long new histories are begun.
     """
     until = time.monotonic() + seconds
@@ -119,8 +125,10 @@ def overview(dag_ids: Collection[str], *, seconds: float = SECONDS) -> Overview:
         mapped = may_be_mapped(new, session) if new else set()
         for dag_id in set(new) - mapped:
             _keep(dag_id, _Known(stored[dag_id]))
-        # Of a DAG that never ran nothing is known.
-        now = marks(mapped | (stored.keys() - set(new)), session) if stored else {}
+        known = {dag_id for dag_id in stored.keys() - set(new) if _known[dag_id].summary is not None}
+        seen = [dag_id for dag_id in sorted(mapped | known) if may_see(dag_id)]
+        # A DAG that never ran has none.
+        now = marks(seen, session) if seen else {}
         event = newest_event(session)
         waiting = [
             dag_id for dag_id in now if not _is_same(dag_id, stored[dag_id], now[dag_id], event, session)
@@ -152,8 +160,6 @@ def _is_same(dag_id: str, stored: str, mark: Mark, event: int | None, session: A
     known = _known.get(dag_id)
     if known is None or known.stored != stored:
         return False
-    if known.summary is None:
-        return True
     if known.mark != mark:
         return False
     if known.reads and known.event != event:
@@ -186,8 +192,9 @@ def _reckoned(dag_id: str, stored: str, mark: Mark, event: int | None) -> _Known
             made = made._replace(events=_events(made.reads, session))
         each = [_summary(history(dag, target.name), len(targets)) for target in targets]
     except Exception as error:  # noqa: BLE001 -- of one DAG that can't be read the others are shown all the same
-        log.warning("The partitions of %s can't be reckoned", dag_id, exc_info=True)
-        return made._replace(summary=Summary(dag_id, dag_id, False, {}, trouble=said(error_of(error))))
+        trouble = said(error_of(error))
+        log.warning("The partitions of %s can't be reckoned: %s", dag_id, trouble)
+        return made._replace(summary=Summary(dag_id, dag_id, False, {}, trouble=trouble))
     worst = max(each, key=lambda one: (one.not_loaded, one.stale, one.partitions), default=None)
     return made._replace(summary=worst)
 

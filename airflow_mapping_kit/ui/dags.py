@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import dag_rows, mapped_dag_ids, own_session
+from airflow_mapping_kit.history.overview import overview
 from airflow_mapping_kit.ui.refused import Refused
 from airflow_mapping_kit.ui.who import NOT_SIGNED_IN
 
@@ -15,34 +15,30 @@ if TYPE_CHECKING:
 def dags(who: Who) -> dict[str, Any]:
     """Return the DAGs that have partitions and that a user may see.
 
-    :return: `{"dags": [{"id", "name", "paused", "counts", "partitions", "newest", "tasks"}], "pending": n}`.
+    :return: `{"dags": [{"id", "name", "paused", "counts", "partitions", "newest", "task", "tasks",
+        "trouble"}], "pending": n}`, worst first.
     :raises Refused: 401 to nobody.
     """
     may = who.readable()
     if not (may or who.signed_in):
         raise Refused(*NOT_SIGNED_IN)
-    with own_session() as session:
-        rows = dag_rows(mapped_dag_ids(), session)
-    seen = [
-        row
-        for row in rows
-        if row.dag_id in may
-        and not row.gone
-        and who.can("GET", "TASK_INSTANCE", row.dag_id)
-        and who.can("GET", "RUN", row.dag_id)
-    ]
+    found = overview(
+        may, lambda dag_id: who.can("GET", "TASK_INSTANCE", dag_id) and who.can("GET", "RUN", dag_id)
+    )
     return {
         "dags": [
             {
-                "id": row.dag_id,
-                "name": row.name,
-                "paused": row.paused,
-                "counts": None,
-                "partitions": 0,
-                "newest": None,
-                "tasks": 0,
+                "id": one.dag_id,
+                "name": one.name,
+                "paused": one.paused,
+                "counts": one.counts,
+                "partitions": one.partitions,
+                "newest": one.newest and one.newest.isoformat(),
+                "task": one.task,
+                "tasks": one.tasks,
+                "trouble": one.trouble,
             }
-            for row in seen
+            for one in found.dags
         ],
-        "pending": 0,
+        "pending": found.pending,
     }

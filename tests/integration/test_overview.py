@@ -88,6 +88,10 @@ def test_the_worst_come_first_and_what_has_no_partitions_does_not_come(name, run
     assert good.newest > bad.newest.replace(year=2000)
     # Whose DAGs may not be seen are not looked at.
     assert shown(dags["good"])[0] == ["good"]
+    ids, asked = [dag.dag_id for dag in dags.values()], []
+    found = overview(ids, lambda dag_id: asked.append(dag_id) or dag_id.endswith("worse"))
+    assert [one.dag_id for one in found.dags] == [dags["worse"].dag_id]
+    assert dags["plain"].dag_id not in asked
     assert overview([]) == ([], 0)
 
 
