@@ -201,6 +201,8 @@ def _read_tries(
     by_id = {work.run.id: work for work in read}
     for row in tables.instances(list(by_id), whole=whole, since=bounds.items()):
         by_id[row.run_id].add(row, now)
+    for of_run in whole:
+        by_id[of_run].fill(target.task_ids, now)
 
 
 def _read_overlapping(

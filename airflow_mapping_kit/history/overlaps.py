@@ -48,7 +48,7 @@ def to_read(works: Sequence[Work], matrix: Matrix, bounds: Mapping[str, datetime
     together = {
         place: _Span(work.span[0], min(work.span[1], bounds.get(work.run.id, work.span[1])))
         for place, work in enumerate(works)
-        if work.span and work.pieces and len(work.tries) < work.pieces.instances
+        if work.span and work.pieces
     }
     wanted: set[Place] = set()
     by_cell: dict[int, list[_Event]] = {}

@@ -9,6 +9,7 @@ from airflow_mapping_kit.history.pieces import NOTHING, Pieces
 from airflow_mapping_kit.results import FAILED, FINISHED_RUN, NOT_STARTED, SKIPPED, SUCCESS, WAITING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 
@@ -101,6 +102,15 @@ class Work:
         else:
             moment = now
         known.append(Try(row.task_id, state, row.try_number or 0, moment, row.duration, row.max_tries or 0))
+
+    def fill(self, task_ids: Sequence[str], now: datetime) -> None:
+        """Add what Airflow has no instance of, where all that it has were added: not made yet, or never."""
+        state, moment = (NOT_STARTED, self.run.ended or self.run.started) if self.run.over else (None, now)
+        for map_index in range(self.pieces.instances):
+            known = self.tries.setdefault(map_index, [])
+            if len(known) < len(task_ids):
+                there = {one.task_id for one in known}
+                known += [Try(one, state, 0, moment, None, 0) for one in task_ids if one not in there]
 
 
 def _undone(run: Run, row: Any) -> bool:

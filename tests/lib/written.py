@@ -41,13 +41,6 @@ class Written:
         self.runs, self.instances, self.xcoms = [], [], []
         self._alone = set()
 
-    def clear(self):
-        """Delete all runs of the DAG."""
-        with create_session() as session:
-            for table in (xcom_model().__table__, INSTANCES, RUNS):
-                session.execute(delete(table).where(table.c.dag_id == self.dag_id))
-        self.runs, self.instances, self.xcoms = [], [], []
-
     def run(
         self,
         run_id,
@@ -128,9 +121,14 @@ class Written:
             }  # fmt: skip
         )
 
-    def flush(self):
-        """Write what was added since."""
+    def flush(self, *, anew=False):
+        """Write what was added since.
+
+        :param anew: whether all that the tables have of the DAG is deleted first.
+        """
         with create_session() as session:
+            for table in (xcom_model().__table__, INSTANCES, RUNS) if anew else ():
+                session.execute(delete(table).where(table.c.dag_id == self.dag_id))
             for table, rows in (
                 (RUNS, self.runs),
                 (INSTANCES, self.instances),
