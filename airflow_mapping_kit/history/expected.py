@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import overdue, run_interval
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.history.axes import GAPS
+from airflow_mapping_kit.history.plans import NOT_YET
 from airflow_mapping_kit.partitions import date_range
 from airflow_mapping_kit.partitions.ended import ended_periods
 from airflow_mapping_kit.partitions.keys import value_key
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.history.forms import Form
     from airflow_mapping_kit.history.matrix import Matrix
+    from airflow_mapping_kit.history.tables import Tables
+    from airflow_mapping_kit.history.targets import Target
     from airflow_mapping_kit.history.work import Work
 
 # As in `reload`, which is above.
@@ -125,3 +128,38 @@ def overdue_periods(form: Form, dag: Any, row: Any, now: datetime) -> tuple[list
         f"The schedule is behind since {periods[0]}, as {why}: the {form.every}s from then on are too many to be "
         f"shown as missing."
     )
+
+
+def overdue_in(
+    tables: Tables, target: Target, dag: Any, now: datetime, run_id: str | None
+) -> tuple[list[str], list[str]]:
+    """Return the periods that should have been loaded by now and that no run was made for, and what is said of it."""
+    if target.form is None or run_id is not None:
+        return [], []
+    periods, why = overdue_periods(target.form, dag, tables.scheduled(), now)
+    return periods, [] if why is None else [why]
+
+
+def waiting_for(target: Target, works: Sequence[Work], dag: Any) -> dict[int, Expected]:
+    """Return what runs will have that have no plan yet, by their place."""
+    if target.form is None:
+        return {}
+    found = {
+        place: expected_of(work, target.form, dag)
+        for place, work in enumerate(works)
+        if work.run.unread == NOT_YET
+    }
+    return {place: one for place, one in found.items() if one is not None}
+
+
+def values_of(target: Target, late: Sequence[str], waiting: Sequence[Expected]) -> dict[str, set[str]]:
+    """Return the values that dimensions have whatever the plans are."""
+    if target.form is None or not (late or waiting):
+        return {}
+    found = {name: set(values) for name, values in target.form.values.items()}
+    found[target.form.dimension] = set(late)
+    for one in waiting:
+        found[target.form.dimension].update(one.periods)
+        for name, values in one.values.items():
+            found.setdefault(name, set()).update(values)
+    return found

@@ -144,13 +144,19 @@ class Tables:
             )
         )
 
-    def these(self, wanted: Collection[tuple[str, int]], most: int = 2000) -> list[Any]:
-        """Return some mapped instances of all tasks, by run and map index; more than these where there are many."""
+    def these(
+        self, wanted: Collection[tuple[str, int]], most: int = 2000, *, labelled: bool = False
+    ) -> list[Any]:
+        """Return some mapped instances of all tasks, by run and map index; more than these where there are many.
+
+        :param labelled: whether with their labels.
+        """
         from sqlalchemy import select
 
         columns = _instances()
         indexes = {index for _, index in wanted}
-        query = select(*(columns[name] for name in _INSTANCE)).where(
+        label = [columns.rendered_map_index.label("label")] if labelled else []
+        query = select(*(columns[name] for name in _INSTANCE), *label).where(
             *self._of({run_id for run_id, _ in wanted}), columns.map_index >= 0
         )
         if len(indexes) <= most:

@@ -105,12 +105,17 @@ class Work:
 
     def fill(self, task_ids: Sequence[str], now: datetime) -> None:
         """Add what Airflow has no instance of, where all that it has were added: not made yet, or never."""
-        state, moment = (NOT_STARTED, self.run.ended or self.run.started) if self.run.over else (None, now)
         for map_index in range(self.pieces.instances):
-            known = self.tries.setdefault(map_index, [])
-            if len(known) < len(task_ids):
-                there = {one.task_id for one in known}
-                known += [Try(one, state, 0, moment, None, 0) for one in task_ids if one not in there]
+            self.fill_one(map_index, task_ids, now)
+
+    def fill_one(self, map_index: int, task_ids: Sequence[str], now: datetime) -> None:
+        """Add what Airflow has no instance of, of one piece."""
+        known = self.tries.setdefault(map_index, [])
+        if len(known) < len(task_ids):
+            over = self.run.over
+            state, moment = (NOT_STARTED, self.run.ended or self.run.started) if over else (None, now)
+            there = {one.task_id for one in known}
+            known += [Try(one, state, 0, moment, None, 0) for one in task_ids if one not in there]
 
 
 def _undone(run: Run, row: Any) -> bool:

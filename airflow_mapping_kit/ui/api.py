@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.history import history
-from airflow_mapping_kit.history.over_runs import LIMIT
+from airflow_mapping_kit.history.listed import LIMIT
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.ui.dags import dags
 from airflow_mapping_kit.ui.matrix import matrix
