@@ -1,7 +1,7 @@
 // What the server found: a letter for each cell of a product of dimensions, the last one fastest.
 import { formOf } from "./periods.js";
 import { keyOf, parsed } from "./keys.js";
-import { FAILED, tally } from "./states.js";
+import { FAILED, sum, tally } from "./states.js";
 
 export class Found {
   constructor(answer) {
@@ -25,7 +25,7 @@ export class Found {
   }
 
   /** How many cells are partitions. */
-  get total() { return this.size - (this.counts["."] ?? 0); }
+  get total() { return sum(this.tally); }
   state(cell) { return this.lower[cell]; }
   old(cell) { return this.cells[cell] !== this.lower[cell]; }
   is(cell, states) { return states.includes(this.lower[cell]); }

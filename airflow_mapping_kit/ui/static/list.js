@@ -40,7 +40,7 @@ export class List {
       h("td", { class: "state" }, sign(found.state(cell), { old: found.old(cell) && found.state(cell) !== "o" }), " ", word(found.state(cell))),
       h("td", { class: "number" }, at?.tries ? count(at.tries) : ""),
       h("td", { class: "number" }, at?.seconds && !MOVING.test(found.state(cell)) ? duration(at.seconds) : ""),
-      h("td", { class: "small" }, at?.run ? h("a", { href: this.page.link("run", { run: at.run.id }) }, at.run.id) : "", at?.run && at.index !== null && at.tries
+      h("td", { class: "small" }, at?.run ? h("a", { href: this.page.link("run", { run: at.run.id }) }, at.run.id) : "", at?.run && at.index >= 0 && at.tries
         ? [" ", h("a", { href: this.page.link("log", { run: at.run.id, task: at.task, index: at.index, try: at.tries }) }, "log")] : ""),
       h("td", { class: "small" }, error ? `${error.type ?? ""} ${firstLine(error.message)}`.trim() : ""));
   }
