@@ -3,7 +3,7 @@ import { keyOf } from "./keys.js";
 import { oneLine } from "./text.js";
 
 /** What looks like a selection is the server's to evaluate; bare words are found here, letter by letter. */
-export const isSelection = (text) => /[=!*?"]|\.\./.test(text);
+export const isSelection = (text) => /[=!*?",]|\.\./.test(text);
 
 export const nameOf = (error) => oneLine(`${error.type ?? ""}: ${error.message ?? ""}`).slice(0, 120);
 

@@ -21,6 +21,7 @@ export class Found {
     // Few values first: they become the headings of what has many.
     this.others = this.names.map((_, n) => n).filter((n) => n !== this.columns)
       .sort((a, b) => this.dimensions[a].values.length - this.dimensions[b].values.length);
+    this.shape = shapeOf(this.dimensions);
     this.byCell = new Map(this.errors.flatMap((error) => error.cells.map((cell) => [cell, error])));
   }
 
@@ -100,6 +101,15 @@ export class Found {
     }
     return cells.filter((cell) => this.lower[cell] !== ".");
   }
+}
+
+let last = { text: "" };
+
+/** A number that differs from that of the answer before where the dimensions do. */
+function shapeOf(dimensions) {
+  const text = JSON.stringify(dimensions);
+  if (text !== last.text) last = { text, number: (last.number ?? 0) + 1 };
+  return last.number;
 }
 
 const cut = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);

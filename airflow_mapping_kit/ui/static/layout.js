@@ -33,7 +33,7 @@ export function layout(found, filter, { zoom, page }) {
     const level = form.levels.find((one) => (lines || 1) * groups(one, values, places) <= CELLS) ?? form.levels.at(-1);
     const made = arranged(level, values, places);
     const single = level === form.levels[0];
-    const long = !single && rows.length > LONG_ROWS && groups(level, values, places) <= LONG_CELLS;
+    const long = !single && level.block > 0 && rows.length > LONG_ROWS && groups(level, values, places) <= LONG_CELLS;
     const per = Math.min(ROWS, Math.max(ZOOMED_ROWS, Math.floor(CELLS / groups(level, values, places))));
     return { level, single, long, ...(long ? inOneLine(made, level) : made), ...paged(rows, page, per), left: all.length - rows.length, hidden: whole - places.length };
   }

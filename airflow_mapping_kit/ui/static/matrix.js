@@ -17,6 +17,8 @@ export class Matrix {
       onpointerdown: (event) => this.cellOf(event, (cell) => page.choice.down(cell, event)),
       onpointerover: (event) => this.cellOf(event, (cell) => page.choice.over(cell)),
     });
+    // What is wider than its room scrolls by itself, and then its heads can't stay on top of the page.
+    new ResizeObserver(() => this.fit()).observe(this.element);
     page.tip.over(this.element, (node) => {
       if (node.dataset.cell) return told(page.found, Number(node.dataset.cell));
       return node.dataset.group ? toldOfMany(page.found, this.groups[node.dataset.group]) : node.dataset.tip;
@@ -27,7 +29,7 @@ export class Matrix {
     const { found, filter, state } = this.page;
     if (!found.size) return this.element.replaceChildren(h("p", { class: "soft" }, "No run of this task has a plan yet."));
     const made = layout(found, filter, { zoom: state.zoom, page: this.rowPage });
-    const shape = JSON.stringify([found.dimensions, state.zoom, made.level, made.rows.map((row) => row.base ?? row), made.blocks.map((block) => block.name), made.of]);
+    const shape = JSON.stringify([found.shape, state.zoom, made.level, made.rows.map((row) => row.base ?? row), made.blocks.map((block) => block.name), made.of]);
     if (shape !== this.shape) {
       this.shape = shape;
       this.build(made);
@@ -56,10 +58,18 @@ export class Matrix {
     this.element.replaceChildren(this.notes(made), h("div", { class: "wrap" }, made.rows.length ? grid : h("p", { class: "soft" }, "Nothing fits the filter.")), this.pages(made));
     const start = this.nodes.find((node) => node.dataset.cell === focused) ?? this.nodes[0];
     if (start) start.tabIndex = 0;
+    this.fit();
     if (focused !== undefined) start?.focus({ preventScroll: true });
   }
 
-  leads() { return `minmax(var(--when), max-content) ${this.facets ? "max-content " : ""}max-content`; }
+  fit() {
+    const wrap = this.element.querySelector(".wrap");
+    if (!wrap?.firstChild) return;
+    wrap.classList.remove("scrolls");
+    wrap.classList.toggle("scrolls", wrap.firstChild.scrollWidth > wrap.clientWidth + 1);
+  }
+
+  leads() { return `max-content ${this.facets ? "max-content " : ""}max-content`; }
 
   notes({ single, level, left, hidden }) {
     const { found, state } = this.page;
@@ -87,7 +97,7 @@ export class Matrix {
     const stride = found.strides[found.columns];
     return h("div", { class: "block", role: "rowgroup", "aria-label": when || found.names[found.columns] }, rows.map((row, n) => {
       const all = [...cells.values()].flatMap(({ places }) => places.map((place) => row.base + place * stride));
-      const heading = h("button", { class: "name", type: "button", tabindex: -1, "data-row": this.lines.length, "data-tip": `Choose this row: ${[row.title, when].filter(Boolean).join(" ")}` }, name(row.name || (long ? "all" : "")));
+      const heading = h("button", { class: "name", type: "button", tabindex: -1, "data-row": this.lines.length, "aria-label": row.name ? null : "All of this row", "data-tip": `Choose this row: ${[row.title, when].filter(Boolean).join(" ")}` }, name(row.name || (long ? "all" : "")));
       const line = [heading, ...columns.map((column) => {
         const at = cells.get(column);
         if (!at) return null;

@@ -1,52 +1,48 @@
 // How periods stand in rows: hours of a day, days of a month, months of a year, and what holds many of them.
 
-// A cell is the first `cell` characters of a value, a block of rows the first `block`, a column what lies between.
-const HOUR = { unit: "hour", cell: 16, block: 10, column: [11, 16] };
-const DAY = { unit: "day", cell: 10, block: 7, column: [8, 10] };
-const WEEK = { unit: "week", cell: 10, block: 4, column: [5, 10] };
-const MONTH = { unit: "month", cell: 7, block: 4, column: [5, 7] };
-const YEAR = { unit: "year", cell: 4, block: 0, column: [0, 4] };
+// A cell is the first `cell` characters of a value, a block of rows the first `block`, a column what `column` finds.
+const part = (from, to) => (value) => value.slice(from, to);
+const HOUR = { unit: "hour", cell: 13, block: 10, column: timeOf };
+const DAY = { unit: "day", cell: 10, block: 7, column: part(8, 10) };
+const WEEK = { unit: "week", cell: 8, block: 4, column: part(6, 8) };
+const MONTH = { unit: "month", cell: 7, block: 4, column: part(5, 7) };
+const QUARTER = { unit: "quarter", cell: 7, block: 4, column: part(5, 7) };
+const YEAR = { unit: "year", cell: 4, block: 0, column: part(0, 4) };
 
+// As partitions/periods.py writes them, and times of others.
 const FORMS = [
-  { form: /^\d{4}-\d\d-\d\d[T ]\d\d/, levels: [HOUR, DAY, MONTH, YEAR] },
-  { form: /^\d{4}-\d\d-\d\d$/, levels: [DAY, MONTH, YEAR] },
-  { form: /^\d{4}-\d\d$/, levels: [MONTH, YEAR] },
-  { form: /^\d{4}$/, levels: [YEAR] },
+  { form: /^\d{4}-\d\d-\d\d[T ]\d\d/, levels: [HOUR, DAY, MONTH, YEAR], rank: 6 },
+  { form: /^\d{4}-\d\d-\d\d$/, levels: [DAY, MONTH, YEAR], rank: 5 },
+  { form: /^\d{4}-W\d\d$/, levels: [WEEK, YEAR], rank: 4 },
+  { form: /^\d{4}-\d\d$/, levels: [MONTH, YEAR], rank: 3 },
+  { form: /^\d{4}-Q\d$/, levels: [QUARTER, YEAR], rank: 2 },
+  { form: /^\d{4}$/, levels: [YEAR], rank: 1 },
 ];
-const SKIPS = { day: "day", week: "week", month: "month", quarter: "month", year: "year" };
 
-/** The levels of a dimension whose values are periods, the finest first; `null` where they are none. */
-export function formOf({ values, cadence }) {
-  const { form, levels } = FORMS.find((one) => one.form.test(values[0] ?? "")) ?? {};
-  if (!form || !values.every((value) => form.test(value))) return null;
-  // Values as times of a day that come once a day, or as days that come once a month.
-  const unit = SKIPS[cadence];
-  const first = unit === "week" ? null : levels.findIndex((level) => level.unit === unit);
-  const used = unit === "week" && levels[0].cell >= 10 ? [WEEK, MONTH, YEAR] : first > 0 ? levels.slice(first) : levels;
-  const rank = { hour: 4, day: 3, week: 3, month: 2, year: 1 }[used[0].unit];
-  return { levels: used.map((level, n) => (n ? level : { ...level, cell: Infinity })), rank };
+/** `05` of `2013-01-01T05-0500`, `05:15` where there are minutes. */
+function timeOf(value) {
+  const minutes = value.slice(13, 16);
+  return value.slice(11, 13) + (/^:(?!00)\d\d$/.test(minutes) ? minutes : "");
 }
 
-const WANTED = { day: range(1, 31), hour: range(0, 23).map((hour) => `${hour}:00`), month: range(1, 12) };
+/** `{levels, rank}` of a dimension whose values are periods, the finest first; `null` where they are none. */
+export function formOf({ values }) {
+  const found = FORMS.find(({ form }) => form.test(values[0] ?? ""));
+  if (!found || !values.every((value) => found.form.test(value))) return null;
+  const { levels, rank } = found;
+  // The same time of every day is a day.
+  const daily = levels[0] === HOUR && values.length > 1 && values.every((value) => timeOf(value) === timeOf(values[0]));
+  const used = daily ? levels.slice(1) : levels;
+  return { levels: [{ ...used[0], cell: Infinity }, ...used.slice(1)], rank };
+}
+
+const range = (from, to) => Array.from({ length: to - from + 1 }, (_, n) => String(n + from).padStart(2, "0"));
+const WANTED = { day: range(1, 31), hour: range(0, 23), month: range(1, 12) };
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-function range(from, to) {
-  return Array.from({ length: to - from + 1 }, (_, n) => String(n + from).padStart(2, "0"));
-}
-
-/** What stands above a column: `1` of `01`, `Jan`, `14` of `14:00`. */
-export function headOf(level, column) {
-  if (level.unit === "month") return MONTHS[Number(column) - 1] ?? column;
-  if (level.unit === "week") return column.endsWith("′") ? "" : String(column);
-  return column.replace(/^0(?=\d)/, "").replace(/:00(?=′?$)/, "");
-}
-
-/** The column of a value; weeks are counted, so that those of one year stand above those of another. */
-function columnOf(level, value) {
-  if (level.unit !== "week") return value.slice(...level.column) || value;
-  const day = (Date.parse(value.slice(0, 10)) - Date.parse(`${value.slice(0, 4)}-01-01`)) / 86_400_000;
-  return String(Math.floor(day / 7) + 1).padStart(2, "0");
-}
+/** What stands above a column: `1` of `01`, `Jan`. */
+export const headOf = (level, column) =>
+  (level.unit === "month" ? MONTHS[Number(column) - 1] : null) ?? column.replace(/^0(?=\d)/, "");
 
 /**
  * Arrange places of a dimension: `{columns: [text], blocks: [{name, cells: Map(column -> {name, places})}]}`, newest block first.
@@ -59,10 +55,10 @@ export function arranged(level, values, places) {
     const name = value.slice(0, level.block);
     if (!blocks.has(name)) blocks.set(name, new Map());
     const cells = blocks.get(name);
-    const part = level.cell === Infinity ? value : value.slice(0, level.cell);
-    let column = columnOf(level, value);
-    while (cells.has(column) && cells.get(column).name !== part) column += "′";
-    if (!cells.has(column)) cells.set(column, { name: part, places: [] });
+    const whole = level.cell === Infinity ? value : value.slice(0, level.cell);
+    let column = level.column(value);
+    while (cells.has(column) && cells.get(column).name !== whole) column += "′";
+    if (!cells.has(column)) cells.set(column, { name: whole, places: [] });
     cells.get(column).places.push(place);
   }
   const found = new Set([...blocks.values()].flatMap((cells) => [...cells.keys()]));
