@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
-import sys
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.cli.actor import actor
 from airflow_mapping_kit.cli.clearing import Found
 from airflow_mapping_kit.cli.lookup import declared_dag, mapped_of, need_database, run_of
-from airflow_mapping_kit.cli.pieces import failed_pieces
+from airflow_mapping_kit.cli.meant import failed_pieces
 from airflow_mapping_kit.cli.status import told_of
 from airflow_mapping_kit.redrive.batches import about_batches
-from airflow_mapping_kit.redrive.clearing import Actor, clear
+from airflow_mapping_kit.redrive.clearing import clear
 from airflow_mapping_kit.redrive.wanted import redrive
 
 if TYPE_CHECKING:
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.cli.lookup import Run
     from airflow_mapping_kit.plans.mapped import Mapped
     from airflow_mapping_kit.redrive.wanted import Cleared, Redrive
-
-_MAX_COMMAND = 4_000
 
 
 def retried(request: Request) -> None:
@@ -44,24 +39,15 @@ def retried(request: Request) -> None:
         )
 
     def cleared(wanted: Redrive) -> Sequence[Cleared]:
-        return clear(dag, {run.run_id: wanted}, actor=_actor(), fresh=request.fresh).get(run.run_id, ())
+        return clear(
+            dag, {run.run_id: wanted}, actor=actor("cli_mapping_kit_retry"), fresh=request.fresh
+        ).get(run.run_id, ())
 
     request.carry_out(
         found(run),
         again=lambda: found(run_of(request.dag_id, run.run_id)),
         clear=cleared,
     )
-
-
-def _actor() -> Actor:
-    """Return who runs this command, and how, as Airflow's own commands tell it."""
-    try:
-        owner = getpass.getuser()
-    except (KeyError, OSError):
-        # In a container a user may be a mere number.
-        owner = str(os.getuid())
-    extra = {"host_name": socket.gethostname(), "full_command": str(sys.argv)[:_MAX_COMMAND]}
-    return Actor("cli_mapping_kit_retry", owner, extra)
 
 
 def _indexes(targets: Sequence[Mapped], run: Run, keys: Sequence[str]) -> dict[str, set[int]]:

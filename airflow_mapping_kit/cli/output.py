@@ -65,11 +65,13 @@ def table(
     *,
     number: Sequence[str] = (),
     cut: Sequence[str] = (),
+    of: int | None = None,
 ) -> None:
     """Print rows, at least one, under headings; of many the first, and how many more there are.
 
     :param number: the columns that hold numbers, set to the right.
     :param cut: the columns that are cut where the terminal is too narrow; others get several lines.
+    :param of: how many rows there are, if not all were given.
     """
     to = console()
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -91,8 +93,9 @@ def table(
     for row in cells:
         shown.add_row(*row)
     _print(to, shown)
-    if len(rows) > ROWS:
-        say(f"and {len(rows) - ROWS:,} more: --output json or csv has all of them")
+    more = (len(rows) if of is None else of) - ROWS
+    if more > 0:
+        say(f"and {more:,} more: --output json or csv has all of them")
 
 
 def as_json(answer: Any) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import failures
 from airflow_mapping_kit.cli import output
-from airflow_mapping_kit.cli.failures import Failure, near
 from airflow_mapping_kit.results import FAILURES, FINISHED_RUN, NOT_STARTED
 
 if TYPE_CHECKING:
@@ -48,31 +47,6 @@ class Told:
 def is_failure(state: str | None, run_state: str) -> bool:
     """Tell whether a piece is not as it should be: one that waits in a run that goes on is."""
     return state in FAILURES and (state != NOT_STARTED or run_state in FINISHED_RUN)
-
-
-def failed_pieces(
-    told: Sequence[Told], keys: Sequence[str], run_state: str
-) -> list[tuple[str, dict[str, Any]]]:
-    """Return the pieces that some keys or labels stand for, as task and row.
-
-    :raises Failure: if there is none of a key, or none of it that failed.
-    """
-    rows = [(one.task, row) for one in told for row in one.rows]
-    known = [name for _, row in rows for name in (row["key"], row["label"]) if name is not None]
-    found: list[tuple[str, dict[str, Any]]] = []
-    for key in keys:
-        named = [(task, row) for task, row in rows if key in (row["key"], row["label"])]
-        if not named:
-            names = ", ".join(one.task for one in told)
-            raise Failure(f"No piece of {names} has the key {key!r}.{near(key, known)}")
-        failed = [(task, row) for task, row in named if is_failure(row["state"], run_state)]
-        if not failed:
-            raise Failure(
-                f"{key} is in state {named[0][1]['state']}, so there is nothing to retry: only what failed is run "
-                f"again."
-            )
-        found += failed
-    return found
 
 
 def print_status(

@@ -8,6 +8,7 @@ import click
 
 from airflow_mapping_kit import __version__
 from airflow_mapping_kit.cli.failures import FAILED, Failure, said_of
+from airflow_mapping_kit.cli.partitions import partitions
 from airflow_mapping_kit.cli.plan import plan
 from airflow_mapping_kit.cli.retry import retry
 from airflow_mapping_kit.cli.status import status
@@ -23,22 +24,23 @@ def commands() -> None:
 
     \b
     mapping-kit plan flights                      before a run
+    mapping-kit partitions flights                over all runs
     mapping-kit status flights latest --failed    after it
     mapping-kit retry flights latest              only what failed
 
     Run it where Airflow is installed, with Airflow's settings. Where the metadata
-    database can't be reached, status and retry ask Airflow's REST API (--api).
+    database can't be reached, all but plan ask the webserver (--api).
 
     \b
     Exit status:
       0  it is as it should be
-      1  it was answered, and is not: pieces failed, a plan is over --max or
-         can't be made, or the question before a retry was answered with no
+      1  it was answered, and is not: pieces failed or are not loaded, a plan is
+         over --max or can't be made, or a question was answered with no
       2  it could not be answered: bad usage, nothing of that name, no database
     """  # noqa: D301 -- click's mark for lines that stay lines
 
 
-for _command in (plan, status, retry):
+for _command in (plan, partitions, status, retry):
     commands.add_command(_command)
 
 

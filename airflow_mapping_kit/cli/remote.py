@@ -107,7 +107,7 @@ class Api:
             return value
 
     def _asked(self, method: str, path: str, **request: Any) -> dict[str, Any] | None:
-        answer = _sent(self._client, method, path, **request)
+        answer = sent(self._client, method, path, **request)
         if answer.status_code == _NOT_FOUND:
             return None
         if answer.is_success and answer.headers.get("content-type", "").startswith("application/json"):
@@ -118,6 +118,22 @@ class Api:
 
 def reached(url: str) -> Api:
     """Return the API of a webserver, signed in as the environment says."""
+    import httpx
+
+    client, airflow = client_at(url)
+    user, password = os.environ.get(USER), os.environ.get(PASSWORD) or ""
+    if airflow == _AIRFLOW_2 and user and "Authorization" not in client.headers:
+        client.auth = httpx.BasicAuth(user, password)
+    client.base_url = client.base_url.join(f"api/{'v1' if airflow == _AIRFLOW_2 else 'v2'}/")
+    return Api(client, airflow)
+
+
+def client_at(url: str) -> tuple[httpx.Client, tuple[int, ...]]:
+    """Return who asks a webserver, and its version of Airflow.
+
+    It has a token, where the environment has one or Airflow 3 gives one; of Airflow 2 a name and a password are left
+    to whoever asks: its API and its pages take them in ways of their own.
+    """
     import httpx
 
     base = url.rstrip("/").removesuffix("/api/v1").removesuffix("/api/v2")
@@ -131,18 +147,14 @@ def reached(url: str) -> Api:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     client = httpx.Client(base_url=f"{base}/", headers=headers, timeout=_SECONDS)
     airflow = _version(client)
-    client.base_url = httpx.URL(f"{base}/api/{'v1' if airflow == _AIRFLOW_2 else 'v2'}/")
-    if user and not token:
-        if airflow == _AIRFLOW_2:
-            client.auth = httpx.BasicAuth(user, password or "")
-        else:
-            client.headers["Authorization"] = f"Bearer {_token(client, base, user, password or '')}"
-    return Api(client, airflow)
+    if user and not token and airflow != _AIRFLOW_2:
+        client.headers["Authorization"] = f"Bearer {_token(client, base, user, password or '')}"
+    return client, airflow
 
 
 def _version(client: httpx.Client) -> tuple[int, ...]:
     """Return the version of Airflow 3, which it tells everybody; what tells nothing is taken for Airflow 2."""
-    answer = _sent(client, "GET", "api/v2/version")
+    answer = sent(client, "GET", "api/v2/version")
     try:
         version = answer.json()["version"] if answer.status_code == _OK else ""
     except (ValueError, KeyError, TypeError):
@@ -153,14 +165,18 @@ def _version(client: httpx.Client) -> tuple[int, ...]:
 
 def _token(client: httpx.Client, base: str, user: str, password: str) -> str:
     """Return what Airflow 3 gives for a name and a password: its API takes neither itself."""
-    answer = _sent(client, "POST", f"{base}/auth/token", json={"username": user, "password": password})
+    answer = sent(client, "POST", f"{base}/auth/token", json={"username": user, "password": password})
     try:
         return str(answer.json()["access_token"])
     except (ValueError, KeyError, TypeError):
         raise Failure(_refused(answer, exact=True)) from None
 
 
-def _sent(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
+def sent(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
+    """Return the answer to a request, whatever it is.
+
+    :raises Failure: if there is none.
+    """
     import httpx
 
     try:

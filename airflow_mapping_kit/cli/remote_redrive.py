@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.cli.clearing import Found
 from airflow_mapping_kit.cli.failures import Failure
-from airflow_mapping_kit.cli.pieces import failed_pieces
+from airflow_mapping_kit.cli.meant import failed_pieces
 from airflow_mapping_kit.cli.remote import part
 from airflow_mapping_kit.cli.remote_graph import Graph
 from airflow_mapping_kit.cli.remote_status import is_batched, may_have_batches, remote_run, told_of_run

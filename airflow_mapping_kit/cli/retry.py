@@ -13,7 +13,12 @@ from airflow_mapping_kit.cli.remote import api_option, reached
 @click.argument("dag_id", metavar="DAG")
 @click.argument("run_id", metavar="RUN")
 @click.argument("task_id", metavar="[TASK]", required=False)
-@click.option("--key", "keys", multiple=True, help="Only the piece of this key or label; may be repeated.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    help="Only the piece of this key or label, or what is selected: origin=EWR. May be repeated.",
+)
 @click.option("--fresh", is_flag=True, help="Of a batch do all items again, not only those that failed.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be cleared.")
 @click.option("--yes", is_flag=True, help="Don't ask; needed where the run still runs.")

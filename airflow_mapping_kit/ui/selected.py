@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import SelectionError
+from airflow_mapping_kit.history.selected import selected as selected_of
 from airflow_mapping_kit.partitions.selection import Selection
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.ui.matrix import ranges
@@ -46,5 +47,5 @@ def cells_of(found: History, text: str) -> list[int]:
 
     :raises SelectionError: if it can't be read, or is about a dimension that isn't there.
     """
-    cells = Selection.parse(text).cells([(one.name, one.values) for one in found.dimensions])
+    cells = selected_of(found.dimensions, Selection.parse(text))
     return [cell for cell in cells if found.letters[cell] != _NO_CELL]

@@ -425,6 +425,37 @@ class TestRetry:
         assert status == 2
         assert "Did you mean date=2024-01-02/origin=JFK" in flat(errors)
 
+    def test_a_selection_stands_for_the_pieces_that_failed_of_what_it_selects(self, home):
+        home.file("flights", FLIGHTS)
+        home.broken("EWR 2024-01-01", "JFK 2024-01-01", "JFK 2024-01-02", "EWR 2024-01-03")
+        run_id = home.run(
+            "flights", run_conf={"mode": "custom", "start_date": "2024-01-01", "end_date": "2024-01-03"}
+        )
+        indexes = {}
+        for text in (
+            "origin=JFK",
+            "origin=E* date=2024-01-02..",
+            "date=2024-W01 !jfk",
+            "date=2024-01-01,2024-01-02",
+        ):
+            _, found = home.json("retry", "flights", run_id, "--key", text, "--dry-run")
+            indexes[text] = [one["map_index"] for one in found["would_be_cleared"] if one["task"] == "load"]
+        assert indexes == {
+            "origin=JFK": [3, 4],
+            "origin=E* date=2024-01-02..": [2],
+            "date=2024-W01 !jfk": [0, 2],
+            "date=2024-01-01,2024-01-02": [0, 3, 4],
+        }
+        for text, said in {
+            "origin=EWR date=2024-01-02": "is in state success, so there is nothing to retry",
+            "orign=EWR": "there is no dimension 'orign' in these partitions: they have date, origin",
+            "date=2024-02-30..": "at character 6",
+            "JFK": "No piece of load has the key 'JFK'. Did you mean",
+        }.items():
+            status, out, errors = home.cli("retry", "flights", run_id, "--key", text, "--yes")
+            assert (status, out) == (2, ""), text
+            assert said in flat(errors)
+
     def test_a_key_that_succeeded_is_refused(self, home):
         home.file("shop", SHOP)
         home.broken("order 3")
