@@ -51,7 +51,7 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
         notes += more
         bounds = since(works)
         _read_tries(tables, target, works, bounds, run_id=run_id, now=now)
-        items = items_of(tables, target, works)
+        items = items_of(tables, target, works, now)
         works.sort(key=lambda work: (work.run.started, work.number), reverse=True)
         only = next((work for work in works if work.run.id == run_id), None)
         late, why = overdue_in(tables, target, dag, now, run_id)

@@ -100,7 +100,7 @@ def history_of(
             for one in tries
             if one.state == "failed"
         }
-        items = items_of(tables, target, those)
+        items = items_of(tables, target, those, now)
         found = records(tables, failed)
     turns = [
         _turn(

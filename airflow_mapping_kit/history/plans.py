@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from airflow_mapping_kit.reading import json_xcoms
 from airflow_mapping_kit.reading.values import values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from airflow_mapping_kit.history.tables import Tables
     from airflow_mapping_kit.history.targets import Target
@@ -55,19 +56,23 @@ def read_plans(tables: Tables, target: Target, works: Sequence[Work], kept: Kept
     cold = [run_id for run_id in keys if run_id not in found]
     failed: dict[str, str] = {}
     room = ROOM_BYTES - sum(pieces.size for pieces in {id(one): one for one in found.values()}.values())
-    for run_id, rows in groupby(tables.pushed(cold, wanted) if cold else (), lambda row: row.run_id):
-        values = _values(rows)
+    same: dict[str, Pieces] = {}
+    for run_id, of_run in groupby(tables.pushed(cold, wanted) if cold else (), lambda row: row.run_id):
+        rows = list(of_run)
         if room <= 0:
             failed[run_id] = NO_ROOM
             continue
+        text = _digest(rows)
+        pieces = same.get(text)
         try:
-            pieces = _read(target, values)
+            pieces = pieces or _read(target, _values(rows))
         except Exception as error:  # noqa: BLE001 -- a plan of another version of the DAG, or of a function's own
             failed[run_id] = f"{UNREADABLE}: {error}" if isinstance(error, MappingKitError) else UNREADABLE
             continue
         found[run_id] = kept.put(keys[run_id], pieces)
-        if found[run_id] is pieces:
+        if text not in same and found[run_id] is pieces:
             room -= pieces.size
+        same[text] = found[run_id]
     for work in works:
         _give(work, found.get(work.run.id), failed.get(work.run.id))
         work.planned = max((stamp[3] for stamp in stamps[work.run.id]), default=None)
@@ -119,10 +124,23 @@ def _read(target: Target, values: dict[tuple[str, str], dict[int, Any]]) -> Piec
     return pieces_of(plan, target.expand_input.value, target.batched)
 
 
-def _values(rows: Iterable[Any]) -> dict[tuple[str, str], dict[int, Any]]:
+def _digest(rows: Sequence[Any]) -> str:
+    """Return text that is equal for what was pushed alike: most reloads have the plan of another."""
+    made = hashlib.sha256()
+    for row in rows:
+        value = (
+            row.value
+            if isinstance(row.value, bytes | memoryview)
+            else str(row.value).encode("utf-8", "replace")
+        )
+        made.update(f"{row.task_id}/{row.key}/{row.map_index}/{len(value)}/".encode())
+        made.update(value)
+    return made.hexdigest()
+
+
+def _values(rows: Sequence[Any]) -> dict[tuple[str, str], dict[int, Any]]:
     found: dict[tuple[str, str], dict[int, Any]] = {}
-    those = list(rows)
-    for row, value in zip(those, values(those), strict=True):
+    for row, value in zip(rows, values(rows), strict=True):
         found.setdefault((row.task_id, row.key), {})[row.map_index] = value
     return found
 

@@ -53,7 +53,7 @@ def of_piece(tries: Iterable[Try], number: int, ends: Iterable[str]) -> str | No
     letters = {one.task_id: letter_of(one.state) for one in tries if one.state != "removed"}
     removed = len([one for one in tries if one.state == "removed"])
     if not letters:
-        return None if removed else "o"
+        return "o" if removed < number else None
     worst = min(letters.values(), key=WORST.index)
     if worst != "s":
         return worst

@@ -203,6 +203,71 @@ class Tables:
             query = query.where(columns.map_index.in_(sorted(indexes)))
         return self._all(query)
 
+    def of_partly_skipped(self, run_ids: Collection[str], keys: Collection[str]) -> list[Any]:
+        """Return instances that succeeded, each with what it pushed, where that names something skipped."""
+        from sqlalchemy import and_, select
+
+        pushed, columns = xcom_model().__table__, _instances()
+        same = and_(
+            *(pushed.c[name] == columns[name] for name in ("dag_id", "task_id", "run_id", "map_index"))
+        )
+        named = self._has(pushed.c.value, '"state": "skipped"')  # as all databases write it
+        value, *_ = reversed(_xcom_columns(pushed.c))
+        return self._all(
+            select(*(columns[name] for name in _INSTANCE), pushed.c.dag_id, pushed.c.key, value)
+            .where(same, *self._of(run_ids), columns.state == "success", pushed.c.key.in_(list(keys)))
+            .where(pushed.c.dag_id == self._dag_id, pushed.c.run_id.in_(list(run_ids)), named)
+        )
+
+    def _has(self, value: Any, text: str) -> Any:
+        """Return whether the value of an XCom has a text in it, for the database to look."""
+        from sqlalchemy import LargeBinary, Text, cast, func, literal
+
+        if AIRFLOW_3:
+            return cast(value, Text).contains(text, autoescape=True)
+        # Airflow 2 has bytes, which SQLite compares with no pattern, and PostgreSQL has no `instr`.
+        if self.session.get_bind().dialect.name == "postgresql":
+            return value.op("LIKE")(literal(f"%{text}%".encode(), LargeBinary))
+        return func.instr(value, literal(text.encode(), LargeBinary)) > 0
+
+    def checkpoints(self, run_ids: Collection[str], places: Collection[tuple[str, str]]) -> list[Any]:
+        """Return what is kept of batches among the XComs of tasks, which Airflow 2 does.
+
+        :param places: those tasks, each with what the keys begin with.
+        """
+        from sqlalchemy import and_, or_, select
+
+        if not places:
+            return []
+        columns = xcom_model().__table__.c
+        wanted = (
+            and_(columns.task_id == task_id, columns.key.startswith(prefix, autoescape=True))
+            for task_id, prefix in places
+        )
+        return self._all(
+            select(*_xcom_columns(columns)).where(
+                columns.dag_id == self._dag_id, columns.run_id.in_(list(run_ids)), or_(*wanted)
+            )
+        )
+
+    def stored(
+        self, run_ids: Collection[str], task_ids: Collection[str], indexes: Collection[int], prefix: str
+    ) -> list[Any]:
+        """Return what instances keep in their task state store, which Airflow 3.3 has, in the order of the keys."""
+        from airflow.models.task_state_store import TaskStateStoreModel
+        from sqlalchemy import or_, select
+
+        columns = TaskStateStoreModel.__table__.c
+        return self._all(
+            select(columns.run_id, columns.task_id, columns.map_index, columns.key, columns.value).where(
+                columns.dag_id == self._dag_id,
+                columns.run_id.in_(list(run_ids)),
+                columns.task_id.in_(list(task_ids)),
+                columns.map_index.in_(sorted(indexes)),
+                or_(columns.key == prefix, columns.key.startswith(f"{prefix}/", autoescape=True)),
+            )
+        )
+
     def _all(self, query: Any) -> list[Any]:
         self.queries += 1
         return list(self.session.execute(query))

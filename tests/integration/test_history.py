@@ -226,6 +226,65 @@ def test_items_of_batches_are_partitions_of_their_own():
         assert found.target.batched
 
 
+def test_of_a_batch_that_was_killed_what_it_had_saved_is_loaded():
+    with DAG("history_killed", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
+
+        @batched
+        def load(partition):
+            return partition
+
+        collect(load.expand(partition=batches(product(origin=ORIGINS, date=["2013-01-01"]), batch_size=3)))
+    written = Written(_with_policy(dag))
+    plan = combined(origin=ORIGINS, date=["2013-01-01"])
+    rows = [
+        {
+            "key": partition_key(one),
+            "state": state,
+            "value": None,
+            "error": error,
+            "tries": 1,
+            "duration_s": 1.0,
+        }
+        for one, state, error in [(plan[0], "success", None), (plan[2], "failed", LATE)]
+    ]
+    for n, max_tries in enumerate((1, 2)):  # what was saved before a clear does not count
+        run = written.run(f"run {n}", started=at(60 * n), ended=at(60 * n + 10), state="failed")
+        written.xcom(run, "batches", [plan])
+        written.instance(
+            run, "load", 0, "failed", start=at(60 * n + 1), end=at(60 * n + 2), max_tries=max_tries
+        )
+        written.saved(run, "load", 0, rows, anchor="batches", max_tries=1)
+    written.flush()
+
+    for one in (dag, written.stored()):
+        assert history(one, run_id="run 0").letters.decode() == "off"
+        found = history(one)
+        assert found.letters.decode() == "Fff"
+        assert [error.type for error in history(one, run_id="run 0").errors] == [None, "OSError"]
+
+
+def test_items_that_were_skipped_in_a_batch_that_succeeded_are_skipped():
+    with DAG("history_skipped", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
+
+        @batched
+        def load(partition):
+            return partition
+
+        load.expand(partition=batches(product(origin=ORIGINS, date=["2013-01-01"]), batch_size=3))
+    written = Written(_with_policy(dag))
+    plan = combined(origin=ORIGINS, date=["2013-01-01"])
+    run = written.run("one", started=at(0), ended=at(10))
+    written.xcom(run, "batches", [plan])
+    written.instance(run, "load", 0, "success", start=at(1), end=at(2))
+    states = ["success", "skipped", "success"]
+    rows = [{"key": partition_key(one), "state": state} for one, state in zip(plan, states, strict=True)]
+    written.xcom(run, "load", rows, map_index=0)
+    written.flush()
+
+    for one in (dag, written.stored()):
+        assert history(one).letters.decode() == "oso"
+
+
 def test_a_piece_of_a_group_is_what_all_of_its_tasks_made_of_it():
     with DAG("history_groups", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
 

@@ -238,7 +238,7 @@ class _Random:
                     for piece in wanted.keys() | got.keys()
                     if wanted.get(piece) != got.get(piece)
                 }
-            assert found.queries <= 8
+            assert found.queries <= 10
         return None
 
 

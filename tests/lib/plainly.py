@@ -75,6 +75,8 @@ def attempts(dag_id, tasks, ends, generator, waiting):
                 own = letter
                 if letter == "f" and rows and any(row["state"] == "failed" for row in rows):
                     own = LETTERS[rows[number]["state"]]
+                if letter == "o" and rows and any(row["state"] == "skipped" for row in rows):
+                    own = "s" if rows[number]["state"] == "skipped" else "o"
                 if own is not None:
                     found[tuple(item[name] for name in sorted(item))].append(
                         (max(moments), run["id"], own, run["run_id"])

@@ -38,7 +38,7 @@ class Written:
 
             with create_session() as session:
                 self._version = DagVersion.get_latest_version(dag.dag_id, session=session).id
-        self.runs, self.instances, self.xcoms = [], [], []
+        self.runs, self.instances, self.xcoms, self.stored_rows = [], [], [], []
         self._alone = set()
 
     def run(
@@ -121,6 +121,18 @@ class Written:
             }  # fmt: skip
         )
 
+    def saved(self, run, task_id, map_index, rows, *, anchor, max_tries=0):
+        """Add what an instance has saved of its batch, where this Airflow keeps it."""
+        if not AIRFLOW_3:
+            key = f"mapping_kit/{task_id}/{map_index}/{max_tries}/{uuid.uuid4().hex}"
+            self.xcom(run, anchor, rows, key=key)
+            return
+        place = {"dag_run_id": run["id"], "dag_id": self.dag_id, "run_id": run["run_id"], "task_id": task_id}
+        for key, value in (("mapping_kit", {"max_tries": max_tries}), ("mapping_kit/0", rows)):
+            self.stored_rows.append(
+                {**place, "map_index": map_index, "key": key, "value": json.dumps(value), "updated_at": START}
+            )
+
     def flush(self, *, anew=False):
         """Write what was added since.
 
@@ -133,11 +145,18 @@ class Written:
                 (RUNS, self.runs),
                 (INSTANCES, self.instances),
                 (xcom_model().__table__, self.xcoms),
+                *([(_store(), self.stored_rows)] if self.stored_rows else []),
             ):
                 for start in range(0, len(rows), 2000):
                     session.execute(insert(table), rows[start : start + 2000])
-        self.runs, self.instances, self.xcoms = [], [], []
+        self.runs, self.instances, self.xcoms, self.stored_rows = [], [], [], []
 
     def stored(self):
         """Return the DAG as the database has it."""
         return airflows.scheduler_dag(self.dag)
+
+
+def _store():
+    from airflow.models.task_state_store import TaskStateStoreModel
+
+    return TaskStateStoreModel.__table__
