@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mapping_kit.compat import BaseOperatorLink, partitions_url
+from airflow_mapping_kit.plans.mapped import collected_by
 
 # What is to be looked at: failed, upstream-failed and not run.
 _FAILURES = "fbu"
@@ -18,10 +19,11 @@ class PartitionsLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return where the page shows the pieces of a run.
 
-        :param operator: the fan-in. Airflow 2's web server has a serialized one, which doesn't know what it collects.
+        :param operator: the fan-in, declared or, in Airflow 2's web server, serialized.
         :param ti_key: the instance, or its key.
         """
-        return page_of(ti_key.dag_id, ti_key.run_id, getattr(operator, "collected", None))
+        collected = collected_by(operator)
+        return page_of(ti_key.dag_id, ti_key.run_id, collected.name if collected else None)
 
 
 def page_of(dag_id: str, run_id: str, collected: str | None, *, failures: bool = False) -> str:

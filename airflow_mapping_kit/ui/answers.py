@@ -35,10 +35,10 @@ class Answer(NamedTuple):
     stamp: str | None = None
 
 
-def answered(ask: Callable[[], dict[str, Any]], known: str | None = None) -> Answer:
-    """Return what `ask` returns, or why it doesn't, as JSON.
+def seen(ask: Callable[[], dict[str, Any]], known: str | None) -> Answer:
+    """Return what a look finds, with a mark by which it is asked again, or why there is nothing to see.
 
-    :param known: the `If-None-Match` of who polls: where nothing has changed the answer is an empty 304.
+    :param known: the `If-None-Match` of who looks again: where nothing has changed the answer is an empty 304.
     """
     try:
         found = ask()
@@ -51,6 +51,14 @@ def answered(ask: Callable[[], dict[str, Any]], known: str | None = None) -> Ans
     if known is not None and etag in [one.strip().removeprefix("W/") for one in known.split(",")]:
         return Answer(304, b"", etag)
     return Answer(200, _json({**found, "stamp": stamp}), etag)
+
+
+def done(act: Callable[[], dict[str, Any]]) -> Answer:
+    """Return what an action says that it has done, or would do, or why it doesn't."""
+    try:
+        return Answer(200, _json(act()))
+    except Exception as error:  # noqa: BLE001 -- so too
+        return refusal(error)
 
 
 def refusal(error: Exception) -> Answer:

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.ui import api
-from airflow_mapping_kit.ui.answers import Answer, answered, refusal
+from airflow_mapping_kit.ui.answers import Answer, done, refusal, seen
 from airflow_mapping_kit.ui.asked import MOST_BYTES, Action, Query, action, too_large
 from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, version
 from airflow_mapping_kit.ui.refused import Refused
@@ -97,31 +97,31 @@ SAME_SITE = [Depends(same_site)]
 @app.get("/api/dags")
 def dags(who: WhoDep, request: Request) -> Response:
     """Answer with the overview."""
-    return _json(request, lambda: api.dags(who))
+    return _seen(request, lambda: api.dags(who))
 
 
 @app.get("/api/dags/{dag_id}/partitions")
 def partitions(who: WhoDep, dag_id: str, request: Request) -> Response:
     """Answer with the matrix of a DAG."""
-    return _json(request, lambda: api.partitions(who, dag_id, _query(request)))
+    return _seen(request, lambda: api.partitions(who, dag_id, _query(request)))
 
 
 @app.get("/api/dags/{dag_id}/piece")
 def piece(who: WhoDep, dag_id: str, request: Request) -> Response:
     """Answer with the history of one partition."""
-    return _json(request, lambda: api.piece(who, dag_id, _query(request)))
+    return _seen(request, lambda: api.piece(who, dag_id, _query(request)))
 
 
 @app.post("/api/dags/{dag_id}/preview", dependencies=SAME_SITE)
-def preview(who: WhoDep, dag_id: str, request: Request, wanted: ActionDep) -> Response:
+def preview(who: WhoDep, dag_id: str, wanted: ActionDep) -> Response:
     """Answer with what an action would do."""
-    return _json(request, lambda: api.preview(who, dag_id, wanted))
+    return _given(done(lambda: api.preview(who, dag_id, wanted)))
 
 
 @app.post("/api/dags/{dag_id}/redrive", dependencies=SAME_SITE)
-def redrive(who: WhoDep, dag_id: str, request: Request, wanted: ActionDep) -> Response:
+def redrive(who: WhoDep, dag_id: str, wanted: ActionDep) -> Response:
     """Do what a preview showed."""
-    return _json(request, lambda: api.redrive(who, dag_id, wanted))
+    return _given(done(lambda: api.redrive(who, dag_id, wanted)))
 
 
 @app.get("/", response_class=HTMLResponse)
@@ -170,8 +170,8 @@ def _query(request: Request) -> Query:
     return Query({name: request.query_params.getlist(name) for name in request.query_params})
 
 
-def _json(request: Request, ask: Callable[[], dict[str, Any]]) -> Response:
-    return _given(answered(ask, request.headers.get("if-none-match")))
+def _seen(request: Request, ask: Callable[[], dict[str, Any]]) -> Response:
+    return _given(seen(ask, request.headers.get("if-none-match")))
 
 
 def _given(answer: Answer) -> Response:

@@ -25,7 +25,7 @@ from werkzeug.exceptions import HTTPException
 
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.ui import api
-from airflow_mapping_kit.ui.answers import Answer, answered, refusal
+from airflow_mapping_kit.ui.answers import Answer, done, refusal, seen
 from airflow_mapping_kit.ui.asked import Query, action
 from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, version
 from airflow_mapping_kit.ui.grid_2 import with_link
@@ -74,31 +74,31 @@ class Who:
 @blueprint.get("/api/dags")
 def dags() -> Response:
     """Answer with the overview."""
-    return _json(lambda: api.dags(Who()))
+    return _seen(lambda: api.dags(Who()))
 
 
 @blueprint.get("/api/dags/<string:dag_id>/partitions")
 def partitions(dag_id: str) -> Response:
     """Answer with the matrix of a DAG."""
-    return _json(lambda: api.partitions(Who(), dag_id, _query()))
+    return _seen(lambda: api.partitions(Who(), dag_id, _query()))
 
 
 @blueprint.get("/api/dags/<string:dag_id>/piece")
 def piece(dag_id: str) -> Response:
     """Answer with the history of one partition."""
-    return _json(lambda: api.piece(Who(), dag_id, _query()))
+    return _seen(lambda: api.piece(Who(), dag_id, _query()))
 
 
 @blueprint.post("/api/dags/<string:dag_id>/preview")
 def preview(dag_id: str) -> Response:
     """Answer with what an action would do."""
-    return _json(lambda: api.preview(Who(), dag_id, action(request.get_data())))
+    return _given(done(lambda: api.preview(Who(), dag_id, action(request.get_data()))))
 
 
 @blueprint.post("/api/dags/<string:dag_id>/redrive")
 def redrive(dag_id: str) -> Response:
     """Do what a preview showed."""
-    return _json(lambda: api.redrive(Who(), dag_id, action(request.get_data())))
+    return _given(done(lambda: api.redrive(Who(), dag_id, action(request.get_data()))))
 
 
 @blueprint.route("/api/", defaults={"rest": ""})
@@ -146,8 +146,8 @@ def _query() -> Query:
     return Query(request.args.to_dict(flat=False))
 
 
-def _json(ask: Callable[[], dict[str, Any]]) -> Response:
-    return _given(answered(ask, request.headers.get("If-None-Match")))
+def _seen(ask: Callable[[], dict[str, Any]]) -> Response:
+    return _given(seen(ask, request.headers.get("If-None-Match")))
 
 
 def _given(answer: Answer) -> Response:

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -249,3 +250,51 @@ def test_airflow_starts_without_the_page_where_it_can_not_be_imported(monkeypatc
         [],
     )
     assert "The page Partitions can't be loaded; all else of the kit works" in caplog.text
+
+
+@pytest.fixture
+def address(monkeypatch):
+    """Say where Airflow is."""
+    monkeypatch.setenv(
+        "AIRFLOW__API__BASE_URL" if AIRFLOW_3 else "AIRFLOW__WEBSERVER__BASE_URL",
+        "https://airflow.example.com/a/",
+    )
+
+
+def failed():
+    """Run a DAG whose fan-in fails, and return its run."""
+    with airflows.DAG("fails", schedule=None) as dag:
+
+        @airflows.task
+        def load(partition):
+            raise ValueError("no such file")
+
+        collect(load.expand(partition=product(origin=["EWR"])))
+    sites.publish(dag)
+    return airflows.dag_test(dag)
+
+
+def page_of(run, **query):
+    given = urlencode({"task": "load", "run": run.run_id, **query})
+    return f"https://airflow.example.com/a{sites.ROOT}/dags/fails?{given}"
+
+
+def test_the_error_of_a_fan_in_and_its_button_lead_to_the_page(admin, address, caplog):
+    run = failed()
+    assert f"To see them and to run them again: {page_of(run, show='fbu')}" in caplog.text
+    if AIRFLOW_3:
+        path = f"/api/v2/dags/fails/dagRuns/{quote(run.run_id)}/taskInstances/collect_load/links"
+        assert admin.get(path).json()["extra_links"] == {"Partitions": page_of(run)}
+    else:
+        given = {"dag_id": "fails", "task_id": "collect_load", "link_name": "Partitions"}
+        answer = admin.get(
+            "/extra_links", query_string={**given, "execution_date": run.execution_date.isoformat()}
+        )
+        assert answer.json == {"error": None, "url": page_of(run)}
+
+
+def test_an_address_that_airflow_does_not_know_is_in_no_error(site, monkeypatch, caplog):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL" if AIRFLOW_3 else "AIRFLOW__WEBSERVER__BASE_URL", "")
+    failed()
+    assert "1 of 1 pieces failed" in caplog.text
+    assert "To see them" not in caplog.text

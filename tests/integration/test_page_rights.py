@@ -100,6 +100,9 @@ def test_the_errors_of_pieces_are_for_who_may_read_xcoms(asked_by):
     for name in ("viewer", "reader"):
         answer = asked_by(name).get(f"{FLIGHTS}/partitions")
         assert ("no such file" in answer.text) == (name == "viewer"), answer.text
+        answer = asked_by(name).get(f"{FLIGHTS}/piece?value=LGA")
+        assert answer.status_code == 200
+        assert ("no such file" in answer.text) == (name == "viewer"), answer.text
 
 
 def routes_of(app):

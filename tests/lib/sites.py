@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from contextlib import contextmanager
@@ -29,6 +30,14 @@ ROLES = {
         ("can_read", "Task Instances"),
         ("can_read", "DAG Runs"),
     ],
+    "clears": [
+        ("can_read", "DAGs"),
+        ("can_edit", "DAGs"),
+        ("can_read", "Task Instances"),
+        ("can_edit", "Task Instances"),
+        ("can_read", "DAG Runs"),
+        ("can_edit", "DAG Runs"),
+    ],
     "nothing": [("can_read", "Website")],
 }
 PEOPLE = {
@@ -38,6 +47,7 @@ PEOPLE = {
     "viewer": "Viewer",
     "editor": "flights_editor",
     "reader": "flights_reader",
+    "clears": "clears",
     "powerless": "nothing",
 }
 
@@ -149,6 +159,7 @@ def site(auth="fab"):
         yield _site_3(auth)
 
 
+@functools.cache  # one for all tests of a process: people and their passwords take seconds
 def _site_2():
     from airflow.www.app import create_app
 
@@ -163,6 +174,8 @@ def _site_3(auth):
 
     purge_cached_app()
     app = create_app(apps="core")
+    # It has set up logs anew.
+    airflows._log_by_the_standard_library()
     manager = get_auth_manager()
     if auth == "simple":
         users = {user.username: user for user in manager.get_users()}
