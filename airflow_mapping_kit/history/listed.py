@@ -38,6 +38,7 @@ def listed(tables: Tables, limit: int, run_id: str | None, now: datetime) -> tup
         work = works[row.run_id]
         work.by_state[row.state] = row.number
         if row.first is not None:
+            work.first = min(work.first or row.first, row.first)
             work.run.started = min(work.run.started, row.first)
             if row.state == SUCCESS:
                 work.span = row.first, row.last

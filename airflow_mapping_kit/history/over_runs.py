@@ -13,12 +13,13 @@ from airflow_mapping_kit.history.found import History
 from airflow_mapping_kit.history.items import items_of
 from airflow_mapping_kit.history.listed import LIMIT, listed, within_room
 from airflow_mapping_kit.history.matrix import Matrix
+from airflow_mapping_kit.history.moved import leave_out_moved
+from airflow_mapping_kit.history.notes import notes_about
 from airflow_mapping_kit.history.overlaps import since, to_read
 from airflow_mapping_kit.history.reckoning import Reckoning
 from airflow_mapping_kit.history.stale import STALE, Stale, find_stale
 from airflow_mapping_kit.history.tables import Tables
 from airflow_mapping_kit.history.targets import Target, target_of, targets_of
-from airflow_mapping_kit.plans.notes import said_of_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,13 +45,12 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
     with own_session() as session:
         tables = Tables(session, target.dag_id, target.task_ids)
         works, notes = listed(tables, limit, run_id, now)
-        missing = said_of_missing(dag)
-        notes += [] if missing is None else [missing]
         plans.read_plans(tables, target, works)
         works, more = within_room(works, run_id)
         notes += more
         bounds = since(works)
         _read_tries(tables, target, works, bounds, run_id=run_id, now=now)
+        notes += leave_out_moved(tables, target, works)
         items = items_of(tables, target, works, now)
         works.sort(key=lambda work: (work.run.started, work.number), reverse=True)
         only = next((work for work in works if work.run.id == run_id), None)
@@ -59,6 +59,7 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
         waiting = waiting_for(target, works, dag)
         shown_here = [one for place, one in waiting.items() if only in (None, works[place])]
         matrix = Matrix(target, works, values_of(target, late, shown_here), only)
+        notes += notes_about(dag, target, works, matrix)
         _read_overlapping(tables, works, matrix, bounds, now)
         letters = {place: one.letters for place, one in items.items()}
         cells = {place: one.cells(matrix, target.form) for place, one in waiting.items() if target.form}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AIRFLOW_3, custom_xcom_backend, xcom_model
+from airflow_mapping_kit.reading.records import RECORD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -229,6 +230,21 @@ class Tables:
         if self.session.get_bind().dialect.name == "postgresql":
             return value.op("LIKE")(literal(f"%{text}%".encode(), LargeBinary))
         return func.instr(value, literal(text.encode(), LargeBinary)) > 0
+
+    def recorded(self, run_ids: Collection[str]) -> list[Any]:
+        """Return what instances recorded when they began, with when their last try began."""
+        from sqlalchemy import and_, select
+
+        pushed, columns = xcom_model().__table__, _instances()
+        same = and_(
+            *(pushed.c[name] == columns[name] for name in ("dag_id", "task_id", "run_id", "map_index"))
+        )
+        return self._all(
+            select(*_xcom_columns(pushed.c, plain=True), columns.try_number, columns.start_date)
+            .where(same, *self._of(run_ids), pushed.c.key == RECORD_KEY)
+            .where(columns.state.in_(["success", "failed"]))
+            .where(pushed.c.dag_id == self._dag_id, pushed.c.run_id.in_(list(run_ids)))
+        )
 
     def checkpoints(self, run_ids: Collection[str], places: Collection[tuple[str, str]]) -> list[Any]:
         """Return what is kept of batches among the XComs of tasks, which Airflow 2 does.

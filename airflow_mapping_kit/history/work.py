@@ -64,6 +64,7 @@ class Work:
     :param due: when it was due.
     :param pieces: its plan.
     :param planned: when the last part of the plan was pushed.
+    :param first: when its first instance began.
     :param by_state: how many of its instances are in which state.
     :param span: from when until when those began that succeeded.
     :param tries: by map index the instances that are no success that is known by its run alone.
@@ -75,6 +76,7 @@ class Work:
     due: datetime | None = None
     pieces: Pieces = NOTHING
     planned: datetime | None = None
+    first: datetime | None = None
     by_state: dict[str | None, int] = field(default_factory=dict)
     span: tuple[datetime, datetime] | None = None
     tries: dict[int, list[Try]] = field(default_factory=dict)

@@ -1,0 +1,41 @@
+"""What a history can't know, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.compat import is_serialized
+from airflow_mapping_kit.history.plans import NEVER, NOT_YET
+from airflow_mapping_kit.plans.notes import said_of_missing
+from airflow_mapping_kit.plans.planned import calls_functions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from airflow_mapping_kit.history.matrix import Matrix
+    from airflow_mapping_kit.history.targets import Target
+    from airflow_mapping_kit.history.work import Work
+
+_NAMED = 3
+
+
+def notes_about(dag: Any, target: Target, works: Sequence[Work], matrix: Matrix) -> list[str]:
+    """Return what is not known of partitions, of runs that can't be read, and of periods too many to be missing."""
+    missing = said_of_missing(dag)
+    found = [] if missing is None else [missing]
+    if calls_functions(target.expand_input.value) and is_serialized(dag.get_task(target.task_ids[0])):
+        found.append(
+            f"{target.name} is mapped over what a function makes of a list. It is called in a task alone, so "
+            f"partitions are named here by what it is given."
+        )
+    unread: dict[str, list[str]] = {}
+    for work in works:
+        if work.run.unread not in (None, NEVER, NOT_YET):
+            unread.setdefault(str(work.run.unread), []).append(work.run.id)
+    for why, run_ids in unread.items():
+        more = f" and {len(run_ids) - _NAMED:,} more" if len(run_ids) > _NAMED else ""
+        found.append(f"Not counted: {', '.join(run_ids[:_NAMED])}{more}: {why}.")
+    for name, first, last in matrix.gaps:
+        found.append(f"No run has {name} {first} to {last}: too many to be shown as missing.")
+    return found
