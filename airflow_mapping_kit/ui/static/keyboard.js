@@ -1,5 +1,7 @@
 // Keys: where the arrows lead in the matrix, and what a letter does on the page.
 
+import { h } from "./dom.js";
+
 /**
  * The element that a key leads to from `from`, or `null`.
  * `lines` are lists of elements by row and column, `null` where there is none; PageUp and PageDown go from block to block.
@@ -26,7 +28,7 @@ export function walk(lines, from, { key, ctrlKey, metaKey }) {
 
 const nearby = (lines, block, column) => lines.find((line) => line.block !== block && line[column])?.[column] ?? null;
 
-export const KEYS = [
+const KEYS = [
   ["arrows", "move; Page up and down from block to block, Home and End in a row"],
   ["Enter", "shows a partition: its runs, errors, logs"],
   ["Space", "chooses it; Shift with arrows, or with a click, a rectangle"],
@@ -38,6 +40,13 @@ export const KEYS = [
   ["Esc", "closes, chooses nothing, filters nothing: in this order"],
   ["?", "these keys"],
 ];
+
+export function keysDialog() {
+  const dialog = h("dialog", { "aria-label": "Keys", onclose: () => dialog.remove() }, h("h2", {}, "Keys"),
+    h("dl", { class: "keys" }, KEYS.map(([key, does]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)])),
+    h("div", { class: "ends" }, h("button", { type: "button", onclick: () => dialog.close() }, "Close")));
+  return dialog;
+}
 
 /** Run what a letter stands for, where nobody is typing and no other part of Airflow's page has the focus. */
 export function onKeys(page, acts) {

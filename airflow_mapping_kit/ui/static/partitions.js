@@ -3,6 +3,7 @@
 // Attributes: `api` root of the JSON, `base` of Airflow's own pages, `own` address of a DAG's page (`{dag}` in it),
 // `airflow` 2 or 3, `csrf` token of Airflow 2, `alone` where no page of Airflow's is around it;
 // `dag`, `run`, `task`, `index` say what is shown. Without `dag` all DAGs are.
+import { Actions } from "./actions.js";
 import * as address from "./address.js";
 import { Api, dagPath } from "./api.js";
 import { Bar } from "./bar.js";
@@ -13,7 +14,7 @@ import { Filter } from "./filter.js";
 import { Follow } from "./follow.js";
 import { Found } from "./found.js";
 import { Head } from "./head.js";
-import { KEYS, onKeys } from "./keyboard.js";
+import { keysDialog, onKeys } from "./keyboard.js";
 import { List } from "./list.js";
 import { Matrix } from "./matrix.js";
 import { Overview } from "./overview.js";
@@ -25,7 +26,7 @@ import { FAILED, MOVING } from "./states.js";
 import * as theme from "./theme.js";
 import { Tip } from "./tip.js";
 import { Trouble } from "./trouble.js";
-import { plain, plural } from "./text.js";
+import { Voice } from "./voice.js";
 import * as width from "./width.js";
 
 class PartitionsElement extends HTMLElement {
@@ -64,9 +65,9 @@ class PartitionsElement extends HTMLElement {
     this.choice = new Choice(this);
     this.troubles = new Trouble(this);
     this.trouble = this.troubles.element;
-    this.live = h("div", { class: "unseen", role: "status" });
-    this.toast = h("div", { class: "toast", "aria-hidden": "true", hidden: true });
+    this.voice = new Voice();
     this.preview = new Preview(this);
+    this.actions = new Actions(this);
     const dag = this.getAttribute("dag");
     this.overview = dag ? null : new Overview(this);
     this.parts = dag ? { head: new Head(this), sentence: new Sentence(this), runs: new Runs(this), matrix: new Matrix(this), list: new List(this), errors: new Errors(this), bar: new Bar(this) } : {};
@@ -76,7 +77,7 @@ class PartitionsElement extends HTMLElement {
     const reading = h("p", { class: "soft reading" }, "Reading…");
     const css = h("link", { rel: "stylesheet", href: new URL("partitions.css", import.meta.url).href });
     this.main = h("div", { class: "page" }, this.overview?.element ?? [this.trouble, reading]);
-    const parts = [this.main, this.preview.element, this.tip.element, this.toast, this.live];
+    const parts = [this.main, this.preview.element, this.tip.element, ...this.voice.elements];
     root.replaceChildren(css, ...parts);
     this.follow = new Follow(() => (dag ? this.read(dag) : this.overviewRead()));
     this.follow.start();
@@ -231,19 +232,7 @@ class PartitionsElement extends HTMLElement {
   }
 
   // -- what is done
-  action(style, what, cells, text) {
-    const right = what === "missing" ? "start" : "clear";
-    const may = this.found.can[right];
-    return h("button", {
-      class: style, type: "button", disabled: !may, "data-focus": `${what} ${text}`, onclick: () => this.ask(what, cells),
-      title: may ? "Shows first what will run" : `Your role may not ${right === "clear" ? "clear task instances" : "trigger runs"} of this DAG`,
-    }, text);
-  }
-
-  ask(what, cells) {
-    const run = what === "missing" ? undefined : this.state.run || undefined;
-    this.preview.open({ what, task: this.found.task.name, run, pieces: cells?.map((cell) => this.found.values(cell)) });
-  }
+  action(...said) { return this.actions.button(...said); }
 
   done(said) {
     this.choice.clear();
@@ -251,23 +240,9 @@ class PartitionsElement extends HTMLElement {
     this.follow.hurry();
   }
 
-  say(text, seen = false) {
-    this.live.textContent = plain(text);
-    if (!seen) return;
-    this.toast.textContent = plain(text);
-    this.toast.hidden = false;
-    clearTimeout(this.toasting);
-    this.toasting = setTimeout(() => { this.toast.hidden = true; }, 8_000);
-  }
+  say(text, seen = false) { this.voice.say(text, seen); }
 
-  async copy(cells) {
-    try {
-      await navigator.clipboard.writeText(cells.map((cell) => this.found.key(cell)).join("\n"));
-      this.say(`${plural(cells.length, "key")} copied.`, true);
-    } catch {
-      this.say("The browser allows no copying here: it does on pages of https.", true);
-    }
-  }
+  copy(cells) { return this.voice.copy(cells.map((cell) => this.found.key(cell))); }
 
   link(name, args) {
     const date = this.runs.find((run) => run.id === args.run)?.date ?? "";
@@ -287,16 +262,10 @@ class PartitionsElement extends HTMLElement {
       "?": () => this.showKeys(),
       f: ready(() => this.set({ show: this.state.show === FAILED ? "" : FAILED })),
       a: ready(() => this.choice.only(this.filter.cells)),
-      r: ready(() => this.found.can.clear && this.rerun()),
-      m: ready(() => this.found.can.start && this.found.tally.m && this.ask("missing", null)),
+      r: ready(() => this.actions.rerun()),
+      m: ready(() => this.actions.load()),
       escape: ready(() => this.escape()),
     };
-  }
-
-  rerun() {
-    const cells = this.choice.size ? [...this.choice.cells] : this.found.failed;
-    const failed = cells.filter((cell) => this.found.is(cell, FAILED));
-    if (cells.length) this.ask(failed.length === cells.length ? "failed" : "chosen", this.choice.size || this.state.run ? cells : null);
   }
 
   escape() {
@@ -309,9 +278,7 @@ class PartitionsElement extends HTMLElement {
   }
 
   showKeys() {
-    const dialog = h("dialog", { "aria-label": "Keys", onclose: () => dialog.remove() }, h("h2", {}, "Keys"),
-      h("dl", { class: "keys" }, KEYS.map(([key, does]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)])),
-      h("div", { class: "ends" }, h("button", { type: "button", onclick: () => dialog.close() }, "Close")));
+    const dialog = keysDialog();
     this.shadowRoot.append(dialog);
     dialog.showModal();
   }

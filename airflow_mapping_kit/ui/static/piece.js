@@ -1,6 +1,6 @@
 // One partition: how it stands, every run that had it, every try, what went wrong, the way to each log.
 import { fill, h } from "./dom.js";
-import { FAILED, STATES, letterOf, sign } from "./states.js";
+import { FAILED, STATES, letterOf, sign, word } from "./states.js";
 import { ago, duration } from "./text.js";
 
 export class Piece {
@@ -33,7 +33,7 @@ export class Piece {
   loaded() {
     const { history } = this.page.piece;
     if (!history) return "";
-    const good = history.find(({ tasks }) => tasks.length && tasks.every((task) => task.state === "success"));
+    const good = history.find(({ tasks }) => tasks.length && tasks.every((task) => letterOf(task.state) === "o"));
     if (!good) return this.page.found.old(this.page.piece.cell) ? "" : "It was never loaded.";
     return h("span", { class: "soft" }, `Last loaded ${ago(good.tasks.at(-1).start)}.`);
   }
@@ -51,14 +51,14 @@ export class Piece {
     const state = letterOf(task.state);
     return h("div", { class: "try" }, sign(state),
       h("div", {},
-        h("span", {}, [run.tasks.length > 1 && task.task, (task.state ?? "waits").replaceAll("_", " "), task.seconds && duration(task.seconds), task.start && ago(task.start)].filter(Boolean).join(", ")),
+        h("span", {}, [run.tasks.length > 1 && task.task, word(state), task.seconds && duration(task.seconds), task.start && ago(task.start)].filter(Boolean).join(", ")),
         " ", this.logs(run, task),
         task.error && h("pre", { class: "trace", tabindex: 0, role: "group", "aria-label": "Error" }, typeof task.error === "string" ? task.error : `${task.error.type ?? ""} ${task.error.message ?? ""}`.trim())));
   }
 
   /** A link for every try, where Airflow's page of an instance can be asked for one. */
-  logs(run, { task, tries, start, state }) {
-    if (!tries || (!start && state !== "success" && state !== "failed")) return "";
+  logs(run, { task, tries, start }) {
+    if (!tries || !start) return "";
     const link = (attempt, text) => h("a", { href: this.page.link("log", { run: run.run, task, index: run.index, try: attempt }) }, text);
     if (tries < 2) return link(1, "log");
     if (!this.page.found.links.log.includes("{try}")) return link(tries, `logs of ${tries} tries`);

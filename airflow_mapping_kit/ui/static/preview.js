@@ -77,7 +77,8 @@ export class Preview {
       const done = await this.page.api.post(this.path("redrive"), { ...this.body, digest: found.digest });
       this.element.close();
       const said = done.started?.length ? `${plural(done.started.length, "run")} started.` : `${plural(done.cleared, "instance")} cleared.`;
-      this.page.done(`${said} ${this.page.found.dag.paused ? "The DAG is paused: they wait until it is unpaused." : "They run as soon as there is room."}`);
+      const left = done.left > 0 ? `${plural(done.left, "instance")} had changed meanwhile and ${done.left === 1 ? "was" : "were"} left alone. ` : "";
+      this.page.done(`${said} ${left}${this.page.found.dag.paused ? "The DAG is paused: they wait until it is unpaused." : "They run as soon as there is room."}`);
     } catch (error) {
       if (error.status === 409 && error.body.preview) this.show(error.body.preview, error.message);
       else this.refuse(error);

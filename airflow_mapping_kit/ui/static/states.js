@@ -39,10 +39,7 @@ export const sum = (found, states = Object.keys(found)) => [...states].reduce((a
 export const sign = (state, { old = false } = {}) =>
   h("span", { class: "sign", "data-s": state, "data-old": old, "aria-hidden": "true" });
 
-const OF_INSTANCES = {
-  success: "o", failed: "f", upstream_failed: "b", not_started: "u", not_run: "u", skipped: "s", removed: "u",
-  queued: "q", scheduled: "q", none: "q",
-};
+const LETTERS = Object.fromEntries(Object.entries(STATES).map(([letter, one]) => [one.word.replaceAll(" ", "_"), letter]));
 
-/** The letter of a state of Airflow's of one instance: `up_for_retry` and the like are at work. */
-export const letterOf = (state) => OF_INSTANCES[state ?? "none"] ?? "w";
+/** The letter of a state in a word, as history/states.py writes them: `f` of `failed`, `b` of `upstream_failed`. */
+export const letterOf = (state) => LETTERS[state] ?? "q";

@@ -68,6 +68,6 @@ def test_the_page_writes_keys_as_the_kit_does():
         assert bool(odd.match(chr(code))) == ("%" in partition_key({"x": chr(code)})), hex(code)
 
 
-def test_the_page_knows_every_state():
-    known = re.findall(r"^  (\w): \{ word:", text_of("states.js"), re.MULTILINE)
-    assert set(known) == set(LETTERS) - {"."}
+def test_the_page_knows_every_state_by_its_letter_and_its_word():
+    words = dict(re.findall(r'^  (\w): \{ word: "([^"]+)"', text_of("states.js"), re.MULTILINE))
+    assert {letter: word.replace(" ", "_") for letter, word in words.items()} == LETTERS
