@@ -47,10 +47,10 @@ class Kept:
         with self._lock:
             same = self._plans.get(digest)
             if same is None and size <= self._budget:
+                while self.size + size > self._budget:
+                    self.size -= self._plans.popitem(last=False)[1].size
                 self._plans[digest] = pieces
                 self.size += size
-                while self.size > self._budget:
-                    self.size -= self._plans.popitem(last=False)[1].size
             self._digests[key] = digest
             if len(self._digests) > _RUNS:
                 self._digests.popitem(last=False)

@@ -6,12 +6,13 @@ are one event of their run: their order among the runs is the runs' own. All oth
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mapping_kit.history.states import NO_CELL, WORST, letter_of, of_piece
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from airflow_mapping_kit.history.matrix import Matrix
@@ -68,8 +69,11 @@ class Reckoning:
         self.piece_of = [0] * size
         self._loaded = bytearray(size)
         self._later = bytearray(size)
+        self._unloaded = size
         self._waiting = waiting
         for event in self._events(now, gaps):
+            if not self._unloaded:
+                break  # of all cells both is known
             if event.map_index == _WAITING:
                 for cell in waiting[event.place]:
                     self._set(cell, ord("q"), event.place, -1)
@@ -136,17 +140,11 @@ class Reckoning:
 
     def _all_others(self, event: Event) -> None:
         work = self._works[event.place]
-        cells, pieces = self._matrix.cells(work), work.pieces
-        for piece in self._others(work) if work.tries or pieces.ends is not None else range(len(pieces)):
+        cells, loaded = self._matrix.cells(work), self._loaded
+        for piece in _others(work):
             cell = cells[piece]
-            if cell >= 0 and not self._loaded[cell]:
+            if cell >= 0 and not loaded[cell]:
                 self._set(cell, _LOADED, event.place, piece)
-
-    def _others(self, work: Work) -> Iterator[int]:
-        pieces, tries = work.pieces, work.tries
-        for index in range(pieces.instances):
-            if index not in tries:
-                yield from pieces.held_by(index)
 
     def _set(self, cell: int, letter: int, place: int, piece: int) -> None:
         own = self._only is None or self._works[place].run.id == self._only
@@ -156,8 +154,9 @@ class Reckoning:
             elif letter == _LOADED:
                 self._later[cell] = 1
                 return
-        if letter == _LOADED and self.place_of[cell] >= 0:
+        if letter == _LOADED and self.place_of[cell] >= 0 and not self._loaded[cell]:
             self._loaded[cell] = 1
+            self._unloaded -= 1
 
     def _fill(self, place: int, cells: Collection[int]) -> None:
         """Let those cells wait for a run that are not loaded."""
@@ -179,6 +178,17 @@ class Reckoning:
             for cell, letter in enumerate(self.letters):
                 if letter == _NONE and cell not in gone:
                     self.letters[cell] = missing
+
+
+def _others(work: Work) -> Iterable[int]:
+    """Return the pieces of a run whose instances succeeded right away."""
+    pieces, tries = work.pieces, work.tries
+    if not tries:
+        return range(len(pieces))
+    if pieces.ends is None:
+        return [index for index in range(len(pieces)) if index not in tries]
+    held = (pieces.held_by(index) for index in range(pieces.instances) if index not in tries)
+    return chain.from_iterable(held)
 
 
 def worst_of(tries: Sequence[Try]) -> Try | None:
