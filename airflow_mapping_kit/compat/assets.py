@@ -7,10 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.compat import parts
-from airflow_mapping_kit.compat.names import AIRFLOW_3
+from airflow_mapping_kit.compat.names import AIRFLOW_3, AirflowException
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+# Airflow looks up each event of an answer by itself, and an answer has five seconds.
+_EVENTS_AT_ONCE = 500
 
 
 def add_partitions(event: Any, keys: Sequence[str]) -> None:
@@ -93,6 +96,51 @@ def follows_assets(dag: Any) -> bool:
     """Tell whether a DAG, declared or serialized, is scheduled on assets, by themselves or beside times."""
     # Airflow 2 gives those that are not a condition that is false.
     return bool(getattr(dag.timetable, "asset_condition" if AIRFLOW_3 else "dataset_condition", None))
+
+
+def schedule_ports(dag: Any) -> list[Port]:
+    """Return the assets and aliases that a DAG is scheduled on, as its file declares it. Since Airflow 3.
+
+    Airflow 2 asks its database what an alias stands for as soon as somebody looks.
+    """
+    found, waiting = [], [getattr(dag.timetable, "asset_condition", None)]
+    while waiting:
+        one = waiting.pop(0)
+        within = getattr(one, "objects", None)
+        if within is None:
+            found += ports([one])
+        else:
+            waiting += within
+    return found
+
+
+def events_of(port: Port, most: int) -> tuple[list[Any], bool]:
+    """Return the events of an asset or alias, the newest first, and whether there are more: for a task of Airflow 3.
+
+    :param most: so many at most.
+    """
+    comms = import_module("airflow.sdk.execution_time.comms")
+    supervisor = import_module("airflow.sdk.execution_time.task_runner").SUPERVISOR_COMMS
+    found: dict[int, Any] = {}
+    before = None
+    while len(found) < most:
+        wanted = {"before": before, "limit": _EVENTS_AT_ONCE, "ascending": False}
+        if port.alias is not None:
+            question = comms.GetAssetEventByAssetAlias(alias_name=port.alias, **wanted)
+        else:
+            question = comms.GetAssetEventByAsset(name=port.name, uri=port.uri, **wanted)
+        answer = supervisor.send(question)
+        if isinstance(answer, comms.ErrorResponse):
+            raise AirflowException(
+                f"Airflow doesn't say what changed of {port.alias or port.uri or port.name}: {answer}"
+            )
+        known = len(found)
+        found.update((event.id, event) for event in answer.asset_events)
+        # That moment is within the next answer too.
+        if len(answer.asset_events) < _EVENTS_AT_ONCE or len(found) == known:
+            return list(found.values()), False
+        before = answer.asset_events[-1].timestamp
+    return list(found.values()), True
 
 
 class AssetTables(NamedTuple):

@@ -34,6 +34,7 @@ MASKING = "the texts of errors"
 LAST_TIME = "what failed last time"
 PAGE = "the page Partitions"
 STALE = "stale partitions"
+CHANGED = "what changed upstream"
 
 _MAPPED = "airflow.sdk.definitions.mappedoperator" if AIRFLOW_3 else "airflow.models.mappedoperator"
 _GROUP = "airflow.sdk.definitions.taskgroup" if AIRFLOW_3 else "airflow.utils.task_group"
@@ -228,6 +229,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
                 else ()
             ),
         )
+    ),
+    CHANGED: (
+        (
+            "airflow.sdk.execution_time.comms:GetAssetEventByAsset",
+            "airflow.sdk.execution_time.comms:GetAssetEventByAssetAlias",
+        )
+        if AIRFLOW_3
+        else ()
     ),
     LAST_TIME: ("airflow.sdk.execution_time.comms:GetDagRun",) if AIRFLOW_3 else (),
     PERIODS: ("airflow.serialization.encoders:coerce_to_core_timetable",) if AIRFLOW_3 else (),

@@ -21,7 +21,7 @@ from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.partitions.zones import load_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from airflow_mapping_kit.history.matrix import Matrix
@@ -71,7 +71,7 @@ def find_stale(
     found = changes(sources, _earliest(target, works, reckoning, loaded), tables.session)
     tables.queries += found.queries
     if not found.newest:
-        return Stale({}, _notes(found, {}))
+        return Stale({}, _notes(found, Concerned({}, {})))
     touched = _concerned(target, matrix, found)
     since: dict[int, datetime] = {}
     unsure: dict[int, datetime] = {}
@@ -85,7 +85,7 @@ def find_stale(
             unsure[cell] = moment
     if unsure:
         since.update(_looked_up(unsure, works, reckoning, tables))
-    return Stale(since, _notes(found, touched.unknown))
+    return Stale(since, _notes(found, touched))
 
 
 def _earliest(target: Target, works: Sequence[Work], reckoning: Reckoning, loaded: Iterable[int]) -> datetime:
@@ -136,23 +136,25 @@ def _looked_up(
 
 def _concerned(target: Target, matrix: Matrix, found: Changes) -> Concerned:
     zone = load_zone(target.form.zone if target.form else next(iter(target.steps.values()), "UTC"))
-    if not matrix.by_key:
-        axes = [Axis(one.name, one.values, one.cadence) for one in matrix.dimensions]
-        return concerned(axes, found.newest.items(), zone)
-    keys = [_NUMBER.sub("", key) for key in matrix.dimensions[0].values]
+    if matrix.by_key:
+        return of_keys([_NUMBER.sub("", key) for key in matrix.dimensions[0].values], found.newest, zone)
+    axes = [Axis(one.name, one.values, one.cadence) for one in matrix.dimensions]
+    return concerned(axes, found.newest.items(), zone)
+
+
+def of_keys(keys: Sequence[str], newest: Mapping[str, datetime], zone: Any) -> Concerned:
+    """Return which of some partitions the changes of others concern, by their places in a list of keys."""
     try:
-        return concerned(*_of_keys(keys, found, zone))
+        return concerned(*_axes_of(keys, newest, zone))
     except PartitionError:
         # No partitions, or of several schemes: only what has the same key is known to be the same.
-        return Concerned(
-            {cell: found.newest[key] for cell, key in enumerate(keys) if key in found.newest}, {}
-        )
+        return Concerned({cell: newest[key] for cell, key in enumerate(keys) if key in newest}, {})
 
 
-def _of_keys(keys: Sequence[str], found: Changes, zone: Any) -> tuple[Any, ...]:
+def _axes_of(keys: Sequence[str], newest: Mapping[str, datetime], zone: Any) -> tuple[Any, ...]:
     """Return what `concerned` takes, of partitions that are listed by their keys."""
     parts = [components(key) for key in keys]
-    names = sorted(parts[0])
+    names = sorted(parts[0]) if parts else []
     if any(part.keys() != parts[0].keys() for part in parts):
         raise PartitionError("the partitions have different dimensions")
     columns = [
@@ -161,21 +163,21 @@ def _of_keys(keys: Sequence[str], found: Changes, zone: Any) -> tuple[Any, ...]:
     values = [list(dict.fromkeys(column)) for column in columns]
     places = [{value: place for place, value in enumerate(one)} for one in values]
     axes = [Axis(name, one, cadence_of(one)) for name, one in zip(names, values, strict=True)]
-    rows = list(
-        zip(
-            *([at[value] for value in column] for at, column in zip(places, columns, strict=True)),
-            strict=True,
-        )
-    )
-    return axes, found.newest.items(), zone, rows
+    at = ([place[value] for value in column] for place, column in zip(places, columns, strict=True))
+    return axes, newest.items(), zone, list(zip(*at, strict=True))
 
 
-def _notes(found: Changes, unknown: dict[str, list[str]]) -> list[str]:
-    notes = [
+def unknown_of(touched: Concerned) -> list[str]:
+    """Return what is not known of changes, a sentence each."""
+    return [
         f"{len(keys):,} partitions that changed upstream, such as {shown(keys[0])}, {_UNKNOWN[reason]}: whether "
         f"these are stale for it is not known."
-        for reason, keys in unknown.items()
+        for reason, keys in touched.unknown.items()
     ]
+
+
+def _notes(found: Changes, touched: Concerned) -> list[str]:
+    notes = unknown_of(touched)
     # Of a DAG whose upstream never says which partitions changed there is nothing to expect.
     if found.newest:
         notes += [

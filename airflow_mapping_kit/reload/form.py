@@ -29,7 +29,8 @@ def reload_params(*, only: bool = False, **dimensions: Sequence[str | int | floa
     The form asks for `mode`, `start_date`, `end_date`, for a selection of each dimension, and for one of them
     together, `select`. It combines with other params: `params={**reload_params(origin=ORIGINS), "events": Param(10)}`.
 
-    :param only: whether it asks too what of these to load: everything, what is missing, or what failed last time.
+    :param only: whether it asks too what of these to load: everything, or what is missing, failed last time, or
+        changed upstream since it was loaded.
         `reload_partitions` must then be told what is there.
     :param dimensions: the values of each dimension, all of them selected at first. An empty list stands
         for values that are known only at run time: the form then takes any text, nothing means all,

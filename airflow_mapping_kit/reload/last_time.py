@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _LETTERS = "fbu"
 _UNDONE = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
 # So many runs are looked at, as by a history.
-_RUNS = 400
+RUNS = 400
 
 
 def failed_last_time(candidates: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
@@ -38,18 +38,27 @@ def failed_last_time(candidates: list[dict[str, Any]], context: Any) -> list[dic
 
     :raises PlanError: if nothing is mapped over it.
     """
-    task, names = context["task"], hidden_names()
-    over = [mapped for mapped in mapped_in(context["dag"]) if _is_mapped_over(mapped, task.task_id)]
-    if not over:
-        raise PlanError(
-            f"Nothing is mapped over {task.task_id}, so nobody knows what failed last time: map a task over it, or "
-            f"choose what is missing."
-        )
+    over, names = mapped_over(context), hidden_names()
     keys = {piece_key({"partition": one}, hidden=names): one for one in candidates}
     failed: set[str] = set()
     for mapped in over:
         failed |= _by_supervisor(mapped, context["ti"], set(keys)) if AIRFLOW_3 else _by_tables(mapped)
     return [one for key, one in keys.items() if key in failed]
+
+
+def mapped_over(context: Any) -> list[Mapped]:
+    """Return what is mapped over the running generator, or over batches of what it makes.
+
+    :raises PlanError: if nothing is.
+    """
+    task = context["task"]
+    over = [mapped for mapped in mapped_in(context["dag"]) if _is_mapped_over(mapped, task.task_id)]
+    if not over:
+        raise PlanError(
+            f"Nothing is mapped over {task.task_id}, so nobody knows what became of its partitions: map a task over "
+            f"it, or choose what is missing."
+        )
+    return over
 
 
 def _is_mapped_over(mapped: Mapped, task_id: str) -> bool:
@@ -79,7 +88,7 @@ def _by_supervisor(mapped: Mapped, task_instance: Any, keys: set[str]) -> set[st
     A task of Airflow 3 has no tables, and nothing says when an instance was: only when its run began, and whether
     anything of that was cleared. So rather is a partition loaded again than left out.
     """
-    runs, more = other_runs(task_instance, _RUNS)
+    runs, more = other_runs(task_instance, RUNS)
     if more:
         log.warning(
             "Only %d runs were looked at, and %d more were not: what they left is not known here",
@@ -91,14 +100,14 @@ def _by_supervisor(mapped: Mapped, task_instance: Any, keys: set[str]) -> set[st
         # Whatever is left began before all that is known.
         if keys <= newest.keys() and all(run.started <= since for since, _ in newest.values()):
             break
-        for key, failed in _of_run(mapped, task_instance, run).items():
+        for key, failed in of_run(mapped, task_instance, run).items():
             moment = run.started if failed else run.due
             if key in keys and (key not in newest or newest[key] < (moment, failed)):
                 newest[key] = moment, failed
     return {key for key, (_, failed) in newest.items() if failed}
 
 
-def _of_run(mapped: Mapped, task_instance: Any, run: Earlier) -> dict[str, bool]:
+def of_run(mapped: Mapped, task_instance: Any, run: Earlier) -> dict[str, bool]:
     """Return which pieces of a run are known to have failed in it, and which not."""
     read = Supervisor(task_instance, mapped.task_ids, run_id=run.run_id)
     try:

@@ -1,4 +1,4 @@
-"""Which of the partitions that a run could load it is to load: everything, what is missing, what failed last time."""
+"""Which of the partitions that a run could load it is to load: everything, or what is missing, failed or stale."""
 
 from __future__ import annotations
 
@@ -9,24 +9,35 @@ from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.reload.last_time import failed_last_time
+from airflow_mapping_kit.reload.upstream import changed_upstream
 
-EVERYTHING, MISSING, FAILED = "everything", "missing", "failed"
+EVERYTHING, MISSING, FAILED, STALE = "everything", "missing", "failed", "stale"
 # As the trigger form shows them.
-CHOICES = {EVERYTHING: "everything", MISSING: "what is missing", FAILED: "what failed last time"}
+CHOICES = {
+    EVERYTHING: "everything",
+    MISSING: "what is missing",
+    FAILED: "what failed last time",
+    STALE: "what changed upstream since it was loaded",
+}
 OLDEST, NEWEST = "oldest", "newest"
 ORDERS = (OLDEST, NEWEST)
 
 
-def chosen(choice: str, candidates: list[dict[str, Any]], there: Any, context: Any) -> list[dict[str, Any]]:
+def chosen(
+    choice: str, candidates: list[dict[str, Any]], there: Any, context: Any, zone: str
+) -> list[dict[str, Any]]:
     """Return those of some partitions that are chosen, in their order.
 
     :param there: what is there, as `reload_partitions` was given it.
+    :param zone: whose clock periods are read on.
     :raises PartitionError: if it wasn't, and is needed.
     """
     if choice == EVERYTHING:
         return candidates
     if choice == FAILED:
         return failed_last_time(candidates, context)
+    if choice == STALE:
+        return changed_upstream(candidates, context, zone)
     if there is None:
         raise PartitionError(
             "Nobody says what is there: reload_partitions(there=...) is None. Give it what lists the partitions, "

@@ -109,7 +109,7 @@ def _reload_partitions(
     timezone: str | None = None,
     offset: int = 0,
     date_dimension: str = "date",
-    only: Literal["everything", "missing", "failed"] = "everything",
+    only: Literal["everything", "missing", "failed", "stale"] = "everything",
     there: Iterable[Any] | None = None,
     lookback: int = 0,
     at_most: int | None = None,
@@ -130,8 +130,9 @@ def _reload_partitions(
     :param offset: in mode `scheduled`, how many periods later: -1 for the one before each, 1 for the one that has
         just begun. Default 0 (templated).
     :param date_dimension: the name of the dimension that holds the period. Default `date`.
-    :param only: in mode `scheduled`, what to load of these: `everything`, what is `missing`, or what `failed` when it
-        was last tried. What a person chooses in the form of `reload_params(only=True)` goes before it (templated).
+    :param only: in mode `scheduled`, what to load of these: `everything`, what is `missing`, what `failed` when it was
+        last tried, or what is `stale`: changed upstream, as events of assets tell, and not loaded since. What a
+        person chooses in the form of `reload_params(only=True)` goes before it (templated).
     :param there: what is there: partitions or their keys, such as the output of `lake_partitions`, `s3_partitions`
         or `sql_rows`.
     :param lookback: in mode `scheduled`, and unless everything is loaded: so many periods before the run's own are
@@ -182,7 +183,7 @@ def _reload_partitions(
         each = partitions.product(**dimensions) if dimensions else [{}]
     before = before if order == NEWEST else before[::-1]
     candidates += [{**one, date_dimension: period} for period in before for one in each]
-    found = chosen(choice, candidates, there, context)
+    found = chosen(choice, candidates, there, context, zone)
     return _bounded(found, set(own), date_dimension, at_most)
 
 

@@ -71,7 +71,8 @@ def tell(dag_test):
             def load(**context):
                 if alias:
                     # Airflow 2.10 takes no list in the extra of an alias.
-                    context["outlet_events"][alias].add(asset)
+                    extra = {"mapping_kit_partitions": list(keys)} if keys else {}
+                    context["outlet_events"][alias].add(asset, extra=extra)
                 elif not silently:
                     mark_changed(keys)
 

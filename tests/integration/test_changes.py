@@ -12,13 +12,11 @@ from airflow_mapping_kit.compat import Asset, own_session
 from airflow_mapping_kit.history import changes as module
 from airflow_mapping_kit.history.changes import changes, mark, upstream
 from airflow_mapping_kit.partitions import partition_key
-from airflows import AIRFLOW_3, DAG, EmptyOperator, scheduler_dag, store, task
+from airflows import AIRFLOW_3, DAG, AssetAlias, EmptyOperator, scheduler_dag, store, task
 
 if AIRFLOW_3:
-    from airflow.sdk import AssetAlias
     from airflow.timetables.assets import AssetOrTimeSchedule
 else:
-    from airflow.datasets import DatasetAlias as AssetAlias
     from airflow.timetables.datasets import DatasetOrTimeSchedule as AssetOrTimeSchedule
 
 START = pendulum.datetime(2024, 1, 1)

@@ -12,11 +12,12 @@ from datetime import timedelta
 import pendulum
 import pytest
 
+from airflow_mapping_kit.compat import Asset
 from airflow_mapping_kit.exceptions import PartitionError, PlanError
 from airflow_mapping_kit.generators import batches, lake_partitions
 from airflow_mapping_kit.partitions import partition_key, product
 from airflow_mapping_kit.reload import reload_params, reload_partitions
-from airflows import AIRFLOW_3, DagRunType, clear, dag, scheduler_dag, task
+from airflows import AIRFLOW_3, AssetAlias, DagRunType, clear, dag, scheduler_dag, store, task
 
 ORIGINS = ["EWR", "JFK"]
 DAYS = {"mode": "custom", "start_date": "2013-01-01", "end_date": "2013-01-03"}
@@ -289,7 +290,7 @@ class TestForm:
     def test_asks_for_it_in_words(self):
         params = scheduler_dag(a_dag("lake")).params
         schema = params.get_param("only").schema
-        assert schema["enum"] == ["everything", "missing", "failed"]
+        assert schema["enum"] == ["everything", "missing", "failed", "stale"]
         assert schema["values_display"]["failed"] == "what failed last time"
         assert list(params) == ["mode", "start_date", "end_date", "origin", "select", "only"] or AIRFLOW_3
 
@@ -304,7 +305,7 @@ class TestForm:
     @pytest.mark.parametrize(
         ("reload", "said"),
         [
-            ({"only": "lost"}, "only='lost' is unknown: choose one of everything, missing, failed"),
+            ({"only": "lost"}, "only='lost' is unknown: choose one of everything, missing, failed, stale"),
             ({"only": "missing", "there": None}, "has to know what is there"),
             ({"only": "missing", "lookback": -1}, "lookback=-1"),
             ({"only": "missing", "lookback": 10**9}, "lookback=1000000000"),
@@ -404,3 +405,125 @@ class TestFailed:
         with caplog.at_level(logging.ERROR):
             assert planned(a_dag(lake), {**DAYS, "only": "failed"}) == "failed"
         assert "Nothing is mapped over reload_partitions" in caplog.text
+
+
+class TestStale:
+    """What changed upstream since it was loaded: by the tables on 2, by what a task may ask for on 3."""
+
+    @pytest.fixture
+    def asset(self):
+        return Asset(f"upstream_{uuid.uuid4().hex}")
+
+    def dag(self, loaded, schedule=None, *, inlets=(), **reload):
+        @dag(
+            dag_id=f"s{uuid.uuid4().hex}",
+            schedule=schedule,
+            start_date=pendulum.datetime(2013, 1, 1),
+            params=reload_params(origin=ORIGINS, only=True),
+        )
+        def built():
+            @task(inlets=list(inlets))
+            def load(partition):
+                loaded.append(f"{partition['origin']} {partition['date'][8:]}")
+
+            load.expand(partition=reload_partitions(there=[], **reload))
+
+        return built()
+
+    @pytest.fixture
+    def loads(self, dag_test):
+        """Return a function that runs a DAG and returns what it has loaded."""
+
+        def run(dag, loaded, **conf):
+            loaded.clear()
+            dag_test(
+                dag,
+                run_conf={**DAYS, "only": "stale", "select": None, **conf},
+                logical_date=pendulum.now("UTC"),
+            )
+            return sorted(loaded)
+
+        return run
+
+    def test_is_loaded_if_it_was_not_since_it_changed(self, asset, loads, tell):
+        loaded = []
+        dag = self.dag(loaded, [asset])
+        assert loads(dag, loaded) == []
+        # What changed and was never loaded is to be loaded as well.
+        tell(asset, "date=2013-01-02/origin=EWR", "date=2013-01-09")
+        assert loads(dag, loaded) == ["EWR 02"]
+        assert loads(dag, loaded) == []
+        assert len(loads(dag, loaded, only="everything")) == 6
+        assert loads(dag, loaded) == []
+        # What is finer, and what is coarser.
+        tell(asset, "carrier=UA/date=2013-01-01/origin=JFK", "date=2013-01-03")
+        assert loads(dag, loaded) == ["EWR 03", "JFK 01", "JFK 03"]
+        assert loads(dag, loaded) == []
+        tell(asset, "date=2013-01")
+        assert loads(dag, loaded, select="origin=EWR") == ["EWR 01", "EWR 02", "EWR 03"]
+        assert loads(dag, loaded) == ["JFK 01", "JFK 02", "JFK 03"]
+
+    def test_by_inlets_and_where_events_come_by_an_alias(self, asset, loads, tell):
+        alias, loaded = AssetAlias(f"alias_{asset.uri}"), []
+        for one, by in ((self.dag(loaded, inlets=[asset]), None), (self.dag(loaded, [alias]), alias)):
+            store(one)
+            if by is None:
+                tell(asset, "date=2013-01-02")
+            elif not AIRFLOW_3:
+                # Of an event by an alias Airflow 2.10 takes no list, so it can't say what changed.
+                tell(asset, alias=by, dag_id=f"aliased_{asset.uri}")
+                tell(asset, "date=2013-01-02")
+            else:
+                tell(asset, "date=2013-01-02", alias=by, dag_id=f"aliased_{asset.uri}")
+            assert loads(one, loaded) == ["EWR 02", "JFK 02"]
+            assert loads(one, loaded) == []
+
+    def test_of_what_failed_since_it_is_loaded_again(self, asset, loads, tell, dag_test):
+        loaded, failing = [], {"JFK 02"}
+
+        @dag(
+            dag_id=f"s{uuid.uuid4().hex}",
+            schedule=[asset],
+            start_date=pendulum.datetime(2013, 1, 1),
+            params=reload_params(origin=ORIGINS, only=True),
+        )
+        def built():
+            @task
+            def load(partition):
+                name = f"{partition['origin']} {partition['date'][8:]}"
+                if name in failing:
+                    raise ValueError(name)
+                loaded.append(name)
+
+            load.expand(partition=reload_partitions(there=[]))
+
+        failing_dag = built()
+        tell(asset, "date=2013-01-02")
+        assert loads(failing_dag, loaded) == ["EWR 02"]
+        failing.clear()
+        assert loads(failing_dag, loaded) == ["JFK 02"]
+        assert loads(failing_dag, loaded) == []
+
+    def test_is_what_a_scheduled_run_loads_of_the_periods_it_looks_back_on(self, asset, run_of, tell):
+        dag = self.dag([], "@daily", inlets=[asset], only="stale", lookback=3)
+        tell(asset, "date=2013-01-08", "date=2013-01-10/origin=JFK", "date=2013-01-01")
+        interval = (TENTH, TENTH if AIRFLOW_3 else TENTH.add(days=1))
+        run = run_of(dag, logical_date=TENTH, data_interval=interval, run_type=DagRunType.SCHEDULED)
+        state, plan = run.run("reload_partitions")
+        assert state == "success"
+        assert [f"{one['origin']} {one['date'][8:]}" for one in plan] == ["JFK 10", "EWR 08", "JFK 08"]
+
+    def test_of_a_dag_that_reads_no_asset_is_refused_in_words(self, loads, caplog):
+        loaded = []
+        with caplog.at_level(logging.ERROR):
+            assert loads(self.dag(loaded), loaded) == []
+        assert (
+            "load reads no asset, so nobody knows what changed upstream: schedule the DAG on assets"
+            in caplog.text
+        )
+
+    def test_what_the_dag_changed_itself_is_not(self, asset, loads, dag_test, tell):
+        loaded = []
+        dag = self.dag(loaded, [asset])
+        tell(asset, "date=2013-01-02", dag_id=dag.dag_id)
+        assert loads(dag, loaded) == []

@@ -36,6 +36,7 @@ if AIRFLOW_3:
     from airflow.providers.standard.operators.empty import EmptyOperator
     from airflow.sdk import (
         DAG,
+        AssetAlias,
         CronDataIntervalTimetable,
         CronTriggerTimetable,
         DeltaDataIntervalTimetable,
@@ -49,6 +50,7 @@ if AIRFLOW_3:
     from airflow.serialization.serialized_objects import DagSerialization as SerializedDAG
 else:
     from airflow import DAG
+    from airflow.datasets import DatasetAlias as AssetAlias
     from airflow.timetables import trigger
     from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataIntervalTimetable
     from airflow.timetables.trigger import CronTriggerTimetable
@@ -69,6 +71,7 @@ __all__ = [
     "AirflowSkipException",
     "AirflowTaskTerminated",
     "AirflowTaskTimeout",
+    "AssetAlias",
     "BaseOperator",
     "CronDataIntervalTimetable",
     "CronTriggerTimetable",
