@@ -6,6 +6,7 @@ import itertools
 
 import pendulum
 import pytest
+from airflow.models.taskinstance import TaskInstance
 
 from airflow_mapping_kit import policy
 from airflow_mapping_kit.compat import Asset
@@ -14,7 +15,10 @@ from airflow_mapping_kit.generators import batches, product
 from airflow_mapping_kit.history import history
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.partitions import partition_key
-from airflows import DAG, run_alone, scheduler_dag, task, task_group
+from airflow_mapping_kit.redrive.carry_out import carry_out
+from airflow_mapping_kit.redrive.clearing import Actor
+from airflow_mapping_kit.redrive.preview import preview
+from airflows import DAG, create_session, run_alone, scheduler_dag, task, task_group
 
 START = pendulum.datetime(2024, 1, 1)
 DAYS, ORIGINS = ["2024-01-01", "2024-01-02", "2024-01-03"], ["EWR", "JFK"]
@@ -72,6 +76,37 @@ def test_what_failed_or_is_missing_stays_that_whatever_changed(asset, dag_test, 
     dag_test(dag)
     tell(asset, "date=2024-01-02")
     assert letters(dag) == ["oo", "ft", "oo"]
+
+
+def test_what_is_stale_is_chosen_to_run_again_and_then_is_no_more(asset, dag_test, tell):
+    dag = loader(asset)
+    dag_test(dag)
+    tell(asset, "date=2024-01-02/origin=JFK", "date=2024-01-03")
+    found = history(dag)
+    stale = [cell for cell, letter in enumerate(found.letters.decode()) if letter == "t"]
+    assert [found.key(cell) for cell in stale] == [
+        "date=2024-01-02/origin=JFK",
+        "date=2024-01-03/origin=EWR",
+        "date=2024-01-03/origin=JFK",
+    ]
+    shown = preview(found, "chosen", stale)
+    (run,) = shown.runs
+    assert [one.map_index for one in run.wanted.pieces] == stale
+    assert preview(found, "failed").instances == preview(found, "missing").instances == 0
+    carry_out(shown, Actor("mapping_kit_redrive", "ann", {}))
+    # What waits to be loaded is not stale.
+    assert letters(dag) == ["oo", "oq", "qq"]
+    for cell in stale:
+        run_alone(dag, found_instance(run.run_id, dag, cell))
+    assert letters(dag) == ["oo", "oo", "oo"]
+
+
+def found_instance(run_id, dag, map_index):
+    with create_session() as session:
+        wanted = {"dag_id": dag.dag_id, "run_id": run_id, "task_id": "load", "map_index": map_index}
+        row = session.query(TaskInstance).filter_by(**wanted).one()
+        session.expunge_all()
+    return row
 
 
 def test_a_run_shows_what_it_did_itself(asset, dag_test, tell):
