@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 
 import duckdb
@@ -83,7 +84,7 @@ def test_models_are_trained_one_by_one_and_the_best_of_those_that_succeeded_is_c
     ]
 
 
-def test_only_the_partitions_that_changed_are_followed(stack):
+def test_only_the_partitions_that_changed_are_followed_and_until_then_they_are_stale(stack, mapping_kit):
     airflow = stack.airflow
     airflow.wait_for_dag("carrier_delays")
     airflow.unpause("carrier_delays")
@@ -119,3 +120,15 @@ def test_only_the_partitions_that_changed_are_followed(stack):
         {"path": str(stack.project / "include/lake/carrier_delays/date=2013-01-02/origin=LGA/*.parquet")},
     ).fetchall()
     assert found == expected
+
+    # What nobody follows for a while.
+    stack.airflow.postgres.query("UPDATE dag SET is_paused = true WHERE dag_id = 'carrier_delays' RETURNING 1", [])
+    stack.run(
+        "carrier_flights",
+        conf={"mode": "custom", "start_date": days[0], "end_date": days[0], "origin": ["EWR"]},
+    )
+    status, text, _ = mapping_kit("partitions", "carrier_delays", "--output", "json")
+    answer = json.loads(text)
+    stale = [one["key"] for one in answer["partitions"] if one["state"] == "stale"]
+    assert (status, stale) == (0, ["date=2013-01-01/origin=EWR"])
+    assert answer["states"] == {"stale": 1, "loaded": 4}
