@@ -27,13 +27,21 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.history.work import Work
 
 
-def history(dag: Any, task_id: str | None = None, run_id: str | None = None, limit: int = LIMIT) -> History:
+def history(
+    dag: Any,
+    task_id: str | None = None,
+    run_id: str | None = None,
+    limit: int = LIMIT,
+    *,
+    asking: str | None = None,
+) -> History:
     """Return the newest state of every partition of a mapped task over the runs of its DAG.
 
     :param dag: the DAG, as it is declared or as the database has it.
     :param task_id: the mapped task, the mapped group, or a task within one; needless where the DAG has one.
     :param run_id: what became of its partitions in this run alone; what failed there and was loaded later is `h`.
     :param limit: how many of the newest runs are looked at.
+    :param asking: the run of a task that asks, which doesn't count: what it will load depends on the answer.
     :raises PlanError: if the DAG has nothing of the kind, or no such run.
 
     Example: of three origins on two days, of which the second failed for `LGA`, `history(dag).letters` is
@@ -45,6 +53,7 @@ def history(dag: Any, task_id: str | None = None, run_id: str | None = None, lim
     with own_session() as session:
         tables = Tables(session, target.dag_id, target.task_ids)
         works, notes = listed(tables, limit, run_id, now)
+        works = [work for work in works if work.run.id != asking]
         plans.read_plans(tables, target, works)
         works, more = within_room(works, run_id)
         notes += more

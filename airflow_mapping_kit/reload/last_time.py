@@ -42,7 +42,11 @@ def failed_last_time(candidates: list[dict[str, Any]], context: Any) -> list[dic
     keys = {piece_key({"partition": one}, hidden=names): one for one in candidates}
     failed: set[str] = set()
     for mapped in over:
-        failed |= _by_supervisor(mapped, context["ti"], set(keys)) if AIRFLOW_3 else _by_tables(mapped)
+        failed |= (
+            _by_supervisor(mapped, context["ti"], set(keys))
+            if AIRFLOW_3
+            else _by_tables(mapped, context["run_id"])
+        )
     return [one for key, one in keys.items() if key in failed]
 
 
@@ -75,8 +79,8 @@ def _is_mapped_over(mapped: Mapped, task_id: str) -> bool:
     return False
 
 
-def _by_tables(mapped: Mapped) -> set[str]:
-    found = history(mapped.dag, mapped.name)
+def _by_tables(mapped: Mapped, run_id: str) -> set[str]:
+    found = history(mapped.dag, mapped.name, asking=run_id)
     for note in found.notes:
         log.info("%s", note)
     return {found.key(cell) for cell, code in enumerate(found.letters) if chr(code).lower() in _LETTERS}

@@ -53,7 +53,11 @@ def changed_upstream(candidates: list[dict[str, Any]], context: Any, zone: str) 
             log.warning("%s", note)
         changed = dict(zip(keys, (touched.newest.get(place) for place in range(len(keys))), strict=True))
         events = {key: moment for key, moment in changed.items() if moment is not None}
-        due |= _by_runs(mapped, context["ti"], events) if AIRFLOW_3 else _by_tables(mapped, events, context)
+        due |= (
+            _by_runs(mapped, context["ti"], events)
+            if AIRFLOW_3
+            else _by_tables(mapped, events, context["run_id"])
+        )
     return [one for key, one in keys.items() if key in due]
 
 
@@ -87,9 +91,9 @@ def _newest(sources: Upstream, context: Any) -> dict[str, datetime]:
     return newest
 
 
-def _by_tables(mapped: Mapped, events: dict[str, datetime], context: Any) -> set[str]:
+def _by_tables(mapped: Mapped, events: dict[str, datetime], run_id: str) -> set[str]:
     """Return which of the pieces that changed are not loaded since, as the history of the DAG has them."""
-    found = history(mapped.dag, mapped.name)
+    found = history(mapped.dag, mapped.name, asking=run_id)
     for note in found.notes:
         log.info("%s", note)
     fresh = set()
@@ -98,11 +102,9 @@ def _by_tables(mapped: Mapped, events: dict[str, datetime], context: Any) -> set
         if key not in events:
             continue
         tried = found.attempt(cell)
-        # This run's own are none yet.
-        if tried is None or tried.run.id == context["run_id"]:
-            continue
         # What is at work, or was skipped, began no earlier than its run.
-        if letter in "oqQ" or (letter in "wWsS" and tried.run.started >= events[key]):
+        begun = tried is not None and tried.run.started >= events[key]
+        if letter in "oqQ" or (letter in "wWsS" and begun):
             fresh.add(key)
     return events.keys() - fresh
 

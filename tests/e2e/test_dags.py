@@ -122,7 +122,9 @@ def test_only_the_partitions_that_changed_are_followed_and_until_then_they_are_s
     assert found == expected
 
     # What nobody follows for a while.
-    stack.airflow.postgres.query("UPDATE dag SET is_paused = true WHERE dag_id = 'carrier_delays' RETURNING 1", [])
+    stack.airflow.postgres.query(
+        "UPDATE dag SET is_paused = true WHERE dag_id = 'carrier_delays' RETURNING 1", []
+    )
     stack.run(
         "carrier_flights",
         conf={"mode": "custom", "start_date": days[0], "end_date": days[0], "origin": ["EWR"]},
