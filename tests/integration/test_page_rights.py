@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 
 import pytest
 
@@ -193,3 +194,43 @@ def test_a_page_tells_who_may_not_see_a_dag_without_naming_what_is_in_it(asked_b
         assert answer.status_code == 403
         assert "You may not see" in answer.text
         assert "mapping-kit-partitions" not in answer.text
+
+
+def granted(site, right):
+    """Grant a right to the role Viewer for a while."""
+    if AIRFLOW_3:
+        from airflow.api_fastapi.app import get_auth_manager
+
+        manager = get_auth_manager()
+        return _granted(manager.flask_app, manager.security_manager, right, manager.cache.clear)
+    return _granted(site.app, site.app.appbuilder.sm, right, lambda: None)
+
+
+@contextmanager
+def _granted(app, manager, right, forget):
+    with app.app_context():
+        role, made = manager.find_role("Viewer"), manager.create_permission(*right)
+        manager.add_permission_to_role(role, made)
+    forget()
+    try:
+        yield
+    finally:
+        with app.app_context():
+            manager.remove_permission_from_role(manager.find_role("Viewer"), manager.get_permission(*right))
+        forget()
+
+
+def test_a_viewer_has_the_way_to_the_page_that_the_documentation_says_to_grant(site):
+    if "reader" not in site.people:
+        assert site.of("viewer").get("/api/v2/plugins").status_code == 200  # of the Simple auth manager
+        return
+    right = ("can_read", "Plugins") if AIRFLOW_3 else ("menu_access", "Partitions")
+
+    def has_it():
+        if AIRFLOW_3:
+            return site.of("viewer").get("/api/v2/plugins").status_code == 200
+        return 'href="/mapping_kit/"' in site.of("viewer").get("/home").text
+
+    assert not has_it()
+    with granted(site, right):
+        assert has_it()

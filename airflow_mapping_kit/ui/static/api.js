@@ -14,6 +14,9 @@ export class Refused extends Error {
   }
 }
 
+/** A look that takes longer is given up: a database or a network that hangs says nothing. In milliseconds. */
+const PATIENCE = 60_000;
+
 export class Api {
   constructor(root, csrf) {
     this.root = root.replace(/\/$/, "");
@@ -26,7 +29,7 @@ export class Api {
     const said = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== undefined));
     const url = `${this.root}${path}${said.size ? `?${said}` : ""}`;
     const known = this.known.get(url);
-    const answer = await this.fetched(url, { headers: known ? { "If-None-Match": known.tag } : {}, cache: "no-store" });
+    const answer = await this.fetched(url, { headers: known ? { "If-None-Match": known.tag } : {}, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     if (answer.status === 304 && known) return known.body;
     const body = await parsed(answer);
     const tag = answer.headers.get("ETag");
