@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.history import outputs
 from airflow_mapping_kit.reading import json_xcoms
 from airflow_mapping_kit.reading.records import RECORD_KEY
 
@@ -44,7 +45,7 @@ def records(tables: Tables, failed: Iterable[tuple[str, int]]) -> dict[tuple[str
         return {}
     indexes = {index for _, index in wanted}
     few = indexes if len(indexes) <= _NAMED_INDEXES else None
-    rows = tables.of_failed({run_id for run_id, _ in wanted}, [RECORD_KEY], few, plain=True)
+    rows = outputs.of_failed(tables, {run_id for run_id, _ in wanted}, [RECORD_KEY], few, plain=True)
     found: dict[tuple[str, int], Any] = {}
     for row in rows:
         record = _plain(row.value)

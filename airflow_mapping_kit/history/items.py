@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.history import outputs
 from airflow_mapping_kit.history.pieces import key_of
 from airflow_mapping_kit.history.plans import values
 from airflow_mapping_kit.history.saved import saved
@@ -68,7 +69,7 @@ def _failed(tables: Tables, target: Target, works: Sequence[Work]) -> dict[Place
         return {}
     found: dict[Place, Items] = {}
     told: set[Place] = set()
-    rows = tables.of_failed({run_id for run_id, _ in failed}, target.items_keys)
+    rows = outputs.of_failed(tables, {run_id for run_id, _ in failed}, target.items_keys)
     for row, value in zip(rows, values(rows), strict=True):
         place = row.run_id, row.map_index
         if place in failed and _are_results(value) and len(value) == len(failed[place][0].held_by(place[1])):
@@ -107,7 +108,7 @@ def _partly_skipped(
     if not by_id or not target.items_keys:
         return {}
     found: dict[Place, Items] = {}
-    rows = tables.of_partly_skipped(list(by_id), target.items_keys)
+    rows = outputs.of_partly_skipped(tables, list(by_id), target.items_keys)
     for row, value in zip(rows, values(rows), strict=True):
         work = by_id[row.run_id]
         if row.map_index >= work.pieces.instances or not _are_results(value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.history import outputs
 from airflow_mapping_kit.history.pieces import Pieces, key_of
 from airflow_mapping_kit.history.work import Try
 from airflow_mapping_kit.plans.planned import sources
@@ -39,7 +40,7 @@ def leave_out_moved(tables: Tables, target: Target, works: Sequence[Work]) -> li
             f"they had worked on what it has now: they keep no record of their partition."
         ]
     moved: dict[str, set[int]] = {}
-    for row in tables.recorded(list(doubtful)):
+    for row in outputs.recorded(tables, list(doubtful)):
         work = doubtful[row.run_id]
         if work.planned is None or row.start_date is None or row.start_date >= work.planned:
             continue

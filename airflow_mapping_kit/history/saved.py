@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.xcoms import place_of
 from airflow_mapping_kit.compat import AIRFLOW_3, has_state_store
+from airflow_mapping_kit.history import outputs
 from airflow_mapping_kit.history.plans import values
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def saved(tables: Tables, target: Target, killed: Mapping[Place, int]) -> dict[P
     declared = [target.mapped.dag.get_task(task_id) for task_id in target.task_ids]
     places = [place_of(one, run_id="", map_index=0, max_tries=0) for one in declared]
     found: dict[Place, list[dict[str, Any]]] = {}
-    rows = tables.checkpoints(run_ids, [(one.anchor, f"{_PREFIX}/{one.task_id}/") for one in places if one])
+    rows = outputs.checkpoints(
+        tables, run_ids, [(one.anchor, f"{_PREFIX}/{one.task_id}/") for one in places if one]
+    )
     for row, results in zip(rows, values(rows), strict=True):
         # Neither ids of tasks nor numbers have a slash.
         _, _, index, max_tries, _ = row.key.split("/")
@@ -48,7 +51,7 @@ def _of_store(
 ) -> dict[Place, list[dict[str, Any]]]:
     chunks: dict[tuple[str, str, int], list[Any]] = {}
     counted: dict[tuple[str, str, int], Any] = {}
-    for row in tables.stored(run_ids, target.task_ids, {index for _, index in killed}, _PREFIX):
+    for row in outputs.stored(tables, run_ids, target.task_ids, {index for _, index in killed}, _PREFIX):
         place = row.run_id, row.task_id, row.map_index
         value = json.loads(row.value)
         if row.key == _PREFIX:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AIRFLOW_3, custom_xcom_backend, xcom_model
-from airflow_mapping_kit.reading.records import RECORD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 # Values are fetched so many at a time: a plan of a hundred thousand pieces is five megabytes.
 _AT_ONCE = 8
-_INSTANCE = (
+INSTANCE = (
     "run_id",
     "task_id",
     "map_index",
@@ -37,7 +36,7 @@ class Tables:
 
     def __init__(self, session: Any, dag_id: str, task_ids: Collection[str]) -> None:
         self.session = session
-        self._dag_id = dag_id
+        self.dag_id = dag_id
         self._task_ids = tuple(task_ids)
         self.queries = 0
 
@@ -54,7 +53,7 @@ class Tables:
         columns = DagRun.__table__.c
         date = columns.logical_date if AIRFLOW_3 else columns.execution_date
         due = columns.run_after if AIRFLOW_3 else columns.execution_date
-        own = columns.dag_id == self._dag_id
+        own = columns.dag_id == self.dag_id
         names = ("id", "run_id", "run_type", "state", "start_date", "end_date", "queued_at", "conf")
         interval = (columns.data_interval_start, columns.data_interval_end)
         wanted = [*(columns[name] for name in names), date.label("date"), due.label("due"), *interval]
@@ -63,7 +62,7 @@ class Tables:
         chosen = columns.id.in_(select(newest.c.id))
         if also is not None:
             chosen = or_(chosen, columns.run_id == also)
-        return self._all(select(*wanted).where(own, chosen).order_by(columns.id.desc()))
+        return self.all(select(*wanted).where(own, chosen).order_by(columns.id.desc()))
 
     def scheduled(self) -> Any:
         """Return what the scheduler keeps of the DAG: whether it is paused, and its next run."""
@@ -73,16 +72,16 @@ class Tables:
         columns = DagModel.__table__.c
         interval = ("next_dagrun_data_interval_start", "next_dagrun_data_interval_end")
         names = ("is_paused", "next_dagrun_create_after", *interval)
-        rows = self._all(select(*(columns[name] for name in names)).where(columns.dag_id == self._dag_id))
+        rows = self.all(select(*(columns[name] for name in names)).where(columns.dag_id == self.dag_id))
         return rows[0] if rows else None
 
     def counts(self, run_ids: Collection[str]) -> list[Any]:
         """Return how many mapped instances of each run are in each state, and when the first and last of them began."""
         from sqlalchemy import func, select
 
-        columns = _instances()
+        columns = instances()
         number, first, last = func.count(), func.min(columns.start_date), func.max(columns.start_date)
-        return self._all(
+        return self.all(
             select(
                 columns.run_id,
                 columns.state,
@@ -90,7 +89,7 @@ class Tables:
                 first.label("first"),
                 last.label("last"),
             )
-            .where(*self._of(run_ids), columns.map_index >= 0)
+            .where(*self.of(run_ids), columns.map_index >= 0)
             .group_by(columns.run_id, columns.state)
         )
 
@@ -100,7 +99,7 @@ class Tables:
 
         columns = xcom_model().__table__.c
         names = ("run_id", "task_id", "key", "map_index", "timestamp")
-        return self._all(select(*(columns[name] for name in names)).where(*self._pushed(run_ids, wanted)))
+        return self.all(select(*(columns[name] for name in names)).where(*self._pushed(run_ids, wanted)))
 
     def pushed(self, run_ids: Collection[str], wanted: Collection[Source]) -> Iterator[Any]:
         """Yield the XComs that plans are made of, with their values as the table has them, run by run."""
@@ -108,7 +107,7 @@ class Tables:
 
         columns = xcom_model().__table__.c
         query = (
-            select(*_xcom_columns(columns))
+            select(*xcom_columns(columns))
             .where(*self._pushed(run_ids, wanted))
             .order_by(columns.run_id, columns.map_index)
         )
@@ -130,11 +129,11 @@ class Tables:
         """
         from sqlalchemy import and_, or_, select
 
-        columns = _instances()
+        columns = instances()
         late = [and_(columns.run_id == run_id, columns.start_date >= moment) for run_id, moment in since]
-        return self._all(
-            select(*(columns[name] for name in _INSTANCE)).where(
-                *self._of(run_ids),
+        return self.all(
+            select(*(columns[name] for name in INSTANCE)).where(
+                *self.of(run_ids),
                 columns.map_index >= 0,
                 or_(
                     columns.state.is_(None),
@@ -154,144 +153,38 @@ class Tables:
         """
         from sqlalchemy import select
 
-        columns = _instances()
+        columns = instances()
         indexes = {index for _, index in wanted}
         label = [columns.rendered_map_index.label("label")] if labelled else []
-        query = select(*(columns[name] for name in _INSTANCE), *label).where(
-            *self._of({run_id for run_id, _ in wanted}), columns.map_index >= 0
+        query = select(*(columns[name] for name in INSTANCE), *label).where(
+            *self.of({run_id for run_id, _ in wanted}), columns.map_index >= 0
         )
         if len(indexes) <= most:
             query = query.where(columns.map_index.in_(sorted(indexes)))
-        return self._all(query)
+        return self.all(query)
 
     def began(self, run_ids: Collection[str], before: Any) -> dict[tuple[str, int], Any]:
         """Return when the first task of each piece began, by run and map index, of those that did before a moment."""
         from sqlalchemy import func, select
 
-        columns = _instances()
-        rows = self._all(
+        columns = instances()
+        rows = self.all(
             select(columns.run_id, columns.map_index, func.min(columns.start_date))
-            .where(*self._of(run_ids), columns.map_index >= 0, columns.start_date < before)
+            .where(*self.of(run_ids), columns.map_index >= 0, columns.start_date < before)
             .group_by(columns.run_id, columns.map_index)
         )
         return {(run_id, map_index): moment for run_id, map_index, moment in rows}
 
-    def of_failed(
-        self,
-        run_ids: Collection[str],
-        keys: Collection[str],
-        indexes: Collection[int] | None = None,
-        *,
-        plain: bool = False,
-    ) -> list[Any]:
-        """Return what instances pushed that failed, under some keys.
-
-        :param plain: whether it was written past the deployment's backend.
-        """
-        from sqlalchemy import and_, select
-
-        pushed, columns = xcom_model().__table__, _instances()
-        same = and_(
-            *(pushed.c[name] == columns[name] for name in ("dag_id", "task_id", "run_id", "map_index"))
-        )
-        query = (
-            select(*_xcom_columns(pushed.c, plain=plain), columns.try_number, columns.max_tries)
-            .where(same, *self._of(run_ids), columns.state == "failed", pushed.c.key.in_(list(keys)))
-            # Said of both tables, so that each finds its own index.
-            .where(pushed.c.dag_id == self._dag_id, pushed.c.run_id.in_(list(run_ids)))
-        )
-        if indexes is not None:
-            query = query.where(columns.map_index.in_(sorted(indexes)))
-        return self._all(query)
-
-    def of_partly_skipped(self, run_ids: Collection[str], keys: Collection[str]) -> list[Any]:
-        """Return instances that succeeded, each with what it pushed, where that names something skipped."""
-        from sqlalchemy import and_, select
-
-        pushed, columns = xcom_model().__table__, _instances()
-        same = and_(
-            *(pushed.c[name] == columns[name] for name in ("dag_id", "task_id", "run_id", "map_index"))
-        )
-        named = self._has(pushed.c.value, '"state": "skipped"')  # as all databases write it
-        value, *_ = reversed(_xcom_columns(pushed.c))
-        return self._all(
-            select(*(columns[name] for name in _INSTANCE), pushed.c.dag_id, pushed.c.key, value)
-            .where(same, *self._of(run_ids), columns.state == "success", pushed.c.key.in_(list(keys)))
-            .where(pushed.c.dag_id == self._dag_id, pushed.c.run_id.in_(list(run_ids)), named)
-        )
-
-    def _has(self, value: Any, text: str) -> Any:
-        """Return whether the value of an XCom has a text in it, for the database to look."""
-        from sqlalchemy import LargeBinary, Text, cast, func, literal
-
-        if AIRFLOW_3:
-            return cast(value, Text).contains(text, autoescape=True)
-        # Airflow 2 has bytes, which SQLite compares with no pattern, and PostgreSQL has no `instr`.
-        if self.session.get_bind().dialect.name == "postgresql":
-            return value.op("LIKE")(literal(f"%{text}%".encode(), LargeBinary))
-        return func.instr(value, literal(text.encode(), LargeBinary)) > 0
-
-    def recorded(self, run_ids: Collection[str]) -> list[Any]:
-        """Return what instances recorded when they began, with when their last try began."""
-        from sqlalchemy import and_, select
-
-        pushed, columns = xcom_model().__table__, _instances()
-        same = and_(
-            *(pushed.c[name] == columns[name] for name in ("dag_id", "task_id", "run_id", "map_index"))
-        )
-        return self._all(
-            select(*_xcom_columns(pushed.c, plain=True), columns.try_number, columns.start_date)
-            .where(same, *self._of(run_ids), pushed.c.key == RECORD_KEY)
-            .where(columns.state.in_(["success", "failed"]))
-            .where(pushed.c.dag_id == self._dag_id, pushed.c.run_id.in_(list(run_ids)))
-        )
-
-    def checkpoints(self, run_ids: Collection[str], places: Collection[tuple[str, str]]) -> list[Any]:
-        """Return what is kept of batches among the XComs of tasks, which Airflow 2 does.
-
-        :param places: those tasks, each with what the keys begin with.
-        """
-        from sqlalchemy import and_, or_, select
-
-        if not places:
-            return []
-        columns = xcom_model().__table__.c
-        wanted = (
-            and_(columns.task_id == task_id, columns.key.startswith(prefix, autoescape=True))
-            for task_id, prefix in places
-        )
-        return self._all(
-            select(*_xcom_columns(columns)).where(
-                columns.dag_id == self._dag_id, columns.run_id.in_(list(run_ids)), or_(*wanted)
-            )
-        )
-
-    def stored(
-        self, run_ids: Collection[str], task_ids: Collection[str], indexes: Collection[int], prefix: str
-    ) -> list[Any]:
-        """Return what instances keep in their task state store, which Airflow 3.3 has, in the order of the keys."""
-        from airflow.models.task_state_store import TaskStateStoreModel
-        from sqlalchemy import or_, select
-
-        columns = TaskStateStoreModel.__table__.c
-        return self._all(
-            select(columns.run_id, columns.task_id, columns.map_index, columns.key, columns.value).where(
-                columns.dag_id == self._dag_id,
-                columns.run_id.in_(list(run_ids)),
-                columns.task_id.in_(list(task_ids)),
-                columns.map_index.in_(sorted(indexes)),
-                or_(columns.key == prefix, columns.key.startswith(f"{prefix}/", autoescape=True)),
-            )
-        )
-
-    def _all(self, query: Any) -> list[Any]:
+    def all(self, query: Any) -> list[Any]:
+        """Return the rows of a query."""
         self.queries += 1
         return list(self.session.execute(query))
 
-    def _of(self, run_ids: Collection[str]) -> tuple[Any, ...]:
-        columns = _instances()
+    def of(self, run_ids: Collection[str]) -> tuple[Any, ...]:
+        """Return what instances of the tasks in some runs have in common."""
+        columns = instances()
         return (
-            columns.dag_id == self._dag_id,
+            columns.dag_id == self.dag_id,
             columns.task_id.in_(self._task_ids),
             columns.run_id.in_(list(run_ids)),
         )
@@ -301,16 +194,21 @@ class Tables:
 
         columns = xcom_model().__table__.c
         places = (and_(columns.task_id == one.task_id, columns.key == one.key) for one in wanted)
-        return columns.dag_id == self._dag_id, columns.run_id.in_(list(run_ids)), or_(*places)
+        return columns.dag_id == self.dag_id, columns.run_id.in_(list(run_ids)), or_(*places)
 
 
-def _instances() -> Any:
+def instances() -> Any:
+    """Return the columns of the table of instances."""
     from airflow.models.taskinstance import TaskInstance
 
     return TaskInstance.__table__.c
 
 
-def _xcom_columns(columns: Any, *, plain: bool = False) -> list[Any]:
+def xcom_columns(columns: Any, *, plain: bool = False) -> list[Any]:
+    """Return what of an XCom is read.
+
+    :param plain: whether it was written past the deployment's backend.
+    """
     from sqlalchemy import Text, cast
 
     # Airflow 3 has a column of JSON, which the driver would read without being asked; a backend wants it read.

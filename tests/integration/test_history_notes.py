@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+
 import pendulum
 import pytest
 
@@ -11,7 +14,7 @@ from airflow_mapping_kit.partitions import date_range, partition_key
 from airflow_mapping_kit.partitions import product as combined
 from airflow_mapping_kit.policy import task_policy
 from airflow_mapping_kit.reload import reload_params, reload_partitions
-from airflows import DAG, scheduler_dag, task
+from airflows import AIRFLOW_3, DAG, scheduler_dag, task
 from written import Written, at
 
 pytestmark = pytest.mark.usefixtures("metadata_db")
@@ -172,3 +175,39 @@ def test_a_long_time_without_runs_is_named_and_not_filled_in():
     found = history(written.dag)
     assert found.letters.decode() == "oooo"
     assert found.notes == ["No run has date 2012-01-02 to 2012-12-31: too many to be shown as missing."]
+
+
+@pytest.fixture
+def backend(monkeypatch):
+    """Have XComs kept elsewhere, the table having nothing but names; return what is kept by name."""
+    place = "airflow.sdk.execution_time.xcom" if AIRFLOW_3 else "airflow.models.xcom"
+    kept = {}
+
+    class Elsewhere(importlib.import_module(place).BaseXCom):
+        @staticmethod
+        def deserialize_value(result):
+            value = result.value
+            return kept[value if isinstance(value, str) else json.loads(value)]
+
+    monkeypatch.setattr(f"{place}.XCom", Elsewhere)
+    return kept
+
+
+def test_plans_of_a_backend_are_read_through_it_and_one_that_it_lost_leaves_its_run_out(backend):
+    written = _written("notes_backend")
+    plan = combined(origin=ORIGINS, date=["2013-01-01"])
+    for number, run_id in enumerate(["kept", "lost"]):
+        run = _loaded(written, run_id, plan, 20 * number, state="failed", planned=False)
+        written.xcom(run, "reload_partitions", f"s3://xcoms/{run_id}", when=at(20 * number))
+        # Records are written past the backend.
+        error = {"type": "OSError", "message": run_id}
+        record = {"key": partition_key(plan[0]), "label": "", "try_number": 1, "error": error}
+        written.xcom(run, "load", record, key="mapping_kit", map_index=0)
+    backend["s3://xcoms/kept"] = plan
+    written.flush()
+    for one in (written.dag, written.stored()):
+        found = history(one)
+        assert found.letters.decode() == "ff"
+        assert {group.message for group in found.errors} == {"kept", "no error is kept: the log has it"}
+        (note,) = found.notes
+        assert note.startswith("Not counted: lost: its plan can't be read here")
