@@ -175,30 +175,17 @@ def test_a_scheduled_run_loads_its_own_day(stack, source):
 
 
 @pytest.mark.versions
-def test_what_is_missing_from_the_lake_is_loaded_and_then_what_failed_last_time(stack, source, tmp_path):
-    airflow, lake = stack.airflow, tmp_path / "lake"
+def test_what_is_missing_from_the_lake_is_loaded(stack, source, tmp_path):
+    lake = tmp_path / "lake"
 
-    def conf(only, last, **more):
-        dates = {"mode": "custom", "start_date": "2013-01-30", "end_date": last}
-        return {**dates, "only": only, "target": str(lake), **more}
+    def loaded(**conf):
+        dates = {"mode": "custom", "start_date": "2013-01-30", "end_date": "2013-01-31"}
+        run_id = stack.tested("flights_gaps", **dates, only="missing", target=str(lake), **conf)
+        return [i["rendered_map_index"] for i in stack.airflow.instances("flights_gaps", run_id, "load")]
 
-    def loaded(run_id):
-        return [i["rendered_map_index"] for i in airflow.instances("flights_gaps", run_id, "load")]
-
-    run_id = stack.tested("flights_gaps", **conf("missing", "2013-01-31", select="origin=EWR,JFK"))
     # There was no lake, so all that was selected was missing.
-    assert loaded(run_id) == ["EWR 2013-01-30", "EWR 2013-01-31", "JFK 2013-01-30", "JFK 2013-01-31"]
-    (lake / "date=2013-01-31" / "origin=EWR" / "data_0.parquet").unlink()
-    # The source has nothing of February.
-    airflow.wait_for_dag("flights_gaps")
-    airflow.unpause("flights_gaps")
-    run_id = airflow.trigger("flights_gaps", conf=conf("missing", "2013-02-01", origin=["EWR", "JFK"]))
-    assert airflow.wait("flights_gaps", run_id) == "failed"
-    assert loaded(run_id) == ["EWR 2013-01-31", "EWR 2013-02-01", "JFK 2013-02-01"]
-    # What a task knows of earlier runs depends on where it runs, so it has to be a worker's.
-    run_id = airflow.trigger("flights_gaps", conf=conf("failed", "2013-02-01"))
-    assert airflow.wait("flights_gaps", run_id) == "failed"
-    assert loaded(run_id) == ["EWR 2013-02-01", "JFK 2013-02-01"]
+    assert loaded(select="origin=JFK date=2013-01-31") == ["JFK 2013-01-31"]
+    assert loaded(origin=["EWR", "JFK"]) == ["EWR 2013-01-30", "EWR 2013-01-31", "JFK 2013-01-30"]
     rows = duckdb.execute(
         "SELECT origin, date::VARCHAR, count(*) FROM read_parquet($glob, hive_partitioning = true) GROUP BY ALL",
         {"glob": f"{lake}/**/*.parquet"},
@@ -206,3 +193,19 @@ def test_what_is_missing_from_the_lake_is_loaded_and_then_what_failed_last_time(
     assert {(o, d): n for o, d, n in rows} == {
         (o, d): source[o, d] for o in ("EWR", "JFK") for d in ("2013-01-30", "2013-01-31")
     }
+
+
+@pytest.mark.versions
+def test_a_worker_knows_what_failed_last_time(stack):
+    airflow = stack.airflow
+    airflow.wait_for_dag("failed_last_time")
+    airflow.unpause("failed_last_time")
+
+    def loaded(**conf):
+        dates = {"mode": "custom", "start_date": "2013-01-30", "end_date": "2013-01-30"}
+        run_id = airflow.trigger("failed_last_time", conf={**dates, **conf})
+        assert airflow.wait("failed_last_time", run_id) == "failed"
+        return [i["rendered_map_index"] for i in airflow.instances("failed_last_time", run_id, "load")]
+
+    assert loaded() == ["EWR 2013-01-30", "JFK 2013-01-30"]
+    assert loaded(only="failed") == ["JFK 2013-01-30"]
