@@ -31,11 +31,22 @@ SMALL = {
     "collect": ["--pieces", "20", "--rounds", "2"],
     "generation": ["--rounds", "1"],
     "partitions": ["--rounds", "1"],
+    "missing": ["--rounds", "1"],
     "parsing": ["--rounds", "1"],
 }
 # What Airflow 3 measures of a part, beside Airflow 2.
 ON_3 = {"ways": ["--items", "100", "--waits", "0", "--sizes", "50"]}
-PARTS = ("ways", "generation", "partitions", "parsing", "collect", "early_labels", "s3_list", "s3_move")
+PARTS = (
+    "ways",
+    "generation",
+    "partitions",
+    "missing",
+    "parsing",
+    "collect",
+    "early_labels",
+    "s3_list",
+    "s3_move",
+)
 
 
 def tables(part: str, *, small: bool, peers: Path | None, figures: Path) -> str | None:
