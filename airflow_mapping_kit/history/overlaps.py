@@ -29,13 +29,20 @@ class _Span(NamedTuple):
 
 
 def since(works: Sequence[Work]) -> dict[str, datetime]:
-    """Return from when on the successes of a run are to be read: since a later run's first one began."""
+    """Return from when on the successes of a run are to be read: since another's first one began.
+
+    Runs that have no partition in common, such as those of a backfill, don't matter to each other.
+    """
     spans = sorted((work.span[0], work.number, work) for work in works if work.span and work.pieces)
-    return {
-        work.run.id: spans[n + 1][0]
-        for n, (_, _, work) in enumerate(spans[:-1])
-        if work.span is not None and work.span[1] >= spans[n + 1][0]
-    }
+    found = {}
+    for n, (_, _, work) in enumerate(spans):
+        for first, _, later in spans[n + 1 :]:
+            if work.span is None or first > work.span[1]:
+                break
+            if work.pieces.may_share(later.pieces):
+                found[work.run.id] = first
+                break
+    return found
 
 
 def to_read(works: Sequence[Work], matrix: Matrix, bounds: Mapping[str, datetime], tasks: int) -> set[Place]:

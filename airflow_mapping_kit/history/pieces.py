@@ -71,6 +71,14 @@ class Pieces:
             number *= len(values)
         return number == len(self)
 
+    def may_share(self, other: Pieces) -> bool:
+        """Tell whether two plans may have a piece in common; surely not where they have no value of a dimension."""
+        if self is other:
+            return True
+        return self.names == other.names and not any(
+            set(mine).isdisjoint(its) for mine, its in zip(self.values, other.values, strict=True)
+        )
+
     def held_by(self, map_index: int) -> range:
         """Return the numbers of the pieces that an instance works on."""
         if self.ends is None:

@@ -439,3 +439,28 @@ def test_days_whose_runs_never_came_are_missing_to_the_last_that_is_due():
         assert found.dimensions[0].values == date_range(first.to_date_string(), last.to_date_string())
         assert found.letters.decode() == "ooo" + "mmm" * (last - first).days
         assert found.notes == []
+
+
+def test_a_history_of_many_runs_takes_as_many_queries_as_one_of_few():
+    queries = []
+    for number in (2, 15):
+        dag = _reloaded(f"history_queries_{number}")
+        written = Written(dag)
+        for n in range(number):
+            plan = combined(origin=ORIGINS, date=date_range("2013-01-01", "2013-01-20"))
+            kind = "manual" if n % 2 else "scheduled"
+            _loaded(
+                written,
+                f"run {n}",
+                plan,
+                lambda one: "failed" if one["date"] == "2013-01-02" else "success",
+                minute=n,
+                state="failed",
+                kind=kind,
+                errors=LATE,
+            )
+        written.flush()
+        found = history(dag)
+        assert found.counts == {"o": 57, "f": 3}
+        queries.append(found.queries)
+    assert queries[0] == queries[1] <= 8
