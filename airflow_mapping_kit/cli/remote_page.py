@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import httpx
 
 _AIRFLOW_2 = (2,)
-_OK, _UNAUTHORIZED, _CONFLICT = 200, 401, 409
+_OK, _UNAUTHORIZED, _CONFLICT, _TOO_MANY = 200, 401, 409, 429
 # In Airflow 2's form to sign in, and in its pages: without it nothing may be changed.
 _FORM_TOKEN = re.compile(r'name="csrf_token"[^>]*\bvalue="([^"]+)"')
 _PAGE_TOKEN = re.compile(r"csrfToken = '([^']+)'")
@@ -83,7 +83,7 @@ class Page:
                 f"{form.url.host} has no form to sign in, so people sign in to it elsewhere: run this beside the "
                 f"database."
             )
-        sent(
+        answer = sent(
             self._client,
             "POST",
             "login/",
@@ -91,6 +91,10 @@ class Page:
             # Where it comes from is looked at where it is encrypted.
             headers={"Referer": str(form.url)},
         )
+        if answer.status_code == _TOO_MANY:
+            raise Failure(
+                f"{answer.url.host} lets nobody sign in so often (429), which each command does once: wait a minute."
+            )
 
     def _guards(self) -> dict[str, str]:
         """Return the headers without which nothing may be changed: other sites can't set them."""

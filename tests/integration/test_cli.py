@@ -13,7 +13,6 @@ import shlex
 import socket
 import sys
 import textwrap
-import threading
 import uuid
 from types import SimpleNamespace
 
@@ -29,10 +28,11 @@ from sqlalchemy.exc import OperationalError
 
 import airflows
 from airflow_mapping_kit.cli.program import commands, main
-from airflow_mapping_kit.compat import dag_folders, has_state_store, read_dags, without_logs
+from airflow_mapping_kit.compat import dag_folders, has_state_store, read_dags
 from airflow_mapping_kit.redrive import clearing
 from airflows import AIRFLOW_3, create_session
 from doc_blocks import BLOCK, ROOT
+from webservers import serving
 
 START = pendulum.datetime(2024, 1, 1)
 # On Airflow 2 two runs of a DAG that stand for one moment can't be.
@@ -740,53 +740,8 @@ class TestPlan:
 @pytest.fixture(scope="module")
 def webserver(metadata_db, tmp_path_factory):
     """Serve Airflow's REST API from the tests' own database, and give its address."""
-    # In this process its log would be among the answers.
-    with pytest.MonkeyPatch.context() as patch, without_logs():
-        if AIRFLOW_3:
-            folder = tmp_path_factory.mktemp("api")
-            server, run, port = served_by_3(patch, folder)
-        else:
-            server, run, port = served_by_2(patch)
-        thread = threading.Thread(target=run)
-        thread.start()
-        yield f"http://127.0.0.1:{port}"
-        server()
-        thread.join()
-
-
-def served_by_3(patch, folder):
-    import uvicorn
-    from airflow.api_fastapi.app import create_app
-
-    passwords = folder / "passwords.json"
-    passwords.write_text(json.dumps({"quagga": "zyzzyva"}))
-    patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "quagga:admin")
-    patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(passwords))
-    patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", uuid.uuid4().hex * 2)
-    server = uvicorn.Server(uvicorn.Config(create_app("core"), log_config=None))
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def end():
-        server.should_exit = True
-
-    return end, lambda: server.run([listening]), listening.getsockname()[1]
-
-
-def served_by_2(patch):
-    from airflow.www.app import create_app
-    from werkzeug.serving import make_server
-
-    patch.setenv(
-        "AIRFLOW__API__AUTH_BACKENDS", "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth"
-    )
-    # It would log to the standard output, from this process.
-    patch.setattr("airflow.www.app.configure_logging", lambda: None)
-    app = create_app()
-    with app.app_context():
-        users = app.appbuilder.sm
-        users.add_user("quagga", "Q", "A", "quagga@example.com", users.find_role("Admin"), password="zyzzyva")
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    return server.shutdown, server.serve_forever, server.server_port
+    with serving(tmp_path_factory.mktemp("api")) as address:
+        yield address
 
 
 @pytest.fixture

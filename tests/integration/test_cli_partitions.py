@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
 import sys
+import threading
 import uuid
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pendulum
 import pytest
@@ -26,6 +29,7 @@ from airflow_mapping_kit.partitions import date_range, partition_key, product
 from airflow_mapping_kit.policy import task_policy
 from airflow_mapping_kit.reload import reload_params, reload_partitions
 from airflows import AIRFLOW_3, DAG, EmptyOperator, create_session, task
+from webservers import serving
 from written import Written, at
 
 pytestmark = pytest.mark.usefixtures("metadata_db")
@@ -475,3 +479,95 @@ class TestBadInput:
         assert (said.status, said.out) == (2, "")
         assert "can't be asked: server closed the connection unexpectedly" in said.flat
         assert "Traceback" not in said.err
+
+
+@pytest.fixture(scope="module")
+def webserver(metadata_db, tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("api")) as address:
+        yield address
+
+
+@pytest.fixture
+def api(webserver, monkeypatch):
+    """Return the arguments that ask the page, whose user the environment names."""
+    monkeypatch.setenv("MAPPING_KIT_API_USER", "quagga")
+    monkeypatch.setenv("MAPPING_KIT_API_PASSWORD", "zyzzyva")
+    return ("--api", webserver)
+
+
+class TestThroughThePage:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["load", "--state", "failed,missing", "origin=LGA,JFK"],
+            ["--run", "latest", "--select", "lga"],
+            ["--run", "spring", "--output", "csv"],
+            ["--output", "json", "date=2013-02-25..2013-03-05"],
+        ],
+        ids=" ".join,
+    )
+    def test_it_says_the_same_as_beside_the_database(self, stored, cli, api, arguments):
+        beside, through = cli("quarter", *arguments), cli("quarter", *arguments, *api)
+        assert beside.out != ""
+        assert (through.status, rounded(through.out), through.err) == (
+            beside.status,
+            rounded(beside.out),
+            beside.err,
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["nothing"], "There is no DAG 'nothing', or it has been deleted."),
+            (["quarter", "laod"], "no mapped task or group 'laod': choose one of load"),
+            (["quarter", "--run", "sprnig"], "no run 'sprnig'"),
+            (["quarter", "orign=EWR"], "no dimension 'orign'"),
+        ],
+    )
+    def test_what_the_page_refuses_is_said(self, stored, cli, api, arguments, said):
+        found = cli(*arguments, *api)
+        assert (found.status, found.out) == (2, "")
+        assert said in found.flat
+
+    def test_a_wrong_password_nobody_and_a_server_without_the_page_are_told_apart(
+        self, stored, cli, api, monkeypatch
+    ):
+        monkeypatch.setenv("MAPPING_KIT_API_PASSWORD", "quokka")
+        found = cli("quarter", *api)
+        assert (found.status, "401" in found.flat, "MAPPING_KIT_API_PASSWORD" in found.flat) == (
+            2,
+            True,
+            True,
+        )
+        monkeypatch.delenv("MAPPING_KIT_API_USER")
+        found = cli("quarter", *api)
+        assert (found.status, "doesn't know who asks (401)" in found.flat) == (2, True)
+        with no_page() as address:
+            found = cli("quarter", "--api", address)
+        assert (found.status, "has no page of airflow-mapping-kit's (404 at /" in found.flat) == (2, True)
+
+
+def rounded(text):
+    """Return a text with its long fractions short: the page rounds seconds."""
+    return re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.3f}", text)
+
+
+@contextlib.contextmanager
+def no_page():
+    """Serve nothing, and give the address."""
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            """Stay out of what the command prints."""
+
+    server = HTTPServer(("127.0.0.1", 0), Nothing)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
