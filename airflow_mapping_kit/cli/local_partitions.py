@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.cli.actor import actor
 from airflow_mapping_kit.cli.lookup import LATEST, declared_dag, need_database, run_of
-from airflow_mapping_kit.cli.seen import ChangedMeanwhile, Done, Seen, Tried, Wrong
+from airflow_mapping_kit.cli.seen import ChangedMeanwhile, Done, Seen, Tried, Wrong, said_of_unread
 from airflow_mapping_kit.compat import dag_rows, newest_dag, own_session
 from airflow_mapping_kit.exceptions import ChangedError
 from airflow_mapping_kit.history import history
@@ -49,7 +49,7 @@ class Database:
             found.dimensions,
             found.letters.decode(),
             [Wrong(one.type, one.message, one.cells) for one in found.errors],
-            [*notes, *found.notes],
+            [*notes, *found.notes, *said_of_unread((run.id, run.unread) for run in found.runs)],
             tried,
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import failures
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.seen import COMING, FAILED_STATES, LOADED, MISSING, NOT_LOADED
 from airflow_mapping_kit.cli.where import where
-from airflow_mapping_kit.partitions.selection import selections_of
+from airflow_mapping_kit.partitions.selection import rectangles_of, selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ _COLUMNS = (
 _MOST_DIMENSIONS = 4
 # What is longer, or in more places, says less than numbers do.
 _ERRORS, _PLACES, _LENGTH, _MOST_PLACED = 10, 3, 120, 20_000
+# Of many places those are said that have a fifth of all at least.
+_PART = 5
 _HERE_AND_THERE = "here and there"
 
 
@@ -128,7 +131,11 @@ def _print_places(seen: Seen, cells: Sequence[int]) -> bool:
     """Print where those are that are not loaded, by state; return whether that says it all."""
     counts = seen.counts(cells)
     places = {state: _places(seen, [cell for cell in cells if seen.state(cell) == state]) for state in counts}
-    rows = [(_words(state), f"{number:,}", "; ".join(places[state])) for state, number in counts.items()]
+    rows = [
+        (_words(state), f"{number:,}", place) if nth == 0 else (None, None, place)
+        for state, number in counts.items()
+        for nth, place in enumerate(places[state])
+    ]
     if any(found != [_HERE_AND_THERE] for found in places.values()):
         output.say()
         output.table(("not loaded", "#", "where"), rows, number=("#",))
@@ -201,13 +208,21 @@ def _print_errors(seen: Seen, cells: Sequence[int]) -> None:
 
 
 def _places(seen: Seen, cells: Sequence[int]) -> list[str]:
-    """Return selections of some cells, which may be pasted into the next command."""
+    """Return selections of some cells, the largest ones, which may be pasted into the next command."""
     if len(cells) > _MOST_PLACED:
         return [_HERE_AND_THERE]
     dimensions = [(one.name, one.values) for one in seen.dimensions]
-    found = [str(one) or "all" for one in selections_of(map(seen.partition, cells), dimensions)]
-    short = [place for place in found if len(place) <= _LENGTH][:_PLACES]
+    found = rectangles_of(map(seen.partition, cells), dimensions)
+    many = len(found) > _PLACES
+    found.sort(key=_size, reverse=True)
+    large = [one for one in found[:_PLACES] if not many or _size(one) * _PART >= len(cells)]
+    said = [str(selection_of(one, dimensions)) or "all" for one in large]
+    short = [place for place in said if len(place) <= _LENGTH]
     return short if len(short) == len(found) else [*short, _HERE_AND_THERE]
+
+
+def _size(rectangle: dict[str, frozenset[str | None]]) -> int:
+    return prod(map(len, rectangle.values()))
 
 
 def _print_remedy(seen: Seen, cells: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.cli.failures import Failure
 from airflow_mapping_kit.cli.lookup import LATEST
 from airflow_mapping_kit.cli.remote import part
-from airflow_mapping_kit.cli.seen import ChangedMeanwhile, Done, Seen, Tried, Wrong
+from airflow_mapping_kit.cli.seen import ChangedMeanwhile, Done, Seen, Tried, Wrong, said_of_unread
 from airflow_mapping_kit.history.axes import Dimension
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RemotePartitions:
             [Dimension(one["name"], one["values"], one["cadence"]) for one in found["dimensions"]],
             found["cells"],
             [Wrong(one["type"], one["message"], one["cells"]) for one in found["errors"]],
-            found["notes"],
+            [*found["notes"], *said_of_unread((run["id"], run["unread"]) for run in found["runs"])],
             tried,
         )
 

@@ -11,7 +11,7 @@ from airflow_mapping_kit.history.selected import selected
 from airflow_mapping_kit.history.states import LETTERS, NO_CELL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from airflow_mapping_kit.history.axes import Dimension
     from airflow_mapping_kit.partitions.selection import Selection
@@ -20,6 +20,7 @@ FAILED_STATES = ("failed", "upstream_failed", "not_run")
 MISSING = "missing"
 # What somebody has to do something about, what comes by itself, and what is there or is not meant to be.
 NOT_LOADED, COMING = (*FAILED_STATES, MISSING), ("at_work", "waiting")
+_NAMED = 3
 LOADED = ("loaded", "stale", "healed", "skipped")
 
 
@@ -105,6 +106,25 @@ class Seen:
         wanted = set(cells)
         found = [one._replace(cells=[cell for cell in one.cells if cell in wanted]) for one in self.errors]
         yield from sorted((one for one in found if one.cells), key=lambda one: -len(one.cells))
+
+
+def said_of_unread(runs: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return what is to be said of the runs whose partitions aren't known, by why that is.
+
+    :param runs: ids, the newest first, and why.
+    """
+    ids: dict[str, list[str]] = {}
+    for run_id, why in runs:
+        if why is not None:
+            ids.setdefault(why, []).append(run_id)
+    return [_unread(found, why) for why, found in ids.items()]
+
+
+def _unread(ids: Sequence[str], why: str) -> str:
+    if len(ids) == 1:
+        return f"The run {ids[0]} is not counted: {why}."
+    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+    return f"The runs {', '.join(ids[:_NAMED])}{more} are not counted, of each: {why}."
 
 
 class Source(Protocol):

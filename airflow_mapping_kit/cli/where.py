@@ -51,7 +51,7 @@ def where(seen: Seen, cells: Sequence[int]) -> Where | None:
     column = _column(seen, row)
     if column is None:
         kinds = Counter(map(seen.state, open_))
-        columns = [state.replace("_", " ") for state in kinds]
+        columns = [state.replace("_", " ") for state in kinds] if len(kinds) > 1 else []
         labels = [seen.state(cell).replace("_", " ") for cell in open_]
     else:
         there = {one[column] for one in values}
@@ -59,11 +59,8 @@ def where(seen: Seen, cells: Sequence[int]) -> Where | None:
         labels = [one[column] for one in values]
     counted = Counter((name(one[row]), label) for one, label in zip(values, labels, strict=True))
     names = _ordered(seen, row, name)
-    rows = [
-        (one, sum(numbers), numbers)
-        for one in names
-        if any(numbers := [counted[one, label] for label in columns])
-    ]
+    every = Counter(name(one[row]) for one in values)
+    rows = [(one, every[one], [counted[one, label] for label in columns]) for one in names if every[one]]
     return Where([seen.dimensions[row].name, "all", *columns], rows[:_ROWS], len(rows) - len(rows[:_ROWS]))
 
 

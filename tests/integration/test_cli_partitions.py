@@ -463,6 +463,22 @@ class TestBadInput:
                 chosen = json.loads(cli("odd", "--select", text, "--output", "json").out)
                 assert [row["key"] for row in chosen["partitions"]] == [one["key"]], text
 
+    def test_a_run_whose_partitions_had_other_dimensions_is_named_and_can_be_looked_at(
+        self, metadata_db, cli
+    ):
+        written = Written(flights("renamed"))
+        keep(written.dag)
+        for n, plan in enumerate([PLAN[:3], product(day=DAYS[:2], airport=["EWR"]), PLAN[3:9]]):
+            load(written, f"r{n}", plan, minute=n * 60)
+        written.flush()
+        said = cli("renamed")
+        assert said.out.startswith("renamed, load: all 9 partitions are loaded\n9 loaded\n")
+        assert "The run r1 is not counted: its partitions have other dimensions (airport, day)." in said.flat
+        said = cli("renamed", "--run", "r1", "airport=E*", "--output", "csv")
+        assert (said.status, len(said.out.splitlines())) == (0, 3)
+        said = cli("renamed", "airport=EWR")
+        assert (said.status, "they have date, origin" in said.flat) == (2, True)
+
     def test_a_database_that_goes_away_in_the_middle_is_one_sentence(self, two, cli):
         statements = []
 

@@ -27,7 +27,7 @@ days, `"*"` no wildcard, `"NULL"` a text. As in keys `%2C` is a comma, wherever 
 
 from __future__ import annotations
 
-from airflow_mapping_kit.partitions.selection.rectangles import selection_of, selections_of
+from airflow_mapping_kit.partitions.selection.rectangles import rectangles_of, selection_of, selections_of
 from airflow_mapping_kit.partitions.selection.selection import Selection
 
-__all__ = ["Selection", "selection_of", "selections_of"]
+__all__ = ["Selection", "rectangles_of", "selection_of", "selections_of"]

@@ -33,11 +33,19 @@ def selections_of(
     :param dimensions: names and values of all that there is
     :return: each a rectangle: any of some values of each dimension
     """
+    return [selection_of(one, dimensions) for one in rectangles_of(partitions, dimensions)]
+
+
+def rectangles_of(
+    partitions: Iterable[Mapping[str, Any]], dimensions: Sequence[tuple[str, Sequence[Any]]]
+) -> list[dict[str, frozenset[str | None]]]:
+    """Return few rectangles that together are some partitions, as the values that each has of each dimension.
+
+    The partitions of two origins on three days give one, `{"date": {...}, "origin": {"EWR", "JFK"}}`.
+    """
     names = [name for name, _ in dimensions]
     points = {tuple(value_text(partition[name]) for name in names) for partition in partitions}
-    return [
-        selection_of(dict(zip(names, box, strict=True)), dimensions) for box in _boxes(points, dimensions)
-    ]
+    return [dict(zip(names, box, strict=True)) for box in _boxes(points, dimensions)]
 
 
 def selection_of(
