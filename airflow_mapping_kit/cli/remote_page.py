@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import httpx
 
 _AIRFLOW_2 = (2,)
-_OK, _UNAUTHORIZED, _CONFLICT, _TOO_MANY = 200, 401, 409, 429
+_OK, _UNAUTHORIZED, _TOO_MANY = 200, 401, 429
 # In Airflow 2's form to sign in, and in its pages: without it nothing may be changed.
 _FORM_TOKEN = re.compile(r'name="csrf_token"[^>]*\bvalue="([^"]+)"')
 _PAGE_TOKEN = re.compile(r"csrfToken = '([^']+)'")
@@ -58,7 +58,7 @@ class Page:
                 f"{answer.url.host} has no page of airflow-mapping-kit's ({answer.status_code} at {answer.url.path}): "
                 f"install the package where the webserver runs, or run this beside the database."
             )
-        if answer.status_code in (_OK, _CONFLICT):
+        if answer.status_code == _OK or "preview" in found:
             return found
         if answer.status_code == _UNAUTHORIZED:
             raise Failure(self._who(str(answer.url.host)))

@@ -546,6 +546,36 @@ class TestThroughThePage:
         assert (found.status, found.out) == (2, "")
         assert said in found.flat
 
+    def test_it_clears_and_starts_the_same(self, two, cli, api):
+        arguments = (two, "--retry", "--reload", "--output", "json")
+        would = cli(*arguments, "--dry-run")
+        through = cli(*arguments, "--dry-run", *api)
+        assert (through.status, through.err, json.loads(through.out)) == (0, "", json.loads(would.out))
+        done = json.loads(cli(*arguments, "--yes", *api).out)
+        (started,) = done["started"]
+        assert (done["cleared"], done["left_alone"], runs(two)[started]) == (CLEARED, 0, TOLD)
+        assert {n for n, state in states(two, "second", "load").items() if state is None} == {2, 5}
+        assert cli(*arguments, "--yes", *api).flat == cli(*arguments, "--yes").flat
+
+    def test_what_changed_while_it_asked_is_shown_and_asked_again(self, two, cli, api, monkeypatch):
+        def a_colleague_was_faster():
+            with create_session() as session:
+                rows = session.query(TaskInstance).filter_by(dag_id=two, run_id="first", map_index=0)
+                rows.update({"state": "success"})
+
+        monkeypatch.setattr("sys.stdin", LateAnswer(a_colleague_was_faster))
+        said = cli(two, "--retry", *api)
+        assert said.status == 0
+        assert said.out.index("Clear 4 instances in 2 runs?") < said.out.index("Clear 3 instances in 2 runs?")
+        assert states(two, "first", "load")[0] == "success"
+
+    def test_a_dag_that_is_gone_is_refused(self, two, cli, api):
+        gone = {"is_stale": True} if AIRFLOW_3 else {"is_active": False}
+        with create_session() as session:
+            session.query(DagModel).filter_by(dag_id=two).update(gone)
+        said = cli(two, "--reload", "--yes", *api)
+        assert (said.status, "no file declares it any more" in said.flat) == (2, True)
+
     def test_a_wrong_password_nobody_and_a_server_without_the_page_are_told_apart(
         self, stored, cli, api, monkeypatch
     ):
