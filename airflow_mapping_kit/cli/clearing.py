@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
-
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.failures import Failure
+from airflow_mapping_kit.cli.question import agreed
 from airflow_mapping_kit.results import FINISHED_RUN
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Request(NamedTuple):
         :raises click.Abort: if they may not.
         """
         if not self.yes:
-            click.confirm(f"\nClear these {counted(number)}?", abort=True, err=self.form != output.TABLE)
+            agreed(f"\nClear these {counted(number)}?", err=self.form != output.TABLE)
 
     def carry_out(
         self, found: Found, *, again: Callable[[], Found], clear: Callable[[Redrive], Iterable[Cleared]]

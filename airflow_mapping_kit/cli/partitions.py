@@ -81,7 +81,8 @@ def partitions(
     Exit status:
       0  all that is selected is loaded; with --retry or --reload: it was done,
          or there was nothing to do
-      1  something selected is not loaded; the question was answered with no
+      1  something selected is not loaded, or nothing is selected; the question
+         was answered with no
       2  no such DAG, task, run or dimension; a selection that can't be read; no
          database, no API
     """  # noqa: D301 -- click's mark for lines that stay lines
@@ -95,7 +96,9 @@ def partitions(
         redriven(source, todo, Answers(dry_run=dry_run, yes=yes, form=output))
         return 0
     print_partitions(seen, cells, selection, filtered=bool(wanted), form=output)
-    return FAILED if any(seen.state(cell) not in LOADED for cell in cells) else 0
+    # What is not there at all is not loaded either: a year mistyped.
+    there = cells or (wanted and seen.chosen(selection, ()))
+    return 0 if there and all(seen.state(cell) in LOADED for cell in cells) else FAILED
 
 
 def _source(api: str | None, *asked: Any) -> Source:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
-
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.clearing import counted
 from airflow_mapping_kit.cli.failures import Failure
 from airflow_mapping_kit.cli.previews import as_rows, does_something, show, summed
+from airflow_mapping_kit.cli.question import agreed
 from airflow_mapping_kit.cli.seen import COMING, FAILED_STATES, MISSING, ChangedMeanwhile
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def redriven(source: Source, wanted: Sequence[Wanted], said: Answers) -> None:
         if said.dry_run or not any(map(does_something, previews)):
             break
         if not said.yes:
-            click.confirm(f"\n{summed(previews)}?", abort=True, err=said.form != output.TABLE)
+            agreed(f"\n{summed(previews)}?", err=said.form != output.TABLE)
         todo = _carried_out(source, todo, done)
         if not todo:
             break

@@ -160,7 +160,8 @@ def test_a_wide_terminal_shows_whole_errors_and_a_narrow_one_all_columns(stored,
         (["--state", "failed,missing"], 1, {"failed": 8, "missing": 18}),
         (["--state", "not-loaded", "origin=EWR"], 1, {"missing": 6}),
         (["--state", "loaded", "origin=LGA"], 0, {"loaded": 76}),
-        (["date=2014"], 0, {}),
+        (["date=2014"], 1, {}),
+        (["date=2013-01", "--state", "failed"], 0, {}),
         (["--run", "spring"], 1, {"loaded": 79, "failed": 8}),
         (["--run", "latest", "date=2013-02-28"], 1, {"loaded": 2, "failed": 1}),
         (["--runs", "1"], 1, {"loaded": 79, "failed": 8, "missing": 18}),
@@ -373,7 +374,7 @@ class TestLoading:
             assert (said.status, said.err.strip()) == (1, "Nothing was done.")
             assert "Clear 4 instances in 2 runs and start 1 run? [y/N]" in said.out
         monkeypatch.setattr("sys.stdin", None)
-        assert cli(two, "--retry").status != 0
+        assert cli(two, "--retry").status == 1
         assert set(runs(two)) == {"first", "second", "third"}
         assert None not in states(two, "first", "load").values()
         monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
