@@ -52,10 +52,9 @@ class Matrix:
         self.by_key = any(pieces.by_key for pieces in of)
         self.dimensions = self._dimensions(of, more)
         self.size = self._size()
-        number = len(set().union(*map(_combinations, of))) if self.size > _FEW else self.size
-        if self.size > _SPARSE * number + _FEW:
+        if target.form is None and self._is_sparse(of):
             self._list(works)
-            plans = {id(work.pieces): work.pieces for work in works if work.pieces}
+        plans = {id(work.pieces): work.pieces for work in works if work.pieces}
         self._places = [{value: place for place, value in enumerate(one.values)} for one in self.dimensions]
         self._cells = {key: self._cells_of(pieces) for key, pieces in plans.items()}
 
@@ -130,6 +129,12 @@ class Matrix:
         if self.product and stepped and cadence is not None and cadence in steps:
             return dimension(name, values, declared=declared, zone=steps[cadence], filled=True)
         return found
+
+    def _is_sparse(self, plans: Sequence[Pieces]) -> bool:
+        """Tell whether no run has most of the combinations."""
+        if self.size <= _SPARSE * max(map(len, plans), default=0) + _FEW:
+            return False
+        return self.size > _SPARSE * len(set().union(*map(_combinations, plans))) + _FEW
 
     def _list(self, works: Sequence[Work]) -> None:
         """Have one dimension, of keys."""

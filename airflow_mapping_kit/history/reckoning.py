@@ -6,6 +6,7 @@ are one event of their run: their order among the runs is the runs' own. All oth
 
 from __future__ import annotations
 
+from array import array
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,8 +66,8 @@ class Reckoning:
         self._target, self._matrix, self._works, self._items = target, matrix, works, items
         self._only = only
         self.letters = bytearray(NO_CELL.encode() * size)
-        self.place_of = [-1] * size
-        self.piece_of = [0] * size
+        self.place_of = array("i", [-1]) * size
+        self.piece_of = array("i", [-1]) * size
         self._loaded = bytearray(size)
         self._later = bytearray(size)
         self._unloaded = size

@@ -211,3 +211,33 @@ def test_plans_of_a_backend_are_read_through_it_and_one_that_it_lost_leaves_its_
         assert {group.message for group in found.errors} == {"kept", "no error is kept: the log has it"}
         (note,) = found.notes
         assert note.startswith("Not counted: lost: its plan can't be read here")
+
+
+def test_partitions_that_are_no_product_are_listed_by_their_keys():
+    with DAG("notes_sparse", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
+
+        @task
+        def rows():
+            return []
+
+        @task
+        def load(partition):
+            return partition
+
+        load.expand(partition=rows())
+    written = Written(dag)
+    plan = [{"customer": f"c{n}", "order": f"o{n}"} for n in range(100)]
+    run = written.run("one", started=at(0), ended=at(10))
+    written.xcom(run, "rows", plan)
+    for index in range(100):
+        written.instance(run, "load", index, "failed" if index == 7 else "success", start=at(1), end=at(2))
+    child = written.run("child", started=at(20), ended=at(30), kind="manual", conf={"order": 3})
+    written.xcom(child, "rows", plan[7:8])
+    written.instance(child, "load", 0, "success", start=at(21), end=at(22))
+    written.flush()
+    found = history(written.stored())
+    assert [one.name for one in found.dimensions] == ["piece"]
+    assert found.counts == {"o": 100}
+    assert found.key(found.cell(["customer=c7/order=o7"])) == "customer=c7/order=o7"
+    assert found.attempt(found.cell(["customer=c7/order=o7"])).run.id == "child"
+    assert history(dag, run_id="one").counts == {"o": 99, "h": 1}
