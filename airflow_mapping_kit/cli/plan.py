@@ -32,7 +32,8 @@ def plan(dag_id: str, conf: str | None, logical_date: str | None, most: int | No
     where the DAG has no schedule, one that somebody triggers.
 
     Evaluated are literals, params, and the generators of the kit that need nothing
-    but their arguments: date_range, product, zipped, batches, reload_partitions.
+    but their arguments: date_range, product, zipped, batches, without, and
+reload_partitions where it loads everything.
     No task of yours is run, and nothing outside is asked: what comes from there is
     "known at run time".
 

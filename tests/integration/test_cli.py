@@ -629,6 +629,43 @@ class TestPlan:
         keys = [(row["key"], row["label"]) for row in found["tasks"][0]["results"]]
         assert [(p["key"], p["label"]) for p in tasks["load"]["pieces"]] == keys
 
+    def test_what_is_missing_is_known_at_run_time_and_everything_before(self, home):
+        home.file(
+            "gaps",
+            """
+            from airflow_mapping_kit.generators import lake_partitions, without
+
+            @dag(schedule="@daily", start_date=START, params=reload_params(only=True, origin=["EWR", "JFK"]))
+            def gaps():
+                @task
+                def load(partition): ...
+
+                @task
+                def rest(partition): ...
+
+                lake = lake_partitions("/no/such/lake")
+                load.expand(partition=reload_partitions(there=lake, only="missing", lookback=3))
+                rest.expand(partition=without(product(origin=["EWR", "JFK"]), ["origin=EWR"]))
+
+            gaps()
+            """,
+        )
+        dates = {"mode": "custom", "start_date": "2024-02-28", "end_date": "2024-02-28"}
+
+        def foreseen(**conf):
+            return self.plan(home, "gaps", "--conf", json.dumps({**dates, **conf}))[2]
+
+        tasks = foreseen(select="origin=JFK")
+        assert [p["key"] for p in tasks["load"]["pieces"]] == ["date=2024-02-28/origin=JFK"]
+        assert [p["key"] for p in tasks["rest"]["pieces"]] == ["origin=JFK"]
+        for only, asked in (("missing", "what is there"), ("failed", "what became of earlier runs")):
+            load = foreseen(only=only)["load"]
+            assert load["pieces"] is None
+            assert load["known_at_run_time"] == f"reload_partitions asks {asked}"
+        _, _, tasks = self.plan(home, "gaps", "--logical-date", "2024-01-09")
+        assert tasks["load"]["known_at_run_time"] == "reload_partitions asks what is there"
+        assert "matches none of the 2 partitions" in foreseen(select="origin=LGA")["load"]["error"]
+
     def test_generators_are_followed_templates_rendered_and_batches_say_what_they_hold(self, home):
         home.file(
             "nested",
