@@ -33,7 +33,7 @@ def plan(dag_id: str, conf: str | None, logical_date: str | None, most: int | No
 
     Evaluated are literals, params, and the generators of the kit that need nothing
     but their arguments: date_range, product, zipped, batches, without, and
-reload_partitions where it loads everything.
+    reload_partitions where it loads everything.
     No task of yours is run, and nothing outside is asked: what comes from there is
     "known at run time".
 
