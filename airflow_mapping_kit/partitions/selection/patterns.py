@@ -52,7 +52,10 @@ def fits(wanted: Pattern, text: str) -> bool:
 
 def within(wanted: Pattern, text: str) -> bool:
     """Tell whether a text has a part that is as a pattern says, in any case of letters."""
-    return fits(_anywhere(wanted), text.casefold())
+    folded = text.casefold()
+    if len(wanted) == 1 and not wanted[0].wild:
+        return wanted[0].text.casefold() in folded
+    return fits(_anywhere(wanted), folded)
 
 
 class _Segment(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION, escape
@@ -205,14 +205,16 @@ Term = Condition | Either
 
 def key_of(values: Iterable[tuple[str, str | None]]) -> str:
     """Return the partition key of some dimensions and their values, which are text already."""
-    return "/".join(f"{escape(name)}={_in_key(value)}" for name, value in sorted(values))
+    return "/".join(_component(name, value) for name, value in sorted(values))
 
 
-def _in_key(value: str | None) -> str:
+# A hundred thousand partitions have some hundreds of values.
+@lru_cache(maxsize=4096)
+def _component(name: str, value: str | None) -> str:
     if value is None:
-        return DEFAULT_PARTITION
+        return f"{escape(name)}={DEFAULT_PARTITION}"
     text = escape(value)
-    return f"%{ord(text[0]):02X}{text[1:]}" if text.upper() == NULL else text
+    return f"{escape(name)}=" + (f"%{ord(text[0]):02X}{text[1:]}" if text.upper() == NULL else text)
 
 
 def _is_plain(key: str) -> bool:
