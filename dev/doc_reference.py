@@ -22,7 +22,7 @@ class Reference(griffe.Extension):
         """Change what was read of the kit; the last moment before names are resolved."""
         if pkg.path != PACKAGE:
             return
-        for module in [*pkg["generators"].modules.values(), pkg["reload"]]:
+        for module in [*pkg["generators"].modules.values(), *pkg["reload"].modules.values()]:
             for name, attribute in list(module.attributes.items()):
                 function = _wrapped(pkg, module, attribute)
                 if function is not None:
