@@ -10,6 +10,7 @@ from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.partitions import date_range
 from airflow_mapping_kit.partitions.bounds import window_of
 from airflow_mapping_kit.partitions.periods import parse_period
+from airflow_mapping_kit.partitions.selection import selection_of
 from airflow_mapping_kit.partitions.zones import load_zone
 
 if TYPE_CHECKING:
@@ -87,15 +88,20 @@ class Told:
         others = {name: list(chosen) for name, chosen in values.items() if name != self.plan.dimension}
         # Of what has no field all values are loaded, which only a run may know.
         unsaid = {name: self.plan.values.get(name, ()) for name in others.keys() - self.fields}
-        if set(loaded) != set(periods) or any(
-            not every or not set(every) <= set(others[name]) for name, every in unsaid.items()
+        exact = set(loaded) == set(periods)
+        if any(not every or not set(every) <= set(others[name]) for name, every in unsaid.items()) or not (
+            exact or (self.selects and set(periods) <= set(loaded))
         ):
             return None
-        return {
+        conf = {
             "mode": "custom",
             **dates,
             **{name: chosen for name, chosen in others.items() if name in self.fields},
         }
+        if not exact:
+            dimension = self.plan.dimension
+            conf[_SELECT] = str(selection_of({dimension: periods}, [(dimension, loaded)]))
+        return conf
 
     def named(self, found: History, cells: Sequence[int]) -> dict[str, Any]:
         """Return what loads some partitions one by one, whatever they have in common."""

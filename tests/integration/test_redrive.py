@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from random import Random
 
 import pendulum
 import pytest
@@ -11,17 +12,22 @@ from airflow.models.dagrun import DagRun
 from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
 
+from airflow_mapping_kit.cli.foresight import foresee
+from airflow_mapping_kit.cli.imagined import imagined_run
 from airflow_mapping_kit.compat import AIRFLOW_3
-from airflow_mapping_kit.exceptions import ChangedError
+from airflow_mapping_kit.exceptions import ChangedError, RedriveError
 from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.generators import date_range as dates
+from airflow_mapping_kit.generators import product as products
 from airflow_mapping_kit.history import history
-from airflow_mapping_kit.partitions import date_range, product
+from airflow_mapping_kit.partitions import date_range, partition_key, product
+from airflow_mapping_kit.plans.mapped import mapped_in
 from airflow_mapping_kit.policy import task_policy
 from airflow_mapping_kit.redrive.carry_out import carry_out
 from airflow_mapping_kit.redrive.clearing import Actor
 from airflow_mapping_kit.redrive.preview import preview
 from airflow_mapping_kit.reload import reload_params, reload_partitions
-from airflows import DAG, create_session, scheduler_dag, task
+from airflows import DAG, Param, create_session, scheduler_dag, task
 from written import Written, at
 
 ORIGINS = ["EWR", "JFK", "LGA"]
@@ -68,7 +74,16 @@ class Loaded:
             SerializedDagModel.write_dag(dag)
         activate(self.dag_id)
 
-    def run(self, run_id, plan, states=lambda _: "success", *, state=None, collected="success"):
+    def run(
+        self,
+        run_id,
+        plan,
+        states=lambda _: "success",
+        *,
+        state=None,
+        collected="success",
+        generator="reload_partitions",
+    ):
         """Write a run of a plan; of each piece the state is said by `states`."""
         became = [states(piece) for piece in plan]
         state = state or ("success" if set(became) <= {"success", "skipped"} else "failed")
@@ -76,7 +91,7 @@ class Loaded:
         run = self.written.run(
             run_id, started=at(self.minute), ended=at(self.minute + 8) if over else None, state=state
         )
-        self.written.xcom(run, "reload_partitions", plan, when=at(self.minute))
+        self.written.xcom(run, generator, plan, when=at(self.minute))
         for index, one in enumerate(became):
             began = at(self.minute + 1 + index / 600)
             ended = one in {"success", "failed", "skipped", "upstream_failed"}
@@ -342,3 +357,143 @@ class TestMissingOnes:
             session.query(DagRun).filter_by(dag_id=loaded.dag_id, run_id=first).one().state = "failed"
         (second,) = loaded.preview("missing").starts
         assert second.run_id == f"{first}__2"
+
+    @pytest.mark.parametrize(
+        ("every", "zone", "periods", "dimensions"),
+        [
+            ("day", "UTC", ("2013-01-28", "2013-02-03"), {"origin": ORIGINS, "carrier": ["AA", "B6"]}),
+            ("day", "America/New_York", ("2013-03-08", "2013-03-12"), {}),
+            ("hour", "UTC", ("2013-01-01T20", "2013-01-03T03"), {"origin": ["EWR", "JFK"]}),
+            ("hour", "America/New_York", ("2013-11-02T12", "2013-11-04T12"), {}),
+            ("week", "UTC", ("2013-W50", "2014-W03"), {"origin": ORIGINS}),
+            ("month", "UTC", ("2012-11", "2013-06"), {"origin": ORIGINS, "class": ["a b", 'c"d', "e,f=g"]}),
+            ("quarter", "UTC", ("2012-Q3", "2014-Q1"), {"origin": ORIGINS}),
+            ("year", "UTC", ("2001", "2007"), {"origin": ORIGINS}),
+        ],
+    )
+    def test_are_loaded_once_each_and_nothing_else_is(self, every, zone, periods, dimensions):
+        """What every run is told is given to the generator itself."""
+        declared = flights(every=every, dimensions=dimensions, more={"timezone": zone})
+        dates = date_range(*periods, every=every, timezone=zone)
+        whole = product(**dimensions, date=dates)
+        random = Random(f"{every}{zone}")
+        for share in (0.03, 0.3, 0.9):
+            there = [
+                piece for piece in whole if random.random() > share or piece["date"] in (dates[0], dates[-1])
+            ]
+            loaded = Loaded(declared).run(f"there {share}", there)
+            loaded.flushed()
+            missing = {partition_key(one) for one in whole} - {partition_key(one) for one in there}
+            shown = loaded.preview("missing")
+            told = [planned(declared, one.conf) for one in shown.starts]
+            keys = [key for of_run in told for key in of_run]
+            assert len(keys) == len(set(keys))
+            assert set(keys) <= missing
+            assert [one.pieces for one in shown.starts] == [len(of_run) for of_run in told]
+            assert len(shown.starts) <= 12
+            if "select" in declared.params:
+                assert set(keys) == missing
+            assert set(keys) == missing or any(
+                "more than 12 runs" in n or "no selection" in n for n in shown.notes
+            )
+            loaded.written.clear()
+
+    def test_of_a_dag_without_the_form_are_not_started_and_it_is_said_what_to_do(self):
+        with DAG(f"n{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as declared:
+
+            @task
+            def load(partition): ...
+
+            collect(load.expand(partition=products(origin=ORIGINS, date=dates("2013-01-01", "2013-01-03"))))
+        for one in declared.tasks:
+            task_policy(one)
+        loaded = Loaded(declared)
+        loaded.run("a", plan("2013-01-01"), generator="product").run(
+            "b", plan("2013-01-03"), generator="product"
+        )
+        loaded.flushed()
+        assert loaded.history.counts == {"o": 6, "m": 3}
+        shown = loaded.preview("missing")
+        assert (shown.starts, shown.pieces) == ((), 0)
+        assert "has no form of reload_params: give it one, params=reload_params(...)" in shown.notes[0]
+
+    def test_that_the_dags_params_refuse_are_not_started(self):
+        needed = Param(type="integer")
+        loaded = (
+            Loaded(flights(params={"events": needed}))
+            .run("a", plan("2013-01-01"))
+            .run("b", plan("2013-01-03"))
+        )
+        shown = loaded.flushed().preview("missing")
+        assert shown.starts == ()
+        assert "don't allow what its runs would be told" in shown.notes[0]
+        assert "events" in shown.notes[0]
+
+    def test_of_very_many_runs_so_many_are_started_and_the_rest_is_said(self, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
+        days = date_range("2013-01-01", "2013-02-09")
+        loaded = Loaded(flights()).run("a", plan(days[0])).run("b", plan(days[-1])).flushed()
+        shown = loaded.preview("missing")
+        assert [one.pieces for one in shown.starts] == [3] * 12
+        assert any(
+            "36 of 114 missing partitions: no more than 12 runs are started at once" in note
+            for note in shown.notes
+        )
+
+    def test_are_refused_where_no_run_may_have_such_an_id(self, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", "^manual__.*$")
+        loaded = Loaded(flights()).run("a", plan("2013-01-01")).run("b", plan("2013-01-03")).flushed()
+        shown = loaded.preview("missing")
+        assert shown.starts == ()
+        assert "allowed_run_id_pattern is '^manual__.*$'" in shown.notes[0]
+
+
+class TestADag:
+    def test_that_is_paused_is_cleared_and_it_is_said_that_nothing_runs(self, loaded):
+        activate(loaded.dag_id, is_paused=True)
+        shown = loaded.preview("failed")
+        assert "is paused: nothing of this runs until somebody unpauses it" in shown.notes[0]
+        assert carry_out(shown, ME).instances == 4
+
+    @pytest.mark.parametrize(
+        ("values", "said"),
+        [
+            ({"has_import_errors": True}, "can't be imported"),
+            ({"known": False}, "no file declares it any more"),
+        ],
+    )
+    def test_that_is_gone_or_broken_is_refused(self, loaded, values, said):
+        activate(loaded.dag_id, **values)
+        with pytest.raises(RedriveError, match=said):
+            loaded.preview("failed")
+
+    def test_that_has_lost_the_fan_in_since_is_cleared_without_it(self, loaded):
+        """Another version of the DAG than the one that the runs were of."""
+        declared = flights()
+        declared.dag_id = loaded.dag_id
+        with DAG(
+            loaded.dag_id, schedule=None, start_date=pendulum.datetime(2013, 1, 1), params=declared.params
+        ) as new:
+
+            @task
+            def load(partition): ...
+
+            load.expand(partition=reload_partitions())
+        for one in new.tasks:
+            task_policy(one)
+        loaded.dag = scheduler_dag(new)
+        shown = loaded.preview("failed", {"origin": "LGA", "date": DAYS[0]})
+        assert [at_places(one.wanted.everything) for one in shown.runs] == [[("load", 4)]]
+        carry_out(shown, ME)
+        assert loaded.states("one")["collect_load", -1] == "failed"
+
+    def test_is_asked_for_what_it_can_do(self, loaded):
+        with pytest.raises(RedriveError, match="choose one of failed, chosen, missing"):
+            loaded.preview("everything")
+
+
+def planned(declared, conf):
+    """Return the keys of what a run would load that is told this, as its generator makes them."""
+    (foreseen,) = [foresee(one, imagined_run(declared, conf, None)) for one in mapped_in(declared)]
+    assert foreseen.error is None
+    return [piece["key"].removeprefix("partition=") for piece in foreseen.pieces]
