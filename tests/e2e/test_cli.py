@@ -201,6 +201,52 @@ def test_of_1000_items_in_batches_the_5_that_failed_are_done_again_and_with_fres
     assert {row["value"] for row in report["results"]} == {f"order {number}" for number in range(1, 1001)}
 
 
+# What a web server does, which has no file of the DAG: four requests at once, each of what one preview shows.
+FOUR_AT_ONCE = """
+import json, sys, threading
+from airflow_mapping_kit.compat import own_session, stored_dag
+from airflow_mapping_kit.history import history
+from airflow_mapping_kit.redrive.carry_out import carry_out
+from airflow_mapping_kit.redrive.clearing import Actor
+from airflow_mapping_kit.redrive.preview import preview
+
+with own_session() as session:
+    dag = stored_dag("redriven_batches", sys.argv[1], session)
+found = history(dag, "ship")
+shown = preview(found, "failed")
+done, start = [], threading.Barrier(4)
+
+def carried_out():
+    start.wait()
+    done.append(carry_out(shown, Actor("mapping_kit_redrive", "ann", {})))
+
+threads = [threading.Thread(target=carried_out) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+keys = [found.key(cell) for cell, code in enumerate(found.letters) if code in b"fF"]
+print(json.dumps([keys, list(shown.notes), sorted((one.instances, one.left) for one in done)]))
+"""
+
+
+def test_four_who_run_again_what_failed_at_once_do_it_once_and_what_is_done_of_batches_stays_done(
+    stack, witness, failed_run
+):
+    witness.broken = {"order 7", "order 350"}
+    run_id = failed_run("redriven_batches")
+    witness.again()
+    witness.broken = set()
+    told = stack.airflow.command(run_id, program=("-c", FOUR_AT_ONCE)).splitlines()[-1]
+    failed, notes, done = json.loads(told)
+    assert sorted(failed) == ["order=350", "order=7"]
+    assert notes == ["Of these batches of ship only the items that are not done run again."]
+    # Two batches and the fan-in, cleared by one of them.
+    assert done == [[0, 3], [0, 3], [0, 3], [3, 0]]
+    assert stack.airflow.wait("redriven_batches", run_id) == "success"
+    assert witness.again() == {"order 7": 1, "order 350": 1}
+
+
 def test_what_a_timeout_left_undone_is_not_started_and_runs_when_it_is_retried(
     stack, witness, mapping_kit, failed_run
 ):
