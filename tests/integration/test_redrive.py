@@ -17,17 +17,20 @@ from airflow_mapping_kit.cli.imagined import imagined_run
 from airflow_mapping_kit.compat import AIRFLOW_3
 from airflow_mapping_kit.exceptions import ChangedError, RedriveError
 from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.generators import batches as in_batches
 from airflow_mapping_kit.generators import date_range as dates
 from airflow_mapping_kit.generators import product as products
 from airflow_mapping_kit.history import history
+from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.partitions import date_range, partition_key, product
 from airflow_mapping_kit.plans.mapped import mapped_in
 from airflow_mapping_kit.policy import task_policy
+from airflow_mapping_kit.redrive import preview as previews
 from airflow_mapping_kit.redrive.carry_out import carry_out
 from airflow_mapping_kit.redrive.clearing import Actor
 from airflow_mapping_kit.redrive.preview import preview
 from airflow_mapping_kit.reload import reload_params, reload_partitions
-from airflows import DAG, Param, create_session, scheduler_dag, task
+from airflows import DAG, Param, create_session, scheduler_dag, task, task_group
 from written import Written, at
 
 ORIGINS = ["EWR", "JFK", "LGA"]
@@ -275,6 +278,90 @@ class TestWhatFailed:
         assert (done.instances, done.left) == (0, 4)
         assert len(loaded.logged()) == 2
 
+    def test_in_one_run_and_was_loaded_by_another_since_is_left_alone(self, loaded):
+        found = history(loaded.dag, "load", run_id="two")
+        assert found.counts["h"] == 1
+        assert preview(found, "failed").runs == ()
+        healed = found.cell([{"date": DAYS[2], "origin": "JFK"}[one.name] for one in found.dimensions])
+        (again,) = preview(found, "chosen", [healed]).runs
+        assert (again.run_id, at_places(again.wanted.pieces)) == ("two", [("load", 2)])
+
+    def test_of_a_group_runs_again_from_the_task_that_failed(self):
+        with DAG(f"g{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as declared:
+
+            @task
+            def fetch(n):
+                return n
+
+            @task
+            def keep(n):
+                return n
+
+            @task_group
+            def steps(n):
+                return keep(fetch(n))
+
+            collect(steps.expand(n=[1, 2, 3]))
+        for one in declared.tasks:
+            task_policy(one)
+        written = Written(declared)
+        activate(declared.dag_id)
+        run = written.run("run", started=at(0), ended=at(9), state="failed")
+        for index, (first, second) in enumerate(
+            [("success", "success"), ("success", "failed"), ("failed", "upstream_failed")]
+        ):
+            written.instance(run, "steps.fetch", index, first, start=at(1), end=at(2))
+            written.instance(run, "steps.keep", index, second, start=at(3), end=at(4))
+        written.instance(run, "collect_steps", -1, "failed", start=at(5), end=at(6))
+        written.flush()
+        found = history(scheduler_dag(declared))
+        (again,) = preview(found, "failed").runs
+        assert sorted(at_places(again.wanted.pieces)) == [
+            ("steps.fetch", 2),
+            ("steps.keep", 1),
+            ("steps.keep", 2),
+        ]
+        assert at_places(again.wanted.after) == [("collect_steps", -1)]
+        (whole,) = preview(found, "chosen", [0]).runs
+        assert sorted(at_places(whole.wanted.pieces)) == [("steps.fetch", 0), ("steps.keep", 0)]
+
+    def test_of_a_batch_is_the_instance_and_it_is_said_which_items_run_again(self):
+        with DAG(f"b{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as declared:
+
+            @batched
+            def ship(order): ...
+
+            collect(ship.expand(order=in_batches([1, 2, 3, 4], batch_size=2)))
+        for one in declared.tasks:
+            task_policy(one)
+        written = Written(declared)
+        activate(declared.dag_id)
+        run = written.run("run", started=at(0), ended=at(9), state="failed")
+        written.xcom(run, "batches", [[1, 2], [3, 4]], when=at(0))
+        for index, state in enumerate(("success", "failed")):
+            written.instance(run, "ship", index, state, start=at(1), end=at(2))
+        row = {"value": None, "error": None, "tries": 1, "duration_s": 1.0}
+        items = [{"key": "order=3", "state": "success", **row}, {"key": "order=4", "state": "failed", **row}]
+        written.xcom(run, "ship", items, map_index=1)
+        written.instance(run, "collect_ship", -1, "failed", start=at(5), end=at(6))
+        written.flush()
+        found = history(scheduler_dag(declared))
+        assert [found.key(cell) for cell, code in enumerate(found.letters) if code in b"fF"] == ["order=4"]
+        shown = preview(found, "failed")
+        assert [at_places(one.wanted.pieces) for one in shown.runs] == [[("ship", 1)]]
+        assert shown.notes == ("Of these batches of ship only the items that are not done run again.",)
+        assert (
+            preview(found, "failed", fresh=True)
+            .notes[0]
+            .startswith("Of these batches of ship all items run again")
+        )
+
+    def test_of_very_many_so_many_run_again_at_once_and_it_is_said(self, loaded, monkeypatch):
+        monkeypatch.setattr(previews, "MAX_PIECES", 1)
+        shown = loaded.preview("failed")
+        assert shown.pieces == 1
+        assert "The first 1 of 2 partitions: choose a part" in shown.notes[0]
+
 
 class TestChosenOnes:
     def test_run_again_although_they_are_loaded(self, loaded):
@@ -373,15 +460,15 @@ class TestMissingOnes:
     )
     def test_are_loaded_once_each_and_nothing_else_is(self, every, zone, periods, dimensions):
         """What every run is told is given to the generator itself."""
-        declared = flights(every=every, dimensions=dimensions, more={"timezone": zone})
         dates = date_range(*periods, every=every, timezone=zone)
         whole = product(**dimensions, date=dates)
         random = Random(f"{every}{zone}")
         for share in (0.03, 0.3, 0.9):
+            declared = flights(every=every, dimensions=dimensions, more={"timezone": zone})
             there = [
                 piece for piece in whole if random.random() > share or piece["date"] in (dates[0], dates[-1])
             ]
-            loaded = Loaded(declared).run(f"there {share}", there)
+            loaded = Loaded(declared).run("there", there)
             loaded.flushed()
             missing = {partition_key(one) for one in whole} - {partition_key(one) for one in there}
             shown = loaded.preview("missing")
@@ -396,7 +483,6 @@ class TestMissingOnes:
             assert set(keys) == missing or any(
                 "more than 12 runs" in n or "no selection" in n for n in shown.notes
             )
-            loaded.written.clear()
 
     def test_of_a_dag_without_the_form_are_not_started_and_it_is_said_what_to_do(self):
         with DAG(f"n{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as declared:
