@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from airflow_mapping_kit.cli.all_dags import print_all
 from airflow_mapping_kit.cli.failures import FAILED, Failure, near
 from airflow_mapping_kit.cli.output import output_option
 from airflow_mapping_kit.cli.overview import print_partitions
@@ -23,7 +24,7 @@ _ALL_OPEN = "not_loaded"
 
 
 @click.command()
-@click.argument("dag_id", metavar="DAG")
+@click.argument("dag_id", metavar="[DAG]", required=False)
 @click.argument("words", metavar="[TASK] [SELECTION]...", nargs=-1)
 @click.option(
     "--select", "selects", multiple=True, metavar="SELECTION", help="Only these partitions: see below."
@@ -48,7 +49,7 @@ _ALL_OPEN = "not_loaded"
 @output_option
 @api_option
 def partitions(
-    dag_id: str,
+    dag_id: str | None,
     words: tuple[str, ...],
     selects: tuple[str, ...],
     states: str,
@@ -62,6 +63,8 @@ def partitions(
     api: str | None,
 ) -> int:
     """Show the newest state of every partition, whichever run it is of.
+
+    Without DAG: of all DAGs in numbers, the worst first.
 
     TASK is a mapped task or group; by default the one whose partitions are a
     declared product. A SELECTION has an `=` in it, else give it by --select:
@@ -86,6 +89,10 @@ def partitions(
       2  no such DAG, task, run or dimension; a selection that can't be read; no
          database, no API
     """  # noqa: D301 -- click's mark for lines that stay lines
+    if dag_id is None:
+        if selects or states or run_id or retry or reload:
+            raise Failure("Of which DAG? Without one all are shown in numbers, and nothing else is done.")
+        return print_all(api, output)
     task_id, text = _read(words, selects)
     selection, wanted = Selection.parse(text), _states(states)
     source = _source(api, dag_id, task_id, run_id, limit)

@@ -18,6 +18,7 @@ from airflow_mapping_kit.compat.assets import (
 )
 from airflow_mapping_kit.compat.dags import (
     DagRow,
+    all_dag_ids,
     dag_mark,
     dag_marks,
     dag_rows,
@@ -138,6 +139,7 @@ __all__ = [
     "add_partitions",
     "added_partitions",
     "again_if_disconnected",
+    "all_dag_ids",
     "asset_tables",
     "bad_input_fails_at_once",
     "clear_instances",

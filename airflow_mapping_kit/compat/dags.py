@@ -63,6 +63,14 @@ def newest_dag(dag_id: str, session: Any) -> Any:
     return row and row.dag
 
 
+def all_dag_ids(session: Any) -> list[str]:
+    """Return the ids of all DAGs that the database has."""
+    from airflow.models.dag import DagModel
+    from sqlalchemy import select
+
+    return list(session.scalars(select(DagModel.dag_id)))
+
+
 def dag_marks(dag_ids: Any, session: Any) -> dict[str, str]:
     """Return of each of some DAGs that are stored what changes with it."""
     from airflow.models.serialized_dag import SerializedDagModel

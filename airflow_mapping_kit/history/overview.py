@@ -22,7 +22,7 @@ from airflow_mapping_kit.history.targets import targets_of
 from airflow_mapping_kit.reading.records import error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from airflow_mapping_kit.history.changes import Upstream
@@ -34,6 +34,11 @@ log = logging.getLogger(__name__)
 SECONDS = 1.0
 _NOT_LOADED = "fbum"
 _KEPT = 10_000
+
+
+def not_loaded(counts: Mapping[str, int] | None) -> int:
+    """Return how many of some partitions are failed or missing, by how many have which letter."""
+    return sum(number for letter, number in (counts or {}).items() if letter.lower() in _NOT_LOADED)
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,26 @@ class Summary:
     @property
     def not_loaded(self) -> int:
         """How many partitions are failed or missing, those of which older data are there too."""
-        return sum(number for letter, number in (self.counts or {}).items() if letter.lower() in _NOT_LOADED)
+        return not_loaded(self.counts)
 
     @property
     def stale(self) -> int:
         """How many were loaded before their upstream changed."""
         return (self.counts or {}).get("t", 0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON, counts by letter."""
+        return {
+            "id": self.dag_id,
+            "name": self.name,
+            "paused": self.paused,
+            "counts": self.counts,
+            "partitions": self.partitions,
+            "newest": self.newest and self.newest.isoformat(),
+            "task": self.task,
+            "tasks": self.tasks,
+            "trouble": self.trouble,
+        }
 
 
 class Overview(NamedTuple):

@@ -25,20 +25,4 @@ def dags(who: Who) -> dict[str, Any]:
     found = overview(
         may, lambda dag_id: who.can("GET", "TASK_INSTANCE", dag_id) and who.can("GET", "RUN", dag_id)
     )
-    return {
-        "dags": [
-            {
-                "id": one.dag_id,
-                "name": one.name,
-                "paused": one.paused,
-                "counts": one.counts,
-                "partitions": one.partitions,
-                "newest": one.newest and one.newest.isoformat(),
-                "task": one.task,
-                "tasks": one.tasks,
-                "trouble": one.trouble,
-            }
-            for one in found.dags
-        ],
-        "pending": found.pending,
-    }
+    return {"dags": [one.as_json() for one in found.dags], "pending": found.pending}

@@ -618,3 +618,25 @@ def no_page():
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_without_a_dag_it_shows_all_in_numbers_the_worst_first(stored, cli, api):
+    said = cli()
+    assert (said.status, said.err) == (1, "")
+    (line,) = [line for line in said.out.splitlines() if line.lstrip("│ ").startswith("quarter")]
+    answer = json.loads(cli("--output", "json").out)
+    one = next(dag for dag in answer["dags"] if dag["id"] == "quarter")
+    assert (one["task"], one["states"]["failed"], one["trouble"]) == ("load", 8, None)
+    assert one["not_loaded"] == one["states"]["failed"] + one["states"]["missing"]
+    assert f"{one['not_loaded']}" in line
+    order = [dag["not_loaded"] for dag in answer["dags"] if not dag["trouble"]]
+    assert order == sorted(order, reverse=True)
+    row = next(
+        row for row in csv.DictReader(io.StringIO(cli("--output", "csv").out)) if row["id"] == "quarter"
+    )
+    assert (row["failed"], row["not_loaded"]) == ("8", str(one["not_loaded"]))
+    assert cli("--retry").err.strip().startswith("Error: Of which DAG?")
+    through = next(
+        dag for dag in json.loads(cli("--output", "json", *api).out)["dags"] if dag["id"] == "quarter"
+    )
+    assert through == one
