@@ -33,6 +33,7 @@ SMALL = {
     "partitions": ["--rounds", "1"],
     "missing": ["--rounds", "1"],
     "parsing": ["--rounds", "1"],
+    "page": ["--rounds", "1", "--shapes", "even_1095"],
 }
 # What Airflow 3 measures of a part, beside Airflow 2.
 ON_3 = {"ways": ["--items", "100", "--waits", "0", "--sizes", "50"]}
@@ -44,6 +45,7 @@ PARTS = (
     "parsing",
     "collect",
     "early_labels",
+    "page",
     "s3_list",
     "s3_move",
 )

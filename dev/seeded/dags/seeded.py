@@ -14,15 +14,13 @@ from airflow_mapping_kit.reload import reload_params, reload_partitions
 START = pendulum.datetime(2013, 1, 1)
 
 
-def reloaded(dag_id: str, origins: list[str], first: pendulum.DateTime, last: pendulum.DateTime) -> None:
-    """Declare a DAG of origins and days, whose scheme ends with the last day."""
+def reloaded(dag_id: str, origins: list[str]) -> None:
+    """Declare a DAG of origins and days; it has no schedule, so its scheme ends with the last day that a run had."""
 
     @dag(
         dag_id,
-        schedule="@daily",
-        start_date=first,
-        end_date=last,
-        catchup=False,
+        schedule=None,
+        start_date=START,
         is_paused_upon_creation=True,
         params=reload_params(origin=origins),
     )
@@ -37,10 +35,10 @@ def reloaded(dag_id: str, origins: list[str], first: pendulum.DateTime, last: pe
 
 
 # Two of the same, so that one can be mended and the other stays as it is.
-reloaded("flights", ["EWR", "JFK", "LGA"], START, START.add(days=364))
-reloaded("mended", ["EWR", "JFK", "LGA"], START, START.add(days=364))
-reloaded("even_1095", ["EWR", "JFK", "LGA"], START, START.add(days=364))
-reloaded("even_10000", [f"A{number:02}" for number in range(10)], START, START.add(days=999))
+reloaded("flights", ["EWR", "JFK", "LGA"])
+reloaded("mended", ["EWR", "JFK", "LGA"])
+reloaded("even_1095", ["EWR", "JFK", "LGA"])
+reloaded("even_10000", [f"A{number:02}" for number in range(10)])
 
 
 @dag("batched_100000", schedule=None, start_date=START, is_paused_upon_creation=True)
