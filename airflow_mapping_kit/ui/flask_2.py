@@ -29,6 +29,7 @@ from airflow_mapping_kit.ui.answers import Answer, done, refusal, seen
 from airflow_mapping_kit.ui.asked import Query, action
 from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, version
 from airflow_mapping_kit.ui.grid_2 import with_link
+from airflow_mapping_kit.ui.outside_2 import Outside
 from airflow_mapping_kit.ui.refused import Refused
 from airflow_mapping_kit.ui.who import rights
 
@@ -43,6 +44,11 @@ _YEAR = 365 * 24 * 3600
 
 blueprint = Blueprint("mapping_kit", __name__, url_prefix="/mapping_kit", template_folder=str(TEMPLATES))
 blueprint.after_app_request(with_link)
+
+
+@blueprint.record_once
+def _outside(state: Any) -> None:
+    state.app.wsgi_app = Outside(state.app.wsgi_app, f"{blueprint.url_prefix}/api/")
 
 
 class Who:

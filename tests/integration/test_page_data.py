@@ -240,7 +240,7 @@ def test_what_is_asked_for_comes_back_in_errors_on_one_line_as_json(viewer):
 def test_a_large_answer_is_packed(viewer):
     answer = viewer.get(f"{API}/dags/hostile/partitions", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
-    assert answer.headers["vary"] == "Accept-Encoding"
+    assert "Accept-Encoding" in answer.headers["vary"]
     assert json.loads(gzip.decompress(answer.data))["dag"]["id"] == "hostile"
     refused = viewer.get(f"{API}/dags/hostile/partitions", headers={"Accept-Encoding": "gzip;q=0"})
     assert "content-encoding" not in refused.headers
@@ -302,7 +302,13 @@ def test_a_database_that_goes_away_in_the_middle_is_said_so_in_json(viewer, brok
         assert "quokka" not in error
 
 
-def test_a_database_that_is_gone_before_anybody_is_known_is_a_failure_and_no_sign_in(viewer):
+def test_a_database_that_is_gone_before_anybody_is_known_is_a_failure_and_no_sign_in(
+    site, viewer, monkeypatch
+):
+    if not AIRFLOW_3:
+        # As it is where no test runs.
+        monkeypatch.setitem(site.app.config, "PROPAGATE_EXCEPTIONS", False)
+
     def gone(*_):
         raise sqlite3.OperationalError("unable to open database file")
 
@@ -312,7 +318,7 @@ def test_a_database_that_is_gone_before_anybody_is_known_is_a_failure_and_no_sig
         answer = viewer.get(f"{API}/dags/days/partitions")
     finally:
         event.remove(settings.engine, "do_connect", gone)
-    # Airflow 3 looks at the token before it asks the page.
+    # Airflow 3 looks at the token before the page is asked, and answers by itself.
     assert answer.status_code in ((500, 503) if AIRFLOW_3 else (503,))
     assert "unable to open" not in answer.text
 
