@@ -197,17 +197,21 @@ NEEDS: dict[str, tuple[str, ...]] = {
         else "airflow.utils.log.secrets_masker:redact",
     ),
     PAGE: (
-        (
-            "airflow.api_fastapi.app:get_auth_manager",
-            "airflow.api_fastapi.auth.managers.models.resource_details:DagAccessEntity",
-            "airflow.api_fastapi.core_api.security:GetUserDep",
-            "airflow.models.dag:DagModel.get_team_name",
-        )
-        if AIRFLOW_3
-        else (
-            "airflow.auth.managers.models.resource_details:DagAccessEntity",
-            "airflow.www.extensions.init_auth_manager:get_auth_manager",
-        )
+        # Runs of missing partitions are started as Airflow's own page does it.
+        "airflow.api.common.trigger_dag:trigger_dag",
+        *(
+            (
+                "airflow.api_fastapi.app:get_auth_manager",
+                "airflow.api_fastapi.auth.managers.models.resource_details:DagAccessEntity",
+                "airflow.api_fastapi.core_api.security:GetUserDep",
+                "airflow.models.dag:DagModel.get_team_name",
+            )
+            if AIRFLOW_3
+            else (
+                "airflow.auth.managers.models.resource_details:DagAccessEntity",
+                "airflow.www.extensions.init_auth_manager:get_auth_manager",
+            )
+        ),
     ),
     STALE: tuple(
         f"airflow.models.{name}"

@@ -67,10 +67,13 @@ def _timetable(dag: Any) -> Any:
     return dag.timetable
 
 
-def trigger(dag_id: str, run_id: str, conf: Mapping[str, Any], *, user: str) -> bool:
+def trigger(
+    dag_id: str, run_id: str, conf: Mapping[str, Any], *, user: str, until: datetime.datetime | None = None
+) -> bool:
     """Start a run of a DAG, as a person does in Airflow's web UI.
 
     :param user: who does, by name.
+    :param until: the end of the DAG: a run of a later date succeeds at once, with no instance.
     :return: whether it was started: not where the DAG has a run of this id.
     :raises Exception: Airflow's, if it refuses.
     """
@@ -80,7 +83,10 @@ def trigger(dag_id: str, run_id: str, conf: Mapping[str, Any], *, user: str) -> 
 
     for attempt in range(_ATTEMPTS):
         # No two runs of a DAG have the same date: each gets the microsecond in which it is made.
-        moment = timezone.utcnow()
+        now = timezone.utcnow()
+        moment = (
+            now if until is None or now <= until else until - datetime.timedelta(microseconds=now.microsecond)
+        )
         arguments: dict[str, Any] = {"run_id": run_id, "conf": dict(conf), "replace_microseconds": False}
         if not TYPE_CHECKING and AIRFLOW_3:
             from airflow.utils.types import DagRunTriggeredByType

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _KILLED = "no exception recorded"
 _NAMED = re.compile(r"\b[\w-]+=[^/\s:]+(/[\w-]+=[^/\s:]+)+")
+# Airflow's own texts tell instances apart by it.
+_INDEX = re.compile(r"\bmap_index=\d+")
 _LENGTH = 600
 # So many indexes are named to the database; of more all that failed are read.
 _NAMED_INDEXES = 2000
@@ -88,4 +90,6 @@ def _said(error: Any) -> tuple[str | None, str]:
         return None, "the process was killed, it left no error"
     kind = error.get("type")
     # What names the piece itself would make a group of each.
-    return kind if isinstance(kind, str) else None, _NAMED.sub("<partition>", message)[:_LENGTH]
+    return kind if isinstance(kind, str) else None, _INDEX.sub(
+        "map_index=…", _NAMED.sub("<partition>", message)
+    )[:_LENGTH]

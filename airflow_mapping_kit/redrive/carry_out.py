@@ -57,7 +57,7 @@ def carry_out(shown: Preview, actor: Actor, *, digest: str | None = None) -> Don
     number = sum(map(len, cleared.values()))
     for one in shown.starts:
         try:
-            new = trigger(shown.dag.dag_id, one.run_id, one.conf, user=actor.owner)
+            new = trigger(shown.dag.dag_id, one.run_id, one.conf, user=actor.owner, until=shown.dag.end_date)
         except (AirflowException, ValueError) as error:
             raise RedriveError(
                 f"The run {one.run_id} can't be started: {error} Before it {number:,} instances were cleared, and "

@@ -1,13 +1,14 @@
 """The page on Airflow 3: an application below the API server's.
 
 `request.app` is this application, not Airflow's, so what looks for Airflow's auth manager or its DAGs there finds
-none. Nothing is guarded by itself: every route takes `WhoDep`, but for the files and the page without data.
+none. Nothing is guarded by itself: every route takes `WhoDep`, but for the files.
 """
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
@@ -15,8 +16,8 @@ from airflow.api_fastapi.core_api.security import (
     GetUserDep,  # noqa: TC002 -- FastAPI reads it from the annotations
 )
 from airflow.models.dag import DagModel
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi import Depends, FastAPI, Request, status
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
@@ -126,10 +127,10 @@ def redrive(who: WhoDep, dag_id: str, wanted: ActionDep) -> Response:
 
 @app.get("/", response_class=HTMLResponse)
 @app.get("/dags/{dag_id}", response_class=HTMLResponse)
-def alone(request: Request, dag_id: str = "") -> HTMLResponse:
+def alone(who: WhoDep, request: Request, dag_id: str = "") -> HTMLResponse:  # noqa: ARG001 -- somebody has to ask
     """Show the page without Airflow's frame, to whoever may not read plugins: it has no tabs for them.
 
-    It holds no data: those come with the first request, which is guarded.
+    It holds no data: those come with the first request, which is guarded for its DAG.
     """
     root = request.scope["root_path"].rstrip("/")
     said = {
@@ -161,8 +162,12 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 @app.exception_handler(HTTPException)
-async def _http_error(_: Request, error: HTTPException) -> Response:
-    """Say in the page's form what Airflow and FastAPI refuse: no user, no such route."""
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    """Say in the page's form what Airflow and FastAPI refuse: no user, no such route. A person is sent to sign in."""
+    unknown = error.status_code in (status.HTTP_401_UNAUTHORIZED, status.HTTP_403_FORBIDDEN)
+    if unknown and "text/html" in request.headers.get("accept", ""):
+        base = request.scope["root_path"].rstrip("/").removesuffix("mapping-kit")
+        return RedirectResponse(f"{base}api/v2/auth/login?{urlencode({'next': str(request.url)})}")
     return _given(refusal(Refused(error.status_code, one_line(error.detail))))
 
 

@@ -211,6 +211,7 @@ def test_below_a_prefix_the_page_alone_has_it(site):
     from starlette.testclient import TestClient
 
     browser = TestClient(Starlette(routes=[Mount("/airflow", app=site.app)]), base_url="http://localhost")
+    browser.cookies = site.of("admin").browser.cookies
     page = browser.get("/airflow/mapping-kit/dags/flights").text
     assert 'api="/airflow/mapping-kit/api"' in page
     assert 'base="/airflow/"' in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -127,7 +128,7 @@ def routes_of(app):
             yield method, sites.ROOT + route.path.replace("{dag_id}", "flights")
 
 
-def test_no_route_gives_anything_to_nobody_but_files_and_the_page_without_data(site):
+def test_no_route_gives_anything_to_nobody_but_files(site):
     public = set()
     for method, path in routes_of(site.app):
         answer = site.of(None).request(method, path, headers={"X-Mapping-Kit": "1"}, follow_redirects=False)
@@ -139,9 +140,22 @@ def test_no_route_gives_anything_to_nobody_but_files_and_the_page_without_data(s
             assert answer.status_code in (302, 400, 401, 404), (method, path, answer.status_code)
         if answer.status_code == 302:
             assert "/login/" in answer.headers["location"]
-    alone = {f"{sites.ROOT}/", f"{sites.ROOT}/dags/flights"} if AIRFLOW_3 else set()
-    assert public == {f"{sites.ROOT}/static/1/react.js", *alone}
+    assert public == {f"{sites.ROOT}/static/1/react.js"}
     assert len(list(routes_of(site.app))) >= 8
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="of Airflow 3")
+def test_nobody_who_opens_the_page_is_sent_to_sign_in_and_back(site):
+    page = f"{sites.ROOT}/dags/flights?show=f"
+    answer = site.of(None).request("GET", page, headers={"Accept": "text/html,*/*"}, follow_redirects=False)
+    assert answer.status_code == 307
+    address = urlsplit(answer.headers["location"])
+    assert address.path == "/api/v2/auth/login"
+    assert parse_qs(address.query)["next"] == [f"{answer.request.url}"]
+    # Airflow itself takes it for an address of its own.
+    signing_in = site.of(None).request("GET", answer.headers["location"], follow_redirects=False)
+    assert signing_in.status_code == 307
+    assert "next=" in signing_in.headers["location"]
 
 
 def test_no_schema_and_no_documentation_of_the_routes_is_served(site):

@@ -437,6 +437,20 @@ class TestMissingOnes:
         assert again.digest != shown.digest
         assert len(loaded.runs()) == 3
 
+    def test_of_a_dag_that_has_ended_are_loaded_all_the_same_by_a_run_within_its_time(self):
+        end = pendulum.datetime(2013, 1, 4)
+        loaded = (
+            Loaded(flights(end_date=end)).run("a", plan("2013-01-01")).run("b", plan("2013-01-03")).flushed()
+        )
+        shown = loaded.preview("missing")
+        done = carry_out(shown, ME)
+        assert done.started == [shown.starts[0].run_id]
+        with create_session() as session:
+            (run,) = session.query(DagRun).filter_by(dag_id=loaded.dag_id, run_id=done.started[0])
+            assert run.logical_date <= end
+            tasks = session.query(TaskInstance.task_id).filter_by(dag_id=loaded.dag_id, run_id=run.run_id)
+            assert {"reload_partitions", "load"} <= {task_id for (task_id,) in tasks}
+
     def test_are_started_anew_where_the_run_has_ended_without_them(self):
         loaded = Loaded(flights()).run("a", plan("2013-01-01")).run("b", plan("2013-01-03")).flushed()
         (first,) = carry_out(loaded.preview("missing"), ME).started

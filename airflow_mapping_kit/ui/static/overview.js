@@ -38,11 +38,17 @@ export class Overview {
     const counts = dag.counts && tally(dag.counts);
     const open = counts ? sum(counts, `${FAILED}m`) : 0;
     return h("tr", {},
-      h("th", { scope: "row" }, h("a", { href: this.page.pageOf(dag.id), "data-focus": dag.id }, name(dag.name || dag.id)), dag.paused && h("span", { class: "tag" }, "paused"), dag.tasks > 1 && h("span", { class: "small soft" }, ` ${dag.tasks} mapped tasks`)),
-      h("td", { class: "number" }, counts ? (open ? h("b", {}, count(open)) : "0") : "…"),
-      h("td", { class: "number" }, counts ? count(dag.partitions) : ""),
-      h("td", {}, counts && h("div", { class: "share", "aria-hidden": "true" }, Object.keys(STATES).filter((state) => counts[state]).map((state) => h("span", { "data-s": state, style: { "flex-grow": String(counts[state]) } }))),
+      h("th", { scope: "row" }, h("a", { href: this.addressOf(dag), "data-focus": dag.id }, name(dag.name || dag.id)), dag.paused && h("span", { class: "tag" }, "paused"), dag.tasks > 1 && h("span", { class: "small soft" }, ` ${dag.tasks} mapped tasks`)),
+      h("td", { class: "number" }, dag.trouble ? "?" : counts ? (open ? h("b", {}, count(open)) : "0") : "…"),
+      h("td", { class: "number" }, counts && !dag.trouble ? count(dag.partitions) : ""),
+      h("td", {}, dag.trouble && h("span", { class: "small" }, name(dag.trouble)), counts && h("div", { class: "share", "aria-hidden": "true" }, Object.keys(STATES).filter((state) => counts[state]).map((state) => h("span", { "data-s": state, style: { "flex-grow": String(counts[state]) } }))),
         counts && h("div", { class: "small soft states" }, Object.keys(STATES).filter((state) => counts[state]).map((state) => h("span", {}, sign(state), `${count(counts[state])} ${word(state)}`)))),
       h("td", { class: "small soft" }, dag.newest ? ago(dag.newest) : ""));
+  }
+
+  /** Returns where the page of a DAG is: that of the mapped task which the numbers are of. */
+  addressOf(dag) {
+    const page = this.page.pageOf(dag.id);
+    return dag.tasks > 1 && dag.task ? `${page}?task=${encodeURIComponent(dag.task)}` : page;
   }
 }
