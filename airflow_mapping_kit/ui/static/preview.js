@@ -49,7 +49,8 @@ export class Preview {
         paused && h("p", { class: "warn" }, "The DAG is paused: nothing runs until it is unpaused."),
       ],
       nothing ? this.ends() : this.ends(go));
-    if (!nothing) go.focus();
+    if (nothing) this.reach();
+    else go.focus();
   }
 
   start({ run_id: id, conf, pieces }) {
@@ -88,6 +89,12 @@ export class Preview {
   refuse(error) {
     fill(this.element, h("h2", { id: "what" }, "Nothing was changed"), h("p", { class: "warn", role: "alert" }, error.status === 0 ? `${error.message} Whether it was done will show when Airflow is back.` : error.message), this.ends());
     if (error.status === 0) this.element.querySelector("h2").textContent = "No answer";
+    this.reach();
+  }
+
+  /** Put the focus on the button that closes: what had it is gone, and with it the way out by the keyboard. */
+  reach() {
+    this.element.querySelector(".ends button").focus();
   }
 
   ends(...more) {
