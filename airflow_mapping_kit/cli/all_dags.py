@@ -8,8 +8,7 @@ from typing import Any
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.failures import FAILED
 from airflow_mapping_kit.cli.lookup import need_database
-from airflow_mapping_kit.history.overview import not_loaded
-from airflow_mapping_kit.history.states import LETTERS
+from airflow_mapping_kit.history.states import LETTERS, not_loaded
 
 _COLUMNS = ("id", "paused", "task", "partitions", "not_loaded", *LETTERS.values(), "newest", "trouble")
 # The page reckons a part of them, and the rest when it is asked again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -143,6 +144,8 @@ def client_at(url: str) -> tuple[httpx.Client, tuple[int, ...]]:
         raise Failure(
             f"--api has a password in it, which `ps` shows to all: put it into {USER} and {PASSWORD}."
         )
+    # Airflow's logging writes to where the answer goes, once something has imported it.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     token, user, password = (os.environ.get(name) for name in (TOKEN, USER, PASSWORD))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     client = httpx.Client(base_url=f"{base}/", headers=headers, timeout=_SECONDS)

@@ -18,11 +18,12 @@ from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.history import changes
 from airflow_mapping_kit.history.marks import marks, newest_event
 from airflow_mapping_kit.history.over_runs import history
+from airflow_mapping_kit.history.states import not_loaded
 from airflow_mapping_kit.history.targets import targets_of
 from airflow_mapping_kit.reading.records import error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import datetime
 
     from airflow_mapping_kit.history.changes import Upstream
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECONDS = 1.0
-_NOT_LOADED = "fbum"
 _KEPT = 10_000
-
-
-def not_loaded(counts: Mapping[str, int] | None) -> int:
-    """Return how many of some partitions are failed or missing, by how many have which letter."""
-    return sum(number for letter, number in (counts or {}).items() if letter.lower() in _NOT_LOADED)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, SUCCESS, UPSTREAM_FAILED, WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from airflow_mapping_kit.history.work import Try
 
@@ -25,6 +25,7 @@ LETTERS = {
     "h": "healed",
 }
 NO_CELL = "."
+_NOT_LOADED = "fbum"
 # What says most of several instances that worked on one piece.
 WORST = "fbuwqso"
 _OF_STATE = {
@@ -40,6 +41,11 @@ _OF_STATE = {
 def letter_of(state: str | None) -> str:
     """Return the letter of an instance's state, `w` for whatever is neither waiting nor ended."""
     return _OF_STATE.get(state, "w")
+
+
+def not_loaded(counts: Mapping[str, int] | None) -> int:
+    """Return how many of some partitions are failed or missing, by how many have which letter."""
+    return sum(number for letter, number in (counts or {}).items() if letter.lower() in _NOT_LOADED)
 
 
 def of_piece(tries: Iterable[Try], number: int, ends: Iterable[str]) -> str | None:

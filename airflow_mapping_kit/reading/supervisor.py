@@ -123,7 +123,8 @@ class Supervisor:
                 self._records[task_id] = {
                     record["map_index"]: record
                     for record in _pushed(self._place(task_id, RECORD_KEY), plain=True)
-                    if isinstance(record, dict)
+                    # One that Airflow 2 left before an upgrade does not say where it is from.
+                    if isinstance(record, dict) and "map_index" in record
                 }
             waited_for = {
                 task_id

@@ -190,7 +190,11 @@ class Rows:
         )
         pairs = list(zip(indexes, instances, strict=True))
         self._xcoms(run, task_id, "return_value", [(at, one.returned) for at, one in pairs], now)
-        self._xcoms(run, task_id, "mapping_kit", [(at, one.record) for at, one in pairs], now)
+        records = [
+            (at, one.record and {**one.record, **({"map_index": at} if AIRFLOW_3 else {})})
+            for at, one in pairs
+        ]
+        self._xcoms(run, task_id, "mapping_kit", records, now)
 
     def _xcoms(
         self, run: Run, task_id: str, key: str, values: Sequence[tuple[int, Any]], now: datetime

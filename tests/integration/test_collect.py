@@ -569,6 +569,18 @@ class TestRows:
             ("x=%7Bplain}", "{plain}"),
         ]
 
+    @pytest.mark.skipif(not AIRFLOW_3, reason="of runs from before an upgrade to Airflow 3")
+    def test_what_airflow_2_recorded_of_an_instance_does_not_say_where_it_is_from(self, collected):
+        end = collected(["a", "b"])
+        store_xcom(
+            end.run, "work", {"key": "x=a", "label": None, "try_number": 1}, key="mapping_kit", map_index=0
+        )
+        assert end.again() is None
+        assert [(row["key"], row["state"]) for row in end.report["results"]] == [
+            ("x=a", "success"),
+            ("x=b", "success"),
+        ]
+
     def test_a_log_that_somebody_has_closed_costs_no_instance_its_record(self, collected):
         closed = io.TextIOWrapper(io.BytesIO())
         handler = logging.StreamHandler(closed)

@@ -345,6 +345,7 @@ def test_a_dag_whose_file_is_broken_or_gone_shows_what_its_runs_have_left(viewer
 
 def test_dags_are_kept_in_memory_while_they_are_the_same_and_there_is_room(viewer, monkeypatch):
     monkeypatch.setattr(stored_dags, "_MOST_TASKS", 7)
+    stored_dags._kept.clear()
     for name in ("days", "hostile", "days"):
         said(viewer.get(f"{API}/dags/{name}/partitions"))
     assert list(stored_dags._kept) == ["hostile", "days"]
