@@ -208,6 +208,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
             )
             if AIRFLOW_3
             else (
+                # `trigger_dag` can't be imported without it.
+                "airflow.models.dagbag:DagBag",
                 "airflow.auth.managers.models.resource_details:DagAccessEntity",
                 "airflow.www.extensions.init_auth_manager:get_auth_manager",
             )
