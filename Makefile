@@ -54,14 +54,15 @@ up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
 
 # What is the same on every Airflow is looked at once; end to end, other versions have a selection of the tests.
 # Moving keys asks nothing of Airflow but its hook, which the end-to-end tests use on every version; the functions that
-# train models ask nothing of it, nor does what works on the items of a batch.
+# train models ask nothing of it, nor does what works on the items of a batch, what operators are made of, or the page's scripts.
 ifeq ($(AIRFLOW),$(DEFAULT))
 ONCE := lint docs test-pure
 MARKED := not system
 APART := --ignore tests/property --ignore tests/unit/partitions
 else
 MARKED := not system and (not e2e or versions)
-APART := $(addprefix --ignore tests/,property unit/partitions unit/operators/batched integration/s3 integration/dags)
+APART := $(addprefix --ignore tests/,property unit/partitions unit/history unit/ui integration/s3 integration/dags) \
+	$(addprefix --ignore tests/unit/operators/,batched duckdb s3 snowflake)
 endif
 
 test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2)

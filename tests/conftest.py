@@ -31,7 +31,7 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 
 # Seconds that the tests of each folder are to take, all of them together, on two quiet cores: what is new pays for its
 # seconds by what it alone can show. Nothing fails by it; `make test` shows what became of it.
-BUDGET = {"unit": 60, "integration": 300, "e2e": 600}
+BUDGET = {"unit": 60, "integration": 450, "e2e": 600}
 
 
 @pytest.hookimpl(hookwrapper=True)

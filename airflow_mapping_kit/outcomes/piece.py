@@ -113,7 +113,7 @@ class Piece:
             "map_index": self.index,
             "state": state,
             "try_number": max((one.try_number for one in instances.values()), default=0),
-            "duration_s": sum(durations) if durations else None,
+            "duration_s": round(sum(durations), 6) if durations else None,
             "value": value if state == SUCCESS else None,
             "error": _error(state, stopped),
         }
