@@ -26,7 +26,7 @@ from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.ui import api
 from airflow_mapping_kit.ui.answers import Answer, done, refusal, seen
 from airflow_mapping_kit.ui.asked import MOST_BYTES, Action, Query, action, too_large
-from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, version
+from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, modules, version
 from airflow_mapping_kit.ui.refused import Refused
 
 if TYPE_CHECKING:
@@ -139,8 +139,12 @@ def alone(who: WhoDep, request: Request, dag_id: str = "") -> HTMLResponse:  # n
         "dag": dag_id,
         "mark": version(),
     }
+    safe = {name: escape(value) for name, value in said.items()}
+    preloads = "\n".join(
+        f'<link rel="modulepreload" href="{safe["root"]}/static/{safe["mark"]}/{name}">' for name in modules()
+    )
     shell = (TEMPLATES / "alone.html").read_text()
-    return HTMLResponse(shell.format(**{name: escape(value) for name, value in said.items()}))
+    return HTMLResponse(shell.format(**safe, preloads=preloads))
 
 
 class _Files(StaticFiles):

@@ -27,7 +27,7 @@ from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.ui import api
 from airflow_mapping_kit.ui.answers import Answer, done, refusal, seen
 from airflow_mapping_kit.ui.asked import Query, action
-from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, version
+from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, modules, version
 from airflow_mapping_kit.ui.grid_2 import with_link
 from airflow_mapping_kit.ui.outside_2 import Outside
 from airflow_mapping_kit.ui.refused import Refused
@@ -184,7 +184,12 @@ def _page(dag_id: str) -> Any:
         ), refused.status
     base = url_for("Airflow.index").removesuffix("home")
     return render_template(
-        "mapping_kit/partitions.html", **_of_airflow(), dag_id=dag_id, base=base, mark=version()
+        "mapping_kit/partitions.html",
+        **_of_airflow(),
+        dag_id=dag_id,
+        base=base,
+        mark=version(),
+        modules=modules(),
     )
 
 
