@@ -46,8 +46,11 @@ def _by_page(api: str) -> list[dict[str, Any]]:
     from airflow_mapping_kit.cli.remote_page import Page
 
     page = Page(api)
-    while (found := page.get("dags", {}))["pending"]:
+    found = page.get("dags", {})
+    # Until each is known once: what is at work changes again before the others are through.
+    while found["pending"] and any(one["counts"] is None for one in found["dags"]):
         time.sleep(_SECONDS_BETWEEN)
+        found = page.get("dags", {})
     dags: list[dict[str, Any]] = found["dags"]
     return dags
 

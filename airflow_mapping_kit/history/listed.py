@@ -28,8 +28,8 @@ def listed(tables: Tables, limit: int, run_id: str | None, now: datetime) -> tup
             f"There is no run {shown(run_id)} of this DAG: it was deleted, or the id is mistyped."
         )
     if len([row for row in rows if row.run_id != run_id]) > limit:
-        others = [row for row in rows if row.run_id != run_id][:limit]
-        rows = [row for row in rows if row.run_id == run_id or row in others]
+        kept = {run_id, *[row.run_id for row in rows if row.run_id != run_id][:limit]}
+        rows = [row for row in rows if row.run_id in kept]
         notes.append(
             f"Only the newest {limit:,} runs were looked at: what older ones left is not known here."
         )

@@ -56,6 +56,9 @@ def carry_out(shown: Preview, actor: Actor, *, digest: str | None = None) -> Don
     started: list[str] = []
     number = sum(map(len, cleared.values()))
     for one in shown.starts:
+        # Before it, as Airflow does: whatever ends this process then, nothing is done that the log doesn't tell of.
+        with own_session() as session:
+            log(session, actor, shown.dag.dag_id, one.run_id, {"start": one.conf})
         try:
             new = trigger(shown.dag.dag_id, one.run_id, one.conf, user=actor.owner, until=shown.dag.end_date)
         except (AirflowException, ValueError) as error:
@@ -65,6 +68,4 @@ def carry_out(shown: Preview, actor: Actor, *, digest: str | None = None) -> Don
             ) from error
         if new:
             started.append(one.run_id)
-            with own_session() as session:
-                log(session, actor, shown.dag.dag_id, one.run_id, {"started": one.conf})
     return Done(cleared, started, shown.instances - number)

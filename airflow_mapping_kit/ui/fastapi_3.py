@@ -171,7 +171,9 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     unknown = error.status_code in (status.HTTP_401_UNAUTHORIZED, status.HTTP_403_FORBIDDEN)
     if unknown and "text/html" in request.headers.get("accept", ""):
         base = request.scope["root_path"].rstrip("/").removesuffix("mapping-kit")
-        return RedirectResponse(f"{base}api/v2/auth/login?{urlencode({'next': str(request.url)})}")
+        # Without scheme and host: a proxy before Airflow may have others.
+        page = f"{request.url.path}?{request.url.query}"
+        return RedirectResponse(f"{base}api/v2/auth/login?{urlencode({'next': page})}")
     return _given(refusal(Refused(error.status_code, one_line(error.detail))))
 
 

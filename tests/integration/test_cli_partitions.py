@@ -24,37 +24,15 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from airflow_mapping_kit.cli.program import main
-from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.partitions import date_range, partition_key, product
-from airflow_mapping_kit.policy import task_policy
-from airflow_mapping_kit.reload import reload_params, reload_partitions
 from airflows import AIRFLOW_3, DAG, EmptyOperator, create_session, task
 from webservers import serving
-from written import Written, at
+from written import ORIGINS, Written, at, reloaded
 
 pytestmark = pytest.mark.usefixtures("metadata_db")
-ORIGINS = ["EWR", "JFK", "LGA"]
 DAYS = date_range("2013-01-01", "2013-03-31")
 PLAN = product(date=DAYS, origin=ORIGINS)
 LATE = {"type": "OSError", "message": "origin=LGA/date=2013-01-02: no such file"}
-
-
-def flights(dag_id):
-    with DAG(
-        dag_id,
-        schedule=None,
-        start_date=pendulum.datetime(2013, 1, 1),
-        params=reload_params(origin=ORIGINS),
-    ) as dag:
-
-        @task
-        def load(partition):
-            return partition
-
-        collect(load.expand(partition=reload_partitions()))
-    for one in dag.tasks:
-        task_policy(one)
-    return dag
 
 
 def load(written, run_id, plan, state_of=lambda _: "success", *, minute=0, state="success"):
@@ -80,7 +58,7 @@ def keep(dag):
 @pytest.fixture(scope="module")
 def stored(metadata_db):
     """Runs of a quarter: two months, then March without the 20th to the 25th, of which LGA failed in part."""
-    written = Written(flights("quarter"))
+    written = Written(reloaded("quarter"))
     keep(written.dag)
     load(written, "winter", [one for one in PLAN if one["date"] < "2013-03"])
     late = [
@@ -208,7 +186,7 @@ def test_json_and_csv_have_all_of_each_partition(stored, cli):
 
 
 def test_what_is_scattered_is_counted_by_two_dimensions(metadata_db, cli):
-    written = Written(flights("scattered"))
+    written = Written(reloaded("scattered"))
     keep(written.dag)
     broken = {(day, origin) for n, day in enumerate(DAYS) for origin in ORIGINS[: n % 3]}
     load(written, "one", PLAN, lambda one: "failed" if (one["date"], one["origin"]) in broken else "success")
@@ -266,7 +244,7 @@ def runs(dag_id):
 @pytest.fixture
 def two(metadata_db):
     """Two runs: of the second LGA failed, and the last two days no run has."""
-    written = Written(flights(f"two_{uuid.uuid4().hex}"))
+    written = Written(reloaded(f"two_{uuid.uuid4().hex}"))
     keep(written.dag)
     with create_session() as session:
         session.query(DagModel).filter_by(dag_id=written.dag_id).update({"is_paused": False})
@@ -467,7 +445,7 @@ class TestBadInput:
     def test_a_run_whose_partitions_had_other_dimensions_is_named_and_can_be_looked_at(
         self, metadata_db, cli
     ):
-        written = Written(flights("renamed"))
+        written = Written(reloaded("renamed"))
         keep(written.dag)
         for n, plan in enumerate([PLAN[:3], product(day=DAYS[:2], airport=["EWR"]), PLAN[3:9]]):
             load(written, f"r{n}", plan, minute=n * 60)

@@ -13,38 +13,12 @@ from airflow_mapping_kit.history import LETTERS, history
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.partitions import date_range, partition_key
 from airflow_mapping_kit.partitions import product as combined
-from airflow_mapping_kit.policy import task_policy
-from airflow_mapping_kit.reload import reload_params, reload_partitions
 from airflows import DAG, task, task_group
-from written import Written, at
+from written import ORIGINS, Written, at, noted, reloaded
 
-ORIGINS = ["EWR", "JFK", "LGA"]
 LATE = {"type": "OSError", "message": "origin=LGA/date=2013-01-02: no such file"}
 
 pytestmark = pytest.mark.usefixtures("metadata_db")
-
-
-def _reloaded(dag_id, schedule=None, **options):
-    with DAG(
-        dag_id,
-        schedule=schedule,
-        start_date=pendulum.datetime(2013, 1, 1),
-        params=reload_params(origin=ORIGINS),
-        **options,
-    ) as dag:
-
-        @task
-        def load(partition):
-            return partition
-
-        collect(load.expand(partition=reload_partitions()))
-    return _with_policy(dag)
-
-
-def _with_policy(dag):
-    for one in dag.tasks:
-        task_policy(one)
-    return dag
 
 
 def _loaded(
@@ -98,7 +72,7 @@ def _loaded(
 
 @pytest.mark.parametrize("stored", [False, True], ids=["declared", "serialized"])
 def test_the_newest_run_decides_and_older_data_are_kept_in_mind(stored):
-    dag = _reloaded(f"history_newest_{stored}")
+    dag = reloaded(f"history_newest_{stored}")
     written = Written(dag)
     days = date_range("2013-01-01", "2013-01-04")
     plan = combined(origin=ORIGINS, date=[days[0], days[1], days[3]])
@@ -163,7 +137,7 @@ def test_the_newest_run_decides_and_older_data_are_kept_in_mind(stored):
 
 
 def test_what_failed_in_a_run_and_was_loaded_later_is_healed_there():
-    dag = _reloaded("history_healed")
+    dag = reloaded("history_healed")
     written = Written(dag)
     plan = combined(origin=ORIGINS, date=["2013-01-01"])
     _loaded(written, "before", plan[2:], minute=0)
@@ -197,7 +171,7 @@ def test_items_of_batches_are_partitions_of_their_own():
                 partition=batches(product(origin=ORIGINS, date=["2013-01-01", "2013-01-02"]), batch_size=2)
             )
         )
-    written = Written(_with_policy(dag))
+    written = Written(noted(dag))
     plan = combined(origin=ORIGINS, date=["2013-01-01", "2013-01-02"])
     run = written.run("one", started=at(0), ended=at(10), state="failed")
     written.xcom(run, "batches", [plan[0:2], plan[2:4], plan[4:6]])
@@ -234,7 +208,7 @@ def test_of_a_batch_that_was_killed_what_it_had_saved_is_loaded():
             return partition
 
         collect(load.expand(partition=batches(product(origin=ORIGINS, date=["2013-01-01"]), batch_size=3)))
-    written = Written(_with_policy(dag))
+    written = Written(noted(dag))
     plan = combined(origin=ORIGINS, date=["2013-01-01"])
     rows = [
         {
@@ -271,7 +245,7 @@ def test_items_that_were_skipped_in_a_batch_that_succeeded_are_skipped():
             return partition
 
         load.expand(partition=batches(product(origin=ORIGINS, date=["2013-01-01"]), batch_size=3))
-    written = Written(_with_policy(dag))
+    written = Written(noted(dag))
     plan = combined(origin=ORIGINS, date=["2013-01-01"])
     run = written.run("one", started=at(0), ended=at(10))
     written.xcom(run, "batches", [plan])
@@ -329,11 +303,11 @@ def test_a_dag_without_mapped_tasks_and_a_task_that_is_none_are_named():
     with pytest.raises(PlanError, match="history_nothing has no mapped task"):
         history(dag)
     with pytest.raises(PlanError, match="no mapped task or group 'lod': choose one of load"):
-        history(_reloaded("history_names"), "lod")
+        history(reloaded("history_names"), "lod")
 
 
 def test_a_history_without_runs_has_no_cells():
-    dag = _reloaded("history_empty")
+    dag = reloaded("history_empty")
     Written(dag)
     found = history(dag)
     assert (found.letters, found.dimensions, found.counts, found.runs, found.errors) == (b"", [], {}, [], [])
@@ -350,7 +324,7 @@ def test_a_product_of_what_another_task_returns_is_known_as_one(left_out, whole)
         options = {"exclude": left_out} if left_out else {}
         days = generated_dates("2013-01-01", "2013-01-02")
         load.expand(partition=product(origin=ORIGINS, date=days, **options))
-    written = Written(_with_policy(dag))
+    written = Written(noted(dag))
     for one in (dag, written.stored()):
         assert history(one).target.product is whole
 
@@ -379,7 +353,7 @@ def _next_run(dag, due, interval=None):
 
 @pytest.mark.parametrize("stored", [False, True], ids=["declared", "serialized"])
 def test_what_a_run_will_load_that_has_no_plan_yet_waits(stored):
-    dag = _reloaded(f"history_waiting_{stored}")
+    dag = reloaded(f"history_waiting_{stored}")
     written = Written(dag)
     days = date_range("2013-01-01", "2013-01-03")
     _loaded(
@@ -420,7 +394,7 @@ def test_what_a_run_will_load_that_has_no_plan_yet_waits(stored):
 
 def test_days_whose_runs_never_came_are_missing_to_the_last_that_is_due():
     yesterday = pendulum.today("UTC").subtract(days=1)
-    dag = _reloaded("history_overdue", schedule="0 3 * * *")
+    dag = reloaded("history_overdue", schedule="0 3 * * *")
     written = Written(dag)
     first = yesterday.subtract(days=3)
     _loaded(written, "one", combined(origin=ORIGINS, date=[first.to_date_string()]), minute=0)
@@ -444,7 +418,7 @@ def test_days_whose_runs_never_came_are_missing_to_the_last_that_is_due():
 def test_a_history_of_many_runs_takes_as_many_queries_as_one_of_few():
     queries = []
     for number in (2, 15):
-        dag = _reloaded(f"history_queries_{number}")
+        dag = reloaded(f"history_queries_{number}")
         written = Written(dag)
         for n in range(number):
             plan = combined(origin=ORIGINS, date=date_range("2013-01-01", "2013-01-20"))

@@ -22,11 +22,10 @@ from airflow_mapping_kit.partitions import product as combined
 from airflow_mapping_kit.policy import task_policy
 from airflow_mapping_kit.reload import reload_params, reload_partitions
 from airflows import DAG, task, task_group
-from written import Written, at
+from written import ORIGINS, Written, at, reloaded
 
 HISTORIES = int(os.environ.get("HISTORIES", "40"))
 SEED = int(os.environ.get("SEED", "1"))
-ORIGINS = ["EWR", "JFK", "LGA"]
 DAYS = date_range("2013-01-01", "2013-01-06")
 STATES = ["success"] * 12 + ["failed"] * 4 + ["upstream_failed", "skipped", "timed out", "removed"]
 GOING_ON = [
@@ -46,19 +45,7 @@ _numbers = itertools.count()
 
 
 def _plain():
-    with DAG(
-        "oracle_plain",
-        schedule=None,
-        start_date=pendulum.datetime(2013, 1, 1),
-        params=reload_params(origin=ORIGINS),
-    ) as dag:
-
-        @task
-        def load(partition):
-            return partition
-
-        collect(load.expand(partition=reload_partitions()))
-    return dag, ["load"], ["load"], "reload_partitions"
+    return reloaded("oracle_plain"), ["load"], ["load"], "reload_partitions"
 
 
 def _batches():

@@ -151,7 +151,7 @@ def test_nobody_who_opens_the_page_is_sent_to_sign_in_and_back(site):
     assert answer.status_code == 307
     address = urlsplit(answer.headers["location"])
     assert address.path == "/api/v2/auth/login"
-    assert parse_qs(address.query)["next"] == [f"{answer.request.url}"]
+    assert parse_qs(address.query)["next"] == [page]
     # Airflow itself takes it for an address of its own.
     signing_in = site.of(None).request("GET", answer.headers["location"], follow_redirects=False)
     assert signing_in.status_code == 307

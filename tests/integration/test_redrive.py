@@ -423,7 +423,7 @@ class TestMissingOnes:
         assert list(done.started) == [one.run_id for one in shown.starts]
         made = loaded.runs()
         assert [made[one.run_id] for one in shown.starts] == [("queued", one.conf) for one in shown.starts]
-        assert [(run_id, extra["started"]) for run_id, _, extra in loaded.logged()] == [
+        assert [(run_id, extra["start"]) for run_id, _, extra in loaded.logged()] == [
             (one.run_id, one.conf) for one in shown.starts
         ]
 

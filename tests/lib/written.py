@@ -7,6 +7,7 @@ import json
 import uuid
 from datetime import datetime, timedelta, timezone
 
+import pendulum
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
@@ -14,6 +15,9 @@ from sqlalchemy import delete, insert
 
 import airflows
 from airflow_mapping_kit.compat import AIRFLOW_3, xcom_model
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.policy import task_policy
+from airflow_mapping_kit.reload import reload_params, reload_partitions
 
 RUNS, INSTANCES = DagRun.__table__, TaskInstance.__table__
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -23,6 +27,34 @@ _numbers = itertools.count(1)
 def at(minutes):
     """Return a moment, so many minutes after the start of all histories."""
     return START + timedelta(minutes=minutes)
+
+
+ORIGINS = ["EWR", "JFK", "LGA"]
+
+
+def reloaded(dag_id, schedule=None, **options):
+    """Return a DAG of which every origin is loaded for each period, with what the policy notes of it."""
+    with airflows.DAG(
+        dag_id,
+        schedule=schedule,
+        start_date=pendulum.datetime(2013, 1, 1),
+        params=reload_params(origin=ORIGINS),
+        **options,
+    ) as dag:
+
+        @airflows.task
+        def load(partition):
+            return partition
+
+        collect(load.expand(partition=reload_partitions()))
+    return noted(dag)
+
+
+def noted(dag):
+    """Have the policy note what a serialized DAG forgets, as Airflow does when it reads a file."""
+    for one in dag.tasks:
+        task_policy(one)
+    return dag
 
 
 class Written:
