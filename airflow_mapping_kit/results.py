@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 SUCCESS = "success"
 FAILED = "failed"
@@ -16,6 +16,9 @@ NOT_STARTED = "not_started"
 
 # What a tolerance counts: every piece that should have a result and has none, those too that nobody began.
 FAILURES = (FAILED, UPSTREAM_FAILED, NOT_STARTED)
+
+# What stands around the summary of an instance that pushed no list of its results.
+PART = "mapping_kit_part"
 
 # Airflow's states of a run that has ended, of an instance that is at work (what says most first), and of one that
 # waits to begin.
@@ -72,6 +75,50 @@ class ItemResult(TypedDict):
     duration_s: float | None
 
 
+class _Labelled(TypedDict, total=False):
+    label: str
+
+
+class ItemRow(ItemResult, _Labelled):
+    """A line of a part: an `ItemResult` that says which item of the whole plan it is of.
+
+    `item` is the item's number, from 0; `label` is there only where the item has one that is not its key.
+    """
+
+    item: int
+
+
+class PartSummary(TypedDict):
+    """What an instance pushes in place of its list of results: how many are in which state, and where they are.
+
+    `where` is the URI of a file of JSON Lines, or `xcom`; `first` the number of the first of `count` items of
+    `total`; `bytes` the size of all rows. The counts in `states` add up to `count`. `errors` are the commonest,
+    as text, with how many items each stopped; `failed` the first keys of those that failed, and `failed_in` the
+    file that has their rows alone.
+    """
+
+    where: str
+    first: int
+    count: int
+    total: int
+    bytes: int
+    states: dict[str, int]
+    errors: list[list[Any]]
+    failed: list[str]
+    failed_in: str | None
+
+
+def part_of(value: Any) -> PartSummary | None:
+    """Return the summary that an instance pushed, `None` of anything else.
+
+    `{"mapping_kit_part": {"where": "xcom", "count": 2, ...}}` gives `{"where": "xcom", "count": 2, ...}`.
+    """
+    if not isinstance(value, dict) or value.keys() != {PART}:
+        return None
+    part: PartSummary = value[PART]
+    return part
+
+
 class Counts(TypedDict):
     """How many pieces there are, and how many of them are in which state."""
 
@@ -88,12 +135,16 @@ def counts(results: Iterable[Result]) -> Counts:
 
     Two that succeeded and one that failed give `{"total": 3, "succeeded": 2, "failed": 1, "skipped": 0, ...}`.
     """
-    states = Counter(result["state"] for result in results)
+    return counts_of(Counter(result["state"] for result in results))
+
+
+def counts_of(states: Mapping[str, int]) -> Counts:
+    """Return the counts of a fan-in from how many pieces are in which state."""
     return {
-        "total": states.total(),
-        "succeeded": states[SUCCESS],
-        "failed": states[FAILED],
-        "skipped": states[SKIPPED],
-        "upstream_failed": states[UPSTREAM_FAILED],
-        "not_started": states[NOT_STARTED],
+        "total": sum(states.values()),
+        "succeeded": states.get(SUCCESS, 0),
+        "failed": states.get(FAILED, 0),
+        "skipped": states.get(SKIPPED, 0),
+        "upstream_failed": states.get(UPSTREAM_FAILED, 0),
+        "not_started": states.get(NOT_STARTED, 0),
     }
