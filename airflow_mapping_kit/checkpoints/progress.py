@@ -35,7 +35,9 @@ class Results:
     """
 
     def __init__(self, stop_after: int | None, save: Callable[[list[ItemResult]], None] | None) -> None:
-        self.by_key: dict[str, ItemResult] = {}
+        # By the numbers of the items.
+        self.by_item: dict[int, ItemResult] = {}
+        self.some_failed = False
         self.over = threading.Event()
         self.stop_after = stop_after
         self.superseded: Superseded | None = None
@@ -46,11 +48,16 @@ class Results:
         # A signal may come while another is handled: this is the one queue that bears it.
         self._said: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def put(self, result: ItemResult) -> None:
-        """Hand over a result, and wait while what is done is being saved: no more than so many get ahead of it."""
+    def put(self, item: int, result: ItemResult) -> None:
+        """Hand over a result, and wait while what is done is being saved: no more than so many get ahead of it.
+
+        :param item: the number of the item.
+        """
         with self._handing_over:
-            self.by_key[result["key"]] = result
-            self._in_a_row = self._in_a_row + 1 if result["state"] == FAILED else 0
+            self.by_item[item] = result
+            failed = result["state"] == FAILED
+            self.some_failed = self.some_failed or failed
+            self._in_a_row = self._in_a_row + 1 if failed else 0
             # Said before whoever hands it over takes another item.
             if self.stop_after is not None and self._in_a_row >= self.stop_after:
                 self.over.set()
@@ -60,7 +67,7 @@ class Results:
                     self.save()
 
     def end(self) -> None:
-        """Say that one who handed over results has no more of them."""
+        """Say that those who hand over results have no more of them."""
         self._said.put(None)
 
     def stop(self, error: BaseException) -> None:
@@ -70,8 +77,16 @@ class Results:
         """
         self._said.put(error)
 
+    def fail(self, error: BaseException) -> None:
+        """End the batch by an error that is no item's: no further item is begun.
+
+        :param error: what `wait` is to raise.
+        """
+        self.over.set()
+        self.stop(error)
+
     def wait(self) -> None:
-        """Wait until somebody has ended.
+        """Wait until all have ended.
 
         :raises BaseException: that of `stop`.
         """
@@ -110,8 +125,7 @@ class Results:
             except Superseded as found:
                 # Whoever works on the instance now does not see what is saved any more.
                 self._unsaved, self._save, self.superseded = [], None, found
-                self.over.set()
-                self.stop(found)
+                self.fail(found)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the items are done and go on being done
                 log.warning(
                     "What is done of the batch could not be saved: should this task be killed now, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tenacity import (
     retry_if_exception,
@@ -24,7 +24,6 @@ from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
     from types import TracebackType
 
     from tenacity import RetryCallState
@@ -51,13 +50,6 @@ class ItemTimeout(Exception):  # noqa: N818 -- it is named as Airflow's own is
 
 class ItemStopped(BaseException):
     """The instance is ending: raised inside the items that still run, past their `except Exception`."""
-
-
-class Call(NamedTuple):
-    """The call of the function for one item; a coroutine function's gives what is to be awaited."""
-
-    key: str
-    make: Callable[[], Any]
 
 
 @dataclass(frozen=True)

@@ -3,49 +3,56 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.checkpoints.progress import STOP_SECONDS
+from airflow_mapping_kit.operators.batched.calls import Calls
 from airflow_mapping_kit.operators.batched.children import Children
 from airflow_mapping_kit.operators.batched.event_loop import EventLoop
 from airflow_mapping_kit.operators.batched.log_lines import with_keys
 from airflow_mapping_kit.operators.batched.threads import Threads
-from airflow_mapping_kit.results import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from airflow_mapping_kit.checkpoints.progress import Results
-    from airflow_mapping_kit.operators.batched.attempts import Call, Policy
-    from airflow_mapping_kit.results import ItemResult
+    from airflow_mapping_kit.operators.batched.attempts import Policy
+    from airflow_mapping_kit.operators.batched.calls import Call
+    from airflow_mapping_kit.operators.batched.gate import Gate
 
 log = logging.getLogger(__name__)
 
 
 def worked_on(
-    calls: Sequence[Call], results: Results, *, concurrency: int, policy: Policy, in_event_loop: bool
-) -> dict[str, ItemResult]:
-    """Return the result of every call by its key; none of those that were not begun.
+    calls: Iterator[Call],
+    results: Results,
+    *,
+    concurrency: int,
+    policy: Policy,
+    in_event_loop: bool,
+    gate: Gate | None = None,
+) -> Iterator[Call]:
+    """Make calls, hand over what becomes of each, and return an iterator of those that were not begun.
 
     Whatever ends this early (a signal, a time limit, an error) stops what runs, and saves what is done.
 
-    :param results: where they go, and what says that it is over.
+    :param calls: asked for one when somebody has time for it. What it raises ends the batch.
+    :param results: where results go, and what says that it is over.
     :param concurrency: how many at a time.
     :param in_event_loop: whether calls are coroutines.
+    :param gate: asked before every try of an item; it may change how many there are at a time.
     :raises Superseded: if the instance is not this process's own any more.
     """
-    waiting = deque(calls)
-    kind = EventLoop if in_event_loop else Threads
-    workers = kind(waiting, min(concurrency, len(calls)), policy, results)
+    waiting = Calls(calls, results.fail)
+    workers = (EventLoop if in_event_loop else Threads)(waiting, max(concurrency, 1), policy, results, gate)
+    if gate is not None:
+        gate.stands_before(workers)
     children = Children()
     with with_keys():
         try:
-            running = workers.start()
+            workers.start()
             with results.saved_on_the_way():
-                while running:
-                    results.wait()
-                    running -= 1
+                results.wait()
         except BaseException:
             workers.interrupt()
             # After that: an item whose process was ended must not go on as if that had done its work.
@@ -55,16 +62,15 @@ def worked_on(
             raise
     if results.over.is_set():
         log.error("%s items in a row failed (stop_after): no further one was begun.", results.stop_after)
-    elif waiting:
+    elif workers.stuck():
         log.error(
-            "%d items were not begun: in each of the %d places is a call that went on after its time (item_timeout) "
-            "and did not end. They end with this process; a retry does the rest in one of its own.",
-            len(waiting),
-            min(concurrency, len(calls)),
+            "The rest of the batch was not begun: in each of its %d places is a call that went on after its time "
+            "(item_timeout) and did not end. They end with this process; a retry does the rest in one of its own.",
+            workers.count,
         )
     # What succeeded as a whole needs no checkpoint any more.
-    if waiting or any(result["state"] == FAILED for result in results.by_key.values()):
+    if results.some_failed or waiting.more():
         results.save()
     if results.superseded is not None:
         raise results.superseded
-    return results.by_key
+    return iter(waiting)

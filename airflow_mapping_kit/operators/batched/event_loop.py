@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from tenacity import AsyncRetrying
 
 from airflow_mapping_kit.operators.batched import log_lines
-from airflow_mapping_kit.operators.batched.attempts import Call, Policy, ended
+from airflow_mapping_kit.operators.batched.attempts import Policy, ended
 from airflow_mapping_kit.operators.batched.places import LOOK_SECONDS, Place, Places
 from airflow_mapping_kit.reading.records import item_result
 from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable, Collection
 
     from airflow_mapping_kit.checkpoints.progress import Results
+    from airflow_mapping_kit.operators.batched.calls import Call, Calls
+    from airflow_mapping_kit.operators.batched.gate import Gate
     from airflow_mapping_kit.results import ItemResult
 
 Left = list["asyncio.Task[Any] | Future[Any]"]
@@ -31,28 +32,41 @@ class EventLoop:
     """A loop in a thread of its own: Airflow's signals arrive in the main one.
 
     :param calls: what there is to do, taken as there is somebody to do it.
-    :param workers: how many coroutines take from them.
+    :param count: how many coroutines take from them.
     :param policy: how an item is tried.
     :param results: where results go, and what says that no further call is to be begun.
+    :param gate: asked before every try.
     """
 
-    def __init__(self, calls: deque[Call], workers: int, policy: Policy, results: Results) -> None:
+    def __init__(self, calls: Calls, count: int, policy: Policy, results: Results, gate: Gate | None) -> None:
+        self.count = count
         self._calls = calls
-        self._count = workers
         self._policy = policy
         self._results = results
+        self._gate = gate
         self._over = results.over
         self._stopped = threading.Event()
-        self._places = Places(workers, policy.timeout)
+        self._places = Places(policy.timeout)
         self._executor = _Executor()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._workers: list[asyncio.Task[None]] = []
+        self._workers: set[asyncio.Task[None]] = set()
+        self._at_work = 0  # those that are not about to end for want of places
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def start(self) -> int:
-        """Start, and return how many will say that they have ended."""
+    def start(self) -> None:
+        """Start; the results are told when all have ended."""
         self._thread.start()
-        return 1
+
+    def resize(self, count: int) -> None:
+        """Work on so many items at a time from now on: further coroutines start, or some end after their item."""
+        self.count = count
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has just closed
+                self._loop.call_soon_threadsafe(self._fill)
+
+    def stuck(self) -> bool:
+        """Tell whether nothing was begun any more because every place was held."""
+        return self._places.stuck()
 
     def interrupt(self) -> None:
         """Take nothing else, and cancel what runs."""
@@ -76,20 +90,45 @@ class EventLoop:
     async def _all(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(self._executor)
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._count)]
+        self._ended = self._loop.create_future()
+        self._fill()
         try:
-            await asyncio.gather(*self._workers, return_exceptions=True)
+            await self._ended
         finally:
             # Now, not when the loop has closed: that waits for threads that an item may have left behind.
             self._results.end()
 
+    def _fill(self) -> None:
+        while self._at_work < self.count and not self._ended.done():
+            worker = asyncio.create_task(self._work())
+            self._at_work += 1
+            self._workers.add(worker)
+            self._places.change(1)
+            worker.add_done_callback(self._left)
+
+    def _left(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        if not self._workers and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _is_one_too_many(self) -> bool:
+        """Tell whether more are at work than there are places: whoever asks is to end."""
+        if self._at_work <= self.count:
+            return False
+        self._at_work -= 1
+        return True
+
     async def _work(self) -> None:
         place = Place(self._places)
         try:
-            while self._calls and not self._over.is_set():
-                call, left = self._calls.popleft(), Left()
-                self._results.put(await self._result(call, place, left))
-                if left and self._calls and not await self._is_back(left, place):
+            while self._calls.more() and not self._over.is_set() and not self._is_one_too_many():
+                if self._gate is not None and not await self._gate.entered(self._over):
+                    return
+                call, left = self._calls.take(), Left()
+                if call is None:
+                    return
+                self._results.put(call.item, await self._result(call, place, left))
+                if left and self._calls.more() and not await self._is_back(left, place):
                     return
         finally:
             place.hold()

@@ -27,8 +27,9 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.operators.batched.attempts import Call, ItemStopped, Policy
+from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
+from airflow_mapping_kit.operators.batched.calls import Call
 from airflow_mapping_kit.operators.batched.results import Room
 from airflow_mapping_kit.operators.batched.settings import (
     check,
@@ -44,6 +45,7 @@ from airflow_mapping_kit.plans.batches import RETURN_VALUE, received, unwraps
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
 
     from airflow.decorators.base import Task
@@ -134,14 +136,14 @@ class BatchedOperator(DecoratedOperator):
             room = Room(_max_result_kb())
             for result in done.values():
                 room.kept(result["value"])
-        calls = [
-            Call(item.key, self._call(item, fixed, room))
-            for item in items
-            if item.state == SUCCESS and item.key not in done
+        to_do = [
+            number for number, item in enumerate(items) if item.state == SUCCESS and item.key not in done
         ]
+        calls = (Call(items[number].key, self._call(items[number], fixed, room), number) for number in to_do)
+        work = Results(self.stop_after, saving(checkpoint, owner))
         try:
             with giving_way(owner):
-                found = self._work(calls, Results(self.stop_after, saving(checkpoint, owner)))
+                self._work(calls, work, at_once=min(self.concurrency, len(to_do)))
                 if owner is not None:
                     owner.check(done=True)
         except ItemStopped:
@@ -149,7 +151,10 @@ class BatchedOperator(DecoratedOperator):
                 f"{self.task_id} was told to end. What is done of its batch "
                 f"{'is kept: a retry does the rest' if checkpoint else 'is done again by a retry'}."
             ) from None
-        results = [done.get(item.key) or found.get(item.key) or _not_run(item) for item in items]
+        results = [
+            done.get(item.key) or work.by_item.get(number) or _not_run(item)
+            for number, item in enumerate(items)
+        ]
         self._fail_if_any_failed(results, context, kept=checkpoint is not None)
         mark_succeeded(results, context=context)
         return results
@@ -160,16 +165,16 @@ class BatchedOperator(DecoratedOperator):
         if self._at_work is not None:
             self._at_work.stop(ItemStopped())
 
-    def _work(self, calls: list[Call], results: Results) -> dict[str, ItemResult]:
-        """Return the results of the calls by their keys."""
+    def _work(self, calls: Iterator[Call], results: Results, *, at_once: int) -> None:
+        """Make the calls, and hand over their results."""
         self._at_work = results
         try:
             if self._told_to_end:
                 raise ItemStopped
-            return worked_on(
+            worked_on(
                 calls,
                 results,
-                concurrency=self.concurrency,
+                concurrency=at_once,
                 policy=Policy(
                     self.item_retries,
                     seconds(self.item_retry_delay),

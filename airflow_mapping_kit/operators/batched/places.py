@@ -15,13 +15,11 @@ LOOK_SECONDS = 0.1
 class Places:
     """How many places still move: each works on an item, or will.
 
-    :param count: how many there are.
     :param patience: after so many seconds in which none moves, none will: what is left is given up.
     """
 
-    def __init__(self, count: int, patience: float | None) -> None:
-        self.count = count
-        self._moving = count
+    def __init__(self, patience: float | None) -> None:
+        self._moving = 0
         self._patience = patience
         self._since: float | None = None
         self._changing = threading.Lock()
@@ -36,7 +34,7 @@ class Places:
             )
 
     def change(self, moving: int) -> None:
-        """Count more, or fewer, that move."""
+        """Count more, or fewer, that move: there are none to begin with."""
         with self._changing:
             self._moving += moving
             self._since = None if self._moving else time.monotonic()
@@ -53,10 +51,9 @@ class Place:
         """Log what a call costs that goes on after its time."""
         log.warning(
             "No result after %g s (item_timeout), and the call goes on: it waits outside Python, where nobody can "
-            "end it. Until it is back nothing else is begun in its place, one of %d, and the item is not tried "
-            "again. Give the function a time-out of its own, shorter than item_timeout.",
+            "end it. Until it is back nothing else is begun in its place, and the item is not tried again. Give the "
+            "function a time-out of its own, shorter than item_timeout.",
             seconds,
-            self._places.count,
         )
 
     def hold(self) -> None:

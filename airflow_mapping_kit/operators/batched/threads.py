@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from tenacity import Retrying, sleep_using_event
 
 from airflow_mapping_kit.operators.batched import log_lines
-from airflow_mapping_kit.operators.batched.attempts import Call, ItemStopped, Policy, ended
+from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy, ended
 from airflow_mapping_kit.operators.batched.places import LOOK_SECONDS, Place, Places
 from airflow_mapping_kit.reading.records import item_result
 from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable
 
     from airflow_mapping_kit.checkpoints.progress import Results
+    from airflow_mapping_kit.operators.batched.calls import Call, Calls
+    from airflow_mapping_kit.operators.batched.gate import Gate
     from airflow_mapping_kit.results import ItemResult
 
 
@@ -28,28 +29,70 @@ class Threads:
     """Daemon threads that take one call after another; none outlives the task's process.
 
     :param calls: what there is to do, taken as there is somebody to do it.
-    :param workers: how many threads.
+    :param count: how many threads.
     :param policy: how an item is tried.
     :param results: where results go, and what says that no further call is to be begun.
+    :param gate: asked before every try.
     """
 
-    def __init__(self, calls: deque[Call], workers: int, policy: Policy, results: Results) -> None:
+    def __init__(self, calls: Calls, count: int, policy: Policy, results: Results, gate: Gate | None) -> None:
+        self.count = count
         self._calls = calls
         self._policy = policy
         self._results = results
+        self._gate = gate
         self._over = results.over
         self._stopped = threading.Event()
-        self._places = Places(workers, policy.timeout)
+        self._places = Places(policy.timeout)
         # Those that are in the author's function: what the kit does around it must not be interrupted halfway.
         self._in_function: set[threading.Thread] = set()
         self._marking = threading.Lock()
-        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        self._sizing = threading.Lock()
+        self._at_work = self._running = 0  # the former without those about to end for want of places
+        self._begun = self._ended = False
+        # Those too that have left.
+        self._workers: list[threading.Thread] = []
 
-    def start(self) -> int:
-        """Start, and return how many will say that they have ended."""
-        for worker in self._workers:
+    def start(self) -> None:
+        """Start; the results are told when all have ended."""
+        with self._sizing:
+            self._begun = True
+            self._fill()
+
+    def resize(self, count: int) -> None:
+        """Work on so many items at a time from now on: further threads start, or some end after their item."""
+        with self._sizing:
+            self.count = count
+            if self._begun and not self._ended:
+                self._fill()
+
+    def stuck(self) -> bool:
+        """Tell whether nothing was begun any more because every place was held."""
+        return self._places.stuck()
+
+    def _fill(self) -> None:
+        while self._at_work < self.count:
+            self._at_work += 1
+            self._running += 1
+            self._places.change(1)
+            worker = threading.Thread(target=self._work, daemon=True)
+            self._workers.append(worker)
             worker.start()
-        return len(self._workers)
+
+    def _is_one_too_many(self) -> bool:
+        """Tell whether more are at work than there are places: whoever asks is to end."""
+        with self._sizing:
+            if self._at_work <= self.count:
+                return False
+            self._at_work -= 1
+            return True
+
+    def _leave(self) -> None:
+        with self._sizing:
+            self._running -= 1
+            if self._running == 0:
+                self._ended = True
+                self._results.end()
 
     def interrupt(self) -> None:
         """Take nothing else, and end what runs: at once, or when it is back from C code."""
@@ -63,27 +106,28 @@ class Threads:
         """Wait so long for what was interrupted. What is still in C code then ends with the process."""
         until = time.monotonic() + seconds
         with self._marking:
-            running = [*self._in_function, *self._workers]
+            running = {*self._in_function, *self._workers}
         for thread in running:
             thread.join(max(until - time.monotonic(), 0))
 
     def _work(self) -> None:
         place = Place(self._places)
         try:
-            while self._calls and not self._over.is_set():
-                try:
-                    call = self._calls.popleft()
-                except IndexError:  # another was faster
+            while self._calls.more() and not self._over.is_set() and not self._is_one_too_many():
+                if self._gate is not None and not self._gate.enter(self._over):
+                    break
+                call = self._calls.take()
+                if call is None:  # another was faster
                     break
                 left: list[threading.Thread] = []
-                self._results.put(self._result(call, place, left))
-                if left and self._calls and not self._is_back(left[0], place):
+                self._results.put(call.item, self._result(call, place, left))
+                if left and self._calls.more() and not self._is_back(left[0], place):
                     break
         except ItemStopped:
             pass
         finally:
             place.hold()
-            self._results.end()
+            self._leave()
 
     def _result(self, call: Call, place: Place, left: list[threading.Thread]) -> ItemResult:
         """Return what became of an item.

@@ -54,16 +54,16 @@ def published_each(publish: Publish, places: Sequence[Address], context: Context
     with giving_way(owner):
         try:
             with results.saved_on_the_way():
-                for key, place in keyed.items():
+                for number, (key, place) in enumerate(keyed.items()):
                     if key not in done and results.superseded is None:
-                        errors += _put(results, publish, key, place)
+                        errors += _put(results, publish, number, key, place)
         finally:
             results.save()
         if results.superseded is not None:
             raise results.superseded
         if owner is not None:
             owner.check(done=True)
-    rows = [done.get(key) or results.by_key[key] for key in keyed]
+    rows = [done.get(key) or results.by_item[number] for number, key in enumerate(keyed)]
     # What the task returns says nothing of those that failed, and a failed one returns nothing.
     context["ti"].xcom_push(ITEMS_KEY, rows)
     if errors:
@@ -82,7 +82,7 @@ def _keys(places: Sequence[Address], context: Context) -> list[str]:
     )
 
 
-def _put(results: Results, publish: Publish, key: str, place: Address) -> list[Exception]:
+def _put(results: Results, publish: Publish, number: int, key: str, place: Address) -> list[Exception]:
     """Publish a partition, hand over what became of it, and return the error if it failed."""
     started = time.monotonic()
     try:
@@ -90,10 +90,10 @@ def _put(results: Results, publish: Publish, key: str, place: Address) -> list[E
     except (MappingKitError, AirflowException) as error:
         # The traceback comes with the error of the whole batch.
         log.error("%s", said(error_of(error)))  # noqa: TRY400
-        results.put(item_result(key, FAILED, started=started, error=error))
+        results.put(number, item_result(key, FAILED, started=started, error=error))
         return [error]
     state = SKIPPED if value is None else SUCCESS
-    results.put(item_result(key, state, started=started, value=value))
+    results.put(number, item_result(key, state, started=started, value=value))
     return []
 
 

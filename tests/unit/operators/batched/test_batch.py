@@ -16,11 +16,20 @@ import pytest
 from airflow_mapping_kit.checkpoints.owners import Superseded
 from airflow_mapping_kit.checkpoints.progress import SAVE_ITEMS, Results
 from airflow_mapping_kit.exceptions import ResultError
-from airflow_mapping_kit.operators.batched.attempts import Call, ItemStopped, Policy
+from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
+from airflow_mapping_kit.operators.batched.calls import Call
 from airflows import AirflowFailException, AirflowSkipException
 
 ONCE = Policy(retries=0, delay=0, timeout=None)
+
+
+def done(made, results, **how):
+    """Work on calls, made of keys and functions, and return what became of them by their keys."""
+    calls = (Call(key, make, number) for number, (key, make) in enumerate(made))
+    worked_on(calls, results, **how)
+    assert all(type(number) is int for number in results.by_item)
+    return {row["key"]: row for row in results.by_item.values()}
 
 
 @pytest.fixture(params=["threads", "event loop"])
@@ -29,15 +38,15 @@ def work(request):
 
     def run(function, items, *, concurrency=4, policy=ONCE, stop_after=None, save=None):
         if request.param == "threads":
-            calls = [Call(str(item), lambda item=item: function(item)) for item in items]
+            calls = [(str(item), lambda item=item: function(item)) for item in items]
         else:
 
             async def call(item):
                 await asyncio.sleep(0)
                 return function(item)
 
-            calls = [Call(str(item), lambda item=item: call(item)) for item in items]
-        return worked_on(
+            calls = [(str(item), lambda item=item: call(item)) for item in items]
+        return done(
             calls,
             Results(stop_after, save),
             concurrency=concurrency,
@@ -198,8 +207,8 @@ class TestSaving:
                 raise TimeoutError
             return item
 
-        results = worked_on(
-            [Call(item, lambda item=item: function(item)) for item in ("quick", "slow")],
+        results = done(
+            [(item, lambda item=item: function(item)) for item in ("quick", "slow")],
             Results(None, save),
             concurrency=2,
             policy=ONCE,
@@ -259,9 +268,9 @@ class TestEndingEarly:
             raise Ended
 
         mocker.patch("airflow_mapping_kit.checkpoints.progress.Results.wait", wait)
-        calls = [Call(item, lambda item=item: function(item)) for item in ("ok", "endless", "never begun")]
+        calls = [(item, lambda item=item: function(item)) for item in ("ok", "endless", "never begun")]
         with pytest.raises(Ended):
-            worked_on(calls, Results(None, saved.append), concurrency=1, policy=ONCE, in_event_loop=False)
+            done(calls, Results(None, saved.append), concurrency=1, policy=ONCE, in_event_loop=False)
         assert [row["key"] for chunk in saved for row in chunk] == ["ok"]
         assert not set(threading.enumerate()) - before
 
@@ -283,8 +292,8 @@ class TestEndingEarly:
 
         mocker.patch("airflow_mapping_kit.checkpoints.progress.Results.wait", wait)
         with pytest.raises(Ended):
-            worked_on(
-                [Call("endless", endless)],
+            done(
+                [("endless", endless)],
                 Results(None, None),
                 concurrency=2,
                 policy=ONCE,
@@ -308,8 +317,8 @@ class TestEndingEarly:
 
         try:
             with pytest.raises(ItemStopped):
-                worked_on(
-                    [Call(str(item), lambda item=item: function(item)) for item in range(10)],
+                done(
+                    [(str(item), lambda item=item: function(item)) for item in range(10)],
                     results,
                     concurrency=1,
                     policy=ONCE,
@@ -372,8 +381,8 @@ def waits(request):
         marking, marked, most, calls = threading.Lock(), Counter(), Counter(), Counter()
         in_event_loop = request.param == "event loop"
         function = in_a_thread if in_event_loop else counted
-        results = worked_on(
-            [Call(item, lambda item=item: function(item)) for item in seconds],
+        results = done(
+            [(item, lambda item=item: function(item)) for item in seconds],
             Results(None, None),
             concurrency=concurrency,
             policy=policy,
@@ -412,7 +421,10 @@ class TestCallsThatNobodyCanEnd:
         )
         assert found == {"x": ("failed", 1), "y": ("failed", 1)}
         assert calls == {"x": 1, "y": 1}
-        assert "2 items were not begun: in each of the 2 places is a call that went on" in caplog.text
+        assert (
+            "The rest of the batch was not begun: in each of its 2 places is a call that went on"
+            in caplog.text
+        )
         assert "[x] No result after 0.2 s (item_timeout), and the call goes on" in caplog.text
 
 
@@ -423,8 +435,8 @@ class TestTimeout:
                 pass
             return item
 
-        results = worked_on(
-            [Call(item, lambda item=item: function(item)) for item in ("a", "hangs", "b")],
+        results = done(
+            [(item, lambda item=item: function(item)) for item in ("a", "hangs", "b")],
             Results(None, None),
             concurrency=1,
             policy=Policy(retries=0, delay=0, timeout=0.2),
@@ -448,8 +460,8 @@ class TestTimeout:
         async def times_out_itself():
             raise asyncio.TimeoutError("its own")
 
-        calls = [Call("hangs", hangs), Call("own", times_out_itself)]
-        results = worked_on(
+        calls = [("hangs", hangs), ("own", times_out_itself)]
+        results = done(
             calls,
             Results(None, None),
             concurrency=2,

@@ -1,0 +1,31 @@
+"""What a batch asks before it begins an item: what bounds or halts calls while they run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import threading
+
+
+class Workers(Protocol):
+    """Those who work on the items of a batch, so many at a time."""
+
+    def resize(self, count: int) -> None:
+        """Work on so many items at a time from now on; what runs beyond that is not ended. From any thread."""
+
+
+class Gate(Protocol):
+    """What stands before every try of an item."""
+
+    def stands_before(self, workers: Workers) -> None:
+        """Learn who goes through it. Called once, before anybody does."""
+
+    def enter(self, over: threading.Event) -> bool:
+        """Wait until a try may begin, and tell whether it may: no more are begun after `False`.
+
+        :param over: set when the batch is to end: nobody may be kept waiting after that.
+        """
+
+    async def entered(self, over: threading.Event) -> bool:
+        """Do the same where a thread must not wait: in an event loop."""
