@@ -56,8 +56,9 @@ def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = Non
     """
     known: Any = get_current_context() if context is None else context
     outlets = [one for one in getattr(known.get("task"), "outlets", None) or () if isinstance(one, Asset)]
-    changed = sorted({hidden_key(key, hidden_names()) for key in keys})
-    if not outlets or not changed:
+    # Whoever has no outlets need not read the keys, which may be a million.
+    changed = sorted({hidden_key(key, hidden_names()) for key in keys}) if outlets else []
+    if not changed:
         return
     whole_run = getattr(known.get("dag_run"), "partition_key", None) is not None
     for outlet in outlets:

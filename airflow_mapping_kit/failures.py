@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
 
 from airflow_mapping_kit.exceptions import PartitionError
@@ -13,7 +13,7 @@ from airflow_mapping_kit.partitions.keys import components
 from airflow_mapping_kit.printable import lines, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from airflow_mapping_kit.results import Error, ItemResult, Result
@@ -159,7 +159,7 @@ def _cut(text: str) -> str:
     return encoded[: MAX_MESSAGE_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
-def described(failed: Sequence[Result] | Sequence[ItemResult]) -> str:
+def described(failed: Iterable[Result] | Iterable[ItemResult]) -> str:
     """Return the failed pieces, grouped by error: a line an error, then its keys, 20 keys in all.
 
     Two flights of a day that failed with one error give::
@@ -170,7 +170,7 @@ def described(failed: Sequence[Result] | Sequence[ItemResult]) -> str:
     """
     by_error: dict[str, list[str]] = defaultdict(list)
     for result in failed:
-        by_error[_error(result)].append(result["key"])
+        by_error[reason(result)].append(result["key"])
     text, named = [], 0
     for error, keys in sorted(by_error.items(), key=lambda group: -len(group[1])):
         shared = _dimensions(keys)
@@ -178,12 +178,14 @@ def described(failed: Sequence[Result] | Sequence[ItemResult]) -> str:
         shown = keys[: max(MAX_KEYS - named, 0)]
         text += [f"  {one_line(key)}" for key in shown]
         named += len(shown)
-    if len(failed) > named:
-        text.append(f"and {len(failed) - named:,} more")
+    number = sum(map(len, by_error.values()))
+    if number > named:
+        text.append(f"and {number - named:,} more")
     return "\n".join(text)
 
 
-def _error(result: Result | ItemResult) -> str:
+def reason(result: Result | ItemResult | Mapping[str, Any]) -> str:
+    """Return what stopped a piece in one line: its error, or the state that it is in without one."""
     if result["error"] is None:
         return result["state"].replace("_", " ")
     return said(result["error"], _MAX_MESSAGE)

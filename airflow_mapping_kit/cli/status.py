@@ -68,7 +68,7 @@ def told_of(mapped: Mapped, run: Run) -> Told:
 
     found = outcome(mapped, run.run_id)
     instances = tables.instances(mapped.dag.dag_id, run.run_id, mapped.task_ids)
-    rows: list[dict[str, Any]] = [dict(row) for row in found.results]
+    rows: list[dict[str, Any]] = [dict(row) for row in found.rows()]
     for row in rows:
         row["state"] = _at_work(row, mapped, instances) or row["state"]
     return Told(mapped.name, rows, _note(mapped, found, rows))

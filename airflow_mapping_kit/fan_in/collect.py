@@ -28,7 +28,7 @@ from airflow_mapping_kit.plans.planned import sources
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading import tables
 from airflow_mapping_kit.reading.supervisor import Supervisor
-from airflow_mapping_kit.results import FAILED, FAILURES, SKIPPED, UPSTREAM_FAILED, counts
+from airflow_mapping_kit.results import FAILED, SKIPPED, UPSTREAM_FAILED
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.compat import TaskGroup
     from airflow_mapping_kit.plans.mapped import Returns
     from airflow_mapping_kit.reading.instances import Reading
-    from airflow_mapping_kit.results import Counts, Result
 
 parts.need(parts.COLLECT)
 
@@ -103,13 +102,11 @@ class CollectOperator(BaseOperator):
                 self.task_id,
                 one_line(", ".join(sorted(found.left_out))),
             )
-        count = counts(found.results)
-        failed = [row for row in found.results if row["state"] in FAILURES]
-        too_many = self._summary(count, failed)
-        if not found.results and self.on_empty != "succeed":
+        too_many = self._summary(found)
+        if not found.counts["total"] and self.on_empty != "succeed":
             self._end_empty(found)
         made = report.made_of(
-            found.results, values=self.values, write_to=self.write_to, instance=context["ti"]
+            list(found.rows()), values=self.values, write_to=self.write_to, instance=context["ti"]
         )
         if too_many or made.trouble:
             # A task that fails returns nothing, and the report is what its callbacks and readers need most.
@@ -120,7 +117,7 @@ class CollectOperator(BaseOperator):
         if made.trouble:
             with bad_input_fails_at_once():
                 raise made.trouble
-        mark_succeeded(found.results, context=context)
+        mark_succeeded(found.rows(), context=context)
         return made.pushed
 
     def _where(self, context: Context) -> list[str]:
@@ -176,8 +173,9 @@ class CollectOperator(BaseOperator):
             raise AirflowFailException(f'{message} If that is fine, say on_empty="skip" or "succeed".')
         raise AirflowSkipException(f'{message} If that is an error, say on_empty="fail".')
 
-    def _summary(self, count: Counts, failed: list[Result]) -> str | None:
+    def _summary(self, found: Outcome) -> str | None:
         """Log how many pieces are in which state and what failed; return why that fails the task, if it does."""
+        count, failed = found.counts, found.tally.failed
         states = ", ".join(f"{number:,} {state}" for state, number in count.items() if number)
         self.log.info("%s: %s", self.task_id, states.replace("_", " ") or "no pieces")
         limits = (self.tolerated_failure_count, self.tolerated_failure_percentage)
@@ -185,13 +183,13 @@ class CollectOperator(BaseOperator):
             tolerance: Tolerance | FanInError = Tolerance.of(*limits)
         except FanInError as error:
             tolerance = error
-        message = f"{len(failed):,} of {count['total']:,} pieces failed, {tolerance}"
+        message = f"{failed:,} of {count['total']:,} pieces failed, {tolerance}"
         if failed:
-            message = f"{message}:\n{described(failed)}"
+            message = f"{message}:\n{described(found.failures())}"
             self.log.warning("%s: %s", self.task_id, message)
         if isinstance(tolerance, FanInError):
             return f"{self.task_id}: {message}"
-        if not tolerance.exceeded(len(failed), count["total"]):
+        if not tolerance.exceeded(failed, count["total"]):
             return None
         return (
             f"{self.task_id}: {message}\nMend the cause and clear these instances with {self.task_id}: "

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.outcomes.items import Items
 from airflow_mapping_kit.outcomes.piece import REMOVED, Piece, worst
+from airflow_mapping_kit.outcomes.shares import Held
+from airflow_mapping_kit.outcomes.tally import Tally
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.plain import plain
 from airflow_mapping_kit.plans import early_labels
@@ -17,30 +21,53 @@ from airflow_mapping_kit.reading.instances import value_of
 from airflow_mapping_kit.reading.records import RECORD_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from airflow_mapping_kit.outcomes.shares import Share
     from airflow_mapping_kit.plans.mapped import Mapped
     from airflow_mapping_kit.reading.instances import Instance, Reading, Source
-    from airflow_mapping_kit.results import Result
+    from airflow_mapping_kit.results import Counts, Result
 
 
 @dataclass
 class Outcome:
     """What became of a plan.
 
-    :param results: a row a piece, in map-index order; of a batch a row an item, in its order.
+    :param shares: what became of each piece, in map-index order.
     :param unexpanded: the state of a task that was never expanded, else `None`.
     :param upstream: the states of the tasks right before it, of a mapped one the worst: `{task id: state}`.
     :param moved: where an instance did not work on the piece that the plan has at its index:
         `(map index, the key it worked on, the key in the plan)`, `None` for what is missing on one side.
-    :param left_out: the types of what has no form in plain JSON, and is `None` in the values.
+    :param left_out: the types of what has no form in plain JSON, and is `None` in the values; of rows that are not
+        at hand it is known when they were read.
     """
 
-    results: list[Result] = field(default_factory=list)
+    shares: Sequence[Share] = ()
     unexpanded: str | None = None
     upstream: Mapping[str, str | None] = field(default_factory=dict)
     moved: list[tuple[int, str | None, str | None]] = field(default_factory=list)
     left_out: set[str] = field(default_factory=set)
+
+    @cached_property
+    def tally(self) -> Tally:
+        """How many pieces ended how, and why. Of what summaries tell no row is read."""
+        all_of_them = Tally()
+        for share in self.shares:
+            all_of_them.add(share.tally)
+        return all_of_them
+
+    @property
+    def counts(self) -> Counts:
+        """How many pieces are in which state."""
+        return self.tally.counts
+
+    def rows(self) -> Iterator[Result]:
+        """Yield a row a piece, in map-index order; of a batch a row an item. May be called again."""
+        return chain.from_iterable(share.rows() for share in self.shares)
+
+    def failures(self) -> Iterator[Result]:
+        """Yield the rows of what failed, reading none of the pieces of which nothing did."""
+        return chain.from_iterable(share.failures() for share in self.shares if share.tally.failed)
 
 
 def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool = True) -> Outcome:
@@ -94,19 +121,20 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool
         for piece in pieces
         if piece.moved(keys)
     ]
-    results: list[Result] = []
+    shares: list[Share] = []
     left_out: set[str] = set()
     for piece, key, arguments in zip(pieces, keys, planned, strict=False):
         rows = items.results(piece, arguments, found)
         if rows is None:
             rows = [piece.result(key, label(piece.index) or key, piece.value(found))]
-        results += rows
-    for result, key in zip(results, distinct([result["key"] for result in results]), strict=True):
+        shares.append(Held(rows))
+    at_hand = [result for share in shares if isinstance(share, Held) for result in share.results]
+    for result, key in zip(at_hand, distinct([result["key"] for result in at_hand]), strict=True):
         if result["label"] == result["key"]:
             result["label"] = key
         result["key"] = key
         result["label"], result["value"] = plain(result["label"], left_out), plain(result["value"], left_out)
-    return Outcome(results=results, upstream=before, moved=moved, left_out=left_out)
+    return Outcome(shares, upstream=before, moved=moved, left_out=left_out)
 
 
 def _upstream(mapped: Mapped) -> set[str]:

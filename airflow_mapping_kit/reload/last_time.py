@@ -119,10 +119,10 @@ def of_run(mapped: Mapped, task_instance: Any, run: Earlier) -> dict[str, bool]:
     except PlanError as error:
         log.warning("What became of the run %s can't be read, and is left out: %s", run.run_id, error)
         return {}
-    if found.results:
+    if found.counts["total"]:
         # What a run has not begun that goes on will come.
         undone = _UNDONE if run.over else (FAILED, UPSTREAM_FAILED)
-        return {row["key"]: row["state"] in undone for row in found.results}
+        return {row["key"]: row["state"] in undone for row in found.rows()}
     if not run.over:
         return {}
     # What it is mapped over was made, and never became instances.

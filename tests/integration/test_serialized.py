@@ -152,7 +152,7 @@ def test_what_became_of_the_pieces_and_what_has_to_run_again_is_the_same_without
     def seen(dag):
         found = {one.name: one for one in mapped_in(dag)}
         del found["load"]  # nothing is to be written
-        rows = {name: outcome(one, run.run_id).results for name, one in found.items()}
+        rows = {name: list(outcome(one, run.run_id).rows()) for name, one in found.items()}
         again = redrive(list(found.values()), run.run_id, run_state="failed")
         return rows, {name: sorted(getattr(again, name)) for name in ("before", "pieces", "after", "at_work")}
 
