@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
 
@@ -23,6 +23,8 @@ MAX_KEYS = 20
 _MAX_VALUES = 3
 _MAX_MESSAGE = 200
 _MAX_TYPE = 200
+# So many errors, and so many values of a dimension, are told apart.
+_MOST = 1000
 # Of a group of exceptions so many are said, and of groups in groups so many levels.
 _MAX_GROUPED = 5
 _MAX_DEPTH = 3
@@ -159,8 +161,11 @@ def _cut(text: str) -> str:
     return encoded[: MAX_MESSAGE_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
-def described(failed: Iterable[Result] | Iterable[ItemResult]) -> str:
+def described(failed: Iterable[Result | ItemResult]) -> str:
     """Return the failed pieces, grouped by error: a line an error, then its keys, 20 keys in all.
+
+    It takes as much memory of a million as of a thousand: of more errors than that only how many there are is said,
+    and a dimension with more values has nothing in common.
 
     Two flights of a day that failed with one error give::
 
@@ -168,20 +173,68 @@ def described(failed: Iterable[Result] | Iterable[ItemResult]) -> str:
           date=2013-01-01/origin=EWR
           date=2013-01-01/origin=JFK
     """
-    by_error: dict[str, list[str]] = defaultdict(list)
+    groups: dict[str, _Group] = {}
+    number = 0
     for result in failed:
-        by_error[reason(result)].append(result["key"])
-    text, named = [], 0
-    for error, keys in sorted(by_error.items(), key=lambda group: -len(group[1])):
-        shared = _dimensions(keys)
-        text.append(f"{len(keys):,} × {error}" + (f" ({one_line(shared)})" if shared else ""))
-        shown = keys[: max(MAX_KEYS - named, 0)]
+        number += 1
+        error = reason(result)
+        group = groups.get(error)
+        if group is None:
+            if len(groups) == _MOST:
+                continue
+            group = groups[error] = _Group()
+        group.add(result["key"])
+    text, named, counted = [], 0, 0
+    for error, group in sorted(groups.items(), key=lambda one: -one[1].number):
+        shared = group.shared()
+        text.append(f"{group.number:,} × {error}" + (f" ({one_line(shared)})" if shared else ""))
+        shown = group.keys[: max(MAX_KEYS - named, 0)]
         text += [f"  {one_line(key)}" for key in shown]
         named += len(shown)
-    number = sum(map(len, by_error.values()))
+        counted += group.number
+    if number > counted:
+        text.append(f"{number - counted:,} × other errors")
     if number > named:
         text.append(f"and {number - named:,} more")
     return "\n".join(text)
+
+
+class _Group:
+    """The pieces that one error stopped: how many, the first of them, and what several have in common."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.keys: list[str] = []
+        self._values: dict[str, Counter[str]] | None = {}
+        self._various: set[str] = set()
+
+    def add(self, key: str) -> None:
+        self.number += 1
+        if len(self.keys) < MAX_KEYS:
+            self.keys.append(key)
+        if self._values is None:
+            return
+        try:
+            partition = components(_NUMBER.sub("", key))
+        except PartitionError:
+            self._values = None
+            return
+        for name, value in partition.items():
+            if name in self._various:
+                continue
+            counter = self._values.setdefault(name, Counter())
+            counter[str(value)] += 1
+            if len(counter) > _MOST:
+                self._various.add(name)
+                del self._values[name]
+
+    def shared(self) -> str:
+        """Return what several of the keys have in common: the dimensions in which a value occurs more than once."""
+        return "; ".join(
+            f"{name}: {_spread(counter)}"
+            for name, counter in (self._values or {}).items()
+            if max(counter.values()) > 1
+        )
 
 
 def reason(result: Result | ItemResult | Mapping[str, Any]) -> str:
@@ -199,21 +252,6 @@ def said(error: Error, length: int | None = None) -> str:
     first = lines(error["message"]).strip().partition("\n")[0]
     message = first if length is None or len(first) <= length else f"{first[:length]}…"
     return one_line(": ".join(part for part in (error["type"], message) if part))
-
-
-def _dimensions(keys: Iterable[str]) -> str:
-    """Return what several of the keys have in common: the dimensions in which a value occurs more than once."""
-    values: dict[str, Counter[str]] = defaultdict(Counter)
-    for key in keys:
-        try:
-            partition = components(_NUMBER.sub("", key))
-        except PartitionError:
-            return ""
-        for name, value in partition.items():
-            values[name][str(value)] += 1
-    return "; ".join(
-        f"{name}: {_spread(counter)}" for name, counter in values.items() if max(counter.values()) > 1
-    )
 
 
 def _spread(counter: Counter[str]) -> str:

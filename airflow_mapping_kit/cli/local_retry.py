@@ -53,6 +53,6 @@ def retried(request: Request) -> None:
 def _indexes(targets: Sequence[Mapped], run: Run, keys: Sequence[str]) -> dict[str, set[int]]:
     """Return the map indexes that some keys or labels stand for, by the name of the mapped task."""
     found: dict[str, set[int]] = {}
-    for task, row in failed_pieces([told_of(target, run) for target in targets], keys, run.state):
-        found.setdefault(task, set()).add(row["map_index"])
+    for task, index in failed_pieces([told_of(target, run) for target in targets], keys, run.state):
+        found.setdefault(task, set()).add(index)
     return found

@@ -11,6 +11,8 @@ import io
 import json
 import os
 import sys
+import uuid
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +23,7 @@ from rich.text import Text
 from airflow_mapping_kit.printable import in_json, lines, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 TABLE, JSON, CSV = "table", "json", "csv"
 # So many rows a table has: more of them nobody reads.
@@ -37,6 +39,8 @@ _STYLES = {
 # Where nobody looks, lines are as long as they have to be.
 _UNLIMITED = 100_000
 _NARROW = 12
+# So many rows are printed at once: an answer of a million is never in memory as a whole.
+_AT_ONCE = 1000
 
 output_option: Callable[[Any], Any] = click.option(
     "--output",
@@ -61,7 +65,7 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 def table(
     columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    rows: Iterable[Sequence[Any]],
     *,
     number: Sequence[str] = (),
     cut: Sequence[str] = (),
@@ -71,11 +75,11 @@ def table(
 
     :param number: the columns that hold numbers, set to the right.
     :param cut: the columns that are cut where the terminal is too narrow; others get several lines.
-    :param of: how many rows there are, if not all were given.
+    :param of: how many rows there are, where they don't say so by themselves.
     """
     to = console()
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    cells = [[_cell(value) for value in row] for row in rows[:ROWS]]
+    cells = [[_cell(value) for value in row] for row in islice(rows, ROWS)]
     widths = [
         max(len(name), *(one.cell_len for one in column))
         for name, column in zip(columns, zip(*cells, strict=True), strict=True)
@@ -93,23 +97,68 @@ def table(
     for row in cells:
         shown.add_row(*row)
     _print(to, shown)
-    more = (len(rows) if of is None else of) - ROWS
+    more = (len(rows) if of is None else of) - ROWS  # type: ignore[arg-type]  # a generator comes with `of`
     if more > 0:
         say(f"and {more:,} more: --output json or csv has all of them")
 
 
+class Lines:
+    """Rows of an answer that are printed as they come, each a line, however many they are."""
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self.rows = rows
+
+
 def as_json(answer: Any) -> None:
-    """Print an answer as JSON; programs read the same whether or not a character is escaped in it."""
-    click.echo(in_json(json.dumps(answer, indent=2, ensure_ascii=False, default=str)))
+    """Print an answer as JSON; programs read the same whether or not a character is escaped in it.
+
+    :param answer: with `Lines` in place of lists that may be long.
+    """
+    streams: dict[str, Lines] = {}
+
+    def named(value: Any) -> str:
+        if not isinstance(value, Lines):
+            return str(value)
+        name = uuid.uuid4().hex
+        streams[name] = value
+        return name
+
+    text = in_json(json.dumps(answer, indent=2, ensure_ascii=False, default=named))
+    for name, one in streams.items():
+        before, _, text = text.partition(f'"{name}"')
+        click.echo(before, nl=False)
+        indent = before[before.rfind("\n") + 1 :]
+        _print_lines(one.rows, " " * (len(indent) - len(indent.lstrip())))
+    click.echo(text)
+
+
+def _print_lines(rows: Iterable[Any], indent: str) -> None:
+    end = ""
+    for part in _parts(rows):
+        texts = (in_json(json.dumps(row, ensure_ascii=False, default=str)) for row in part)
+        said = f",\n{indent}  ".join(texts)
+        click.echo(f",\n{indent}  {said}" if end else f"[\n{indent}  {said}", nl=False)
+        end = f"\n{indent}]"
+    click.echo(end or "[]", nl=False)
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print rows as CSV with a header."""
+    """Print rows as CSV with a header, as they come."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: lines(_text(row.get(name))) for name in columns} for row in rows)
+    for part in _parts(rows):
+        writer.writerows({name: lines(_text(row.get(name))) for name in columns} for row in part)
+        click.echo(text.getvalue(), nl=False)
+        text.seek(0)
+        text.truncate()
     click.echo(text.getvalue(), nl=False)
+
+
+def _parts(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    coming = iter(rows)
+    while part := list(islice(coming, _AT_ONCE)):
+        yield part
 
 
 def _print(to: Console, what: Table | Text, *, err: bool = False) -> None:

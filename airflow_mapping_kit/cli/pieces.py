@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_mapping_kit import failures
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.results import FAILURES, FINISHED_RUN, NOT_STARTED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+Row: TypeAlias = "dict[str, Any]"
 _COLUMNS = (
     "task",
     "map_index",
@@ -26,22 +26,43 @@ _COLUMNS = (
 )
 
 
-@dataclass
 class Told:
     """What became of the pieces of one mapped task or group.
 
     :param task: its name.
-    :param rows: a row a piece, or an item; `state` may also be one of Airflow's for what is at work.
+    :param rows: a row a piece, or an item; `state` may also be one of Airflow's for what is at work. They may be
+        gone through more than once, and may be many: whoever shows some reads no others.
     :param note: what else has to be said of it, e.g. that it was never expanded.
+    :param states: how many rows are in which state, where that is known without them.
+    :param failures: those rows that may be failures, where they can be had without the others.
     """
 
-    task: str
-    rows: Sequence[dict[str, Any]]
-    note: str | None = None
+    def __init__(
+        self,
+        task: str,
+        rows: Iterable[Row],
+        note: str | None = None,
+        *,
+        states: Mapping[str, int] | None = None,
+        failures: Iterable[Row] | None = None,
+    ) -> None:
+        self.task, self.rows, self.note = task, rows, note
+        self.states = Counter(str(row["state"]) for row in rows) if states is None else Counter(states)
+        self._failures = rows if failures is None else failures
 
-    def failed(self, run_state: str) -> list[dict[str, Any]]:
-        """Return the rows that are not as they should be."""
-        return [row for row in self.rows if is_failure(row["state"], run_state)]
+    @property
+    def total(self) -> int:
+        """How many rows there are."""
+        return self.states.total()
+
+    def failed(self, run_state: str) -> Iterator[Row]:
+        """Yield the rows that are not as they should be."""
+        if self.number_failed(run_state):
+            yield from (row for row in self._failures if is_failure(row["state"], run_state))
+
+    def number_failed(self, run_state: str) -> int:
+        """Return how many they are."""
+        return sum(number for state, number in self.states.items() if is_failure(state, run_state))
 
 
 def is_failure(state: str | None, run_state: str) -> bool:
@@ -53,7 +74,7 @@ def print_status(
     dag_id: str, run_id: str, run_state: str, told: Sequence[Told], *, only_failed: bool, form: str
 ) -> bool:
     """Print what became of pieces; return whether any is not as it should be."""
-    bad = any(one.failed(run_state) or (one.note and not one.rows) for one in told)
+    bad = any(one.number_failed(run_state) or (one.note and not one.total) for one in told)
     if form == output.JSON:
         output.as_json(
             {
@@ -64,9 +85,9 @@ def print_status(
                     {
                         "task": one.task,
                         "note": one.note,
-                        "total": len(one.rows),
-                        "states": dict(_states(one)),
-                        "results": one.failed(run_state) if only_failed else one.rows,
+                        "total": one.total,
+                        "states": dict(one.states.most_common()),
+                        "results": output.Lines(one.failed(run_state) if only_failed else one.rows),
                     }
                     for one in told
                 ],
@@ -89,17 +110,17 @@ def print_status(
 
 
 def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
-    states = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in _states(one))
-    pieces = f"{len(one.rows):,} piece{'' if len(one.rows) == 1 else 's'}"
+    states = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in one.states.most_common())
+    pieces = f"{one.total:,} piece{'' if one.total == 1 else 's'}"
     output.say(f"\n{one.task}: {pieces}{f': {states}' if states else ''}")
     if one.note:
         output.say(one.note)
-    failed = one.failed(run_state)
-    shown = failed if only_failed else one.rows
-    if shown:
+    failed = one.number_failed(run_state)
+    number = failed if only_failed else one.total
+    if number:
         output.table(
             ("#", "piece", "state", "tries", "seconds", "error"),
-            [
+            (
                 (
                     row["map_index"],
                     row["label"] or row["key"],
@@ -108,17 +129,15 @@ def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
                     None if row["duration_s"] is None else f"{row['duration_s']:,.1f}",
                     _error(row),
                 )
-                for row in shown
-            ],
+                for row in (one.failed(run_state) if only_failed else one.rows)
+            ),
             number=("#", "tries", "seconds"),
             cut=("error",),
+            of=number,
         )
-    if len(failed) > 1 or (failed and len(shown) > output.ROWS):
-        output.say(f"\nNot done of {one.task}, by error:\n{failures.described(failed)}")  # type: ignore[arg-type]
-
-
-def _states(one: Told) -> list[tuple[str, int]]:
-    return Counter(str(row["state"]) for row in one.rows).most_common()
+    if failed > 1 or (failed and number > output.ROWS):
+        described = failures.described(one.failed(run_state))  # type: ignore[arg-type]
+        output.say(f"\nNot done of {one.task}, by error:\n{described}")
 
 
 def _error(row: dict[str, Any]) -> str:

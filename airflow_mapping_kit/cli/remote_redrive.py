@@ -26,7 +26,7 @@ def retried_exactly(api: Api, request: Request) -> None:
     targets, only = run.mapped(request.task_id), None
     if request.keys:
         told = told_of_run(api, run, targets)
-        only = {(task, row["map_index"]) for task, row in failed_pieces(told, request.keys, run.state)}
+        only = failed_pieces(told, request.keys, run.state)
 
     def found(now: RemoteRun) -> Found:
         wanted = Graph(now).redrive(targets, only)

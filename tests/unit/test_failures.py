@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -332,3 +333,19 @@ def test_no_module_of_the_kit_logs_or_prints_an_exception_itself():
     named = re.compile(r"exc_info=|log\.exception\(|print_exc")
     root = Path(airflow_mapping_kit.__file__).parent
     assert [path for path in root.rglob("*.py") if named.search(path.read_text())] == []
+
+
+def test_many_failures_take_the_room_of_a_thousand():
+    def failing():
+        for number in range(20_000):
+            error = {"type": "HTTPError", "message": "503" if number % 4 else f"no object {number}"}
+            yield {"key": f"day={number % 7}/n={number}", "state": "failed", "error": error}
+
+    tracemalloc.start()
+    text = described(failing()).splitlines()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3 * 2**20
+    assert text[0] == "15,000 × HTTPError: 503 (day: 1 2,143, 2 2,143, 3 2,143 and 4 other values)"
+    assert text[1:21] == [f"  day={n % 7}/n={n}" for n in range(28) if n % 4][:20]
+    assert text[-2:] == ["4,001 × other errors", "and 19,980 more"]

@@ -72,3 +72,47 @@ def test_csv_keeps_lines_and_nothing_that_a_terminal_obeys(capsys):
 def test_an_error_of_the_program_is_no_exception(capsys):
     Failure(EVIL).show()
     assert capsys.readouterr().err.replace("\n", " ").split() == f"Error: {SHOWN}".split()
+
+
+class Coming:
+    """A million rows that are made when they are read; it says how many were."""
+
+    def __init__(self, number):
+        self.number, self.read = number, 0
+
+    def __iter__(self):
+        for index in range(self.number):
+            self.read += 1
+            yield {**row(index), "key": f"day={index % 7}/n={index}", "label": "", "error": None}
+
+
+def test_a_table_reads_no_more_rows_than_it_shows(capsys):
+    rows, failed = Coming(1_000_000), Coming(3)
+    told = Told("load", rows, states={"success": 999_997, "failed": 3}, failures=failed)
+    assert print_status("dag", "run", "failed", [told], only_failed=False, form=output.TABLE)
+    printed = capsys.readouterr().out
+    assert "load: 1,000,000 pieces: 999,997 success, 3 failed" in printed
+    assert "and 999,950 more" in printed
+    assert "3 × failed" in printed
+    assert (rows.read, failed.read) == (output.ROWS, 3)
+
+
+def test_json_and_csv_have_all_rows_and_never_more_than_a_thousand_in_memory(monkeypatch):
+    rows, written = Coming(20_000), []
+    ahead = []
+
+    def echo(text, **_):
+        written.append(text)
+        ahead.append(rows.read - sum(part.count('"map_index": ') for part in written))
+
+    monkeypatch.setattr(output.click, "echo", echo)
+    print_status("dag", "run", "failed", [Told("load", rows)], only_failed=False, form=output.JSON)
+    rows.read, answer = 0, json.loads("".join(written))
+    assert [one["map_index"] for one in answer["tasks"][0]["results"]] == list(range(20_000))
+    assert answer["tasks"][0]["states"] == {"failed": 20_000}
+    written.clear()
+    print_status("dag", "run", "failed", [Told("load", rows)], only_failed=True, form=output.CSV)
+    found = list(csv.DictReader(io.StringIO("".join(written))))
+    assert [int(one["map_index"]) for one in found] == list(range(20_000))
+    assert len(written) > 20_000 / 1000
+    assert max(map(len, written)) < 1000 * 100
