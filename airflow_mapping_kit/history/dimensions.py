@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.history.pieces import BY_KEY, NOTHING, Pieces, coded
+from airflow_mapping_kit.history.pieces import BY_BATCH, BY_KEY, NOTHING, Pieces, coded
 from airflow_mapping_kit.partitions import partition_key
 from airflow_mapping_kit.partitions.hidden import as_json, digest, hide, is_hidden
 from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION, components, value_key
@@ -34,7 +34,9 @@ class _NoDimensionsError(Exception):
     """Pieces have no dimensions in common."""
 
 
-def pieces_of(plan: Plan, over: Any, how: Batched | None) -> Pieces:
+def pieces_of(
+    plan: Plan, over: Any, how: Batched | None, batches: Sequence[list[Any]] | None = None
+) -> Pieces:
     """Return the pieces of a plan with their dimensions, the items of batches one by one.
 
     Pieces of one partition each have the dimensions of the partition, others those arguments that they are mapped
@@ -42,9 +44,12 @@ def pieces_of(plan: Plan, over: Any, how: Batched | None) -> Pieces:
 
     :param over: the value of the expand input, whose generators may choose what names a piece.
     :param how: how the task gets its batches, if it does.
+    :param batches: what they hold, where the plan has them by reference.
     """
     if not len(plan):
         return NOTHING
+    if how is not None and batches is not None:
+        return _of_batches(plan, how, batches)
     columns = plan.columns()
     batch = None if how is None or columns is None else columns.get(how.argument)
     if how is not None and batch is not None and all(isinstance(one, list) for one in batch):
@@ -56,6 +61,15 @@ def pieces_of(plan: Plan, over: Any, how: Batched | None) -> Pieces:
     except _NoDimensionsError:
         return _by_key(key_of(mapped, over) for mapped in plan)
     return Pieces(names, *coded(made))
+
+
+def batches_by(names: Sequence[str], items: int) -> Pieces:
+    """Return batches in place of their items.
+
+    :param names: what they are called.
+    :param items: how many items they hold.
+    """
+    return Pieces((BY_BATCH,), *coded([distinct(names)]), by_key=True, unread=items)
 
 
 def _of_batches(plan: Plan, how: Batched, batches: Sequence[list[Any]]) -> Pieces:

@@ -17,8 +17,8 @@ from airflow_mapping_kit.partitions.pieces import distinct
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# What the only dimension is called of pieces that are known by their keys alone.
-BY_KEY = "piece"
+# What the only dimension is called of pieces that are known by their keys alone; of batches in place of their items.
+BY_KEY, BY_BATCH = "piece", "batch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,7 @@ class Pieces:
     :param codes: which of the values each piece has, of each dimension.
     :param ends: the number of items in all batches up to each, `None` where pieces are no batches.
     :param by_key: whether pieces are known by their keys alone.
+    :param unread: of batches that stand for their items how many items those are.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class Pieces:
     codes: tuple[array[int], ...]
     ends: array[int] | None = None
     by_key: bool = False
+    unread: int = 0
 
     def __len__(self) -> int:
         """Return how many pieces there are."""
@@ -57,7 +59,8 @@ class Pieces:
     @cached_property
     def digest(self) -> str:
         """Text that equal plans have in common."""
-        made = hashlib.sha256(json.dumps([self.names, self.values, self.by_key]).encode("utf-8", "replace"))
+        said = json.dumps([self.names, self.values, self.by_key, self.unread])
+        made = hashlib.sha256(said.encode("utf-8", "replace"))
         for codes in (*self.codes, *(() if self.ends is None else (self.ends,))):
             made.update(b"|")
             made.update(codes.tobytes())

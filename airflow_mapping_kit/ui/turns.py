@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.history.piece import history_of
-from airflow_mapping_kit.history.pieces import BY_KEY
+from airflow_mapping_kit.history.pieces import BY_BATCH, BY_KEY
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.ui.looked import looked_at
 from airflow_mapping_kit.ui.matrix import what_of
@@ -47,7 +47,7 @@ def piece(who: Who, dag_id: str, query: Query) -> dict[str, Any]:
 
 def _named(found: History, cell: int) -> str | dict[str, str]:
     """Return a partition by its values, or where a list has them by its key: a long one is cut in that."""
-    by_key = [one.name for one in found.dimensions] == [BY_KEY]
+    by_key = [one.name for one in found.dimensions] in ([BY_KEY], [BY_BATCH])
     return found.key(cell) if by_key else found.partition(cell)
 
 

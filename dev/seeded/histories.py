@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.partitions import date_range, partition_key, product
 from seeded.rows import Instance, Rows, Run
+from seeded.sliced import sliced_100000, sliced_1000000, sliced_in_xcoms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,4 +214,7 @@ HISTORIES = {
     "even_1095": even_1095,
     "even_10000": even_10000,
     "batched_100000": batched_100000,
+    "sliced_100000": sliced_100000,
+    "sliced_in_xcoms": sliced_in_xcoms,
+    "sliced_1000000": sliced_1000000,
 }

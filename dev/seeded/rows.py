@@ -138,6 +138,10 @@ class Rows:
         """Write all instances of a mapped task, by map index."""
         self._instances(run, task_id, range(len(instances)), instances)
 
+    def pushed(self, run: Run, task_id: str, key: str, value: Any) -> None:
+        """Write what a task that isn't mapped has pushed beside what it returned."""
+        self._xcoms(run, task_id, key, [(-1, value)], datetime.now(timezone.utc))
+
     def _instances(
         self, run: Run, task_id: str, indexes: Sequence[int], instances: Sequence[Instance]
     ) -> None:

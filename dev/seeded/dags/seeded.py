@@ -6,7 +6,7 @@ import pendulum
 
 from airflow_mapping_kit.compat import dag, task
 from airflow_mapping_kit.fan_in import collect
-from airflow_mapping_kit.generators import batches, date_range, product
+from airflow_mapping_kit.generators import batches, date_range, generator, product
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.reload import reload_params, reload_partitions
@@ -55,3 +55,26 @@ def batched_100000() -> None:
 
 
 batched_100000()
+
+
+def sliced(dag_id: str) -> None:
+    """Declare a DAG of objects as they are listed, in batches by reference."""
+
+    @dag(dag_id, schedule=None, start_date=START, is_paused_upon_creation=True)
+    def declared() -> None:
+        @generator
+        def landed() -> list[list[str]]:
+            return [["landing/2013/00000/part-00000000.parquet"]]
+
+        @batched(concurrency=4)
+        def load(key: str) -> str:
+            return key
+
+        collect(load.expand(key=landed()))
+
+    declared()
+
+
+sliced("sliced_100000")
+sliced("sliced_in_xcoms")
+sliced("sliced_1000000")
