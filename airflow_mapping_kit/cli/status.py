@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,13 +11,20 @@ from airflow_mapping_kit.cli.failures import FAILED
 from airflow_mapping_kit.cli.output import output_option
 from airflow_mapping_kit.cli.pieces import Told, print_status
 from airflow_mapping_kit.cli.remote import api_option, reached
-from airflow_mapping_kit.results import AT_WORK
+from airflow_mapping_kit.results import AT_WORK, NOT_STARTED
+from airflow_mapping_kit.results import FAILED as FAILED_STATE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from airflow_mapping_kit.cli.lookup import Run
+    from airflow_mapping_kit.outcomes.shares import Share
     from airflow_mapping_kit.outcomes.states import Outcome
     from airflow_mapping_kit.plans.mapped import Mapped
     from airflow_mapping_kit.reading.instances import Instance
+
+# What is said of a piece that failed where no error is kept.
+_NAMELESS = frozenset({FAILED_STATE, "no exception recorded"})
 
 
 @click.command()
@@ -62,32 +70,56 @@ def status(
 
 
 def told_of(mapped: Mapped, run: Run) -> Told:
-    """Return what became of the pieces of a mapped task or group."""
+    """Return what became of the pieces of a mapped task or group: numbers, and rows that are read when asked for."""
     from airflow_mapping_kit.outcomes.states import outcome
     from airflow_mapping_kit.reading import tables
 
     found = outcome(mapped, run.run_id)
     instances = tables.instances(mapped.dag.dag_id, run.run_id, mapped.task_ids)
-    rows: list[dict[str, Any]] = [dict(row) for row in found.rows()]
-    for row in rows:
-        row["state"] = _at_work(row, mapped, instances) or row["state"]
-    return Told(mapped.name, rows, _note(mapped, found, rows))
+    at_work = {
+        index: state
+        for index in range(len(found.shares))
+        if (state := _at_work(index, mapped, instances)) is not None
+    }
+    states: Counter[str] = Counter()
+    for index, share in enumerate(found.shares):
+        for state, number in share.tally.states.items():
+            states[at_work.get(index, state) if state == NOT_STARTED else state] += number
+    rows, failures = (_Rows(found.shares, at_work, only_failed=only) for only in (False, True))
+    return Told(mapped.name, rows, _note(mapped, found), states=states, failures=failures)
 
 
-def _at_work(row: dict[str, Any], mapped: Mapped, instances: dict[str, dict[int, Instance]]) -> str | None:
+class _Rows:
+    """The rows of pieces, with Airflow's own state of those that wait or run.
+
+    :param at_work: that state, by map index.
+    """
+
+    def __init__(self, shares: Sequence[Share], at_work: Mapping[int, str], *, only_failed: bool) -> None:
+        self._shares, self._at_work, self._only_failed = shares, at_work, only_failed
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for index, share in enumerate(self._shares):
+            now = self._at_work.get(index)
+            failed = share.tally.failed - (0 if now is None else share.tally.states[NOT_STARTED])
+            if self._only_failed and not failed:
+                continue
+            for row in share.failures() if self._only_failed else share.rows():
+                yield {**row, "state": now} if now and row["state"] == NOT_STARTED else {**row}
+
+
+def _at_work(index: int, mapped: Mapped, instances: dict[str, dict[int, Instance]]) -> str | None:
     """Return Airflow's own state of a piece that waits or runs, which a fan-in never sees."""
-    if row["state"] != "not_started":
-        return None
     states = [
         instance.state
         for task_id in mapped.task_ids
-        if (instance := instances[task_id].get(row["map_index"])) is not None
+        if (instance := instances[task_id].get(index)) is not None
     ]
     return next((one for one in states if one in AT_WORK), None)
 
 
-def _note(mapped: Mapped, found: Outcome, rows: list[dict[str, Any]]) -> str | None:
-    if not rows:
+def _note(mapped: Mapped, found: Outcome) -> str | None:
+    if not found.tally.states:
         return _why_no_pieces(mapped, found)
     if found.moved:
         return (
@@ -97,17 +129,12 @@ def _note(mapped: Mapped, found: Outcome, rows: list[dict[str, Any]]) -> str | N
     collected = any(
         set(mapped.task_ids) & set(getattr(task, "collected_task_ids", ())) for task in mapped.dag.tasks
     )
-    nameless = any(row["state"] == "failed" and _no_text(row) for row in rows)
-    if nameless and not collected:
+    if not collected and not _NAMELESS.isdisjoint(found.tally.errors):
         return (
             f"Airflow keeps no errors, and no fan-in is after {mapped.name} that would have them kept: add "
             f"collect({mapped.name.rpartition('.')[2]}), or look into the logs."
         )
     return None
-
-
-def _no_text(row: dict[str, Any]) -> bool:
-    return row["error"] is None or row["error"]["message"] == "no exception recorded"
 
 
 def _why_no_pieces(mapped: Mapped, found: Outcome) -> str | None:
