@@ -77,6 +77,18 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "/mnt/scratch",
                         "default": "",
                     },
+                    "storage": {
+                        "description": (
+                            "Where plans, results and reports go that are too large for an XCom: a folder in object "
+                            "storage that all workers reach, with the Airflow connection before the @. With "
+                            "LocalExecutor it may be a folder of the machine. Empty: mapping_kit in [common.io] "
+                            "xcom_objectstorage_path; without that they are kept among Airflow's XComs."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@bucket/mapping_kit",
+                        "default": "",
+                    },
                 },
             },
         },

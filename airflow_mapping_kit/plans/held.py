@@ -1,0 +1,94 @@
+"""The items of a slice: read where they are, a part at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.plans.chunks import chunk_key, maker_and_plan
+from airflow_mapping_kit.plans.lines import item_of
+from airflow_mapping_kit.plans.slices import XCOMS, Slice
+from airflow_mapping_kit.storage import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_mapping_kit.reading.instances import Reading
+
+
+def items_of(held: Slice, read: Reading, dag_id: str, run_id: str) -> Iterator[tuple[int, Any]]:
+    """Yield the items of a slice with their numbers in the plan, from 0.
+
+    :param read: what reads XComs of the run: `reading.of_task(ti)`, or `reading.tables` beside the database.
+    :raises StorageError: if they are not there any more, or are not what the plan was made of.
+
+    Example: of the second of slices of two items these are `(2, {"id": 7})` and `(3, {"id": 9})`.
+    """
+    if held.count == 0:
+        return
+    of_xcoms = held.where.startswith(XCOMS)
+    lines: Iterator[str | bytes] = _of_chunks(held, read, dag_id, run_id) if of_xcoms else _of_file(held)
+    number = held.first
+    for line in lines:
+        if number == held.first + held.count:
+            raise _not_the_plan(held, "there are more")
+        try:
+            item = item_of(line)
+        except Exception as error:
+            raise _not_the_plan(held, f"item {number + 1:,} of the plan can't be read") from error
+        yield number, item
+        number += 1
+    if number != held.first + held.count:
+        raise _not_the_plan(held, f"there are {number - held.first:,}")
+
+
+def batch_of(value: Any, read: Reading, dag_id: str, run_id: str) -> Any:
+    """Return a batch as a list, whether it was mapped over as one or as a slice; anything else as it is.
+
+    :raises StorageError: as `items_of`.
+    """
+    held = Slice.of(value)
+    return value if held is None else [item for _, item in items_of(held, read, dag_id, run_id)]
+
+
+def _of_file(held: Slice) -> Iterator[str | bytes]:
+    # Of a file that was cut off, half a number is a number as well: each line waits until another follows.
+    size, before = 0, None
+    try:
+        for line in files.lines(held.where, held.start, held.end):
+            if before is not None:
+                yield before
+            size, before = size + len(line) + 1, line
+    except FileNotFoundError:
+        raise _gone(held) from None
+    if before is None or size != held.end - held.start:
+        raise _not_the_plan(held, "it is cut off")
+    yield before
+
+
+def _of_chunks(held: Slice, read: Reading, dag_id: str, run_id: str) -> Iterator[str | bytes]:
+    maker, plan = maker_and_plan(held.where)
+    for number in range(held.start, held.end):
+        chunk = read.xcom(dag_id, run_id, maker, -1, chunk_key(plan, number))
+        if chunk is None:
+            raise _gone(held)
+        if not isinstance(chunk, dict) or not isinstance(chunk.get("lines"), str):
+            raise _not_the_plan(held, f"its XCom {chunk_key(plan, number)} is none of a plan")
+        first = chunk["first"]
+        # A slice may begin and end within a chunk.
+        begin, end = max(held.first - first, 0), held.first + held.count - first
+        yield from chunk["lines"].split("\n")[begin:end]
+
+
+def _gone(held: Slice) -> StorageError:
+    return StorageError(
+        f"The plan {held.where} is not there any more: the task that made it has run again, or somebody has deleted "
+        f"it. Clear that task, with what follows it."
+    )
+
+
+def _not_the_plan(held: Slice, what: str) -> StorageError:
+    return StorageError(
+        f"{held.where} is not what the plan was made of: from {held.start:,} to {held.end:,} there should be "
+        f"{held.count:,} items, and {what}. Something has changed it. Clear the task that made it, with what follows."
+    )

@@ -1,0 +1,44 @@
+"""An item as a line of JSON, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow_mapping_kit.compat import from_xcom_json, xcom_json
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.printable import one_line
+
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+# What begins so is in the form that Airflow gives to what plain JSON can't hold, such as a datetime.
+_AIRFLOWS = " "
+
+
+def line_of(item: Any, number: int) -> str:
+    """Return an item as a line of ASCII, without the newline: plain JSON, or what an XCom would hold of it.
+
+    :param number: which item it is, for the error.
+    :raises PlanError: if an XCom couldn't hold it either.
+    """
+    try:
+        return _compact(item)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    try:
+        return _AIRFLOWS + xcom_json(item)
+    except Exception as error:
+        raise PlanError(
+            f"item {number:,} of the plan, {shown(item)}, can't go from task to task: {one_line(error)}. Pass text, "
+            f"numbers, booleans, None, and lists and dicts of them."
+        ) from error
+
+
+def item_of(line: str | bytes) -> Any:
+    """Return the item that a line holds.
+
+    :raises Exception: of whatever kind, if it holds none.
+    """
+    if line[:1] in (_AIRFLOWS, _AIRFLOWS.encode()):
+        return from_xcom_json(line[1:] if isinstance(line, str) else line[1:].decode())
+    return json.loads(line)

@@ -1,0 +1,82 @@
+"""Files outside Airflow, wherever they are: there as a whole or not at all, and read by range.
+
+A URI is an absolute path or `file://`, read without Airflow's object storage, which takes a quarter of a second of CPU
+to start; `s3://connection@bucket/key`, through boto3; or anything else that Airflow has a file system for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_mapping_kit.storage import local_files, other_files, s3_files
+from airflow_mapping_kit.storage.place import is_local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+# So much is read at a time: a batch is mostly less, and then its place is asked once.
+_BLOCK = 4 * 2**20
+_MOST_DELETED = 1000
+
+
+def whole(uri: str) -> AbstractContextManager[BinaryIO]:
+    r"""Open a file for writing that is there, in place of what was, when the block ends without an error; else not.
+
+    :raises StorageError: if it can't be written there.
+
+    Example: `with whole("s3://aws@lake/report.jsonl") as file: file.write(b"{}\n")`.
+    """
+    opened: AbstractContextManager[BinaryIO] = _kind(uri).whole(uri)
+    return opened
+
+
+def read_range(uri: str, start: int, end: int) -> bytes:
+    """Return the bytes of a file from `start` to before `end`: fewer, or none, where it ends before.
+
+    :raises FileNotFoundError: if there is no such file.
+    """
+    return _kind(uri).read_range(uri, start, end) if start < end else b""
+
+
+def lines(uri: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    r"""Yield the lines of a file, or of a range of it, without the `\n` that ends each: nothing else ends one.
+
+    It is read 4 MiB at a time, the first when the first line is wanted.
+
+    :raises FileNotFoundError: if there is no such file.
+    """
+    rest, kind = b"", _kind(uri)
+    while end is None or start < end:
+        wanted = start + _BLOCK if end is None else min(start + _BLOCK, end)
+        block = kind.read_range(uri, start, wanted)
+        start += len(block)
+        whole_lines = (rest + block).split(b"\n")
+        rest = whole_lines.pop()
+        yield from whole_lines
+        if start < wanted:
+            break
+    if rest:
+        yield rest
+
+
+def listed(uri: str) -> list[str]:
+    """Return the files that lie in a folder, not below it, sorted; of a folder that is not there, none."""
+    return sorted(_kind(uri).listed(uri.rstrip("/")))
+
+
+def delete(*uris: str) -> None:
+    """Delete files of one place; it doesn't matter which of them are there."""
+    for at in range(0, len(uris), _MOST_DELETED):
+        _kind(uris[0]).delete(uris[at : at + _MOST_DELETED])
+
+
+def forget_unfinished(uri: str) -> None:
+    """Delete what writers left that were killed before files were whole whose URIs begin so, where that is possible."""
+    _kind(uri).forget_unfinished(uri)
+
+
+def _kind(uri: str) -> Any:
+    if is_local(uri):
+        return local_files
+    return s3_files if uri.startswith("s3://") else other_files

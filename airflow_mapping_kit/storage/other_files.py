@@ -1,0 +1,74 @@
+"""Files in any storage that Airflow has a file system for: `gs://`, `abfs://` and others."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_mapping_kit.compat import storage_path
+from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+@contextmanager
+def whole(uri: str) -> Iterator[BinaryIO]:
+    """See `files.whole`."""
+    path = _path(uri)
+    # Left by an error, a file system makes a file of what was written by then: not so what has to be committed.
+    file = path.fs.open(path.path, "wb", autocommit=False)
+    try:
+        yield file
+        file.close()
+        file.commit()
+    except BaseException:
+        file.discard()
+        raise
+
+
+def read_range(uri: str, start: int, end: int) -> bytes:
+    """See `files.read_range`."""
+    path = _path(uri)
+    with path.fs.open(path.path, "rb", cache_type="none") as file:
+        if start >= file.size:
+            return b""
+        file.seek(start)
+        found: bytes = file.read(min(end, file.size) - start)
+        return found
+
+
+def listed(uri: str) -> list[str]:
+    """See `files.listed`."""
+    path = _path(uri)
+    path.fs.invalidate_cache()
+    try:
+        entries = path.fs.ls(path.path, detail=True)
+    except FileNotFoundError:
+        return []
+    return [f"{uri}/{one['name'].rpartition('/')[2]}" for one in entries if one["type"] == "file"]
+
+
+def delete(uris: Iterable[str]) -> None:
+    """See `files.delete`."""
+    for uri in uris:
+        path = _path(uri)
+        if path.fs.exists(path.path):
+            path.fs.rm_file(path.path)
+
+
+def forget_unfinished(_: str) -> None:
+    """Do nothing: what is not finished no file system of these tells of."""
+
+
+def _path(uri: str) -> Any:
+    try:
+        path = storage_path(uri)
+        path.fs  # noqa: B018 -- finds the implementation, or says that there is none
+    except Exception as error:
+        raise StorageError(
+            f"{uri!r} is no place that Airflow can read and write: {one_line(error)}. Check the scheme, and install "
+            f"the provider that it needs"
+        ) from error
+    return path

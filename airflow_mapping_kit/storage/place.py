@@ -1,0 +1,76 @@
+"""Where plans, results and reports go that are too large for an XCom: one place for the deployment."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from airflow_mapping_kit.exceptions import StorageError
+
+# What the folder is called that is made among the XComs.
+_BESIDE_XCOMS = "mapping_kit"
+# What names of files may hold as they are, and Airflow's own ids of runs do.
+_SAFE = ":+~"
+# Executors whose tasks run where the scheduler does: all of them on one machine.
+_ON_THIS_MACHINE = {"LocalExecutor", "SequentialExecutor"}
+_EXAMPLE = "s3://aws_default@bucket/mapping_kit"
+
+
+def root() -> str | None:
+    """Return the place, `None` where there is none: then it is Airflow's XComs.
+
+    It is `[mapping_kit] storage`, else the folder `mapping_kit` where the deployment keeps its large XComs in object
+    storage, if it does: all its workers reach that.
+
+    :return: a URI, or an absolute path, without a slash at its end.
+    :raises StorageError: if it is no place that all workers can reach.
+    """
+    from airflow.configuration import conf
+
+    place = conf.get("mapping_kit", "storage", fallback="").strip().rstrip("/")
+    if place:
+        _check(place)
+        return place
+    beside = conf.get("common.io", "xcom_objectstorage_path", fallback="").strip().rstrip("/")
+    return f"{beside}/{_BESIDE_XCOMS}" if beside else None
+
+
+def folder(dag_id: str, run_id: str, task_id: str) -> str:
+    """Return the folder of a task of a run in the place: `s3://aws@lake/kit/ship/manual__2024/orders`.
+
+    :raises StorageError: if there is no place.
+    """
+    base = root()
+    if base is None:
+        raise StorageError(
+            f"There is no place for this: name one that all workers reach, [mapping_kit] storage = {_EXAMPLE}"
+        )
+    return "/".join([base, *map(_quoted, (dag_id, run_id, task_id))])
+
+
+def is_local(uri: str) -> bool:
+    """Tell whether a URI is a path of this machine."""
+    return uri.startswith(("/", "file://"))
+
+
+def _quoted(name: str) -> str:
+    # A task may be called `..`.
+    return quote(name, safe=_SAFE) if name.strip(".") else name.replace(".", "%2E")
+
+
+def _check(place: str) -> None:
+    from airflow.configuration import conf
+
+    if "://" not in place and not place.startswith("/"):
+        raise StorageError(
+            f"[mapping_kit] storage is {place!r}, which is no place: write where all workers reach it, such as "
+            f"{_EXAMPLE}, with the Airflow connection before the @"
+        )
+    executors = {
+        name.strip().rpartition(":")[2].rpartition(".")[2]
+        for name in conf.get("core", "executor", fallback="").split(",")
+    }
+    if is_local(place) and not executors <= _ON_THIS_MACHINE:
+        raise StorageError(
+            f"[mapping_kit] storage is {place!r}, a folder of one machine, and with {', '.join(sorted(executors))} "
+            f"tasks run on several, which would not find each other's files: name object storage, such as {_EXAMPLE}"
+        )

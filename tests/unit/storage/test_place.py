@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.storage.place import folder, root
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Return a function that sets options of Airflow's configuration."""
+
+    def given(**options):
+        for name, value in options.items():
+            monkeypatch.setenv(f"AIRFLOW__{name}", value)
+
+    return given
+
+
+def test_without_a_setting_there_is_none():
+    assert root() is None
+    with pytest.raises(StorageError, match=r"\[mapping_kit\] storage = s3://aws_default@bucket/mapping_kit$"):
+        folder("d", "r", "t")
+
+
+def test_it_is_where_the_deployment_has_its_large_xcoms_or_what_is_said_instead(settings):
+    # Workers of several machines share what Airflow's own backend is pointed at.
+    settings(CORE__EXECUTOR="CeleryExecutor", COMMON_IO__XCOM_OBJECTSTORAGE_PATH="file:///mnt/shared/xcoms/")
+    assert root() == "file:///mnt/shared/xcoms/mapping_kit"
+    settings(MAPPING_KIT__STORAGE=" gs://google@lake/kit/ ")
+    assert root() == "gs://google@lake/kit"
+
+
+def test_no_id_leads_out_of_the_folder_or_into_anothers(settings):
+    settings(MAPPING_KIT__STORAGE="s3://aws@lake/kit")
+    assert (
+        folder("load", "scheduled__2024-01-01T00:00:00+00:00", "group.task")
+        == "s3://aws@lake/kit/load/scheduled__2024-01-01T00:00:00+00:00/group.task"
+    )
+    assert folder("..", "a/../b?c#d", "é%") == "s3://aws@lake/kit/%2E%2E/a%2F..%2Fb%3Fc%23d/%C3%A9%25"
+
+
+@pytest.mark.parametrize("executor", ["LocalExecutor", "SequentialExecutor", "mine:LocalExecutor"])
+@pytest.mark.parametrize("place", ["/var/kit", "file:///var/kit"])
+def test_a_folder_of_this_machine_will_do_where_all_tasks_run_on_it(settings, executor, place):
+    settings(CORE__EXECUTOR=executor, MAPPING_KIT__STORAGE=place)
+    assert root() == place
+
+
+@pytest.mark.parametrize(
+    "executor", ["CeleryExecutor", "LocalExecutor,KubernetesExecutor", "my.own.Executor"]
+)
+def test_a_folder_of_one_of_several_machines_is_refused(settings, executor):
+    settings(CORE__EXECUTOR=executor, MAPPING_KIT__STORAGE="/var/kit")
+    with pytest.raises(
+        StorageError, match=r"'/var/kit', a folder of one machine, and with .*Executor.* s3://aws"
+    ):
+        root()
+
+
+@pytest.mark.parametrize("place", ["kit", "./kit", "lake/kit"])
+def test_what_is_no_place_is_refused(settings, place):
+    settings(MAPPING_KIT__STORAGE=place)
+    with pytest.raises(
+        StorageError, match=r"which is no place: write where all workers reach it, such as s3://"
+    ):
+        root()
