@@ -9,8 +9,9 @@ from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.bounds import bounds_of, check_year, window_of
 from airflow_mapping_kit.partitions.limits import check_number
 from airflow_mapping_kit.partitions.periods import EXAMPLES, Period, parse_period, period_key
+from airflow_mapping_kit.partitions.ranges import keys
 from airflow_mapping_kit.partitions.sequences import ordered, shown
-from airflow_mapping_kit.partitions.windows import MOST_SKIPPED, check_cadence, count, hour_key, windows
+from airflow_mapping_kit.partitions.windows import MOST_SKIPPED, check_cadence, count, hour_key
 from airflow_mapping_kit.partitions.zones import hour_offsets, load_zone, offset_at
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ def date_range(
         raise PartitionError(f"the end {shown(end)} is before the start {shown(start)}: swap or correct them")
     made = f"the {every}s from {shown(start)} to {shown(end)}"
     check_number(count(every, first, until, zone) - len(excluded), made, spare=MOST_SKIPPED)
-    keys = [window.key for window in windows(every, first, until, zone) if window.key not in excluded]
-    check_number(len(keys), made)
-    return keys
+    found = keys(every, first, until, zone)
+    if excluded:
+        found = [key for key in found if key not in excluded]
+    check_number(len(found), made)
+    return found
 
 
 def time_window(key: str, *, timezone: str = "UTC") -> dict[str, str]:
@@ -91,8 +94,10 @@ def _period(key: Any, what: str, zone: tzinfo, timezone: str) -> Period:
             f"'{EXAMPLES['year']}' or '{EXAMPLES['hour']}'"
         )
     check_year(key, period.start)
-    if period.every == "hour" and key not in (keys := _hour_keys(period.start, zone)):
-        remedy = f"write it as {' or '.join(map(repr, keys))}" if keys else "leave it out, its clock skips it"
+    if period.every == "hour" and key not in (known := _hour_keys(period.start, zone)):
+        remedy = (
+            f"write it as {' or '.join(map(repr, known))}" if known else "leave it out, its clock skips it"
+        )
         raise PartitionError(f"{what} {shown(key)} is no key of an hour in {timezone}: {remedy}")
     return period
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from airflow_mapping_kit.exceptions import PartitionError
@@ -25,6 +26,8 @@ CUT_LENGTH = 14
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # In a path DuckDB takes it for SQL's, in any case; to Hive and Spark it is text.
 _NULL = re.compile("null", re.IGNORECASE)
+# What is its own key, as most texts are.
+_PLAIN = re.compile(r"(?!__|[Nn][Uu][Ll][Ll]\Z)[-.\w]+", re.ASCII)
 
 
 def partition_key(partition: Mapping[str, Any]) -> str:
@@ -41,15 +44,25 @@ def partition_key(partition: Mapping[str, Any]) -> str:
         can't be part of a key: not a scalar, the empty string, NaN, infinite, a lone surrogate, or the
         text `__HIVE_DEFAULT_PARTITION__` itself
     """
-    if not isinstance(partition, Mapping):
+    if type(partition) is not dict and not isinstance(partition, Mapping):
         raise PartitionError(
             f"{shown(partition)} is no partition: pass a dict such as {{'date': '2024-11-20'}}"
         )
     if not partition:
         raise PartitionError("a partition without dimensions, {}, has no key: give it at least one dimension")
-    for name in partition:
-        check_name(name)
-    return "/".join(f"{escape(name)}={value_key(name, partition[name])}" for name in sorted(partition))
+    try:
+        names = sorted(partition)
+    except TypeError:  # a number among texts: it is told which
+        names = list(partition)
+    # By the exact types: what equals a text can have another key, as a digest in place of one does.
+    return "/".join(
+        [
+            text_component(name, value)
+            if type(name) is type(value := partition[name]) is str
+            else _component(name, value)
+            for name in names
+        ]
+    )
 
 
 def parse_partition_key(key: str) -> dict[str, str | None]:
@@ -152,11 +165,22 @@ def unique_partitions(plan: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     return [dict(partition) for _, partition in by_key.values()]
 
 
+def _component(name: str, value: Any) -> str:
+    check_name(name)
+    return f"{escape(name)}={value_key(name, value)}"
+
+
+# The values of a dimension come again with each of another's: ten years of days, and some.
+text_component = lru_cache(maxsize=4096)(_component)
+
+
 def value_key(name: str, value: Any) -> str:
     """Return one dimension's value as it stands in a key: `value_key("path", "a/b")` gives `a%2Fb`.
 
     :raises PartitionError: naming the dimension and the value, if it can't be part of a key
     """
+    if type(value) is str and _PLAIN.fullmatch(value):
+        return value
     if value is None:
         return DEFAULT_PARTITION
     # The unbound methods: a subclass (an Enum, NumPy's float64) may print itself differently.
@@ -208,7 +232,9 @@ def check_name(name: Any) -> None:
 
 def escape(text: str) -> str:
     """Return `text` as it stands in a path: `escape("a/b")` gives `a%2Fb`."""
-    return text if isinstance(text, HiddenValue) else str.translate(text, _ESCAPES)
+    if isinstance(text, HiddenValue) or (type(text) is str and _PLAIN.fullmatch(text)):
+        return text
+    return str.translate(text, _ESCAPES)
 
 
 def _unescape(text: str) -> str:

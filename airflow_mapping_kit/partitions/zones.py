@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from datetime import datetime, timedelta, timezone, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.sequences import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 UTC = timezone.utc
 _UTC_NAMES = {"utc", "etc/utc", "uct", "etc/uct", "universal", "etc/universal", "zulu", "etc/zulu"}
 _FIXED = re.compile(r"([+-])([01][0-9]|2[0-3]):([0-5][0-9])")
 _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
+# The shortest time for which any zone kept an offset was four days: Freetown in 1939.
+_AT_MOST_ONE_CHANGE = timedelta(days=1)
 
 
 def load_zone(name: Any) -> tzinfo:
@@ -87,6 +92,25 @@ def hour_offsets(local: datetime, zone: tzinfo) -> list[timedelta]:
     offsets = dict.fromkeys([*_offsets(local, zone), *_offsets(local + _HOUR - _SECOND, zone)])
     windows = {offset: hour_window(local, offset, zone) for offset in offsets}
     return [offset for offset, (start, end) in windows.items() if start < end]
+
+
+def stretches(
+    first: datetime, until: datetime, zone: tzinfo
+) -> Iterator[tuple[datetime, datetime, timedelta]]:
+    """Yield from when until when the zone's clock keeps an offset, and which, from `first` until `until`."""
+    start, offset = first, offset_at(first, zone)
+    # Offsets change with whole seconds.
+    seen = first.replace(microsecond=0)
+    # A fixed offset has no changes to look for.
+    while not isinstance(zone, timezone) and seen < until:
+        following = min(seen + _AT_MOST_ONE_CHANGE, until)
+        if (new := offset_at(following, zone)) != offset:
+            change = _change(seen, following, zone)
+            yield start, change, offset
+            start, offset = change, new
+        seen = following
+    if start < until:
+        yield start, until, offset
 
 
 def _offsets(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:

@@ -21,7 +21,10 @@ from airflow_mapping_kit.partitions import (
     time_window,
     zipped,
 )
+from airflow_mapping_kit.partitions.bounds import bounds_of
 from airflow_mapping_kit.partitions.ended import ended_periods
+from airflow_mapping_kit.partitions.windows import windows
+from airflow_mapping_kit.partitions.zones import load_zone
 
 DEFAULT = "__HIVE_DEFAULT_PARTITION__"
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -233,6 +236,34 @@ def test_consecutive_intervals_have_each_ended_period_once(start, lengths, every
     assert shifted == [every_key[index + offset] for index in ended]
     last = max(index for index, end in enumerate(ends) if end <= moments[-1])
     assert ended_periods(None, moments[-1], **cadence, offset=offset) == [every_key[last + offset]]
+
+
+def one_by_one(start, end, every, zone):
+    """Return the keys of a range by asking the zone's clock for each period."""
+    clock = load_zone(zone)
+    (first, _), (_, until) = bounds_of("start", start, clock), bounds_of("end", end, clock)
+    return [window.key for window in windows(every, first, until, clock)]
+
+
+@settings(max_examples=300)
+@given(
+    st.datetimes(datetime(1840, 1, 1), datetime(2100, 1, 1)),
+    st.timedeltas(timedelta(), timedelta(days=800)),
+    st.sampled_from(CADENCES),
+    st.sampled_from([*ZONES, "+05:45", "-11:00"]),
+)
+@example(datetime(1993, 8, 20), timedelta(days=3), "day", "Pacific/Kwajalein")
+@example(datetime(1844, 12, 30), timedelta(days=3), "day", "Asia/Manila")
+@example(datetime(2011, 12, 30), timedelta(hours=20), "day", "Pacific/Apia")
+@example(datetime(2011, 12, 30), timedelta(hours=20), "hour", "Pacific/Apia")
+@example(datetime(1867, 10, 18, 20), timedelta(days=1), "day", "America/Juneau")
+@example(datetime(1939, 8, 30), timedelta(days=9), "hour", "Africa/Freetown")
+@example(datetime(2006, 10, 28, 23, 30), timedelta(hours=1), "day", "America/St_Johns")
+@example(datetime(2018, 11, 4, 0, 30), timedelta(), "day", "America/Sao_Paulo")
+@example(datetime(2018, 11, 4, 0, 30), timedelta(), "hour", "America/Sao_Paulo")
+def test_keys_made_at_once_are_those_of_the_clock_asked_one_by_one(start, length, every, zone):
+    end = start + (length / 20 if every == "hour" else length)
+    assert date_range(start, end, every=every, timezone=zone) == one_by_one(start, end, every, zone)
 
 
 def changes_of(zone):

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions import parse_partition_key, partition_key, unique_partitions
+from airflow_mapping_kit.partitions.hidden import HiddenValue
 
 
 class Country(str, enum.Enum):
@@ -46,6 +47,12 @@ class TestPartitionKey:
     )
     def test_is_the_path_that_hive_writes(self, partition, key):
         assert partition_key(partition) == key
+
+    def test_a_text_that_equals_a_digest_has_a_key_of_its_own(self):
+        digest = HiddenValue("*f52fbd32b2b3")
+        for _ in range(2):
+            assert partition_key({"id": str(digest)}) == "id=%2Af52fbd32b2b3"
+            assert partition_key({"id": digest}) == "id=*f52fbd32b2b3"
 
     @pytest.mark.parametrize(
         ("partition", "named"),
