@@ -28,6 +28,7 @@ from airflow_mapping_kit.compat.dags import (
 from airflow_mapping_kit.compat.database import (
     again_if_disconnected,
     clear_instances,
+    kept_connection,
     label_of,
     own_session,
     passing_connection,
@@ -174,6 +175,7 @@ __all__ = [
     "is_reference",
     "is_serialized",
     "is_taskflow",
+    "kept_connection",
     "label_of",
     "let_logs_take_any_text",
     "manual_interval",

@@ -72,6 +72,15 @@ def own_session() -> Iterator[Any]:
         yield session
 
 
+@contextmanager
+def kept_connection() -> Iterator[Any]:
+    """Give a connection that is kept for many small statements, each of them a transaction by itself."""
+    from airflow import settings
+
+    with settings.engine.connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def label_of(instance: Any) -> str | None:
     """Return the label of an instance as a row of the database has it, `None` if it has none.
 

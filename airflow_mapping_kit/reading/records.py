@@ -20,13 +20,15 @@ RECORD_KEY = "mapping_kit"
 LEFT_KEY = "mapping_kit_done"
 # What became of the items of a batch, where the task returns something else.
 ITEMS_KEY = "mapping_kit_items"
+# What somebody has changed of a task at work: `mapping_kit_set/<task id>`.
+SET_KEY = "mapping_kit_set"
 # Of an instance whose process was killed Airflow says which one it is, as a dict, and nothing more.
 _ZOMBIE = "{'DAG Id'"
 
 
 def is_plain(key: str) -> bool:
     """Tell whether an XCom is one that the kit writes for itself, past the deployment's backend."""
-    return key == RECORD_KEY or key.startswith(f"{LEFT_KEY}/")
+    return key == RECORD_KEY or key.startswith((f"{LEFT_KEY}/", f"{SET_KEY}/"))
 
 
 def record_of(key: str, label: str | None, try_number: int) -> dict[str, Any]:

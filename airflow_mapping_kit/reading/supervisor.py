@@ -225,6 +225,15 @@ def pushed(task_instance: Any, dag: Any, wanted: Iterable[Source]) -> dict[Sourc
     return {source: value for source, value in found.items() if value is not None}
 
 
+def unmapped(dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+    """Return what an unmapped task has under a key of the kit's own, `None` if nothing.
+
+    Asked as of a mapped one: of a single XCom that isn't there the supervisor writes an error into the task's log.
+    """
+    values = _pushed(_place(dag_id, run_id, task_id, key), plain=True)
+    return values[0] if values else None
+
+
 def _of_task(place: Mapping[str, str], declared: Any) -> dict[int, Any]:
     return dict(enumerate(_pushed(place))) if is_mapped(declared) else _of_instances(place, [-1])
 
