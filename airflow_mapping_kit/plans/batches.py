@@ -197,6 +197,18 @@ def items_key_of(operator: Any) -> str | None:
     return getattr(_class_of(operator), "items_key", None)
 
 
+def declared_settings_of(operator: Any) -> Mapping[str, Any] | None:
+    """Return what the DAG says of the settings that an operator looks for while it runs, `None` of one that doesn't.
+
+    :param operator: as its DAG keeps it, declared or serialized.
+    """
+    note = noted(operator)
+    if note is not None:
+        return note.get("settings")
+    find = getattr(_class_of(operator), "declared_settings", None)
+    return None if find is None else find(operator)
+
+
 def keeps_what_is_done(operator: Any) -> bool:
     """Tell whether an operator keeps what is done of a batch where a retry finds it, if there is such a place.
 

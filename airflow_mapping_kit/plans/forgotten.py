@@ -6,7 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import expand_input_of, is_mapped
-from airflow_mapping_kit.plans.batches import batched, items_key_of, keeps_what_is_done
+from airflow_mapping_kit.plans.batches import (
+    batched,
+    declared_settings_of,
+    items_key_of,
+    keeps_what_is_done,
+)
 from airflow_mapping_kit.plans.makers import maker_of
 from airflow_mapping_kit.plans.mapped import collected_by
 
@@ -35,4 +40,7 @@ def note_about(operator: Any) -> Mapping[str, Any] | None:
         note["items_key"] = items_key_of(operator)
         note["keeps_what_is_done"] = keeps_what_is_done(operator)
         note["maker"] = maker_of(operator)
+        settings = declared_settings_of(operator)
+        if settings is not None:
+            note["settings"] = settings
     return note

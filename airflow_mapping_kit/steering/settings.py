@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import SteeringError
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.steering.rate import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,9 @@ def checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _checked(name, value) for name, value in wanted.items()}
 
 
-def merged(stored: Mapping[str, Change], changes: Mapping[str, Any], *, by: str, at: str) -> dict[str, Change]:
+def merged(
+    stored: Mapping[str, Change], changes: Mapping[str, Any], *, by: str, at: str
+) -> dict[str, Change]:
     """Return what holds after some changes: those that they don't name stay.
 
     :param changes: as `checked` gives them.
@@ -68,14 +72,18 @@ def as_json(stored: Mapping[str, Change]) -> dict[str, Any]:
 
 def of_json(kept: Any) -> dict[str, Change]:
     """Return changes from what is kept of them. What can't be one counts for nothing, and the log says so."""
-    found: dict[str, Change] = {}
-    for name, one in kept.items() if isinstance(kept, dict) else ():
-        try:
-            value = _checked(str(name), NONE if one["value"] is None else one["value"])
-            found[str(name)] = Change(value, str(one.get("by", "")), str(one.get("at", "")))
-        except (SteeringError, TypeError, KeyError, AttributeError) as error:
-            log.warning("What somebody wrote beside mapping-kit counts for nothing: %s", error)
-    return found
+    entries = kept.items() if isinstance(kept, dict) else ()
+    changes = {str(name): _change(str(name), one) for name, one in entries}
+    return {name: change for name, change in changes.items() if change is not None}
+
+
+def _change(name: str, kept: Any) -> Change | None:
+    try:
+        value = _checked(name, NONE if kept["value"] is None else kept["value"])
+        return Change(value, str(kept.get("by", "")), str(kept.get("at", "")))
+    except (SteeringError, TypeError, KeyError, AttributeError) as error:
+        log.warning("What somebody wrote beside mapping-kit counts for nothing: %s", error)
+        return None
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_mapping_kit.operators.batched.gate import Over
+
 
 class Call(NamedTuple):
     """The call of the function for one item; a coroutine function's gives what is to be awaited.
@@ -59,3 +61,18 @@ class Calls:
         except BaseException as error:  # noqa: BLE001 -- it ends the batch, wherever it came up
             self._failed(error)
         self._ended = self._next is None
+
+
+class NoneLeft:
+    """Set when a batch is to end, and when none of its calls is left to begin.
+
+    :param over: set when it is to end.
+    """
+
+    def __init__(self, over: Over, calls: Calls) -> None:
+        self._over = over
+        self._calls = calls
+
+    def is_set(self) -> bool:
+        """Tell whether it is so."""
+        return self._over.is_set() or not self._calls.more()

@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying
 
 from airflow_mapping_kit.operators.batched import log_lines
 from airflow_mapping_kit.operators.batched.attempts import Policy, ended
+from airflow_mapping_kit.operators.batched.calls import NoneLeft
 from airflow_mapping_kit.operators.batched.places import LOOK_SECONDS, Place, Places
 from airflow_mapping_kit.reading.records import item_result
 from airflow_mapping_kit.results import SUCCESS
@@ -45,6 +46,7 @@ class EventLoop:
         self._results = results
         self._gate = gate
         self._over = results.over
+        self._none_left = NoneLeft(results.over, calls)
         self._stopped = threading.Event()
         self._places = Places(policy.timeout)
         self._executor = _Executor()
@@ -121,8 +123,11 @@ class EventLoop:
     async def _work(self) -> None:
         place = Place(self._places)
         try:
-            while self._calls.more() and not self._over.is_set() and not self._is_one_too_many():
-                if self._gate is not None and not await self._gate.entered(self._over):
+            while not self._none_left.is_set():
+                if self._gate is not None and not await self._gate.entered(self._none_left):
+                    return
+                # Only now: there may be fewer places since it was waited.
+                if self._is_one_too_many():
                     return
                 call, left = self._calls.take(), Left()
                 if call is None:
@@ -140,13 +145,20 @@ class EventLoop:
         """
         token = log_lines.key.set(call.key)
         tries, started = 0, time.monotonic()
+        before: BaseException | None = None
 
         async def attempt() -> Any:
-            nonlocal tries, started
+            nonlocal tries, started, before
+            if before is not None and self._gate is not None and not await self._gate.entered(self._over):
+                raise before
             tries, started = tries + 1, time.monotonic()
-            value, error = await self._within(call, place, left, again=tries <= self._policy.retries)
-            if error is not None:
-                raise error
+            try:
+                value, before = await self._within(call, place, left, again=tries <= self._policy.retries)
+            except BaseException as error:
+                before = error
+                raise
+            if before is not None:
+                raise before
             return value
 
         try:

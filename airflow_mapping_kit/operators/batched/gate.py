@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    import threading
+from typing import Protocol
 
 
 class Workers(Protocol):
@@ -15,17 +12,24 @@ class Workers(Protocol):
         """Work on so many items at a time from now on; what runs beyond that is not ended. From any thread."""
 
 
+class Over(Protocol):
+    """Whether there is anything to wait for."""
+
+    def is_set(self) -> bool:
+        """Tell whether the batch is to end, or nothing of it is left to begin: nobody may be kept waiting then."""
+
+
 class Gate(Protocol):
     """What stands before every try of an item."""
 
     def stands_before(self, workers: Workers) -> None:
         """Learn who goes through it. Called once, before anybody does."""
 
-    def enter(self, over: threading.Event) -> bool:
+    def enter(self, over: Over) -> bool:
         """Wait until a try may begin, and tell whether it may: no more are begun after `False`.
 
-        :param over: set when the batch is to end: nobody may be kept waiting after that.
+        :param over: looked at while it is waited.
         """
 
-    async def entered(self, over: threading.Event) -> bool:
+    async def entered(self, over: Over) -> bool:
         """Do the same where a thread must not wait: in an event loop."""

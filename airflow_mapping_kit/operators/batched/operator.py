@@ -38,6 +38,7 @@ from airflow_mapping_kit.operators.batched.settings import (
     item_parameter,
     seconds,
 )
+from airflow_mapping_kit.operators.batched.steering import STEERED, steering_of
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import arguments, mapped_arguments
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.checkpoints.checkpoint import Checkpoint
+    from airflow_mapping_kit.operators.batched.steering import Steering
     from airflow_mapping_kit.plans.batches import Item
 
 parts.need(parts.BATCHES)
@@ -89,6 +91,7 @@ class BatchedOperator(DecoratedOperator):
         item_retry_delay: timedelta | float = 1.0,
         item_timeout: timedelta | float | None = None,
         stop_after: int | None = None,
+        rate: str | None = None,
         key: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -99,6 +102,7 @@ class BatchedOperator(DecoratedOperator):
             item_retry_delay=item_retry_delay,
             item_timeout=item_timeout,
             stop_after=stop_after,
+            rate=rate,
             key=key,
         )
         super().__init__(python_callable=python_callable, **kwargs)
@@ -107,6 +111,7 @@ class BatchedOperator(DecoratedOperator):
         self.item_retry_delay = item_retry_delay
         self.item_timeout = item_timeout
         self.stop_after = stop_after
+        self.rate = rate
         self.key = key
         self._told_to_end = False
         self._at_work: Results | None = None
@@ -116,6 +121,14 @@ class BatchedOperator(DecoratedOperator):
         """Return which parameter of a declared operator's function takes an item."""
         function = getattr(declared, "python_callable", None) or declared.partial_kwargs["python_callable"]
         return item_parameter(function)
+
+    @staticmethod
+    def declared_settings(declared: Any) -> dict[str, Any]:
+        """Return what a declared operator says of what may be changed while it runs."""
+        given = declared.partial_kwargs if hasattr(declared, "partial_kwargs") else vars(declared)
+        return {"concurrency": 1, "stop_after": None, "rate": None} | {
+            name: given[name] for name in STEERED if name in given
+        }
 
     @staticmethod
     def item_fields(declared: Any) -> list[str] | None:
@@ -143,7 +156,7 @@ class BatchedOperator(DecoratedOperator):
         work = Results(self.stop_after, saving(checkpoint, owner))
         try:
             with giving_way(owner):
-                self._work(calls, work, at_once=min(self.concurrency, len(to_do)))
+                self._work(calls, work, steering_of(self, context, work), most=len(to_do))
                 if owner is not None:
                     owner.check(done=True)
         except ItemStopped:
@@ -165,23 +178,25 @@ class BatchedOperator(DecoratedOperator):
         if self._at_work is not None:
             self._at_work.stop(ItemStopped())
 
-    def _work(self, calls: Iterator[Call], results: Results, *, at_once: int) -> None:
-        """Make the calls, and hand over their results."""
+    def _work(self, calls: Iterator[Call], results: Results, steering: Steering, *, most: int) -> None:
+        """Make the calls, no more than so many at a time whatever is said, and hand over their results."""
         self._at_work = results
         try:
             if self._told_to_end:
                 raise ItemStopped
-            worked_on(
-                calls,
-                results,
-                concurrency=at_once,
-                policy=Policy(
-                    self.item_retries,
-                    seconds(self.item_retry_delay),
-                    None if self.item_timeout is None else seconds(self.item_timeout),
-                ),
-                in_event_loop=inspect.iscoroutinefunction(self.python_callable),
-            )
+            with steering as gate:
+                worked_on(
+                    calls,
+                    results,
+                    concurrency=min(gate.concurrency, most),
+                    policy=Policy(
+                        self.item_retries,
+                        seconds(self.item_retry_delay),
+                        None if self.item_timeout is None else seconds(self.item_timeout),
+                    ),
+                    in_event_loop=inspect.iscoroutinefunction(self.python_callable),
+                    gate=gate,
+                )
         finally:
             self._at_work = None
 
@@ -283,6 +298,7 @@ def batched(
     item_retry_delay: timedelta | float = 1.0,
     item_timeout: timedelta | float | None = None,
     stop_after: int | None = None,
+    rate: str | None = None,
     key: str | Sequence[str] | None = None,
     **operator_arguments: Any,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
@@ -311,6 +327,8 @@ def batched(
         before.
     :param stop_after: after so many failures in a row no further item is begun; what is left is `not_started`.
         Default: all are tried.
+    :param rate: how many tries may begin in any second, minute or hour, of all instances of the task in a run
+        together: `"5/s"`, `"100/m"`, `"2000/h"`. Default: as many as there are.
     :param key: the field, or fields, of an item that its key is made of: `key="id"`. Items are dicts then. Default:
         all of its fields. Of a batch that another batched task returned the keys stay.
     :param operator_arguments: arguments of any task: `task_id`, `retries`, `pool`, `map_index_template`

@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AIRFLOW_3, KNOWN_CONTEXT_KEYS
-from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.exceptions import PlanError, SteeringError
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.naming import check_fields, check_named
+from airflow_mapping_kit.steering.rate import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ def check(
     item_retry_delay: Any = 1.0,
     item_timeout: Any = None,
     stop_after: Any = None,
+    rate: Any = None,
     key: Any = None,
     **_: Any,
 ) -> None:
@@ -64,6 +66,11 @@ def check(
         number = not isinstance(value, bool) and isinstance(value, timedelta | int | float)
         if not number or seconds(value) < 0 or (name == "item_timeout" and seconds(value) == 0):
             raise PlanError(f"{name}={shown(value)}: give seconds above 0, or a timedelta.")
+    if rate is not None:
+        try:
+            Rate.of(rate)
+        except SteeringError as error:
+            raise PlanError(str(error)) from None
     check_fields(key)
 
 

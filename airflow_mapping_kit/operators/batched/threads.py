@@ -12,6 +12,7 @@ from tenacity import Retrying, sleep_using_event
 
 from airflow_mapping_kit.operators.batched import log_lines
 from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy, ended
+from airflow_mapping_kit.operators.batched.calls import NoneLeft
 from airflow_mapping_kit.operators.batched.places import LOOK_SECONDS, Place, Places
 from airflow_mapping_kit.reading.records import item_result
 from airflow_mapping_kit.results import SUCCESS
@@ -42,6 +43,7 @@ class Threads:
         self._results = results
         self._gate = gate
         self._over = results.over
+        self._none_left = NoneLeft(results.over, calls)
         self._stopped = threading.Event()
         self._places = Places(policy.timeout)
         # Those that are in the author's function: what the kit does around it must not be interrupted halfway.
@@ -113,8 +115,11 @@ class Threads:
     def _work(self) -> None:
         place = Place(self._places)
         try:
-            while self._calls.more() and not self._over.is_set() and not self._is_one_too_many():
-                if self._gate is not None and not self._gate.enter(self._over):
+            while not self._none_left.is_set():
+                if self._gate is not None and not self._gate.enter(self._none_left):
+                    break
+                # Only now: there may be fewer places since it was waited.
+                if self._is_one_too_many():
                     break
                 call = self._calls.take()
                 if call is None:  # another was faster
@@ -136,8 +141,19 @@ class Threads:
         """
         token = log_lines.key.set(call.key)
         tries, started = 0, time.monotonic()
+        before: BaseException | None = None
 
         def attempt() -> Any:
+            nonlocal tries, started, before
+            if before is not None and self._gate is not None and not self._gate.enter(self._over):
+                raise before
+            try:
+                return tried()
+            except BaseException as error:
+                before = error
+                raise
+
+        def tried() -> Any:
             nonlocal tries, started
             tries, started = tries + 1, time.monotonic()
             if self._policy.timeout is None:

@@ -1,0 +1,47 @@
+"""Where instances agree about the times of their calls: beside the database, in storage, or not at all."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import AIRFLOW_3
+from airflow_mapping_kit.reading import tables
+from airflow_mapping_kit.steering.in_tables import InTables
+from airflow_mapping_kit.steering.slots import Alone
+
+if TYPE_CHECKING:
+    from airflow_mapping_kit.steering.place import Place
+    from airflow_mapping_kit.steering.slots import Slots
+
+log = logging.getLogger(__name__)
+
+
+def slots_of(place: Place | None, instance: Any, declared: Any) -> Slots:
+    """Return where a running instance takes the times of its calls.
+
+    :param place: where things are kept of its task, if anywhere.
+    :param declared: its operator, as the DAG keeps it.
+    """
+    if place is not None and not AIRFLOW_3:
+        return InTables(place)
+    share = _at_a_time(instance, declared)
+    log.warning(
+        "Instances of %s have nothing here by which they could share a rate: each gets an even part of it, one of %d. "
+        "Set [mapping_kit] storage, and whoever has calls to make gets the times of those who have none; or say by "
+        "max_active_tis_per_dagrun how many run at a time.",
+        declared.task_id,
+        share,
+    )
+    return Alone(share)
+
+
+def _at_a_time(instance: Any, declared: Any) -> int:
+    """Return how many instances of a task there may be at a time in a run."""
+    dag_id, run_id, task_id = instance.dag_id, instance.run_id, declared.task_id
+    if AIRFLOW_3:
+        number = int(instance.get_ti_count(dag_id, task_ids=[task_id], run_ids=[run_id]))
+    else:
+        number = len(tables.instances(dag_id, run_id, [task_id])[task_id])
+    most = getattr(declared, "max_active_tis_per_dagrun", None)
+    return max(1, number if most is None else min(number, int(most)))

@@ -1,0 +1,105 @@
+"""When calls may begin: one time after another, taken a few at a time by whoever has calls to make.
+
+All that is shared is when the last call may begin. Whoever takes times moves it, in one step that nobody else can be
+in: so no two calls ever get the same time, whoever begins, ends or is killed. What a killed one had taken is lost.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_mapping_kit.steering.rate import Rate
+
+# So far ahead times are taken: soon enough to follow a rate that somebody changes.
+AHEAD_SECONDS = 1.0
+# So much of it one takes at once, that others get theirs.
+_SHARE_SECONDS = 0.25
+
+
+class Lease(NamedTuple):
+    """Times that one has taken.
+
+    :param times: from when on a call may begin, one each, by `time.monotonic()`.
+    :param late: so many seconds after that it must have begun, or the time is lost.
+    """
+
+    times: Sequence[float]
+    late: float
+
+
+class Slots(Protocol):
+    """Where times are taken."""
+
+    def lease(self, rate: Rate, most: int) -> Lease | float:
+        """Take up to so many of the next times; where none is near, return in how many seconds to ask again."""
+
+    def close(self) -> None:
+        """Leave what was held to ask quickly."""
+
+
+class Next(NamedTuple):
+    """The next times of a rate.
+
+    :param first: the first of them.
+    :param number: how many are near enough.
+    :param last: the last of them.
+    """
+
+    first: float
+    number: int
+    last: float
+
+
+def after(last: float | None, now: float, rate: Rate, most: int) -> Next:
+    """Return the next times after the last that was taken, by the clock that it is told by.
+
+    :param last: `None` where none was taken yet.
+    """
+    first = now if last is None else max(now, last + rate.spacing)
+    near = math.floor((now + AHEAD_SECONDS - first) / rate.spacing) + 1
+    share = max(1, math.floor(_SHARE_SECONDS / rate.spacing))
+    number = max(0, min(most, near, share))
+    return Next(first, number, first + (number - 1) * rate.spacing)
+
+
+def leased(found: Next, rate: Rate, now: float, asked: float, answered: float) -> Lease:
+    """Return a lease in this process's own time.
+
+    :param now: the time by the clock of the times, told at some moment between two of this process's.
+    """
+    begin = answered + (found.first - now)
+    return Lease(
+        [begin + number * rate.spacing for number in range(found.number)],
+        rate.late - (answered - asked),
+    )
+
+
+class Alone:
+    """The part of a rate that an instance has by itself, where instances can't agree.
+
+    :param share: how many instances there may be at a time.
+    """
+
+    def __init__(self, share: int) -> None:
+        self._share = share
+        # The instance before may have made a call just now.
+        self._last = time.monotonic()
+
+    def lease(self, rate: Rate, most: int) -> Lease | float:
+        """Take up to so many of the next times."""
+        spacing = rate.spacing * self._share
+        now = time.monotonic()
+        first = max(now, self._last + spacing)
+        if first > now + AHEAD_SECONDS:
+            return first - now - AHEAD_SECONDS
+        count = max(1, min(most, math.floor(AHEAD_SECONDS / spacing)))
+        self._last = first + (count - 1) * spacing
+        return Lease([first + number * spacing for number in range(count)], rate.late)
+
+    def close(self) -> None:
+        """Leave nothing."""
