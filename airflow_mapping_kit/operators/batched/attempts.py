@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from tenacity import (
-    retry_if_exception,
-    stop_after_attempt,
-    stop_when_event_set,
-    wait_exponential,
-    wait_random,
-)
+from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.compat import AirflowFailException, AirflowSkipException, redacted
 from airflow_mapping_kit.exceptions import MappingKitError
@@ -26,8 +19,6 @@ if TYPE_CHECKING:
     import threading
     from types import TracebackType
 
-    from tenacity import RetryCallState
-
     from airflow_mapping_kit.results import ItemResult
 
 log = logging.getLogger(__name__)
@@ -35,6 +26,8 @@ log = logging.getLogger(__name__)
 _KIT = Path(__file__).parents[2]
 
 MAX_DELAY_SECONDS = 600
+# Doubled so often, any delay worth the name is past that.
+_MAX_DOUBLED = 64
 
 
 class ItemTimeout(Exception):  # noqa: N818 -- it is named as Airflow's own is
@@ -65,19 +58,20 @@ class Policy:
     delay: float
     timeout: float | None
 
-    def tenacity(self, over: threading.Event) -> dict[str, Any]:
-        """Return the arguments of tenacity's `Retrying` and `AsyncRetrying`.
+    def pause(self, tries: int, error: BaseException, over: threading.Event) -> float | None:
+        """Return the seconds until an item is tried again, and say so; `None` if it is tried no more.
 
+        :param tries: how often it was.
+        :param error: what the last of them raised.
         :param over: set when the batch is to end: no further tries.
         """
-        spread = wait_random(0, self.delay / 2)  # what failed together should not come again together
-        return {
-            "stop": stop_after_attempt(self.retries + 1) | stop_when_event_set(over),
-            "wait": wait_exponential(multiplier=self.delay, max=MAX_DELAY_SECONDS) + spread,
-            "retry": retry_if_exception(may_be_cured),
-            "before_sleep": _say_what_is_next,
-            "reraise": True,
-        }
+        if tries > self.retries or over.is_set() or not may_be_cured(error):
+            return None
+        seconds: float = min(self.delay * 2 ** min(tries - 1, _MAX_DOUBLED), MAX_DELAY_SECONDS)
+        # What failed together should not come again together.
+        seconds += random.uniform(0, self.delay / 2)  # noqa: S311 -- no secret
+        log.warning("Try %d failed with %s. The next is in %.1f s.", tries, said(error_of(error)), seconds)
+        return seconds
 
     def overdue(self, *, back: bool) -> ItemTimeout:
         """Return what is raised for a try that took too long.
@@ -118,13 +112,3 @@ def _of_the_function(error: BaseException) -> TracebackType | None:
             found = traceback.tb_next
         traceback = traceback.tb_next
     return found
-
-
-def _say_what_is_next(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning(
-        "Try %d failed with %s. The next is in %.1f s.",
-        state.attempt_number,
-        said(error_of(error)),
-        state.next_action.sleep if state.next_action else 0,
-    )

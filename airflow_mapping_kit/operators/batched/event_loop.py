@@ -9,8 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tenacity import AsyncRetrying
-
 from airflow_mapping_kit.operators.batched import log_lines
 from airflow_mapping_kit.operators.batched.attempts import Policy, ended
 from airflow_mapping_kit.operators.batched.calls import NoneLeft
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.results import ItemResult
 
 Left = list["asyncio.Task[Any] | Future[Any]"]
+Settled = tuple[Any, BaseException | None]
 
 
 class EventLoop:
@@ -123,20 +122,22 @@ class EventLoop:
     async def _work(self) -> None:
         place = Place(self._places)
         try:
-            while not self._none_left.is_set():
-                if self._gate is not None and not await self._gate.entered(self._none_left):
-                    return
-                # Only now: there may be fewer places since it was waited.
-                if self._is_one_too_many():
-                    return
-                call, left = self._calls.take(), Left()
-                if call is None:
-                    return
+            while (call := await self._next()) is not None:
+                left = Left()
                 self._results.put(call.item, await self._result(call, place, left))
                 if left and self._calls.more() and not await self._is_back(left, place):
                     return
         finally:
             place.hold()
+
+    async def _next(self) -> Call | None:
+        """Return the next call, `None` if there is none for who asks."""
+        if self._gate is None:
+            allowed = not self._over.is_set()
+        else:
+            allowed = not self._none_left.is_set() and await self._gate.entered(self._none_left)
+        # Only now: there may be fewer places since it was waited.
+        return self._calls.take() if allowed and not self._is_one_too_many() else None
 
     async def _result(self, call: Call, place: Place, left: Left) -> ItemResult:
         """Return what became of an item.
@@ -144,43 +145,53 @@ class EventLoop:
         :param left: gets what runs on of a call that nobody could end.
         """
         token = log_lines.key.set(call.key)
-        tries, started = 0, time.monotonic()
-        before: BaseException | None = None
-
-        async def attempt() -> Any:
-            nonlocal tries, started, before
-            if before is not None and self._gate is not None and not await self._gate.entered(self._over):
-                raise before
-            tries, started = tries + 1, time.monotonic()
-            try:
-                value, before = await self._within(call, place, left, again=tries <= self._policy.retries)
-            except BaseException as error:
-                before = error
-                raise
-            if before is not None:
-                raise before
-            return value
-
+        tries = 0
         try:
-            value: Any = await AsyncRetrying(**self._policy.tenacity(self._over))(attempt)
-            return item_result(call.key, SUCCESS, started=started, value=value, tries=tries)
-        except asyncio.CancelledError as error:
-            if self._stopped.is_set():
-                raise
-            return ended(call.key, error, tries, started)
-        except BaseException as error:  # noqa: BLE001 -- an item that exits or interrupts must not take others down
-            return ended(call.key, error, tries, started)
+            while True:
+                tries += 1
+                started = time.monotonic()
+                try:
+                    value = await self._tried(call, place, left, again=tries <= self._policy.retries)
+                    return item_result(call.key, SUCCESS, started=started, value=value, tries=tries)
+                except BaseException as error:
+                    # Not the loop's end: an item that exits or interrupts must not take others down.
+                    if isinstance(error, asyncio.CancelledError) and self._stopped.is_set():
+                        raise
+                    if not await self._is_tried_again(tries, error):
+                        return ended(call.key, error, tries, started)
         finally:
             log_lines.key.reset(token)
 
+    async def _is_tried_again(self, tries: int, error: BaseException) -> bool:
+        """Wait for the next try of an item, and tell whether there is one."""
+        pause = self._policy.pause(tries, error, self._over)
+        if pause is None:
+            return False
+        await asyncio.sleep(pause)
+        return not self._over.is_set() and (self._gate is None or await self._gate.entered(self._over))
+
+    async def _tried(self, call: Call, place: Place, left: Left, *, again: bool) -> Any:
+        """Return what a call gives, as long as it may take."""
+        # In a task of its own: what it sets in its context is not there for the next.
+        task = asyncio.create_task(_settled(call))
+        if self._policy.timeout is None:
+            value, error = await task
+        else:
+            value, error = await self._within(task, call, place, left, again=again)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame: neither is to wait for the garbage collector
+        return value
+
     async def _within(
-        self, call: Call, place: Place, left: Left, *, again: bool
-    ) -> tuple[Any, BaseException | None]:
-        """Await a call, as long as it may take; what leaves a task as an exit stops the loop, so it is returned.
+        self, task: asyncio.Task[Settled], call: Call, place: Place, left: Left, *, again: bool
+    ) -> Settled:
+        """Await a call for as long as it may take.
 
         :param again: whether the item may be tried again: not before the call is back.
         """
-        task = asyncio.create_task(_settled(call))
         try:
             await asyncio.wait({task}, timeout=self._policy.timeout)
         except asyncio.CancelledError:
@@ -218,7 +229,8 @@ def _running(calls: Left) -> Left:
     return [call for call in calls if not call.done()]
 
 
-async def _settled(call: Call) -> tuple[Any, BaseException | None]:
+async def _settled(call: Call) -> Settled:
+    """Return what a call gives and what it raises: what leaves a task as an exit would stop the loop."""
     try:
         return await call.make(), None
     except asyncio.CancelledError:

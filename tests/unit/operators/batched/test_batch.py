@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import threading
 import time
 import tracemalloc
@@ -19,6 +20,7 @@ from airflow_mapping_kit.exceptions import ResultError
 from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
 from airflow_mapping_kit.operators.batched.calls import Call
+from airflow_mapping_kit.operators.batched.children import Children
 from airflows import AirflowFailException, AirflowSkipException
 
 ONCE = Policy(retries=0, delay=0, timeout=None)
@@ -448,6 +450,25 @@ class TestTimeout:
             "message": "no result after 0.2 s (item_timeout)",
         }
 
+    def test_that_comes_as_a_function_returns_hits_no_other_item(self):
+        def function(item):
+            # Of every two, one returns at about the time at which it would be ended; the other at once.
+            until = time.monotonic() + (0.0098 + item * 2e-6 if item % 2 else 0)
+            while time.monotonic() < until:
+                pass
+            return item
+
+        results = done(
+            [(str(item), lambda item=item: function(item)) for item in range(200)],
+            Results(None, None),
+            concurrency=2,
+            policy=Policy(retries=0, delay=0, timeout=0.01),
+            in_event_loop=False,
+        )
+        assert len(results) == 200
+        assert {results[str(item)]["state"] for item in range(0, 200, 2)} == {"success"}
+        assert {r["error"]["type"] for r in results.values() if r["error"]} <= {"ItemTimeout"}
+
     def test_of_a_coroutine_cancels_it_and_is_not_its_own_timeout(self):
         ends = []
 
@@ -516,3 +537,17 @@ def test_memory_grows_by_the_results_and_not_by_the_work(work, result_bytes, mos
     # 300 MB of work: rows of some 500 bytes, the calls, the results themselves; and what threads of other tests do.
     assert len(results) == 3_000
     assert peak / 2**20 < most
+
+
+class TestProcessesThatItemsStart:
+    def test_end_with_the_batch_and_those_that_were_there_before_do_not(self):
+        before = subprocess.Popen(["sleep", "60"])
+        children = Children()
+        started = subprocess.Popen(["sh", "-c", "sleep 60 & wait"])
+        try:
+            children.end(5)
+            started.wait(5)
+            assert before.poll() is None
+        finally:
+            before.kill()
+            started.kill()

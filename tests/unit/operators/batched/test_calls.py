@@ -95,9 +95,21 @@ def test_items_that_cannot_be_read_end_the_batch(work):
 
 
 def test_a_gate_is_asked_before_every_try_and_ends_the_batch(work):
-    found, left = work(lambda item: item, range(100), gate=Turnstile(7))
-    assert sorted(found) == list(range(7))
-    assert left == list(range(7, 100))
+    tries = []
+
+    def function(item):
+        tries.append(item)
+        if tries.count(item) < 3:
+            raise ValueError(item)
+
+    found, left = work(function, range(100), gate=Turnstile(8), concurrency=1, retries=2)
+    assert {item: (row["state"], row["tries"]) for item, row in found.items()} == {
+        0: ("success", 3),
+        1: ("success", 3),
+        2: ("failed", 2),
+    }
+    assert tries == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert left == list(range(3, 100))
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 6), (6, 1)])
