@@ -48,8 +48,8 @@ class Batch(NamedTuple):
     :param first: the number of its first item, from 1.
     :param last: the number of its last.
     :param total: how many items the plan has.
-    :param ends: key and mapped arguments of its first and of its last item; of a single one, once. `None` for
-        the arguments of one that is nothing but its key: what was before it failed.
+    :param ends: key and mapped arguments of its first and of its last item; of a single one, once; none where they
+        are too long. `None` for the arguments of one that is nothing but its key: what was before it failed.
     """
 
     first: int
@@ -149,7 +149,8 @@ def render(
         (None if item is None else _text(text, item, arguments, final=final, hidden=hidden)) or name
         for name, item in batch.ends
     )
-    return shown(f"{items} of {batch.total:,}: {_ELLIPSIS.join(ends)}")
+    named = f": {_ELLIPSIS.join(ends)}" if batch.ends else ""
+    return shown(f"{items} of {batch.total:,}{named}")
 
 
 def _text(

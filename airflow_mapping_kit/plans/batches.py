@@ -20,13 +20,14 @@ from airflow_mapping_kit.partitions.hidden import as_json, digest
 from airflow_mapping_kit.plans.arguments import arguments
 from airflow_mapping_kit.plans.notes import noted
 from airflow_mapping_kit.plans.planned import Plan, calls_functions, key_of, sources
+from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.reading import supervisor, tables
-from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED
+from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from airflow_mapping_kit.results import Error
+    from airflow_mapping_kit.results import Error, PartSummary
 
 RETURN_VALUE = "return_value"
 # What Airflow's default trigger rule would make of an instance whose only predecessor ended so.
@@ -70,23 +71,32 @@ class Batched:
         batch = _named(mapped).get(self.argument)
         return batch if isinstance(batch, list) else None
 
+    def slice(self, mapped: Mapping[str, Any]) -> Slice | None:
+        """Return the slice of a plan that one piece is mapped over, `None` if it is none."""
+        return Slice.of(_named(mapped).get(self.argument))
+
+    def part(self, mapped: Mapping[str, Any]) -> PartSummary | None:
+        """Return the summary of results that one piece of a chain is mapped over, `None` if it is none."""
+        return part_of(_named(mapped).get(self.argument)) if self.chained else None
+
     def arguments(self, mapped: Mapping[str, Any], value: Any) -> dict[str, Any]:
         """Return what a label may name of an item: what its piece was mapped over, the item in place of the batch."""
         return {**_named(mapped), self.argument: value, self.parameter: value}
 
     def items(self, mapped: Mapping[str, Any], batch: Iterable[Any]) -> list[Item]:
         """Return the items of a batch. Keys are not told apart: equal ones may be in different batches."""
+        return [self.item(mapped, value) for value in batch]
+
+    def item(self, mapped: Mapping[str, Any], value: Any) -> Item:
+        """Return an item of a batch, of a chain from the row that says what became of it before."""
         if not self.chained:
-            return [Item(self._key(mapped, value), value) for value in batch]
-        return [
-            Item(
-                row["key"].partition("#")[0],
-                row["value"],
-                _AFTER.get(row["state"], UPSTREAM_FAILED),
-                row["error"],
-            )
-            for row in batch
-        ]
+            return Item(self._key(mapped, value), value)
+        return Item(
+            value["key"].partition("#")[0],
+            value["value"],
+            _AFTER.get(value["state"], UPSTREAM_FAILED),
+            value["error"],
+        )
 
     def _key(self, mapped: Mapping[str, Any], value: Any) -> str:
         named = value
@@ -224,6 +234,12 @@ def _class_of(operator: Any) -> Any:
     return getattr(operator, "operator_class", type(operator))
 
 
+def _is_all_of(expand_input: Any, how: Batched) -> bool:
+    """Tell whether the plan that slices are of is all that is mapped over."""
+    value = expand_input.value
+    return isinstance(value, dict) and len(value) == 1 and xcom_kind(value.get(how.argument)) == "plain"
+
+
 class Ranges:
     """Which of all the items of a plan each batch holds.
 
@@ -233,25 +249,47 @@ class Ranges:
     def __init__(self, plan: Sequence[Mapping[str, Any]] | Plan, batched: Batched) -> None:
         self._batched = batched
         self._plan = plan
-        self._batches = [batched.batch(mapped) or [] for mapped in plan]
-        self._ends = list(accumulate(map(len, self._batches)))
+        self._ends = list(accumulate(_count(batched, mapped) for mapped in plan))
 
     def __getitem__(self, map_index: int) -> Batch | None:
         """Return what a label says of a batch, `None` of an empty one."""
-        if not 0 <= map_index < len(self._batches) or not self._batches[map_index]:
+        if not 0 <= map_index < len(self._ends):
             return None
-        batch = self._batches[map_index]
         mapped = self._plan[map_index]
-        ends = self._batched.items(mapped, batch if len(batch) == 1 else [batch[0], batch[-1]])
-        return Batch(
-            first=self._ends[map_index] - len(batch) + 1,
-            last=self._ends[map_index],
-            total=self._ends[-1],
-            ends=tuple(
-                (item.key, self._batched.arguments(mapped, item.value) if item.state == SUCCESS else None)
-                for item in ends
-            ),
+        count = _count(self._batched, mapped)
+        return _held(
+            self._batched, mapped, first=self._ends[map_index] - count, count=count, total=self._ends[-1]
         )
+
+
+def _count(how: Batched, mapped: Mapping[str, Any]) -> int:
+    """Return how many items a piece holds."""
+    held, part = how.slice(mapped), how.part(mapped)
+    if held is not None:
+        return held.count
+    return len(how.batch(mapped) or ()) if part is None else part["count"]
+
+
+def _held(how: Batched, mapped: Mapping[str, Any], *, first: int, count: int, total: int) -> Batch | None:
+    """Return what a label says of a batch, `None` of an empty one.
+
+    :param first: the number of its first item, from 0.
+    """
+    if not count:
+        return None
+    held, batch = how.slice(mapped), how.batch(mapped)
+    ends = held.ends if held is not None else batch or []
+    # An end of a slice that is too long is not there; the rows of a part are elsewhere.
+    values = [] if held is not None and None in ends else [*ends[:1], *ends[-1:]][-min(count, 2) :]
+    return Batch(
+        first=first + 1,
+        last=first + count,
+        total=total,
+        ends=tuple(
+            (item.key, how.arguments(mapped, item.value) if item.state == SUCCESS else None)
+            for item in how.items(mapped, values)
+        ),
+    )
 
 
 def held_by(task_instance: Any, task: Any, mapped: Mapping[str, Any]) -> Batch | None:
@@ -260,11 +298,28 @@ def held_by(task_instance: Any, task: Any, mapped: Mapping[str, Any]) -> Batch |
     :param task: its operator, as the worker runs it.
     :param mapped: what it was mapped over.
     """
+    global _last  # noqa: PLW0603 -- a process works on one instance
+    asked = (task_instance, task_instance.try_number)
+    # The listener asks when the instance starts, and its label when it has ended.
+    if _last is None or _last[0][0] is not task_instance or _last[0] != asked:
+        _last = asked, _held_by(task_instance, task, mapped)
+    return _last[1]
+
+
+_last: tuple[tuple[Any, int], Batch | None] | None = None
+
+
+def _held_by(task_instance: Any, task: Any, mapped: Mapping[str, Any]) -> Batch | None:
     declared = task.dag.get_task(task.task_id)
     how, expand_input = batched(declared), expand_input_of(declared)
-    # One partition by itself needs no look at the others.
-    if how is None or expand_input is None or how.batch(mapped) is None:
+    if how is None or expand_input is None:
         return None
+    held = how.slice(mapped)
+    # One partition by itself needs no look at the others, nor a slice where nothing but its plan is mapped over.
+    if held is None and how.part(mapped) is None and how.batch(mapped) is None:
+        return None
+    if held is not None and _is_all_of(expand_input, how):
+        return _held(how, mapped, first=held.first, count=held.count, total=held.total)
     # Functions of the DAG's author are called for an instance's own piece, not for all others in each of them.
     if calls_functions(expand_input.value):
         return None

@@ -231,6 +231,8 @@ def _end(item: Any, named_by: Sequence[str] | None) -> Any:
 
 def _is_short(item: Any) -> bool:
     try:
-        return len(json.dumps(item)) <= _END_BYTES
+        text = json.dumps(item, ensure_ascii=False)
+        # A column of JSON can't hold NUL in PostgreSQL, nor UTF-8 half a surrogate pair.
+        return len(json.dumps(item)) <= _END_BYTES and "\\u0000" not in text and bool(text.encode())
     except (TypeError, ValueError, RecursionError):  # nothing of plain JSON
         return False

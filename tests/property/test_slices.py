@@ -88,9 +88,12 @@ def cut_by_hand(plan, size):
 
 def short(item):
     try:
-        return item if len(json.dumps(item)) <= 200 else None
-    except TypeError:
+        text = json.dumps(item, ensure_ascii=False)
+        text.encode()
+    except (TypeError, UnicodeEncodeError):
         return None
+    # Nor what PostgreSQL refuses in JSON.
+    return item if len(json.dumps(item)) <= 200 and "\\u0000" not in text else None
 
 
 @given(elements, st.integers(1, 40), st.sampled_from(["file", "xcoms"]), st.integers(0, 300))
