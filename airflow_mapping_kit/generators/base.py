@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
@@ -18,16 +19,27 @@ from airflow_mapping_kit.compat import (
     task_decorator_factory,
 )
 from airflow_mapping_kit.exceptions import PlanError
-from airflow_mapping_kit.generators.consumers import longest_map, refuse_context_names, takes_arguments
+from airflow_mapping_kit.generators.consumers import (
+    Uses,
+    longest_map,
+    refuse_context_names,
+    takes_arguments,
+    uses_of,
+)
 from airflow_mapping_kit.generators.rendered import read_rendered
+from airflow_mapping_kit.generators.sizes import size_of
 from airflow_mapping_kit.partitions import unique_partitions
 from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.partitions.limits import at_most
-from airflow_mapping_kit.partitions.sequences import read
+from airflow_mapping_kit.partitions.sequences import read, shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
+from airflow_mapping_kit.plans.chunks import chunks
 from airflow_mapping_kit.plans.naming import check_fields, check_named, fields_of
+from airflow_mapping_kit.plans.plan_files import plan_file
 from airflow_mapping_kit.plans.planned import references
+from airflow_mapping_kit.plans.slicing import Cut, Planned, begins_with_a_batch, planned
 from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.storage.place import root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -55,11 +67,18 @@ class GeneratorOperator(DecoratedOperator):
     :param key: which fields of a piece name it, where the pieces are dicts: `"id"`, or `["country", "id"]`. The key
         of a piece that is mapped over is made of them, and with it its row and its label without a format. Default:
         all.
+    :param batch_size: how many pieces a batch has, where what is mapped over them works on batches. Default: what needs
+        batches, such as a `@task.batched`, gets batches of so many that 256 or fewer instances result, at least 50;
+        anything else gets the pieces as they are, and so does whatever it is where these are lists already
+        (templated).
     """
 
     custom_operator_name = "generator"
     # Serialized with them: the scheduler names pieces too.
-    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, "named_by")
+    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, "named_by", "batch_size")
+    # Whether the function has an argument `batch_size` that says the same as that of the operator, which it leaves
+    # to it: what it makes are pieces.
+    leaves_batches_to_the_operator = False
     # Whether what the function makes is the plan: then it counts the pieces before it makes them.
     makes_the_plan = False
 
@@ -68,14 +87,23 @@ class GeneratorOperator(DecoratedOperator):
         *,
         on_empty: Literal["skip", "fail"] = "skip",
         key: str | Sequence[str] | None = None,
+        batch_size: int | str | None = None,
         **kwargs: Any,
     ) -> None:
         check_fields(key)
+        if not known_at_run_time(batch_size):
+            size_of(batch_size)
+        if batch_size is not None and "batch_size" in (kwargs.get("op_kwargs") or {}):
+            raise PlanError(
+                f"batch_size is given twice, as the argument {shown(kwargs['op_kwargs']['batch_size'])} and by "
+                f".override(batch_size={batch_size!r}): leave one of them out."
+            )
         if on_empty not in ON_EMPTY:
             raise PlanError(f"on_empty={on_empty!r} is unknown: choose one of {', '.join(ON_EMPTY)}.")
         super().__init__(**kwargs)
         self.on_empty = on_empty
         self.named_by = fields_of(key)
+        self.batch_size = batch_size
         # Of a mapped generator Airflow makes one without its mapped arguments, and in the worker one an instance.
         if not kwargs.get("_airflow_mapped_validation_only") and not is_of_an_instance(self):
             self.check_literals()
@@ -89,15 +117,23 @@ class GeneratorOperator(DecoratedOperator):
     def execute(self, context: Context) -> Any:
         """Return the checked plan, a JSON list."""
         args, kwargs = _materialized(self.op_args), _materialized(self.op_kwargs)
+        instance: Any = context["ti"]
         with bad_input_fails_at_once():
-            plan = self.made_of(args, kwargs, map_index=context["ti"].map_index)
+            plan, items, where = self._planned(args, kwargs, instance.map_index, instance)
         # What another generator takes may be empty: whether anything is to be done, that one says.
         if not plan and not self._is_taken_by_a_generator():
             raise AirflowSkipException(
                 f"{self.task_id} made an empty plan, so what is mapped over it is skipped. "
                 f'If that is an error, say .override(on_empty="fail").'
             )
-        self.log.info("%s made a plan of %d pieces: %s", self.task_id, len(plan), _excerpt(plan))
+        if where is None:
+            self.log.info("%s made a plan of %d pieces: %s", self.task_id, len(plan), _excerpt(plan))
+        else:
+            self.log.info(
+                "%s made a plan of %s items in %d batches, which are kept in %s: what is mapped over them is where "
+                "each is",
+                *(self.task_id, f"{items:,}", len(plan), where),
+            )
         return plan
 
     def _is_taken_by_a_generator(self) -> bool:
@@ -109,23 +145,56 @@ class GeneratorOperator(DecoratedOperator):
         )
 
     def made_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, map_index: int = -1) -> list[Any]:
-        """Return the checked plan that the function makes of some arguments.
+        """Return the checked plan that the function makes of some arguments, whatever its size as it is.
 
         :raises MappingKitError: if the arguments make none, or one that Airflow could not map over.
         """
+        return self._planned(args, kwargs, map_index).batches
+
+    def _planned(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], map_index: int, instance: Any = None
+    ) -> Planned:
+        """Return the checked plan that the function makes of some arguments.
+
+        :param instance: the running instance, which may keep a large plan elsewhere.
+        """
         args, kwargs = read_rendered(self.python_callable, args, kwargs)
+        size = size_of(self.batch_size)
+        if self.leaves_batches_to_the_operator:
+            size = size_of(kwargs.pop("batch_size", size))
         # A mapped generator pushes one list an instance, and Airflow maps over the instances: no limit.
-        over = [] if map_index >= 0 else list(self.iter_mapped_dependants())
+        over, uses = ([], Uses()) if map_index >= 0 else (list(self.iter_mapped_dependants()), uses_of(self))
+        counts_pieces = over and self.makes_the_plan and size is None and not uses.needs_batches
+        with at_most(longest_map(), self._too_long) if counts_pieces else nullcontext():
+            made = self.python_callable(*args, **kwargs)
+            ready, made = (False, made) if size else begins_with_a_batch(made)
+            as_it_is = not size and not (uses.takes_slices if ready else uses.needs_batches)
+            beside = instance is not None and uses.takes_slices
+            # What goes elsewhere may be longer than what has to be in memory at once.
+            plan = made if beside and not as_it_is else read(f"the plan of {self.task_id}", made)
+        if isinstance(plan, list):
+            number = -(-len(plan) // size) if size else len(plan) if as_it_is or ready else 0
+            self._check_length(number, plan, over, items=len(plan) if size else None)
+        if as_it_is:
+            self._check(plan, over)
+            return Planned(plan, len(plan), None)
+        cut = Cut(self.task_id, longest_map() if over else sys.maxsize, size, ready, self.named_by)
+        place = (chunks(instance) if root() is None else plan_file(instance)) if beside else None
+        batches = planned(plan, cut, place)
+        if not batches.batches:
+            self._check([], over)
+        return batches
+
+    def _check_length(
+        self, number: int, plan: list[Any], over: Collection[Any], *, items: int | None
+    ) -> None:
         limit = longest_map()
-        with at_most(limit, self._too_long) if over and self.makes_the_plan else nullcontext():
-            plan = read(f"the plan of {self.task_id}", self.python_callable(*args, **kwargs))
-        self._check(plan, over)
-        if over and len(plan) > limit:
-            too_long = _RULE.format("them", limit)
+        if over and number > limit:
+            remedy = self.remedy(plan, limit) if items is None else _larger(items, limit)
             raise PlanError(
-                f"{self.task_id} made {len(plan):,} pieces, and {too_long} {self.remedy(plan, limit)}"
+                f"{self.task_id} made {number:,} {'pieces' if items is None else 'batches'}, and "
+                f"{_RULE.format('them', limit)} {remedy}"
             )
-        return plan
 
     def _check(self, plan: list[Any], over: Collection[Any]) -> None:
         if not plan and self.on_empty == "fail":
@@ -150,8 +219,7 @@ class GeneratorOperator(DecoratedOperator):
     def remedy(self, plan: list[Any], limit: int) -> str:
         """Return what makes a plan that is too long fit."""
         if all(isinstance(piece, list) for piece in plan):
-            items = sum(map(len, plan))
-            return f"Make the batches larger: batch_size={-(-items // limit)}."
+            return _larger(sum(map(len, plan)), limit)
         return self._in_batches(len(plan), limit)
 
     def _in_batches(self, number: int, limit: int) -> str:
@@ -191,6 +259,10 @@ def generator(
         python_callable=function, multiple_outputs=False, decorated_operator_class=operator_class
     )
     return cast("Task[P, R]", task)
+
+
+def _larger(items: int, limit: int) -> str:
+    return f"Make the batches larger: batch_size={-(-items // limit)}."
 
 
 def refuse_empty_dimensions(operator: GeneratorOperator) -> None:

@@ -2,13 +2,125 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.compat import KNOWN_CONTEXT_KEYS, expand_input_of, is_taskflow, xcom_kind
+from airflow_mapping_kit.compat import (
+    KNOWN_CONTEXT_KEYS,
+    expand_input_of,
+    group_argument_of,
+    is_mapped_operator,
+    is_taskflow,
+    xcom_kind,
+)
 from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.plans.arguments import arguments, has_group_argument, has_text
+from airflow_mapping_kit.plans.batches import (
+    RETURN_VALUE,
+    batch_parameter_of,
+    given_to,
+    needs_batches,
+    takes_slices,
+)
+from airflow_mapping_kit.plans.planned import references
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
+
+
+class Uses(NamedTuple):
+    """How the tasks of a DAG use what a generator makes.
+
+    :param needs_batches: whether all of them are mapped over it and work on batches only.
+    :param takes_slices: whether all of them are mapped over it and read a batch that is kept elsewhere.
+    """
+
+    needs_batches: bool = False
+    takes_slices: bool = False
+
+
+def uses_of(generator: Any) -> Uses:
+    """Return how the tasks of its DAG use the output of a generator: each of them has a say.
+
+    What is not mapped over it batch by batch gets the plan itself: a task that takes all of it, another generator,
+    `expand_kwargs`, `.map()` and `.zip()`, a template with `xcom_pull`.
+
+    :param generator: a declared operator.
+    """
+    users: list[Any] = []
+    groups: dict[str, Any] = {}
+    for task in generator.dag.task_dict.values():
+        mapped_over = _mapped_over(task) if is_mapped_operator(task) else None
+        if has_text([mapped_over, _fixed(task)], lambda text: _pulls(text, generator.task_id)):
+            return Uses()
+        if _holds(_fixed(task), generator):
+            return Uses()
+        if _holds(mapped_over, generator):
+            argument = _only_argument(mapped_over, generator)
+            if argument is None or argument != batch_parameter_of(task):
+                return Uses()
+            users.append(task)
+        group = next(iter(task.iter_mapped_task_groups()), None)
+        if group is not None:
+            groups[str(group.group_id)] = group
+    for group in groups.values():
+        if not _holds(_mapped_over(group), generator):
+            continue
+        argument = _only_argument(_mapped_over(group), generator)
+        takers = [
+            task for task in group.iter_tasks() if argument and has_group_argument(_fixed(task), argument)
+        ]
+        if not takers or not all(_is_its_batch(task, str(argument)) for task in takers):
+            return Uses()
+        users += takers
+    return Uses(bool(users) and all(map(needs_batches, users)), bool(users) and all(map(takes_slices, users)))
+
+
+def _fixed(task: Any) -> Mapping[str, Any]:
+    """Return what a task is given besides what it is mapped over, by name."""
+    if is_mapped_operator(task):
+        return task.partial_kwargs  # type: ignore[no-any-return]
+    # A template may be in any field; of a function all arguments are in two of them.
+    return {**{name: getattr(task, name, None) for name in task.template_fields}, **arguments(task)}
+
+
+def _holds(value: Any, generator: Any) -> bool:
+    return any(
+        source.task_id == generator.task_id and source.key == RETURN_VALUE for source in references(value)
+    )
+
+
+def _only_argument(over: Any, generator: Any) -> str | None:
+    """Return the one mapped argument of which an element of a plan is a value, `None` where it is not so simple."""
+    if not isinstance(over, dict):
+        return None
+    names = [name for name, given in over.items() if _holds(given, generator)]
+    plain = len(names) == 1 and all(
+        xcom_kind(part) == "plain" for part in _concatenated(over[names[0]]) if _holds(part, generator)
+    )
+    return names[0] if plain else None
+
+
+def _concatenated(given: Any) -> Iterator[Any]:
+    if xcom_kind(given) == "concat":
+        for part in given.args:
+            yield from _concatenated(part)
+    else:
+        yield given
+
+
+def _is_its_batch(task: Any, argument: str) -> bool:
+    """Tell whether the group's argument is what a task takes as its batch, and nothing else of it."""
+    parameter = batch_parameter_of(task)
+    if parameter is None or is_mapped_operator(task):
+        return False
+    if group_argument_of(given_to(task, parameter)) != argument:
+        return False
+    others = {name: value for name, value in arguments(task).items() if name != parameter}
+    return not has_group_argument(others, argument)
+
+
+def _pulls(text: str, task_id: str) -> bool:
+    return "xcom_pull" in text and task_id in text
 
 
 def longest_map() -> int:

@@ -151,6 +151,16 @@ def has_reference(value: Any) -> bool:
     return _anywhere(value, is_reference)
 
 
+def has_group_argument(value: Any, name: str) -> bool:
+    """Tell whether a value holds an argument of the mapped group around its task, however nested."""
+    return _anywhere(value, lambda one: group_argument_of(one) == name)
+
+
+def has_text(value: Any, test: Callable[[str], bool]) -> bool:
+    """Tell whether a value holds a text of which something is true, however nested."""
+    return _anywhere(value, lambda one: isinstance(one, str) and test(one))
+
+
 def known_at_run_time(value: Any) -> bool:
     """Tell whether a value holds a template or the output of a task, however nested."""
     return _anywhere(value, lambda one: is_reference(one) or xcom_kind(one) is not None or _is_template(one))

@@ -138,9 +138,10 @@ def batched(operator: Any) -> Batched | None:
     argument = group_argument_of(given)
     if argument is not None:
         named = expand_input.value if isinstance(expand_input.value, dict) else {}
-        return Batched(parameter, argument, unwraps(named.get(argument)), fields)
+        given = named.get(argument)
+        return Batched(parameter, argument, unwraps(given), fields or _fields_of_maker(given))
     if is_mapped_operator(operator):
-        return Batched(parameter, parameter, unwraps(given), fields)
+        return Batched(parameter, parameter, unwraps(given), fields or _fields_of_maker(given))
     before = batched(given.operator) if unwraps(given) else None
     return None if before is None else replace(before, parameter=parameter)
 
@@ -163,6 +164,11 @@ def works_on_one(task: Any) -> bool:
     """
     parameter = batch_parameter_of(task)
     return parameter is not None and isinstance(arguments(task).get(parameter), Mapping)
+
+
+def _fields_of_maker(given: Any) -> Sequence[str] | None:
+    """Return which fields name an item by the word of the generator that makes the batches, `None` for all."""
+    return getattr(given.operator, "named_by", None) if xcom_kind(given) == "plain" else None
 
 
 def given_to(operator: Any, argument: str) -> Any:
@@ -188,6 +194,16 @@ def batch_parameter_of(operator: Any) -> str | None:
     """Return which argument of a declared operator may be a batch, if one may."""
     find = getattr(_class_of(operator), "batch_parameter", None)
     return None if find is None else str(find(operator))
+
+
+def needs_batches(operator: Any) -> bool:
+    """Tell whether a declared operator works on batches only, and never on one piece by itself."""
+    return bool(getattr(_class_of(operator), "needs_batches", False))
+
+
+def takes_slices(operator: Any) -> bool:
+    """Tell whether a declared operator reads its batch itself where that is kept elsewhere."""
+    return bool(getattr(_class_of(operator), "takes_slices", False))
 
 
 def item_fields_of(operator: Any) -> Sequence[str] | None:

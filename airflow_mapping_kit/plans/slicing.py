@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_mapping_kit.exceptions import PlanError
@@ -16,7 +17,7 @@ from airflow_mapping_kit.plans.naming import check_named
 from airflow_mapping_kit.plans.slices import Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
 # Where nobody says how large a batch is: at first so many items, doubled until there are few enough batches. An
@@ -91,6 +92,15 @@ def planned(
         for step in itertools.chain(held, steps):
             marks.add(step, *(kept.add(step.line) if step.line else (0, 0)))
     return Planned(marks.slices(kept.where), marks.items, kept.where)
+
+
+def begins_with_a_batch(elements: Any) -> tuple[bool, Any]:
+    """Return whether the first of some elements is a list, and all of them."""
+    first: Sequence[Any] = elements[:1] if isinstance(elements, list | tuple) else []
+    if isinstance(elements, Iterator):
+        first = list(itertools.islice(elements, 1))
+        elements = itertools.chain(first, elements)
+    return any(isinstance(one, list | tuple) for one in first), elements
 
 
 def _first(steps: Iterator[_Step], most_bytes: int) -> Iterator[_Step]:

@@ -80,6 +80,7 @@ class BatchedOperator(DecoratedOperator):
 
     custom_operator_name = "@task.batched"
     items_key = RETURN_VALUE
+    needs_batches = True
     keeps_what_is_done = True
 
     def __init__(
