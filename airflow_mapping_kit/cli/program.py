@@ -11,6 +11,7 @@ from airflow_mapping_kit.cli.failures import FAILED, Failure, said_of
 from airflow_mapping_kit.cli.partitions import partitions
 from airflow_mapping_kit.cli.plan import plan
 from airflow_mapping_kit.cli.retry import retry
+from airflow_mapping_kit.cli.run import run
 from airflow_mapping_kit.cli.status import status
 from airflow_mapping_kit.failures import traceback_of
 
@@ -27,6 +28,7 @@ def commands() -> None:
     mapping-kit partitions flights                over all runs
     mapping-kit status flights latest --failed    after it
     mapping-kit retry flights latest              only what failed
+    mapping-kit run set ship latest ship --pause  while it runs
 
     Run it where Airflow is installed, with Airflow's settings. Where the metadata
     database can't be reached, all but plan ask the webserver (--api).
@@ -40,7 +42,7 @@ def commands() -> None:
     """  # noqa: D301 -- click's mark for lines that stay lines
 
 
-for _command in (plan, partitions, status, retry):
+for _command in (plan, partitions, status, retry, run):
     commands.add_command(_command)
 
 
