@@ -23,12 +23,15 @@ from airflow_mapping_kit.fan_in.links import PartitionsLink, page_of
 from airflow_mapping_kit.fan_in.tolerance import Tolerance
 from airflow_mapping_kit.outcomes.states import Outcome, outcome
 from airflow_mapping_kit.plans.arguments import known_at_run_time
+from airflow_mapping_kit.plans.batches import declared_settings_of
 from airflow_mapping_kit.plans.mapped import Mapped
 from airflow_mapping_kit.plans.planned import sources
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading import tables
 from airflow_mapping_kit.reading.supervisor import Supervisor
 from airflow_mapping_kit.results import FAILED, SKIPPED, UPSTREAM_FAILED
+from airflow_mapping_kit.steering.look import changed
+from airflow_mapping_kit.steering.settings import TOLERANCE
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -102,7 +105,7 @@ class CollectOperator(BaseOperator):
                 self.task_id,
                 one_line(", ".join(sorted(found.left_out))),
             )
-        too_many = self._summary(found)
+        too_many = self._summary(found, context["run_id"])
         if not found.counts["total"] and self.on_empty != "succeed":
             self._end_empty(found)
         made = report.made_of(
@@ -173,12 +176,23 @@ class CollectOperator(BaseOperator):
             raise AirflowFailException(f'{message} If that is fine, say on_empty="skip" or "succeed".')
         raise AirflowSkipException(f'{message} If that is an error, say on_empty="fail".')
 
-    def _summary(self, found: Outcome) -> str | None:
+    def _tolerated(self, run_id: str) -> Any:
+        """Return the percentage that is tolerated: what somebody has said of the run, or what the DAG says."""
+        for task_id in self.collected_task_ids:
+            task: Any = self.dag.get_task(task_id)
+            change = changed(task, run_id).get(TOLERANCE) if declared_settings_of(task) is not None else None
+            if change is not None:
+                self.log.info("At most %g %% tolerated, as %s said.", change.value, one_line(change.by))
+                return change.value
+        return self.tolerated_failure_percentage
+
+    def _summary(self, found: Outcome, run_id: str) -> str | None:
         """Log how many pieces are in which state and what failed; return why that fails the task, if it does."""
         count, failed = found.counts, found.tally.failed
         states = ", ".join(f"{number:,} {state}" for state, number in count.items() if number)
         self.log.info("%s: %s", self.task_id, states.replace("_", " ") or "no pieces")
-        limits = (self.tolerated_failure_count, self.tolerated_failure_percentage)
+        percentage = self._tolerated(run_id) if failed else self.tolerated_failure_percentage
+        limits = (self.tolerated_failure_count, percentage)
         try:
             tolerance: Tolerance | FanInError = Tolerance.of(*limits)
         except FanInError as error:

@@ -10,6 +10,7 @@ from airflow_mapping_kit.ui.dags import dags
 from airflow_mapping_kit.ui.looked import looked_at
 from airflow_mapping_kit.ui.matrix import matrix
 from airflow_mapping_kit.ui.selected import selected
+from airflow_mapping_kit.ui.settings import set_, settings
 from airflow_mapping_kit.ui.turns import piece
 from airflow_mapping_kit.ui.who import rights
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.ui.asked import Query
     from airflow_mapping_kit.ui.who import Who
 
-__all__ = ["dags", "partitions", "piece", "preview", "redrive"]
+__all__ = ["dags", "partitions", "piece", "preview", "redrive", "set_", "settings"]
 
 # The DAG as it is stored, and what Airflow says of it.
 _OWN_QUERIES = 2

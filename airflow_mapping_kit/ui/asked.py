@@ -67,14 +67,7 @@ def action(body: bytes) -> Action:
 
     :raises Refused: 400 or 413, if it is no JSON object of this form, with what is wrong.
     """
-    if len(body) > MOST_BYTES:
-        raise too_large()
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"The request holds no JSON: {one_line(error)}.") from error
-    if not isinstance(given, dict):
-        raise Refused(400, f"The request is a JSON {type(given).__name__}, it has to be an object.")
+    given = object_of(body)
     if given.get("what") not in ("failed", "chosen", "missing"):
         raise Refused(400, f"what={_shown(given.get('what'))}: say failed, chosen or missing.")
     pieces = given.get("pieces")
@@ -87,10 +80,26 @@ def action(body: bytes) -> Action:
         raise Refused(
             400, f"pieces={_shown(pieces)}: give a list of the values of each piece, all of them text."
         )
-    texts = {name: _optional(given, name) for name in ("task", "run", "select", "digest")}
+    texts = {name: text_of(given, name) for name in ("task", "run", "select", "digest")}
     if given["what"] == "chosen" and pieces is None and texts["select"] is None:
         raise Refused(400, "Say which pieces: `pieces` or `select`.")
     return Action(what=given["what"], pieces=pieces, **texts)
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body holds.
+
+    :raises Refused: 400 or 413, if it holds none.
+    """
+    if len(body) > MOST_BYTES:
+        raise too_large()
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"The request holds no JSON: {one_line(error)}.") from error
+    if not isinstance(given, dict):
+        raise Refused(400, f"The request is a JSON {type(given).__name__}, it has to be an object.")
+    return given
 
 
 def too_large() -> Refused:
@@ -98,7 +107,11 @@ def too_large() -> Refused:
     return Refused(413, f"The request has more than {MOST_BYTES:,} bytes: say which pieces by `select`.")
 
 
-def _optional(given: dict[str, Any], name: str) -> str | None:
+def text_of(given: dict[str, Any], name: str) -> str | None:
+    """Return a text of a request, `None` where there is none or an empty one.
+
+    :raises Refused: 400, if it is anything else.
+    """
     value = given.get(name)
     if value is not None and not isinstance(value, str):
         raise Refused(400, f"{name}={_shown(value)} has to be text.")

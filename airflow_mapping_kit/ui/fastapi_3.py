@@ -25,9 +25,10 @@ from starlette.exceptions import HTTPException
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.ui import api
 from airflow_mapping_kit.ui.answers import Answer, done, refusal, seen
-from airflow_mapping_kit.ui.asked import MOST_BYTES, Action, Query, action, too_large
+from airflow_mapping_kit.ui.asked import MOST_BYTES, Query, action, too_large
 from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, modules, version
 from airflow_mapping_kit.ui.refused import Refused
+from airflow_mapping_kit.ui.settings import setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,17 +82,17 @@ async def same_site(request: Request) -> None:
         raise Refused(403, "This request does not come from Airflow's own page, so nothing was done.")
 
 
-async def asked_action(request: Request) -> Action:
-    """Return what the body asks for, which is read only as far as it may go."""
+async def body_of(request: Request) -> bytes:
+    """Return the body, which is read only as far as it may go."""
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:
             raise too_large()
-    return action(body)
+    return body
 
 
-ActionDep = Annotated[Action, Depends(asked_action)]
+BodyDep = Annotated[bytes, Depends(body_of)]
 SAME_SITE = [Depends(same_site)]
 
 
@@ -114,15 +115,27 @@ def piece(who: WhoDep, dag_id: str, request: Request) -> Response:
 
 
 @app.post("/api/dags/{dag_id}/preview", dependencies=SAME_SITE)
-def preview(who: WhoDep, dag_id: str, wanted: ActionDep) -> Response:
+def preview(who: WhoDep, dag_id: str, body: BodyDep) -> Response:
     """Answer with what an action would do."""
-    return _given(done(lambda: api.preview(who, dag_id, wanted)))
+    return _given(done(lambda: api.preview(who, dag_id, action(body))))
 
 
 @app.post("/api/dags/{dag_id}/redrive", dependencies=SAME_SITE)
-def redrive(who: WhoDep, dag_id: str, wanted: ActionDep) -> Response:
+def redrive(who: WhoDep, dag_id: str, body: BodyDep) -> Response:
     """Do what a preview showed."""
-    return _given(done(lambda: api.redrive(who, dag_id, wanted)))
+    return _given(done(lambda: api.redrive(who, dag_id, action(body))))
+
+
+@app.get("/api/dags/{dag_id}/settings")
+def settings(who: WhoDep, dag_id: str, request: Request) -> Response:
+    """Answer with what holds of a task in a run."""
+    return _seen(request, lambda: api.settings(who, dag_id, _query(request)))
+
+
+@app.post("/api/dags/{dag_id}/settings", dependencies=SAME_SITE)
+def set_(who: WhoDep, dag_id: str, body: BodyDep) -> Response:
+    """Change what holds of a task in a run."""
+    return _given(done(lambda: api.set_(who, dag_id, setting(body))))
 
 
 @app.get("/", response_class=HTMLResponse)

@@ -31,6 +31,7 @@ from airflow_mapping_kit.ui.files import STATIC, TEMPLATES, modules, version
 from airflow_mapping_kit.ui.grid_2 import with_link
 from airflow_mapping_kit.ui.outside_2 import Outside
 from airflow_mapping_kit.ui.refused import Refused
+from airflow_mapping_kit.ui.settings import setting
 from airflow_mapping_kit.ui.who import rights
 
 if TYPE_CHECKING:
@@ -105,6 +106,18 @@ def preview(dag_id: str) -> Response:
 def redrive(dag_id: str) -> Response:
     """Do what a preview showed."""
     return _given(done(lambda: api.redrive(Who(), dag_id, action(request.get_data()))))
+
+
+@blueprint.get("/api/dags/<string:dag_id>/settings")
+def settings(dag_id: str) -> Response:
+    """Answer with what holds of a task in a run."""
+    return _seen(lambda: api.settings(Who(), dag_id, _query()))
+
+
+@blueprint.post("/api/dags/<string:dag_id>/settings")
+def set_(dag_id: str) -> Response:
+    """Change what holds of a task in a run."""
+    return _given(done(lambda: api.set_(Who(), dag_id, setting(request.get_data()))))
 
 
 @blueprint.route("/api/", defaults={"rest": ""})

@@ -14,9 +14,9 @@ from airflow_mapping_kit.compat import AIRFLOW_3
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.operators.batched.pace import Pace
 from airflow_mapping_kit.printable import one_line
-from airflow_mapping_kit.reading import supervisor
 from airflow_mapping_kit.reading.records import error_of
 from airflow_mapping_kit.steering.in_tables import Look
+from airflow_mapping_kit.steering.look import kept
 from airflow_mapping_kit.steering.place import place_of
 from airflow_mapping_kit.steering.rate import Rate
 from airflow_mapping_kit.steering.settings import CONCURRENCY, PAUSED, RATE, STOP_AFTER, of_json
@@ -216,7 +216,7 @@ def steering_of(operator: Any, context: Context, results: Results) -> Steering:
     place = place_of(declared, instance.run_id)
     look: Callable[[], Any] | None = None
     if place is not None:
-        look = partial(supervisor.unmapped, *place[:3], place.settings) if AIRFLOW_3 else Look(place)
+        look = partial(kept, place) if AIRFLOW_3 else Look(place)
     return Steering(
         {name: getattr(operator, name, None) for name in STEERED} | {PAUSED: False},
         look,
