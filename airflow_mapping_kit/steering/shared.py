@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AIRFLOW_3
+from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.reading import tables
+from airflow_mapping_kit.steering.in_storage import InStorage
 from airflow_mapping_kit.steering.in_tables import InTables
 from airflow_mapping_kit.steering.slots import Alone
+from airflow_mapping_kit.storage.files import tells_the_first
+from airflow_mapping_kit.storage.place import folder, root
 
 if TYPE_CHECKING:
     from airflow_mapping_kit.steering.place import Place
@@ -25,11 +30,23 @@ def slots_of(place: Place | None, instance: Any, declared: Any) -> Slots:
     """
     if place is not None and not AIRFLOW_3:
         return InTables(place)
+    alone = partial(_alone, instance, declared)
+    try:
+        there = root()
+    except StorageError as error:
+        log.warning("%s", error)
+        there = None
+    if there is None or not tells_the_first(there):
+        return alone()
+    return InStorage(f"{folder(instance.dag_id, instance.run_id, declared.task_id)}/rate", alone)
+
+
+def _alone(instance: Any, declared: Any) -> Slots:
     share = _at_a_time(instance, declared)
     log.warning(
         "Instances of %s have nothing here by which they could share a rate: each gets an even part of it, one of %d. "
-        "Set [mapping_kit] storage, and whoever has calls to make gets the times of those who have none; or say by "
-        "max_active_tis_per_dagrun how many run at a time.",
+        "Name a folder or an S3 bucket that lets only one write a file, [mapping_kit] storage, and whoever has calls "
+        "to make gets the times of those who have none; or say by max_active_tis_per_dagrun how many run at a time.",
         declared.task_id,
         share,
     )

@@ -31,6 +31,20 @@ def whole(uri: str) -> AbstractContextManager[BinaryIO]:
     return opened
 
 
+def tells_the_first(uri: str) -> bool:
+    """Tell whether files can be made there by `created`."""
+    return is_local(uri) or uri.startswith("s3://")
+
+
+def created(uri: str, data: bytes) -> bool:
+    """Make a small file, unless there is one; tell whether it was made. Of many who try one alone is told so.
+
+    :raises StorageError: if it can't be written there, or the store can't do it.
+    """
+    made: bool = _kind(uri).created(uri, data)
+    return made
+
+
 def read_range(uri: str, start: int, end: int) -> bytes:
     """Return the bytes of a file from `start` to before `end`: fewer, or none, where it ends before.
 

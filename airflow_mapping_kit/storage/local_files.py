@@ -41,6 +41,22 @@ def whole(uri: str) -> Iterator[BinaryIO]:
         raise
 
 
+def created(uri: str, data: bytes) -> bool:
+    """See `files.created`."""
+    path = _path(uri)
+    # A name of its own first: a file that is there is there with all that it holds.
+    own = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
+    with whole(str(own)) as file:
+        file.write(data)
+    try:
+        path.hardlink_to(own)
+    except FileExistsError:
+        return False
+    finally:
+        own.unlink(missing_ok=True)
+    return True
+
+
 def read_range(uri: str, start: int, end: int) -> bytes:
     """See `files.read_range`."""
     with _path(uri).open("rb") as file:

@@ -28,6 +28,11 @@ def whole(uri: str) -> Iterator[BinaryIO]:
         raise
 
 
+def created(uri: str, data: bytes) -> bool:  # noqa: ARG001 -- as the others have it
+    """See `files.created`. Few file systems of Airflow's can, and none says so."""
+    raise StorageError(f"{uri!r}: only a folder and S3 can tell who was the first to write a file.")
+
+
 def read_range(uri: str, start: int, end: int) -> bytes:
     """See `files.read_range`."""
     path = _path(uri)

@@ -24,6 +24,7 @@ _PARTS_OF_A_SIZE = 2_000
 # A connection may be changed meanwhile; a client costs 50 ms.
 _KEPT_SECONDS = 300
 _NOT_FOUND = {"NoSuchKey", "404"}
+_TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 _AFTER_THE_END = {"InvalidRange", "416"}
 
 
@@ -59,6 +60,25 @@ def whole(uri: str) -> Iterator[BinaryIO]:
     finally:
         # Nothing is left in it, or nobody wants what is.
         file.detach()
+
+
+def created(uri: str, data: bytes) -> bool:
+    """See `files.created`."""
+    one = _object(uri)
+    from botocore.exceptions import ClientError, ParamValidationError
+
+    with one.errors("write"):
+        try:
+            one.client.put_object(**one.place, Body=data, IfNoneMatch="*")
+        except ParamValidationError as error:
+            raise StorageError(
+                "This boto3 can't ask S3 to write an object only where there is none: install boto3 1.35 or newer."
+            ) from error
+        except ClientError as error:
+            if error_code(error) in _TAKEN:
+                return False
+            raise
+    return True
 
 
 def read_range(uri: str, start: int, end: int) -> bytes:

@@ -72,7 +72,7 @@ class Pace:
                 if isinstance(found, Lease):
                     self._hand_out(found, rate)
                 else:
-                    self._sleep(min(found, _AGAIN_SECONDS), rate)
+                    self._sleep(found, rate)
         finally:
             self._slots.close()
 
