@@ -11,7 +11,9 @@ from airflow_mapping_kit.cli.meant import failed_pieces
 from airflow_mapping_kit.cli.status import told_of
 from airflow_mapping_kit.redrive.batches import about_batches
 from airflow_mapping_kit.redrive.clearing import clear
+from airflow_mapping_kit.redrive.spread import said_of_spread
 from airflow_mapping_kit.redrive.wanted import redrive
+from airflow_mapping_kit.results import FINISHED_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +36,10 @@ def retried(request: Request) -> None:
 
     def found(now: Run) -> Found:
         wanted = redrive(targets, run.run_id, run_state=now.state, indexes=indexes)
-        return Found(
-            run.run_id, now.state, wanted, about_batches(dag, {run.run_id: wanted}, fresh=request.fresh)
-        )
+        notes = about_batches(dag, {run.run_id: wanted}, fresh=request.fresh)
+        if not (request.keys or request.fresh) and now.state in FINISHED_RUN:
+            notes += said_of_spread(targets, run.run_id, wanted.pieces)
+        return Found(run.run_id, now.state, wanted, notes)
 
     def cleared(wanted: Redrive) -> Sequence[Cleared]:
         return clear(

@@ -20,6 +20,11 @@ from airflow_mapping_kit.cli.remote import api_option, reached
     help="Only the piece of this key or label, or what is selected: origin=EWR. May be repeated.",
 )
 @click.option("--fresh", is_flag=True, help="Of a batch do all items again, not only those that failed.")
+@click.option(
+    "--repacked",
+    is_flag=True,
+    help="Have a new run work on the items of batches that failed, in few full batches.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be cleared.")
 @click.option("--yes", is_flag=True, help="Don't ask; needed where the run still runs.")
 @output_option
@@ -30,6 +35,7 @@ def retry(
     task_id: str | None,
     keys: tuple[str, ...],
     fresh: bool,
+    repacked: bool,
     dry_run: bool,
     yes: bool,
     output: str,
@@ -45,6 +51,10 @@ def retry(
     and what follows it. What succeeded is not touched. It is shown first, and you
     are asked. Of a batch only the items that failed run again, unless --fresh.
 
+    Where few items are spread over many batches, --repacked starts a new run in which
+    the generator gives these items alone, so they take few instances. All else that
+    is mapped over a generator is skipped in it; other tasks run as in any run.
+
     \b
     Exit status:
       0  it was cleared, or there was nothing to clear
@@ -53,7 +63,15 @@ def retry(
          given; no database, no API
     """  # noqa: D301 -- click's mark for lines that stay lines
     request = Request(dag_id, run_id, task_id, keys, fresh, dry_run, yes, output)
-    if api is not None:
+    if repacked:
+        if keys or fresh or api is not None:
+            raise click.UsageError(
+                "--repacked takes neither --key nor --fresh, and needs the database: no --api."
+            )
+        from airflow_mapping_kit.cli.repacked import retried_in_a_new_run
+
+        retried_in_a_new_run(request)
+    elif api is not None:
         from airflow_mapping_kit.cli.remote_retry import retried_through
 
         retried_through(reached(api), request)

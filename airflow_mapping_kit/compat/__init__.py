@@ -97,6 +97,7 @@ from airflow_mapping_kit.compat.runs import (
     run_interval,
     scheduled_interval,
     trigger,
+    trigger_like,
     validated_params,
 )
 from airflow_mapping_kit.compat.tasks import (
@@ -209,6 +210,7 @@ __all__ = [
     "template_macros",
     "timezone",
     "trigger",
+    "trigger_like",
     "triggering_events",
     "validated_params",
     "without_logs",

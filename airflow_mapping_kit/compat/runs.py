@@ -111,6 +111,75 @@ def trigger(
     return False
 
 
+def trigger_like(dag_id: str, run_id: str, other: str, conf: Mapping[str, Any], *, user: str) -> bool:
+    """Start a run of a DAG that stands for the same time as another run of it.
+
+    It has the same data interval, and of the other's logical date the next microsecond that no run has: all that a
+    task makes of its dates comes out the same.
+
+    :param other: the id of the other run.
+    :param user: who does, by name.
+    :return: whether it was started: not where the DAG has a run of this id.
+    :raises Exception: Airflow's, if it refuses.
+    """
+    from sqlalchemy.exc import IntegrityError
+
+    for attempt in range(_ATTEMPTS):
+        if _has_run(dag_id, run_id):
+            return False
+        try:
+            with own_session() as session:
+                _create_like(dag_id, run_id, other, dict(conf), user, session)
+        except IntegrityError:
+            # Another took the date, or the id, in the same moment.
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return True
+    return False
+
+
+def _create_like(dag_id: str, run_id: str, other: str, conf: dict[str, Any], user: str, session: Any) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunType
+    from sqlalchemy import select
+
+    column: Any = DagRun.logical_date if AIRFLOW_3 else DagRun.execution_date
+    like = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == other))
+    moment = like.logical_date
+    while moment is not None and session.scalar(
+        select(DagRun.id).where(DagRun.dag_id == dag_id, column == moment)
+    ):
+        moment += datetime.timedelta(microseconds=1)
+    made: dict[str, Any] = {"run_id": run_id, "conf": conf, "state": DagRunState.QUEUED, "session": session}
+    begin, end = like.data_interval_start, like.data_interval_end
+    made |= {"run_type": DagRunType.MANUAL, "data_interval": (begin, end) if begin and end else None}
+    if not TYPE_CHECKING and AIRFLOW_3:
+        from airflow.models.dagbag import DBDagBag
+        from airflow.utils.types import DagRunTriggeredByType
+
+        dag = DBDagBag().get_latest_version_of_dag(dag_id, session=session)
+        dag.create_dagrun(
+            **made,
+            logical_date=moment,
+            run_after=timezone.utcnow(),
+            triggered_by=DagRunTriggeredByType.UI,
+            triggering_user_name=user,
+            partition_key=like.partition_key,
+            partition_date=like.partition_date,
+        )
+        return
+    from airflow.models.dagbag import DagBag
+
+    bag = DagBag(read_dags_from_db=True)
+    dag = bag.get_dag(dag_id, session=session)
+    made["data_interval"] = dag.get_run_data_interval(like)
+    dag.create_dagrun(
+        **made, execution_date=moment, external_trigger=True, dag_hash=bag.dags_hash.get(dag_id)
+    )
+
+
 def _has_run(dag_id: str, run_id: str) -> bool:
     from airflow.models.dagrun import DagRun
     from sqlalchemy import select

@@ -19,6 +19,7 @@ from airflow_mapping_kit.compat import (
     task_decorator_factory,
 )
 from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.generators.again import given_again
 from airflow_mapping_kit.generators.consumers import (
     Uses,
     longest_map,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
     from airflow.decorators.base import Task
     from airflow.utils.context import Context
+
+    from airflow_mapping_kit.generators.again import Given
 
 parts.need(parts.GENERATORS)
 
@@ -79,6 +82,8 @@ class GeneratorOperator(DecoratedOperator):
     # Whether the function has an argument `batch_size` that says the same as that of the operator, which it leaves
     # to it: what it makes are pieces.
     leaves_batches_to_the_operator = False
+    # Whether a run can be told to work on what another has not done of its batches, and on nothing else.
+    gives_what_is_not_done = True
     # Whether what the function makes is the plan: then it counts the pieces before it makes them.
     makes_the_plan = False
 
@@ -119,13 +124,22 @@ class GeneratorOperator(DecoratedOperator):
         args, kwargs = _materialized(self.op_args), _materialized(self.op_kwargs)
         instance: Any = context["ti"]
         with bad_input_fails_at_once():
-            plan, items, where = self._planned(args, kwargs, instance.map_index, instance)
+            again = given_again(self.task_id, context) if self._is_planned_with() else None
+            plan, items, where = (
+                self._planned(args, kwargs, instance.map_index, instance)
+                if again is None
+                else self._planned_again(again, instance)
+            )
         # What another generator takes may be empty: whether anything is to be done, that one says.
         if not plan and not self._is_taken_by_a_generator():
+            if again is not None:
+                raise AirflowSkipException(again.said)
             raise AirflowSkipException(
                 f"{self.task_id} made an empty plan, so what is mapped over it is skipped. "
                 f'If that is an error, say .override(on_empty="fail").'
             )
+        if again is not None:
+            self.log.info("The function of %s is not called: %s", self.task_id, again.said)
         if where is None:
             self.log.info("%s made a plan of %d pieces: %s", self.task_id, len(plan), _excerpt(plan))
         else:
@@ -135,6 +149,10 @@ class GeneratorOperator(DecoratedOperator):
                 *(self.task_id, f"{items:,}", len(plan), where),
             )
         return plan
+
+    def _is_planned_with(self) -> bool:
+        """Tell whether something is mapped over what it makes, or another generator makes more of it."""
+        return any(True for _ in self.iter_mapped_dependants()) or self._is_taken_by_a_generator()
 
     def _is_taken_by_a_generator(self) -> bool:
         return any(
@@ -179,11 +197,17 @@ class GeneratorOperator(DecoratedOperator):
             self._check(plan, over)
             return Planned(plan, len(plan), None)
         cut = Cut(self.task_id, longest_map() if over else sys.maxsize, size, ready, self.named_by)
-        place = (chunks(instance) if root() is None else plan_file(instance)) if beside else None
-        batches = planned(plan, cut, place)
+        batches = planned(plan, cut, _place_of(instance) if beside else None)
         if not batches.batches:
             self._check([], over)
         return batches
+
+    def _planned_again(self, again: Given, instance: Any) -> Planned:
+        """Return the plan of what another run has not done, in place of what the function makes."""
+        place = _place_of(instance) if uses_of(self).takes_slices else None
+        return planned(
+            again.items, Cut(self.task_id, longest_map(), again.size, named_by=self.named_by), place
+        )
 
     def _check_length(
         self, number: int, plan: list[Any], over: Collection[Any], *, items: int | None
@@ -259,6 +283,11 @@ def generator(
         python_callable=function, multiple_outputs=False, decorated_operator_class=operator_class
     )
     return cast("Task[P, R]", task)
+
+
+def _place_of(instance: Any) -> Any:
+    """Return where a running instance keeps a plan that is too large for an XCom."""
+    return chunks(instance) if root() is None else plan_file(instance)
 
 
 def _larger(items: int, limit: int) -> str:

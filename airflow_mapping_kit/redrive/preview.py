@@ -127,7 +127,7 @@ def preview(found: History, what: str, cells: Iterable[int] | None = None, *, fr
     if what not in _AGAIN:
         raise RedriveError(f"{shown(what)} can't be run again: choose one of {', '.join(_AGAIN)}.")
     dag = found.target.mapped.dag
-    notes = _condition(dag.dag_id)
+    notes = condition(dag.dag_id)
     chosen = list(range(len(found)) if cells is None else dict.fromkeys(cells))
     letters = {cell: chr(found.letters[cell]).lower() for cell in chosen}
     again = [cell for cell in chosen if letters[cell] in _AGAIN[what]]
@@ -148,19 +148,23 @@ def preview(found: History, what: str, cells: Iterable[int] | None = None, *, fr
     return Preview(dag, what, tuple(runs), tuple(made), tuple(filter(None, notes)), fresh)
 
 
-def _condition(dag_id: str) -> list[str]:
-    condition = condition_of(dag_id)
-    if condition.broken:
+def condition(dag_id: str) -> list[str]:
+    """Return what has to be said of a DAG whose runs would go on, or begin.
+
+    :raises RedriveError: if none would.
+    """
+    now = condition_of(dag_id)
+    if now.broken:
         raise RedriveError(
             f"The file of the DAG {dag_id} can't be imported, so nothing of it would run: mend the file. "
             f"`airflow dags list-import-errors` says what is wrong."
         )
-    if not condition.known:
+    if not now.known:
         raise RedriveError(
             f"The DAG {dag_id} is gone: no file declares it any more, so nothing of it would run. Check with "
             f"`airflow dags list` and `airflow dags list-import-errors` what became of its file."
         )
-    if condition.paused:
+    if now.paused:
         return [f"The DAG {dag_id} is paused: nothing of this runs until somebody unpauses it."]
     return []
 

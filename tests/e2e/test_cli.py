@@ -154,14 +154,48 @@ def test_through_the_api_what_failed_and_the_fan_in_run_again(stack, witness, ma
     assert witness.again() == {f"{step} {index}": 1 for step in ("check", "keep") for index in failed}
 
 
-def test_of_1000_items_in_batches_the_5_that_failed_are_done_again_and_with_fresh_their_batches(
-    stack, witness, mapping_kit, failed_run, api
-):
-    airflow, (address, signed_in) = stack.airflow, api
-    broken = {f"order {number}" for number in (7, 8, 350, 351, 999)}
-    witness.broken = set(broken)
+BROKEN = {f"order {number}" for number in (7, 8, 350, 351, 999)}
+
+
+@pytest.fixture(scope="module")
+def failed_batches(failed_run, witness):
+    """Return a run in which 5 of 1,000 items failed, in 3 of 10 batches."""
+    witness.broken = set(BROKEN)
     run_id = failed_run("redriven_batches")
     assert len(witness.again()) == 1000
+    return run_id
+
+
+@pytest.mark.versions
+def test_the_5_of_1000_items_that_failed_in_3_batches_are_done_in_1_by_a_new_run(
+    stack, witness, mapping_kit, failed_batches
+):
+    airflow = stack.airflow
+    before = by_place(airflow.instances("redriven_batches", failed_batches))
+    witness.broken = {"order 999"}
+    told = ("retry", "redriven_batches", failed_batches, "--repacked", "--yes", "--output", "json")
+    status, text, errors = mapping_kit(*told)
+    assert (status, errors) == (0, "")
+    started = json.loads(text)["started"]["run_id"]
+    assert airflow.wait("redriven_batches", started) == "failed"
+    assert witness.again() == dict.fromkeys(BROKEN, 1)
+    report = airflow.xcom("redriven_batches", started, "collect_ship")
+    assert (report["total"], report["succeeded"]) == (5, 4)
+    assert [i["map_index"] for i in airflow.instances("redriven_batches", started, "ship")] == [0]
+
+    witness.broken = set()
+    assert mapping_kit("retry", "redriven_batches", started, "--yes")[0] == 0
+    assert airflow.wait("redriven_batches", started) == "success"
+    assert witness.again() == {"order 999": 1}
+    status, text, _ = mapping_kit("partitions", "redriven_batches", "--output", "json")
+    assert status == 0, text
+    assert by_place(airflow.instances("redriven_batches", failed_batches)) == before
+
+
+def test_of_1000_items_in_batches_the_5_that_failed_are_done_again_and_with_fresh_their_batches(
+    stack, witness, mapping_kit, failed_batches, api
+):
+    airflow, run_id, (address, signed_in) = stack.airflow, failed_batches, api
     before = by_place(airflow.instances("redriven_batches", run_id, "ship"))
 
     status, text, _ = mapping_kit("status", "redriven_batches", run_id, "ship", "--output", "json")
@@ -173,7 +207,7 @@ def test_of_1000_items_in_batches_the_5_that_failed_are_done_again_and_with_fres
     witness.broken = {"order 999"}
     assert mapping_kit("retry", "redriven_batches", run_id, "--yes")[0] == 0
     assert airflow.wait("redriven_batches", run_id) == "failed"
-    assert witness.again() == dict.fromkeys(broken, 1)
+    assert witness.again() == dict.fromkeys(BROKEN, 1)
     between = by_place(airflow.instances("redriven_batches", run_id, "ship"))
     assert started_again(before, between) == {("ship", 0), ("ship", 3), ("ship", 9)}
 
