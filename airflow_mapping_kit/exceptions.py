@@ -14,6 +14,7 @@
 
   * ResultError: what an item returned, where it cannot be kept
   * SelectionError: a selection of partitions that cannot be read, or is not of these partitions
+  * SourceError: a file that items are read from and that isn't what it has to be
   * SteeringError: a setting that batches at work cannot have, or nothing at work that could have it
   * StorageError: a bucket, prefix or key that cannot be listed or moved as asked
   * TargetError: a place that a partition cannot be written to
@@ -95,6 +96,10 @@ class SelectionError(MappingKitError):
 
     def __reduce__(self) -> tuple[type[SelectionError], tuple[str, str, int]]:
         return type(self), (self.said, self.text, self.position)
+
+
+class SourceError(MappingKitError):
+    """A file that items are read from is not what it has to be."""
 
 
 class SteeringError(MappingKitError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_mapping_kit.generators.base import generator
 from airflow_mapping_kit.generators.batches import batches
 from airflow_mapping_kit.generators.dates import date_range
+from airflow_mapping_kit.generators.files import file_rows
 from airflow_mapping_kit.generators.lake import lake_partitions
 from airflow_mapping_kit.generators.products import product, zipped
 from airflow_mapping_kit.generators.s3 import s3_keys, s3_partitions
@@ -14,6 +15,7 @@ from airflow_mapping_kit.generators.sql import sql_rows
 __all__ = [
     "batches",
     "date_range",
+    "file_rows",
     "generator",
     "lake_partitions",
     "product",

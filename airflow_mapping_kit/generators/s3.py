@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import PartitionError, StorageError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
+from airflow_mapping_kit.partitions.batching import in_batches
 from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.sources.inventory import inventoried
 from airflow_mapping_kit.storage.buckets import listed, s3_client, s3_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+# What S3 has the names of directory buckets end in.
+_DIRECTORY_BUCKET = "--x-s3"
 
 
 class ContentsOperator(GeneratorOperator):
@@ -42,13 +48,18 @@ def _keys(
     max_size: int | None = None,
     batch_size: int | None = None,
     batch_bytes: int | None = None,
+    inventory: str | None = None,
     aws_conn_id: str | None = "aws_default",
-) -> list[str] | list[list[str]]:
-    """List the keys of the objects under a prefix, sorted bytewise.
+) -> Iterator[Any]:
+    """Give the keys of the objects under a prefix, in the order in which S3 lists them: sorted bytewise.
 
     Zero-byte keys that end in `/`, which consoles make as folders, are left out. A prefix is text, not a
-    directory: `day1` lists `day10/` too, `day1/` doesn't. The listing is read page by page, and of each
-    object only its key is kept.
+    directory: `day1` lists `day10/` too, `day1/` doesn't. The listing is read page by page, 1,000 keys at a time, and
+    passed on as it comes. Directory buckets (`…--x-s3`) are listed by S3 in no order: theirs is read as a whole and
+    sorted, which takes some 150 bytes of memory a key.
+
+    Of 100 million keys a listing takes hours: S3 writes an inventory of a bucket every day or week. With `inventory`
+    the keys come from one, in its order, and are what the bucket held then.
 
     With `batch_size` or `batch_bytes` the keys come in lists, in order; the smaller limit closes a list.
     `batch_size=1` gives one-key lists. An object over `batch_bytes` is a list of its own: it has to be
@@ -63,11 +74,15 @@ def _keys(
     :param modified_until: only objects last modified before this moment (templated)
     :param min_size: only objects of at least so many bytes
     :param max_size: only objects of at most so many bytes
-    :param batch_size: the most keys in a list
+    :param batch_size: the most keys in a list. Default: keys by themselves; where only what takes batches maps over
+        them, batches of a size that is chosen
     :param batch_bytes: the most bytes that the objects of a list have together
-    :param aws_conn_id: the Airflow connection (templated)
+    :param inventory: the URI of an inventory's `manifest.json`, as CSV or Parquet:
+        `s3://connection@inventories/lake/daily/2024-11-20T01-00Z/manifest.json` (templated)
+    :param aws_conn_id: the Airflow connection for the listing (templated)
     :return: `["landing/a.csv", ...]`, with a batch limit `[["landing/a.csv", ...], ...]`
     :raises StorageError: if the bucket doesn't exist, the credentials are refused, or a limit is none
+    :raises SourceError: if the inventory is of another bucket, or lacks what a limit is of
 
     Example: `s3_keys("lake", "landing/20130101/", match="*.csv", batch_size=1)` gives
     `[["landing/20130101/EWR.csv"], ["landing/20130101/JFK.csv"], ["landing/20130101/LGA.csv"]]`.
@@ -91,14 +106,18 @@ def _keys(
             and bool(matches(entry["Key"][len(prefix) :]))
         )
 
-    entries = (entry for entry in _listed(bucket, prefix, aws_conn_id) if wanted(entry))
+    if inventory:
+        needed = {"LastModified": since or until, "Size": batch_bytes or min_size or max_size is not None}
+        entries = _inventoried(inventory, bucket, prefix, [name for name, asked in needed.items() if asked])
+    else:
+        entries = _listed(bucket, prefix, aws_conn_id)
+    found = (_Key(entry["Key"], entry.get("Size", 0)) for entry in entries if wanted(entry))
+    # Code points sort as their UTF-8 does.
+    keys = iter(sorted(found)) if bucket.endswith(_DIRECTORY_BUCKET) else found
     if batch_bytes is None:
-        names = _bytewise([entry["Key"] for entry in entries])
-        if batch_size is None:
-            return names
-        return [names[start : start + batch_size] for start in range(0, len(names), batch_size)]
-    sized = _bytewise([_Key(entry["Key"], entry["Size"]) for entry in entries])
-    return list(_by_bytes(sized, batch_size or len(sized), batch_bytes))
+        yield from in_batches((key.name for key in keys), batch_size)
+    else:
+        yield from _by_bytes(keys, batch_size, batch_bytes)
 
 
 def _contents(
@@ -129,7 +148,7 @@ def _contents(
         for entry in _listed(bucket, prefix, aws_conn_id)
         if matches(entry["Key"][len(prefix) :])
     }
-    names = _bytewise(list(etags))
+    names = sorted(etags)
     batches = [names[start : start + batch_size] for start in range(0, len(names), batch_size)]
     return [{"keys": batch, "etags": {name: etags[name] for name in batch}} for batch in batches]
 
@@ -183,7 +202,17 @@ def _partitions(
     return sorted(partitions, key=partition_key)
 
 
-def _listed(bucket: str, prefix: str, aws_conn_id: str | None) -> Iterator[dict[str, Any]]:
+def _inventoried(uri: str, bucket: str, prefix: str, needed: list[str]) -> Iterator[dict[str, Any]]:
+    _check_place(bucket, prefix)
+    return (
+        entry
+        for entry in inventoried(uri, bucket, needed)
+        # Where an inventory has no sizes, what is called like a folder is taken for one.
+        if entry["Key"].startswith(prefix) and (entry.get("Size") or not entry["Key"].endswith("/"))
+    )
+
+
+def _check_place(bucket: Any, prefix: Any) -> None:
     if not bucket or not isinstance(bucket, str) or "/" in bucket:
         raise StorageError(
             f"bucket is {shown(bucket)}: write the bucket's name alone, such as 'lake', and what the keys "
@@ -191,18 +220,15 @@ def _listed(bucket: str, prefix: str, aws_conn_id: str | None) -> Iterator[dict[
         )
     if not isinstance(prefix, str):
         raise StorageError(f"prefix is {shown(prefix)}: write text, such as 'landing/'")
+
+
+def _listed(bucket: str, prefix: str, aws_conn_id: str | None) -> Iterator[dict[str, Any]]:
+    _check_place(bucket, prefix)
     with s3_errors(aws_conn_id, bucket, f"list s3://{bucket}/{prefix}"):
         yield from listed(s3_client(aws_conn_id), bucket, prefix)
 
 
-def _bytewise(keys: list[Any]) -> list[Any]:
-    # Code points sort as their UTF-8 does. S3 lists in this order (the sort then only looks), directory
-    # buckets don't.
-    keys.sort()
-    return keys
-
-
-def _by_bytes(keys: list[_Key], batch_size: int, batch_bytes: int) -> Iterator[list[str]]:
+def _by_bytes(keys: Iterator[_Key], batch_size: int | None, batch_bytes: int) -> Iterator[list[str]]:
     batch: list[str] = []
     held = 0
     for key in keys:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 from contextlib import closing
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from airflow_mapping_kit.compat import BaseHook, sql_of
-from airflow_mapping_kit.exceptions import PartitionError, QueryError
+from airflow_mapping_kit.exceptions import QueryError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
-from airflow_mapping_kit.partitions.sequences import read
+from airflow_mapping_kit.partitions.batching import in_batches
+from airflow_mapping_kit.sources.queries import query_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.utils.context import Context
     from jinja2 import Environment
@@ -47,22 +45,30 @@ class SqlRowsOperator(GeneratorOperator):
 
 
 def _rows(
-    conn_id: str, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
-) -> list[dict[str, Any]]:
-    """Return one dict a row of a query, on the hook of any connection that speaks DB-API.
+    conn_id: str,
+    sql: str,
+    parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+    *,
+    batch_size: int | None = None,
+) -> Iterator[Any]:
+    """Give one dict a row of a query, on the hook of any connection that speaks DB-API.
 
     Dates and times become ISO 8601 text, decimals and UUIDs become strings, so that a row is plain JSON. Column
     names stay as the database gives them. Order and number of rows are the query's: add an `ORDER BY`,
     so that a retry makes the same plan.
 
+    The rows are taken as they come, 1,000 at a time; of PostgreSQL from a cursor on the server, so that as many are in
+    memory. What other drivers hold back is theirs.
+
     :param conn_id: the Airflow connection (templated).
     :param sql: one query, or the name of a `.sql` file (templated).
     :param parameters: values bound to the query by the driver, in its own style (templated); never put
         values into the text of `sql`.
-    :return: `[{column: value}, ...]`
+    :param batch_size: how many rows a piece has, for what takes batches. Default: pieces are rows; where only what
+        takes batches maps over them, batches of a size that is chosen.
+    :return: `[{column: value}, ...]`, with a `batch_size` lists of such lists
     :raises QueryError: if the connection's hook has no cursor, or the query returns no columns or one twice.
-    :raises PartitionError: if a value is not a JSON scalar, or two rows are equal.
-    :raises PlanError: if there are more than 1,000,000 rows.
+    :raises PartitionError: if a value is not a JSON scalar, or two rows that are mapped over singly are equal.
 
     Example: `sql_rows("warehouse", "SELECT country, year FROM todo WHERE state = %(state)s ORDER BY 1, 2",
     parameters={"state": "new"})` gives `[{"country": "Chad", "year": 1952}, ...]`.
@@ -71,33 +77,8 @@ def _rows(
     hook = connection.get_hook()
     if not hasattr(hook, "get_conn"):
         raise QueryError(f"sql_rows reads from a database, and the connection {conn_id!r} is a {hook!r}.")
-    with closing(hook.get_conn()) as session, closing(session.cursor()) as cursor:
-        # Not every driver takes `None` for "no parameters".
-        cursor.execute(sql, *([parameters] if parameters else []))
-        if cursor.description is None:
-            raise QueryError(f"sql_rows needs a query that returns rows, and this one returns none: {sql}")
-        columns = [column[0] for column in cursor.description]
-        if doubled := sorted({column for column in columns if columns.count(column) > 1}):
-            raise QueryError(
-                f"The query returns the column {doubled[0]!r} more than once: give each an alias."
-            )
-        return [
-            {column: _json_scalar(column, value) for column, value in zip(columns, row, strict=True)}
-            for row in read("the query's result", iter(cursor.fetchone, None))
-        ]
-
-
-def _json_scalar(column: str, value: Any) -> str | int | float | bool | None:
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    raise PartitionError(
-        f"The column {column!r} holds {value!r}, a {type(value).__name__}, which cannot be part of a "
-        f"partition: cast it to text or a number in the query."
-    )
+    with closing(hook.get_conn()) as session:
+        yield from in_batches(query_rows(session, sql, parameters), batch_size)
 
 
 _rows.__name__ = "sql_rows"

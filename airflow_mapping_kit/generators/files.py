@@ -1,0 +1,82 @@
+"""Rows of files as a task."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_mapping_kit.generators.base import GeneratorOperator, generator
+from airflow_mapping_kit.partitions.batching import in_batches
+from airflow_mapping_kit.plans.arguments import known_at_run_time
+from airflow_mapping_kit.sources.rows import Files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class FileRowsOperator(GeneratorOperator):
+    """A generator that checks how files are to be read when the DAG is parsed, and reads them when it runs."""
+
+    def check_literals(self) -> None:
+        """Check what is known of the files: how the name ends, the format, columns, delimiter and encoding.
+
+        :raises MappingKitError: naming what can't be read.
+        """
+        try:
+            given = inspect.signature(_rows).bind(*self.op_args, **self.op_kwargs).arguments
+        except TypeError:  # the call says what is wrong
+            return
+        in_batches((), None if known_at_run_time(given.get("batch_size")) else given.get("batch_size"))
+        of_files = {name: value for name, value in given.items() if name != "batch_size"}
+        known = {name: value for name, value in of_files.items() if not known_at_run_time(value)}
+        # Its format may be said by what is known only then.
+        if known.keys() != of_files.keys():
+            known.pop("path", None)
+        Files(**{"path": None, **known}).check()
+
+
+def _rows(
+    path: str,
+    *,
+    batch_size: int | None = None,
+    columns: Sequence[str] | None = None,
+    format: Literal["csv", "jsonl", "parquet"] | None = None,  # noqa: A002 -- what it is called everywhere
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+) -> Iterator[Any]:
+    """Give the rows of a file, or of all files that a glob names, in the order of their names.
+
+    | its name ends in | a row is |
+    |---|---|
+    | `.csv`, `.tsv` | a dict of text by the columns of the first line; an empty value is `""` |
+    | `.jsonl`, `.ndjson` | whatever JSON value is on the line |
+    | `.parquet` | a dict; dates, times, decimals and UUIDs are text, nested values are lists and dicts |
+
+    Behind `.csv`, `.tsv`, `.jsonl` and `.ndjson` may stand `.gz`, `.bz2`, `.xz` or `.zst`. Files are read as they
+    come: a few rows are in memory, however many there are. Each is one content: a file that changes while it is read
+    fails the task, and retries apply.
+
+    :param path: a path; `s3://connection@bucket/key`, with the Airflow connection before the `@`; or what else Airflow
+        has a file system for. With `*`, `?`, `[...]` or `**` all files that match, as in a shell; those that begin with
+        `_` or `.` don't (templated)
+    :param batch_size: how many rows a piece has, for what takes batches. Default: pieces are rows; where only what
+        takes batches maps over them, batches of a size that is chosen (templated)
+    :param columns: only these columns, in this order; of Parquet the others aren't even read (templated)
+    :param format: `"csv"`, `"jsonl"` or `"parquet"`, where the name doesn't say it (templated)
+    :param delimiter: what stands between two values of CSV. Default: a comma, of `.tsv` a tab (templated)
+    :param encoding: of text: `"cp1252"`, `"utf-16"`. Default: UTF-8, with or without a byte order mark (templated)
+    :return: `[row, ...]`, with a `batch_size` lists of such lists
+    :raises SourceError: naming the file and the line of what is no row: broken, not in that encoding, of too few or
+        too many values, longer than 1,048,576 characters; or a column that is there twice or not at all
+    :raises StorageError: if it may not be read
+    :raises AirflowException: if it isn't there, or changes while it is read
+
+    Example: `file_rows("s3://aws@lake/orders/*.csv.gz", batch_size=2)` gives
+    `[[{"id": "1", "city": "Oslo"}, {"id": "2", "city": "Rome"}], [{"id": "3", "city": "Lima"}]]`.
+    """
+    files = Files(path, columns=columns, format=format, delimiter=delimiter, encoding=encoding)
+    yield from in_batches(files.rows(), batch_size)
+
+
+_rows.__name__ = "file_rows"
+file_rows = generator(_rows, operator_class=FileRowsOperator)

@@ -1,0 +1,57 @@
+"""Which columns of a table are taken."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.exceptions import SourceError
+from airflow_mapping_kit.partitions.sequences import ordered, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def checked_columns(columns: Any) -> list[str] | None:
+    """Return the names of the columns that were asked for, `None` for all.
+
+    :raises SourceError: if they are no names, none, or one stands twice
+    """
+    if columns is None:
+        return None
+    names = ordered("'columns'", columns)
+    for name in names:
+        if not isinstance(name, str) or not name or names.count(name) > 1:
+            raise SourceError(f"columns={shown(names)}: name each column once, as text.")
+    if not names:
+        raise SourceError("columns=[] names none: name those that are wanted, or leave it out.")
+    return names
+
+
+def chosen(
+    names: Sequence[str], columns: Sequence[str] | None, name: str
+) -> tuple[Sequence[str], Callable[[Sequence[Any]], Sequence[Any]] | None]:
+    """Return the columns that are taken of a file, and what takes their values out of a row's, `None` for all.
+
+    :param names: the columns that the file has
+    :param columns: those that are wanted, `None` for all
+    :param name: what errors call the file
+    :raises SourceError: naming a column that isn't there, is there twice, or has no name
+    """
+    for number, column in enumerate(columns or names, start=1):
+        if not column.strip():
+            raise SourceError(
+                f"{name}: column {number:,} has no name. Name it, or say which ones are wanted with columns=[...]."
+            )
+        there = names.count(column)
+        if there > 1:
+            raise SourceError(
+                f"{name} has the column {shown(column)} {there} times: rename one, or leave it out with columns=[...]."
+            )
+        if not there:
+            raise SourceError(f"{name} has no column {shown(column)}: it has {shown(list(names))}.")
+    if columns is None:
+        return names, None
+    places = [names.index(column) for column in columns]
+    take = itemgetter(*places)
+    return columns, take if len(places) > 1 else lambda values: (values[places[0]],)

@@ -1,0 +1,123 @@
+"""Rows of CSV and of other tables with a delimiter. All values are text."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_mapping_kit.exceptions import SourceError
+from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.sources.columns import chosen
+from airflow_mapping_kit.sources.text import LONGEST, TOO_LONG, lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_OTHERS = {";": ";", "\t": r"\t", "|": "|"}
+
+
+class _Held:
+    """The lines of a file, and how many characters were read of the row that is at hand."""
+
+    def __init__(self, lines: Iterator[str], name: str) -> None:
+        self._lines, self._name = lines, name
+        self.row = self.of_row = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.of_row += len(line)
+            if self.of_row > LONGEST:
+                raise SourceError(
+                    f'{self._name}, the row after line {self.row:,}, {TOO_LONG}. Or a quote is open: see where a " '
+                    f"stands alone there."
+                )
+            yield line
+
+
+def check_delimiter(delimiter: Any) -> None:
+    """Check what is to stand between two values.
+
+    :raises SourceError: if it is not `None`, and no single character that can
+    """
+    one = isinstance(delimiter, str) and len(delimiter) == 1 and delimiter not in '\r\n"\0 '
+    if delimiter is not None and not one:
+        raise SourceError(
+            f"delimiter={shown(delimiter)} can't stand between values: write one character, such as ';' or '\\t'."
+        )
+
+
+def table_rows(
+    content: BinaryIO,
+    name: str,
+    *,
+    encoding: str,
+    delimiter: str | None,
+    by_name: str = ",",
+    columns: Sequence[str] | None = None,
+    header: Sequence[str] | None = None,
+) -> Iterator[dict[str, str]]:
+    """Give the rows of a table as dicts of text, by the columns of its first line. Blank lines are left out.
+
+    :param delimiter: what stands between two values; `None` for that of the name
+    :param by_name: the one that the file's name says
+    :param columns: only these columns
+    :param header: what the columns are called, where the file has no line that says it
+    :raises SourceError: naming the line of what is no row of the table
+    """
+    # What is too long is to be told by this module; others who read CSV here take a longer one, too.
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+    held = _Held(lines_of(content, encoding, name), name)
+    reader = csv.reader(held, delimiter=delimiter or by_name, strict=True)
+    try:
+        names = list(header) if header else _header(reader, name)
+        if delimiter is None and len(names) == 1 and not header:
+            _check_one_column(names[0], by_name, name)
+        kept, pick = chosen(names, columns, name)
+        number = len(names)
+        held.row, held.of_row = reader.line_num, 0
+        for values in reader:
+            if len(values) != number:
+                if not values:
+                    continue
+                raise SourceError(_wrong_number(name, held.row + 1, names, values))
+            yield dict(zip(kept, pick(values) if pick else values, strict=True))
+            held.row, held.of_row = reader.line_num, 0
+    except csv.Error as error:
+        raise SourceError(
+            f"{name}, the row after line {held.row:,}, can't be read as CSV: {one_line(error)}. Quote a value that "
+            f'holds the delimiter, a quote or a line end, and double its quotes: "say ""yes""".'
+        ) from error
+
+
+def _header(reader: Iterator[list[str]], name: str) -> list[str]:
+    names = next(reader, None)
+    if names is None:
+        raise SourceError(
+            f"{name} is empty: a table has a header at least. See whether it was written whole."
+        )
+    if not any(names):
+        raise SourceError(f"{name}, line 1, is blank: the first line has to name the columns.")
+    return names
+
+
+def _check_one_column(header: str, by_name: str, name: str) -> None:
+    for other, written in _OTHERS.items():
+        if other in header:
+            raise SourceError(
+                f'{name} has one column by the delimiter {by_name!r}: {shown(header)}. Say delimiter="{written}"; '
+                f'or delimiter="{by_name}", if that is its name.'
+            )
+
+
+def _number(things: Sequence[str], what: str) -> str:
+    return f"{len(things):,} {what}{'s' * (len(things) != 1)}"
+
+
+def _wrong_number(name: str, line: int, names: list[str], values: list[str]) -> str:
+    lacks = f", and none for {shown(names[len(values)])}" if len(values) < len(names) else ""
+    return (
+        f"{name}, line {line:,}, has {_number(values, 'value')} for {_number(names, 'column')}{lacks}: "
+        f"{shown(dict(zip(names, values, strict=False)))}. Mend the line; a value that holds the delimiter has to be "
+        f"in quotes."
+    )

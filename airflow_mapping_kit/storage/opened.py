@@ -1,0 +1,159 @@
+"""Files opened for reading, on disk and in object storage, as one content: who changes one meanwhile is noticed."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from airflow_mapping_kit.compat import AirflowException, storage_path
+from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.storage.buckets import error_code, s3_client, s3_errors
+from airflow_mapping_kit.storage.found import local_file, s3_file
+from airflow_mapping_kit.storage.lake import PASSING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What one request reads: so much is in memory, and few enough requests are sent.
+_BLOCK = 4 << 20
+
+
+@contextmanager
+def opened(uri: str) -> Iterator[BinaryIO]:
+    """Open a file for reading, anywhere in it.
+
+    :param uri: a path, `file://`, `s3://connection@bucket/key` (by boto3), or what else Airflow has a file system for
+    :raises StorageError: if it can't be read
+    :raises AirflowException: if it isn't there, or changes until the block is left: later it may be there as a whole
+    """
+    if (path := local_file(uri)) is not None:
+        with _on_disk(path, uri) as file:
+            yield file
+    elif place := s3_file(uri):
+        connection, bucket, key = place
+        with s3_errors(connection, bucket, f"read {uri}"):
+            yield cast(
+                "BinaryIO", io.BufferedReader(S3Object(s3_client(connection), bucket, key, uri), _BLOCK)
+            )
+    else:
+        with _elsewhere(uri) as file:
+            yield file
+
+
+@contextmanager
+def _on_disk(path: str, uri: str) -> Iterator[BinaryIO]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise _missing(uri) from None
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in PASSING:
+            raise
+        raise StorageError(
+            f"{shown(uri)} can't be read: {getattr(error, 'strerror', None) or error}. Check the path, and that the "
+            f"worker's user may read it."
+        ) from error
+    try:
+        before = os.fstat(descriptor)
+        if stat.S_ISDIR(before.st_mode):
+            raise StorageError(f"{shown(uri)} is a folder: name its files, such as {shown(f'{uri}/*.csv')}")
+        # Some readers close what they read.
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file
+        after = os.fstat(descriptor)
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            raise _changed(uri)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _elsewhere(uri: str) -> Iterator[BinaryIO]:
+    try:
+        place = storage_path(uri)
+        files = place.fs
+    except (ImportError, ValueError) as error:
+        raise StorageError(
+            f"{shown(uri)} can't be read: {error}. Check the scheme, and that Airflow's provider for it is installed."
+        ) from error
+    try:
+        before = files.ukey(place.path)
+        file = files.open(place.path, "rb", block_size=_BLOCK)
+    except FileNotFoundError:
+        raise _missing(uri) from None
+    with file:
+        yield file
+        # What a file system remembers of a folder is as old as what it began with.
+        files.invalidate_cache()
+        if not files.exists(place.path) or files.ukey(place.path) != before:
+            raise _changed(uri)
+
+
+class S3Object(io.RawIOBase):
+    """An object in S3, read by ranges, each of them of the version that the first one found.
+
+    A reader that takes minutes between two reads needs no connection that stays open for it.
+    """
+
+    def __init__(self, client: Any, bucket: str, key: str, uri: str) -> None:
+        self._client, self._place, self._uri = client, {"Bucket": bucket, "Key": key}, uri
+        head = self._asked(client.head_object)
+        self._etag, self._size, self._at = head["ETag"], head["ContentLength"], 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can be read anywhere."""
+        return True
+
+    def tell(self) -> int:
+        """Return where it is read next."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go elsewhere."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes: one request."""
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        answer = self._asked(self._client.get_object, IfMatch=self._etag, Range=f"bytes={self._at}-{end - 1}")
+        content = answer["Body"].read()
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+    def _asked(self, operation: Any, **arguments: Any) -> Any:
+        from botocore.exceptions import ClientError
+
+        try:
+            return operation(**self._place, **arguments)
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                raise _missing(self._uri) if not arguments else _changed(self._uri) from None
+            if error_code(error) in ("PreconditionFailed", "412"):
+                raise _changed(self._uri) from None
+            raise
+
+
+def _missing(uri: str) -> Exception:
+    return AirflowException(
+        f"There is no file {shown(uri)}. Check the path, and that what writes it is done; for several files write a "
+        f"glob, such as *.csv."
+    )
+
+
+def _changed(uri: str) -> Exception:
+    return AirflowException(
+        f"{shown(uri)} changed while it was read, so the plan would be of neither version. Have it written before "
+        f"this task runs, or under another name; a retry reads it anew."
+    )
