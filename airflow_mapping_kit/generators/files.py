@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
-from airflow_mapping_kit.partitions.batching import in_batches
+from airflow_mapping_kit.generators.sizes import size_of
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.sources.rows import Files
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class FileRowsOperator(GeneratorOperator):
     """A generator that checks how files are to be read when the DAG is parsed, and reads them when it runs."""
 
+    leaves_batches_to_the_operator = True
+
     def check_literals(self) -> None:
         """Check what is known of the files: how the name ends, the format, columns, delimiter and encoding.
 
@@ -26,7 +28,8 @@ class FileRowsOperator(GeneratorOperator):
             given = inspect.signature(_rows).bind(*self.op_args, **self.op_kwargs).arguments
         except TypeError:  # the call says what is wrong
             return
-        in_batches((), None if known_at_run_time(given.get("batch_size")) else given.get("batch_size"))
+        if not known_at_run_time(given.get("batch_size")):
+            size_of(given.get("batch_size"))
         of_files = {name: value for name, value in given.items() if name != "batch_size"}
         known = {name: value for name, value in of_files.items() if not known_at_run_time(value)}
         # Its format may be said by what is known only then.
@@ -38,7 +41,7 @@ class FileRowsOperator(GeneratorOperator):
 def _rows(
     path: str,
     *,
-    batch_size: int | None = None,
+    batch_size: int | None = None,  # noqa: ARG001 -- the operator makes the batches
     columns: Sequence[str] | None = None,
     format: Literal["csv", "jsonl", "parquet"] | None = None,  # noqa: A002 -- what it is called everywhere
     delimiter: str | None = None,
@@ -75,7 +78,7 @@ def _rows(
     `[[{"id": "1", "city": "Oslo"}, {"id": "2", "city": "Rome"}], [{"id": "3", "city": "Lima"}]]`.
     """
     files = Files(path, columns=columns, format=format, delimiter=delimiter, encoding=encoding)
-    yield from in_batches(files.rows(), batch_size)
+    yield from files.rows()
 
 
 _rows.__name__ = "file_rows"

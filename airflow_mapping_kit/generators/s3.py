@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 import re
 from datetime import datetime, timezone
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import PartitionError, StorageError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
-from airflow_mapping_kit.partitions.batching import in_batches
 from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.sources.inventory import inventoried
@@ -114,10 +114,10 @@ def _keys(
     found = (_Key(entry["Key"], entry.get("Size", 0)) for entry in entries if wanted(entry))
     # Code points sort as their UTF-8 does.
     keys = iter(sorted(found)) if bucket.endswith(_DIRECTORY_BUCKET) else found
-    if batch_bytes is None:
-        yield from in_batches((key.name for key in keys), batch_size)
+    if batch_size is None and batch_bytes is None:
+        yield from (key.name for key in keys)
     else:
-        yield from _by_bytes(keys, batch_size, batch_bytes)
+        yield from _in_lists(keys, batch_size or inf, batch_bytes or inf)
 
 
 def _contents(
@@ -228,7 +228,7 @@ def _listed(bucket: str, prefix: str, aws_conn_id: str | None) -> Iterator[dict[
         yield from listed(s3_client(aws_conn_id), bucket, prefix)
 
 
-def _by_bytes(keys: Iterator[_Key], batch_size: int | None, batch_bytes: int) -> Iterator[list[str]]:
+def _in_lists(keys: Iterator[_Key], batch_size: float, batch_bytes: float) -> Iterator[list[str]]:
     batch: list[str] = []
     held = 0
     for key in keys:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import BaseHook, sql_of
 from airflow_mapping_kit.exceptions import QueryError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
-from airflow_mapping_kit.partitions.batching import in_batches
 from airflow_mapping_kit.sources.queries import query_rows
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 class SqlRowsOperator(GeneratorOperator):
     """A generator whose `sql` may name a `.sql` file in the DAG's folder or template search path."""
 
+    leaves_batches_to_the_operator = True
     template_fields_renderers = {"op_args": "py", "op_kwargs": "py"}  # noqa: RUF012 -- Airflow's own form
 
     def render_template(
@@ -49,7 +49,7 @@ def _rows(
     sql: str,
     parameters: Mapping[str, Any] | Sequence[Any] | None = None,
     *,
-    batch_size: int | None = None,
+    batch_size: int | None = None,  # noqa: ARG001 -- the operator makes the batches
 ) -> Iterator[Any]:
     """Give one dict a row of a query, on the hook of any connection that speaks DB-API.
 
@@ -78,7 +78,7 @@ def _rows(
     if not hasattr(hook, "get_conn"):
         raise QueryError(f"sql_rows reads from a database, and the connection {conn_id!r} is a {hook!r}.")
     with closing(hook.get_conn()) as session:
-        yield from in_batches(query_rows(session, sql, parameters), batch_size)
+        yield from query_rows(session, sql, parameters)
 
 
 _rows.__name__ = "sql_rows"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mapping_kit.exceptions import PartitionError
@@ -34,30 +33,14 @@ def batches(
     """
     if batch_size is None and max_json_bytes is None:
         raise PartitionError("batches() has no limit: pass batch_size (items), max_json_bytes, or both")
-    _check("batch_size", batch_size)
-    _check("max_json_bytes", max_json_bytes)
+    for name, limit in (("batch_size", batch_size), ("max_json_bytes", max_json_bytes)):
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise PartitionError(f"{name} is {shown(limit)}: pass a whole number of at least 1")
     all_items = ordered("'items'", items)
     most = len(all_items) if batch_size is None else batch_size
     if max_json_bytes is None:
         return [all_items[start : start + most] for start in range(0, len(all_items), most)]
     return list(_by_size(all_items, most, max_json_bytes))
-
-
-def in_batches(items: Iterable[Any], batch_size: int | None) -> Iterator[Any]:
-    """Give the items in lists of `batch_size` as they come, the last one shorter; the items themselves for `None`.
-
-    `in_batches(iter("abc"), 2)` gives `["a", "b"]`, then `["c"]`.
-
-    :raises PartitionError: if the size is no whole number above 0
-    """
-    _check("batch_size", batch_size)
-    rest = iter(items)
-    return rest if batch_size is None else iter(lambda: list(islice(rest, batch_size)), [])
-
-
-def _check(name: str, limit: Any) -> None:
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise PartitionError(f"{name} is {shown(limit)}: pass a whole number of at least 1")
 
 
 def _by_size(items: list[Item], batch_size: int, max_json_bytes: int) -> Iterator[list[Item]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote_plus
 
@@ -14,6 +15,7 @@ from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.sources.compressed import unpacked
 from airflow_mapping_kit.sources.parquet import parquet_rows
 from airflow_mapping_kit.sources.tables import table_rows
+from airflow_mapping_kit.storage.buckets import s3_client
 from airflow_mapping_kit.storage.found import s3_file
 from airflow_mapping_kit.storage.opened import opened
 
@@ -49,23 +51,23 @@ def inventoried(uri: str, bucket: str, needed: Collection[str] = ()) -> Iterator
         raise SourceError(
             f"inventory={shown(uri)} lies not in S3: write s3://connection@bucket/…/manifest.json"
         )
-    manifest = _manifest(uri)
+    client = cache(s3_client)
+    with opened(uri, client) as file:
+        manifest = _manifest(file.read(_MOST_BYTES), one_line(uri))
     if manifest.get("sourceBucket") != bucket:
         raise SourceError(
             f"{one_line(uri)} is the inventory of {shown(manifest.get('sourceBucket'))}, not of {bucket!r}."
         )
     names = _names(manifest, {"Key", *needed}, one_line(uri))
-    for file in manifest["files"]:
-        with opened(uri.removesuffix(place[2]) + file["key"]) as raw:
-            for row in _rows(raw, one_line(file["key"]), manifest, list(names.values())):
+    for data in manifest["files"]:
+        with opened(uri.removesuffix(place[2]) + data["key"], client) as raw:
+            for row in _rows(raw, one_line(data["key"]), manifest, list(names.values())):
                 entry = {name: row[column] for name, column in names.items()}
                 if entry.pop("latest", True) in _TRUE and entry.pop("deleted", False) not in _TRUE:
                     yield _as_listed(entry, encoded=manifest["fileFormat"] == "CSV")
 
 
-def _manifest(uri: str) -> dict[str, Any]:
-    with opened(uri) as file:
-        content = file.read(_MOST_BYTES)
+def _manifest(content: bytes, name: str) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(content)
         is_one = bool(manifest["fileSchema"]) and all(
@@ -75,11 +77,11 @@ def _manifest(uri: str) -> dict[str, Any]:
         is_one = False
     if not is_one:
         raise SourceError(
-            f"{one_line(uri)} is no manifest of an S3 inventory: name the manifest.json in the folder of its day."
+            f"{name} is no manifest of an S3 inventory: name the manifest.json in the folder of its day."
         )
     if manifest.get("fileFormat") not in _SCHEMAS:
         raise SourceError(
-            f"{one_line(uri)} is an inventory as {shown(manifest.get('fileFormat'))}: have S3 write it as CSV or "
+            f"{name} is an inventory as {shown(manifest.get('fileFormat'))}: have S3 write it as CSV or "
             f"Parquet."
         )
     return manifest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import SourceError
@@ -16,6 +17,7 @@ from airflow_mapping_kit.sources.json_lines import json_lines
 from airflow_mapping_kit.sources.parquet import parquet_rows
 from airflow_mapping_kit.sources.tables import check_delimiter, table_rows
 from airflow_mapping_kit.sources.text import checked_encoding
+from airflow_mapping_kit.storage.buckets import s3_client
 from airflow_mapping_kit.storage.found import check_path, found, is_glob
 from airflow_mapping_kit.storage.opened import opened
 
@@ -67,10 +69,11 @@ class Files:
         self.check()
         files = found(self.path or "")
         kinds = self._kinds(files)
+        client = cache(s3_client)
         names: frozenset[str] | None = None
         for file, kind in kinds.items():
             number = 0
-            with opened(file) as raw:
+            with opened(file, client) as raw:
                 for row in self._of_one(raw, one_line(file), kind):
                     # Of JSON Lines each object has the fields that it has.
                     if not number and kind.kind != "jsonl":

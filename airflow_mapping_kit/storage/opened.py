@@ -16,17 +16,18 @@ from airflow_mapping_kit.storage.found import local_file, s3_file
 from airflow_mapping_kit.storage.lake import PASSING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # What one request reads: so much is in memory, and few enough requests are sent.
 _BLOCK = 4 << 20
 
 
 @contextmanager
-def opened(uri: str) -> Iterator[BinaryIO]:
+def opened(uri: str, client: Callable[[str | None], Any] = s3_client) -> Iterator[BinaryIO]:
     """Open a file for reading, anywhere in it.
 
     :param uri: a path, `file://`, `s3://connection@bucket/key` (by boto3), or what else Airflow has a file system for
+    :param client: gives the S3 client of a connection, 50 ms each: `cache(s3_client)` for several files
     :raises StorageError: if it can't be read
     :raises AirflowException: if it isn't there, or changes until the block is left: later it may be there as a whole
     """
@@ -36,9 +37,7 @@ def opened(uri: str) -> Iterator[BinaryIO]:
     elif place := s3_file(uri):
         connection, bucket, key = place
         with s3_errors(connection, bucket, f"read {uri}"):
-            yield cast(
-                "BinaryIO", io.BufferedReader(S3Object(s3_client(connection), bucket, key, uri), _BLOCK)
-            )
+            yield cast("BinaryIO", io.BufferedReader(S3Object(client(connection), bucket, key, uri), _BLOCK))
     else:
         with _elsewhere(uri) as file:
             yield file

@@ -435,7 +435,7 @@ class TestSqlRows:
         assert self.run(run_of, "SELECT year FROM orders WHERE state = 'lost'")[0] == "skipped"
 
     def test_become_json(self):
-        from airflow_mapping_kit.generators.sql import _json_scalar
+        from airflow_mapping_kit.sources.queries import json_scalar as _json_scalar
 
         assert _json_scalar("c", datetime.date(2013, 1, 2)) == "2013-01-02"
         assert _json_scalar("c", datetime.datetime(2013, 1, 2, 3, tzinfo=datetime.timezone.utc)) == (
