@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.cli.actor import actor
-from airflow_mapping_kit.cli.lookup import LATEST, declared_dag, need_database, run_of
+from airflow_mapping_kit.cli.lookup import LATEST, declared_dag, need_database, quiet, run_of
 from airflow_mapping_kit.cli.seen import ChangedMeanwhile, Done, Seen, Tried, Wrong, said_of_unread
 from airflow_mapping_kit.compat import dag_rows, newest_dag, own_session
 from airflow_mapping_kit.exceptions import ChangedError
@@ -63,7 +63,8 @@ class Database:
         now = history(_stored(self._dag_id)[0], *self._asked)
         shown = preview(now, what, _there(now, map(self._found.values, cells)))
         try:
-            done = carry_out(shown, actor(EVENT), digest=digest)
+            with quiet():
+                done = carry_out(shown, actor(EVENT), digest=digest)
         except ChangedError:
             raise ChangedMeanwhile(shown.as_json()) from None
         return Done(done.instances, done.started)

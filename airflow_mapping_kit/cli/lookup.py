@@ -52,7 +52,7 @@ def declared_dag(dag_id: str) -> Any:
     from airflow_mapping_kit.compat import dag_folders, parts, read_dags
 
     parts.need(parts.COMMAND_LINE)
-    with _quiet():
+    with quiet():
         folders = dag_folders()
         known = _known_file(dag_id, folders)
         dags, errors = ({}, {}) if known is None else read_dags(*known)
@@ -94,8 +94,8 @@ def _broken(errors: Mapping[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what DAG files print and warn of, and Airflow logs while it reads them, out of the answer."""
+def quiet() -> Iterator[None]:
+    """Keep what DAG files print and warn of, and what Airflow logs, out of the answer."""
     from airflow_mapping_kit.compat import without_logs
 
     with without_logs(), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):

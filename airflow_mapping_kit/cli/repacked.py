@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.cli import output
 from airflow_mapping_kit.cli.actor import actor
 from airflow_mapping_kit.cli.failures import Failure
-from airflow_mapping_kit.cli.lookup import declared_dag, mapped_of, need_database, run_of
+from airflow_mapping_kit.cli.lookup import declared_dag, mapped_of, need_database, quiet, run_of
 from airflow_mapping_kit.cli.question import agreed
 from airflow_mapping_kit.plans.mapped import mapped_in
 from airflow_mapping_kit.redrive.repacked import Repacked, repacked, start
@@ -43,7 +43,9 @@ def retried_in_a_new_run(request: Request) -> None:
                 raise Failure(
                     "It has changed meanwhile what would be done: look once more. Nothing was started."
                 )
-        if not start(found, actor("cli_mapping_kit_retry")):
+        with quiet():
+            started = start(found, actor("cli_mapping_kit_retry"))
+        if not started:
             raise Failure(f"The run {found.run_id} was started by somebody else meanwhile.")
     _print(found, request)
 
