@@ -16,8 +16,11 @@ from airflow.models.log import Log
 
 import airflows
 from airflow_mapping_kit.cli.program import main
-from airflow_mapping_kit.compat import dag_folders, read_dags
+from airflow_mapping_kit.compat import dag_folders, read_dags, trigger_like
+from airflow_mapping_kit.generators import generator
 from airflow_mapping_kit.history import history
+from airflow_mapping_kit.operators.batched import batched
+from airflow_mapping_kit.redrive.again import Again
 from airflows import AIRFLOW_3, create_session
 
 START = pendulum.datetime(2024, 1, 1)
@@ -36,7 +39,7 @@ START = pendulum.datetime(2024, 1, 1)
 def tell(name, shown=""):
     with Path(__file__).with_name("told.txt").open("a") as file:
         file.write(f"{name}{shown}\\n")
-    if name in json.loads(BROKEN.read_text()):
+    if str(name) in json.loads(BROKEN.read_text()):
         raise ValueError(f"{name} is broken")
     return name
 """
@@ -79,6 +82,21 @@ shop()
 """
 
 
+class Waiting:
+    """A run of a file's DAG of which nothing was done."""
+
+    def __init__(self, home, dag_id, **options):
+        self.run_id = airflows.Run(home.read(dag_id), **options).dag_run.run_id
+        self.dag_id = dag_id
+
+    def ended(self):
+        with create_session() as session:
+            session.query(DagRun).filter_by(dag_id=self.dag_id, run_id=self.run_id).update(
+                {"state": "failed"}
+            )
+        return self
+
+
 class Home:
     """A folder of DAG files, and the command run on it."""
 
@@ -104,16 +122,19 @@ class Home:
         """Run a DAG to its end."""
         logging.disable(logging.CRITICAL)
         try:
-            (folder,) = dag_folders()
-            dag = read_dags(folder)[0][dag_id]
-            airflows.store(dag)
-            if not AIRFLOW_3:
-                from airflow.models.serialized_dag import SerializedDagModel
-
-                SerializedDagModel.write_dag(dag)
-            return airflows.dag_test(dag, **options)
+            return airflows.dag_test(self.read(dag_id), **options)
         finally:
             logging.disable(logging.NOTSET)
+
+    def read(self, dag_id):
+        (folder,) = dag_folders()
+        dag = read_dags(folder)[0][dag_id]
+        airflows.store(dag)
+        if not AIRFLOW_3:
+            from airflow.models.serialized_dag import SerializedDagModel
+
+            SerializedDagModel.write_dag(dag)
+        return dag
 
     def go_on(self, dag_id, run_id):
         """Run to its end a run that waits, as the scheduler would; it gets another id by that."""
@@ -229,12 +250,30 @@ def chain():
     second.expand(x=first.expand(x=batches(["a", "b"], batch_size=1)))
     alone.expand(x=["c", "d"])
 
+    @task_group
+    def steps(x):
+        @batched
+        def load(x):
+            return tell(x)
+
+        return load(x)
+
+    steps.expand(x=batches.override(task_id="of_steps")([{"n": n} for n in (1, 2, 3, 3)], batch_size=2))
+
 chain()
+"""
+PAST = """
+with DAG("past", schedule=None, start_date=START) as dag:
+    @batched(depends_on_past=True)
+    def work(x):
+        return x
+
+    work.expand(x=batches([1, 2], batch_size=1))
 """
 
 
 def test_what_a_new_run_would_not_mend_alone_is_refused_and_said(home):
-    home.file("chain", CHAIN, "a", "c")
+    home.file("chain", CHAIN, "a", "c", "{'n': 3}")
     run = home.run("chain")
     _, _, errors = home.cli("retry", "chain", run.run_id, "--repacked", "--yes")
     assert "second was never begun in the run" in errors
@@ -246,8 +285,50 @@ def test_what_a_new_run_would_not_mend_alone_is_refused_and_said(home):
 
     shown = home.json("retry", "chain", run.run_id, "first", "--repacked", "--dry-run")["would_be_started"]
     assert (shown["works_on"][0]["items"], shown["others"]) == (1, ["alone"])
+    # Equal items are items of their own.
+    shown = home.json("retry", "chain", run.run_id, "steps", "--repacked", "--dry-run")["would_be_started"]
+    assert (shown["works_on"][0]["task"], shown["works_on"][0]["items"]) == ("steps", 2)
     with create_session() as session:
         session.query(DagRun).filter_by(dag_id="chain").update({"state": "running"})
     _, _, errors = home.cli("retry", "chain", run.run_id, "first", "--repacked", "--yes")
     assert "is running, so it is not known yet what it leaves undone" in errors
     assert len(DagRun.find(dag_id="chain")) == 1
+
+
+def test_a_task_that_depends_on_the_run_before_is_not_made_to_wait_for_the_one_that_failed(home):
+    home.file("past", PAST)
+    run = Waiting(home, "past").ended()
+    _, _, errors = home.cli("retry", "past", run.run_id, "--repacked", "--yes")
+    assert "work depends on what became of it in the run before" in errors
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 has no runs without a date")
+def test_a_run_that_stands_for_no_time_has_one_like_it(home):
+    home.file("past", PAST)
+    run = Waiting(home, "past", due=pendulum.datetime(2024, 1, 5)).ended()
+    assert trigger_like("past", "redrive__1", run.run_id, {"a": 1}, user="ann")
+    assert not trigger_like("past", "redrive__1", run.run_id, {"a": 1}, user="ann")
+    (made,) = DagRun.find(dag_id="past", run_id="redrive__1")
+    assert (made.logical_date, made.data_interval_start, made.conf, made.triggering_user_name) == (
+        None, None, {"a": 1}, "ann"
+    )  # fmt: skip
+
+
+def test_what_a_person_says_in_place_of_a_run_that_was_is_refused_or_means_nothing(run_of):
+    assert (
+        Again.of(None) is Again.of({"mapping_kit_again": "x"}) is Again.of({"mapping_kit_again": {}}) is None
+    )
+    assert Again.of(Again("r", ("a", "b")).within({"shop": 1})) == Again("r", ("a", "b"))
+    with airflows.DAG("nowhere", schedule=None, start_date=START) as dag:
+
+        @generator
+        def items():
+            raise AssertionError
+
+        @batched
+        def work(x):
+            return x
+
+        work.expand(x=items.override(batch_size=2)())
+    run = run_of(dag, conf=Again("another", ("work",)).within({}))
+    assert run.run("items") == ("failed", None)
