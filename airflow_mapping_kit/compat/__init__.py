@@ -39,6 +39,7 @@ from airflow_mapping_kit.compat.database import (
     xcom_model,
 )
 from airflow_mapping_kit.compat.files import DagFolder, dag_file, dag_folders, read_dags
+from airflow_mapping_kit.compat.held import hold_connection, let_go_of_connection, one_connection
 from airflow_mapping_kit.compat.logs import let_logs_take_any_text
 from airflow_mapping_kit.compat.mapping import (
     current_task_group,
@@ -168,6 +169,7 @@ __all__ = [
     "has_schedule",
     "has_state_store",
     "hidden_names",
+    "hold_connection",
     "in_order",
     "is_mapped",
     "is_mapped_operator",
@@ -178,10 +180,12 @@ __all__ = [
     "is_taskflow",
     "kept_connection",
     "label_of",
+    "let_go_of_connection",
     "let_logs_take_any_text",
     "manual_interval",
     "may_be_mapped",
     "newest_dag",
+    "one_connection",
     "overdue",
     "own_session",
     "partitions_url",

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from airflow_mapping_kit.compat.held import connection_of
 from airflow_mapping_kit.compat.names import AIRFLOW_3
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def own_session() -> Iterator[Any]:
     from airflow import settings
     from sqlalchemy.orm import Session
 
-    with Session(settings.engine) as session, session.begin():
+    with connection_of(settings.engine) as bind, Session(bind) as session, session.begin():
         yield session
 
 

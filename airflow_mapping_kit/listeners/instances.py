@@ -21,7 +21,7 @@ def on_task_instance_running(task_instance: Any) -> None:
     if index is None or index < 0:
         return
     from airflow_mapping_kit import labels
-    from airflow_mapping_kit.compat import hidden_names, let_logs_take_any_text
+    from airflow_mapping_kit.compat import hidden_names, hold_connection, let_logs_take_any_text
     from airflow_mapping_kit.plans import early_labels
     from airflow_mapping_kit.plans.arguments import (
         arguments,
@@ -39,6 +39,9 @@ def on_task_instance_running(task_instance: Any) -> None:
         return
     if collected:
         let_logs_take_any_text()
+    if hasattr(task, "batch_parameter"):
+        # Its operator asks more, and lets it go.
+        hold_connection()
     # As much of a context as Airflow resolves mapped arguments with.
     context: Any = {
         "ti": task_instance,

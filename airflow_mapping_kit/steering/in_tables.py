@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import kept_connection
+from airflow_mapping_kit.compat import kept_connection, own_session
 from airflow_mapping_kit.steering import rows
 from airflow_mapping_kit.steering.slots import Lease, after, leased
 
@@ -51,19 +51,12 @@ class Look:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._kept = Kept()
 
     def __call__(self) -> Any:
         """Return what is kept of it, `None` if nothing."""
-        try:
-            return rows.read(self._kept.connection(), self._place, self._place.settings)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._kept.close()
+        # On the connection that the instance has for all that it asks.
+        with own_session() as session:
+            return rows.read(session.connection(), self._place, self._place.settings)
 
 
 class InTables:

@@ -22,6 +22,7 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
     context_merge,
     determine_kwargs,
+    one_connection,
     parts,
 )
 from airflow_mapping_kit.exceptions import PlanError
@@ -138,6 +139,7 @@ class BatchedOperator(DecoratedOperator):
         key = given.get("key")
         return [key] if isinstance(key, str) else key and list(key)
 
+    @one_connection()
     def execute(self, context: Context) -> list[ItemResult]:
         """Return the results of all items, in their order."""
         with bad_input_fails_at_once():

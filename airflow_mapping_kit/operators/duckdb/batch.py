@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of, done_before, saving
 from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
 from airflow_mapping_kit.checkpoints.progress import Results
-from airflow_mapping_kit.compat import AirflowException
+from airflow_mapping_kit.compat import AirflowException, one_connection
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.operators.duckdb.addresses import Address
@@ -35,6 +35,7 @@ Publish = Callable[[Address], dict[str, Any] | None]
 _MAX_NAMED = 20
 
 
+@one_connection()
 def published_each(publish: Publish, places: Sequence[Address], context: Context) -> list[ItemResult]:
     """Publish all that an earlier try hasn't, and return what became of every partition, in their order.
 

@@ -1,0 +1,72 @@
+"""How often an instance of a batched task goes to the metadata database, on Airflow 2."""
+
+from __future__ import annotations
+
+import uuid
+
+import pendulum
+import pytest
+
+import airflows
+from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.generators import batches
+from airflow_mapping_kit.operators.batched import batched
+from airflows import AIRFLOW_3, DAG, task
+
+pytestmark = pytest.mark.skipif(AIRFLOW_3, reason="there a task has no database")
+
+
+@task
+def plan(pieces):
+    return pieces
+
+
+@pytest.fixture
+def opened(metadata_db):
+    """Return a function that runs an instance of a task and tells how many connections were opened."""
+    from airflow import settings
+    from sqlalchemy import event
+
+    found = []
+
+    def note(*_):
+        found.append(True)
+
+    def run(build):
+        with DAG(f"c{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as dag:
+            build()
+        dag_run = airflows.dag_test(dag)
+        event.listen(settings.engine, "connect", note)
+        found.clear()
+        error = airflows.run_alone(dag, dag_run.get_task_instance("work", map_index=0))
+        event.remove(settings.engine, "connect", note)
+        return len(found), error
+
+    return run
+
+
+def test_an_instance_opens_one_connection_for_all_that_the_kit_asks(opened):
+    def plainly():
+        @task
+        def work(x):
+            return x
+
+        work.expand(x=plan([1]))
+
+    def in_batches(fails=False):
+        @batched
+        def work(x):
+            return 1 / x
+
+        collect(
+            work.expand(x=batches(plan([1, 2, 0 if fails else 3]), batch_size=3)), tolerated_failure_count=1
+        )
+
+    plain, _ = opened(plainly)
+    succeeded, error = opened(in_batches)
+    assert error is None
+    # Beside its own there is one in which Airflow says that it has succeeded: what was kept of it is deleted then.
+    assert succeeded <= plain + 2
+    failed, error = opened(lambda: in_batches(fails=True))
+    assert "1 of 3 items of work failed" in str(error)
+    assert failed <= plain + 1
