@@ -88,14 +88,18 @@ class ItemRow(ItemResult, _Labelled):
     item: int
 
 
-class PartSummary(TypedDict):
+class _Chunked(TypedDict, total=False):
+    chunks: list[list[Any]]
+
+
+class PartSummary(_Chunked):
     """What an instance pushes in place of its list of results: how many are in which state, and where they are.
 
-    `where` is the URI of a file of JSON Lines, or `xcom`; `map_index` and `max_tries` say whose it is: Airflow 3
-    does not tell who pushed what. `first` is the number of the first of `count` items of `total`; `bytes` the size
-    of all rows as they are kept, of a file its size. The counts in `states` add up to `count`. `errors` are the
-    commonest, as text, with how many items each stopped; `failed` the first keys of those that failed, and
-    `failed_in` the file that has their rows alone.
+    `where` is the URI of a file of JSON Lines, or `xcom`: then `chunks` say which XComs have the rows. `map_index`
+    and `max_tries` say whose it is: Airflow 3 does not tell who pushed what. `first` is the number of the first of
+    `count` items of `total`, of a batch that came as a list 0; `bytes` the size of all rows as they are kept, of a
+    file its size. The counts in `states` add up to `count`. `errors` are the commonest, as text, with how many items
+    each stopped; `failed` the first keys of those that failed, and `failed_in` the file that has their rows alone.
     """
 
     where: str

@@ -1,93 +1,84 @@
-"""What is done of a batch, kept where a retry of its instance finds it.
+"""Where what is done of a batch is kept, so that a retry of its instance finds it.
 
-Where that is differs: Airflow 3.3 has a store for it, Airflow 2 lets tasks write to its tables, and between them
-there is no place of the kind.
+Where a place for files is configured, there. Else it differs: Airflow 3.3 has a store for it, Airflow 2 lets tasks
+write to its tables, and between them there is nothing that outlives a try.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints import store as checkpoint_store
 from airflow_mapping_kit.checkpoints import xcoms as checkpoint_xcoms
-from airflow_mapping_kit.checkpoints.store import Stored, left_by
-from airflow_mapping_kit.checkpoints.xcoms import place_of
+from airflow_mapping_kit.checkpoints.files import Files
+from airflow_mapping_kit.checkpoints.nowhere import Nowhere
+from airflow_mapping_kit.checkpoints.store import Stored
+from airflow_mapping_kit.checkpoints.xcoms import AmongXComs, place_of
 from airflow_mapping_kit.compat import AIRFLOW_3, has_state_store
 from airflow_mapping_kit.plans.batches import keeps_what_is_done
+from airflow_mapping_kit.plans.mapped import is_collected
+from airflow_mapping_kit.storage.place import root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.checkpoints.owners import Owner
-    from airflow_mapping_kit.reading.instances import Reading
-    from airflow_mapping_kit.results import ItemResult
+    from airflow_mapping_kit.checkpoints.part import Place
+
+# Of the instances of this process, by what identifies them: what a listener finds when they have succeeded.
+_at_work: dict[tuple[str, str, str, int], Place] = {}
 
 
-class Checkpoint(Protocol):
-    """The checkpoint of one instance."""
+def place_for(context: Context, owner: Owner | None, *, sliced: bool) -> Place:
+    """Return where a running instance keeps what is done of its batch.
 
-    @property
-    def kept_with(self) -> str:
-        """What a log calls the place that it is kept at."""
-
-    def load(self) -> list[ItemResult]:
-        """Return what was saved since somebody cleared the instance, if at all."""
-
-    def save(self, results: Sequence[ItemResult]) -> None:
-        """Add to what was saved.
-
-        :raises Superseded: if Airflow takes nothing from this process any more. On Airflow 2 it does: there the
-            `Owner` of the instance tells.
-        """
-
-    def delete(self) -> None:
-        """Delete all that was saved, also from before somebody cleared the instance."""
-
-
-def checkpoint_of(context: Context) -> Checkpoint | None:
-    """Return the checkpoint of a running instance, `None` if nothing can keep one.
-
-    :param context: its context: of the operator that runs, or as a listener gets it from the instance.
+    :param context: its context.
+    :param owner: whose it is.
+    :param sliced: whether its results are to stay there.
     """
     instance, task = context["ti"], context["task"]
+    place = _place(context, instance, task, owner, sliced=sliced)
+    _at_work[_identity(instance)] = place
+    return place
+
+
+def succeeded(instance: Any, session: Any) -> None:
+    """Delete what was kept of an instance for a retry, where this process has worked on it: its results are elsewhere.
+
+    :param session: that in which Airflow says so, `None` where there is none.
+    """
+    place = _at_work.pop(_identity(instance), None)
+    if place is not None:
+        place.succeeded(session)
+
+
+def _place(context: Context, instance: Any, task: Any, owner: Owner | None, *, sliced: bool) -> Place:
     if not keeps_what_is_done(task):
-        return None
+        return Nowhere(owner)
+    store, among_xcoms = context.get("task_state_store"), None
+    if not AIRFLOW_3:
+        among_xcoms = place_of(
+            task.dag.get_task(task.task_id),
+            run_id=instance.run_id,
+            map_index=instance.map_index,
+            max_tries=instance.max_tries,
+        )
+    if root() is not None:
+        pointer: Any = None
+        if store is not None:
+            pointer = checkpoint_store.Pointed(store, instance)
+        elif among_xcoms is not None:
+            pointer = checkpoint_xcoms.Pointed(among_xcoms)
+        return Files(instance, pointer, owner)
     if AIRFLOW_3:
-        store = context.get("task_state_store")
-        return None if store is None else Stored(store, instance)
-    return place_of(
-        task.dag.get_task(task.task_id),
-        run_id=instance.run_id,
-        map_index=instance.map_index,
-        max_tries=instance.max_tries,
-    )
+        return Stored(store, instance, leaves=sliced or store is None or is_collected(task))
+    return Nowhere(owner) if among_xcoms is None else AmongXComs(among_xcoms, owner)
 
 
-def done_before(checkpoint: Checkpoint | None, keys: Iterable[str]) -> dict[str, ItemResult]:
-    """Return the results that an earlier try of a batch has saved, of those of its items that it still has, by key."""
-    if checkpoint is None:
-        return {}
-    saved = {result["key"]: result for result in checkpoint.load()}
-    if not saved:
-        # What is there was saved before somebody cleared this instance.
-        checkpoint.delete()
-    return {key: saved[key] for key in keys if key in saved}
-
-
-def saving(checkpoint: Checkpoint | None, owner: Owner | None) -> Callable[[list[ItemResult]], None] | None:
-    """Return what is to be done each time that some items are done, if anything."""
-    if checkpoint is None and owner is None:
-        return None
-
-    def save(results: list[ItemResult]) -> None:
-        if checkpoint is not None:
-            checkpoint.save(results)
-        if owner is not None:
-            owner.check()
-
-    return save
+def _identity(instance: Any) -> tuple[str, str, str, int]:
+    return instance.dag_id, instance.run_id, instance.task_id, instance.map_index
 
 
 def outlive_tries(declared: Any) -> bool:
@@ -137,19 +128,3 @@ def carry_over(instances: Sequence[Any], clear: Callable[[], None], session: Any
             checkpoint_xcoms.delete(place, session)
         else:
             checkpoint_xcoms.keep(place, row.max_tries, session)
-
-
-def saved_by(
-    read: Reading, declared: Any, *, run_id: str, map_index: int, max_tries: int
-) -> list[ItemResult]:
-    """Return what another instance had saved before its last try was killed.
-
-    :param read: how the run is read.
-    :param declared: its operator, as the DAG keeps it.
-    """
-    if not keeps_what_is_done(declared):
-        return []
-    if AIRFLOW_3:
-        return left_by(read, declared.dag.dag_id, run_id, declared.task_id, map_index)
-    place = place_of(declared, run_id=run_id, map_index=map_index, max_tries=max_tries)
-    return [] if place is None else place.load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -52,10 +52,11 @@ class Owner:
     state: str | None
     job_id: str | None
 
-    def check(self, *, done: bool = False) -> None:
+    def check(self, *, done: bool = False, session: Any = None) -> None:
         """Look whether the try is still this process's own.
 
         :param done: whether its work is: then it may say so even where somebody has marked the instance.
+        :param session: one that is at hand. Default: one of its own.
         :raises Superseded: if it is not.
         """
         from airflow.models.taskinstance import TaskInstance
@@ -68,8 +69,8 @@ class Owner:
             table.c.task_id == self.task_id,
             table.c.map_index == self.map_index,
         )
-        with own_session() as session:
-            row = session.execute(query).first()
+        with own_session() if session is None else nullcontext(session) as asked:
+            row = asked.execute(query).first()
         same = row is not None and (row.try_number, _id(row.job_id)) == (self.try_number, self.job_id)
         if row is not None and same and row.state in {"running", self.state}:
             return

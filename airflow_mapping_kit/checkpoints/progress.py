@@ -11,60 +11,63 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.checkpoints.owners import Superseded
 from airflow_mapping_kit.compat import redacted
 from airflow_mapping_kit.failures import traceback_of
-from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS
+from airflow_mapping_kit.results import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from airflow_mapping_kit.checkpoints.part import Part
     from airflow_mapping_kit.results import ItemResult
 
 log = logging.getLogger(__name__)
 
-# So many items that are done, and so many seconds, may be lost when a process is killed; beside what was running.
-SAVE_ITEMS = 50
+# So many seconds of what is done may be lost when a process is killed; beside what was running.
 SAVE_SECONDS = 1.0
 # Airflow kills a task that does not end within a minute of its signal.
 STOP_SECONDS = 2.0
 
 
 class Results:
-    """What those who work on items hand over, and what of it is saved already.
+    """What those who work on items hand over, and what says that it is over.
 
     :param stop_after: so many failures in a row say that it is over.
-    :param save: keeps some results where a later try finds them; `None` where nothing is saved.
+    :param part: takes what they hand over, and keeps it where a later try finds it.
     """
 
-    def __init__(self, stop_after: int | None, save: Callable[[list[ItemResult]], None] | None) -> None:
-        # By the numbers of the items.
-        self.by_item: dict[int, ItemResult] = {}
+    def __init__(self, stop_after: int | None, part: Part) -> None:
+        self.part = part
         self.some_failed = False
         self.over = threading.Event()
         self.stop_after = stop_after
         self.superseded: Superseded | None = None
         self._in_a_row = 0
-        self._save = save
-        self._unsaved: list[ItemResult] = []
         self._handing_over = threading.RLock()
         # A signal may come while another is handled: this is the one queue that bears it.
         self._said: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def put(self, item: int, result: ItemResult) -> None:
-        """Hand over a result, and wait while what is done is being saved: no more than so many get ahead of it.
+        """Hand over a result, and wait while what is done is being saved: nothing gets ahead of it.
 
         :param item: the number of the item.
         """
         with self._handing_over:
-            self.by_item[item] = result
             failed = result["state"] == FAILED
             self.some_failed = self.some_failed or failed
             self._in_a_row = self._in_a_row + 1 if failed else 0
             # Said before whoever hands it over takes another item.
             if self.stop_after is not None and self._in_a_row >= self.stop_after:
                 self.over.set()
-            if self._save is not None and result["state"] in {SUCCESS, SKIPPED}:
-                self._unsaved.append(result)
-                if len(self._unsaved) % SAVE_ITEMS == 0:
-                    self.save()
+            if self.part.add(item, result):
+                self.save()
+
+    def note(self, item: int, result: ItemResult) -> None:
+        """Hand over what is known of an item that nobody works on.
+
+        :param item: the number of the item.
+        """
+        with self._handing_over:
+            if self.part.add(item, result):
+                self.save()
 
     def end(self) -> None:
         """Say that those who hand over results have no more of them."""
@@ -94,12 +97,17 @@ class Results:
         if said is not None:
             raise said
 
+    def check(self) -> None:
+        """Look whether somebody has ended the batch early.
+
+        :raises BaseException: that of `stop`.
+        """
+        while not self._said.empty():
+            self.wait()
+
     @contextmanager
     def saved_on_the_way(self) -> Iterator[None]:
         """Save every second what is not: not in the main thread, where a signal would stop it halfway."""
-        if self._save is None:
-            yield
-            return
         ended = threading.Event()
 
         def go_on() -> None:
@@ -117,20 +125,19 @@ class Results:
     def save(self) -> None:
         """Save what is not. If that does not work, say so: the work is done all the same, and may be done twice."""
         with self._handing_over:
-            if self._save is None or not self._unsaved:
+            if self.superseded is not None:
                 return
             try:
-                self._save(self._unsaved)
-                self._unsaved = []
+                self.part.save()
             except Superseded as found:
                 # Whoever works on the instance now does not see what is saved any more.
-                self._unsaved, self._save, self.superseded = [], None, found
+                self.superseded = found
                 self.fail(found)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the items are done and go on being done
                 log.warning(
                     "What is done of the batch could not be saved: should this task be killed now, "
                     "%d items are worked on again. The next attempt is in %g s.\n%s",
-                    len(self._unsaved),
+                    self.part.unsaved,
                     SAVE_SECONDS,
                     traceback_of(error, redacted, since=error.__traceback__),
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.checkpoints.rows import row_of
 from airflow_mapping_kit.checkpoints.xcoms import place_of
 from airflow_mapping_kit.compat import AIRFLOW_3, has_state_store
 from airflow_mapping_kit.history import outputs
@@ -70,5 +71,6 @@ def _of_store(
 
 def _results(chunk: Any) -> list[dict[str, Any]]:
     """Return the results of a chunk. What their values are is nobody's business here, so no object is made of them."""
-    rows = chunk.get("rows") if isinstance(chunk, dict) else chunk
-    return [row for row in rows or () if isinstance(row, dict) and "key" in row and "state" in row]
+    if not isinstance(chunk, str) or not chunk.startswith("{"):
+        return []
+    return [{**row_of(line, values=False)} for line in chunk.split("\n")]

@@ -100,23 +100,10 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
 @guarded
 def on_task_instance_success(task_instance: Any, session: Any) -> None:
     """Delete the checkpoint of a batch that is done: its results are where they belong."""
-    task: Any = getattr(task_instance, "task", None)
-    if not hasattr(task, "batch_parameter"):
-        return
-    from airflow_mapping_kit.checkpoints.xcoms import delete, place_of
-    from airflow_mapping_kit.plans.batches import works_on_one
+    if hasattr(getattr(task_instance, "task", None), "batch_parameter"):
+        from airflow_mapping_kit.checkpoints.checkpoint import succeeded
 
-    if works_on_one(task):
-        return
-    place = place_of(
-        task.dag.get_task(task.task_id),
-        run_id=task_instance.run_id,
-        map_index=task_instance.map_index,
-        max_tries=task_instance.max_tries,
-    )
-    if place is not None:
-        with session.begin_nested():
-            delete(place, session)
+        succeeded(task_instance, session)
 
 
 def _left(place: dict[str, Any], session: Any) -> dict[str, Any]:

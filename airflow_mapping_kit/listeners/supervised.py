@@ -56,16 +56,10 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
 @guarded
 def on_task_instance_success(task_instance: Any) -> None:
     """Delete the checkpoint of a batch that is done: its results are where they belong."""
-    if not _is_at_work(task_instance) or not hasattr(task_instance.task, "batch_parameter"):
-        return
-    from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of
-    from airflow_mapping_kit.plans.batches import works_on_one
+    if _is_at_work(task_instance) and hasattr(task_instance.task, "batch_parameter"):
+        from airflow_mapping_kit.checkpoints.checkpoint import succeeded
 
-    if works_on_one(task_instance.task):
-        return
-    checkpoint = checkpoint_of(task_instance.get_template_context())
-    if checkpoint is not None:
-        checkpoint.delete()
+        succeeded(task_instance, None)
 
 
 def _is_at_work(task_instance: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.checkpoints.checkpoint import saved_by
+from airflow_mapping_kit.checkpoints.parts import left_by
 from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.plans.batches import RETURN_VALUE, batched, items_key_of
@@ -94,7 +94,7 @@ class Items:
             return {} if instance.state == FAILED and all_well else dict(zip(keys, pushed, strict=True))
         if instance.state != FAILED:
             return {}
-        saved = saved_by(
+        saved = left_by(
             self._read,
             self._declared[task_id],
             run_id=self._run_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -56,12 +55,23 @@ def distinct(keys: Iterable[str]) -> list[str]:
 
     :param keys: what `piece_key` gave, in map-index order
     """
-    seen: Counter[str] = Counter()
-    result = []
-    for key in keys:
-        seen[key] += 1
-        result.append(key if seen[key] == 1 else f"{key}#{seen[key]}")
-    return result
+    return list(map(Distinct(), keys))
+
+
+class Distinct:
+    """Tells equal keys apart that come one by one: called with each, it returns what that is called."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._numbers: dict[str, int] = {}
+
+    def __call__(self, key: str) -> str:
+        """Return a key, with a number if it has come before."""
+        if key not in self._seen:
+            self._seen.add(key)
+            return key
+        number = self._numbers[key] = self._numbers.get(key, 1) + 1
+        return f"{key}#{number}"
 
 
 def _only_element(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +24,7 @@ from airflow_mapping_kit.reading import supervisor, tables
 from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_mapping_kit.results import Error, PartSummary
 
@@ -155,15 +154,6 @@ def received(operator: Any) -> Batched:
     how = batched(operator) or Batched(parameter, parameter, fields=item_fields_of(operator))
     given = given_to(operator, parameter)
     return how if group_argument_of(given) is not None else replace(how, chained=unwraps(given))
-
-
-def works_on_one(task: Any) -> bool:
-    """Tell whether a task that could work on a batch has got a single piece, of which nothing is kept.
-
-    :param task: as the worker runs it.
-    """
-    parameter = batch_parameter_of(task)
-    return parameter is not None and isinstance(arguments(task).get(parameter), Mapping)
 
 
 def _fields_of_maker(given: Any) -> Sequence[str] | None:

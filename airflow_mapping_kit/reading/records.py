@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.results import Error, ItemResult
 
 RECORD_KEY = "mapping_kit"
-# What is done of a batch, where Airflow keeps it out of sight of the fan-in: chunks `mapping_kit_done/0` and so on.
+# What an instance of Airflow 3 leaves of its batch among its own XComs: chunks `mapping_kit_done/0` and so on.
 LEFT_KEY = "mapping_kit_done"
 # What became of the items of a batch, where the task returns something else.
 ITEMS_KEY = "mapping_kit_items"
@@ -28,7 +28,7 @@ _ZOMBIE = "{'DAG Id'"
 
 def is_plain(key: str) -> bool:
     """Tell whether an XCom is one that the kit writes for itself, past the deployment's backend."""
-    return key == RECORD_KEY or key.startswith((f"{LEFT_KEY}/", f"{SET_KEY}/"))
+    return key == RECORD_KEY or key.startswith(f"{SET_KEY}/")
 
 
 def record_of(key: str, label: str | None, try_number: int) -> dict[str, Any]:

@@ -6,17 +6,20 @@ import json
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import pytest
 
-from airflow_mapping_kit.checkpoints.progress import SAVE_ITEMS
+from airflow_mapping_kit.checkpoints.progress import SAVE_SECONDS
 from stack.airflow import AIRFLOW_3
 
 DAG = "witnessed"
 CONCURRENCY = 4
+# So long a call takes, where it matters.
+SECONDS = 0.05
 
 
 class Witness(ThreadingHTTPServer):
@@ -30,6 +33,7 @@ class Witness(ThreadingHTTPServer):
         self.pids = set()
         self.tells = {}
         self.kill_at = None
+        self.seconds = 0.0
         self.lock = threading.Lock()
 
     @property
@@ -37,6 +41,7 @@ class Witness(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/"
 
     def told(self, item, pid):
+        time.sleep(self.seconds)
         with self.lock:
             self.calls[item] += 1
             self.pids.add(pid)
@@ -100,12 +105,12 @@ def checkpoints(stack, run_id):
 
 def saved(stack, run_id):
     """Return how many items the checkpoints of a run have."""
-    return sum(len(chunk) for chunk in checkpoints(stack, run_id))
+    return sum(len(chunk.split("\n")) for chunk in checkpoints(stack, run_id))
 
 
 @pytest.mark.versions
 def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, started):
-    witness.kill_at = 130
+    witness.kill_at, witness.seconds = 130, SECONDS
     run_id = started(items=250, batch_size=250)
     assert stack.airflow.wait(DAG, run_id) == "success"
 
@@ -113,7 +118,8 @@ def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, 
     assert (instance["state"], instance["try_number"]) == ("success", 2)
     assert set(witness.calls) == set(range(250))
     repeated = witness.calls.total() - 250
-    assert 0 < repeated <= SAVE_ITEMS + CONCURRENCY
+    # The machine may be busy, so saving too.
+    assert 0 < repeated <= 1.5 * SAVE_SECONDS / SECONDS * CONCURRENCY + CONCURRENCY
     assert "which 0 are done already" not in stack.airflow.log(DAG, run_id, "work", 0, try_number=2)
     report = stack.airflow.xcom(DAG, run_id, "collect_work")
     assert [row["value"] for row in report["results"]] == [n * 2 for n in range(250)]
@@ -122,7 +128,7 @@ def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, 
 
 def test_what_was_done_before_the_last_kill_counts_in_the_fan_in(stack, witness, started):
     # The second try is killed too: nobody is left to say what became of the batch.
-    witness.kill_at = 70
+    witness.kill_at, witness.seconds = 120, SECONDS
     kill = witness.told
 
     def told(item, pid):
@@ -132,11 +138,11 @@ def test_what_was_done_before_the_last_kill_counts_in_the_fan_in(stack, witness,
         return answer
 
     witness.told = told
-    run_id = started(items=100, batch_size=100, tolerated=100)
+    run_id = started(items=150, batch_size=150, tolerated=100)
     assert stack.airflow.wait(DAG, run_id) == "success"
     report = stack.airflow.xcom(DAG, run_id, "collect_work")
-    assert (report["total"], report["succeeded"] + report["failed"]) == (100, 100)
-    assert report["succeeded"] == SAVE_ITEMS
+    assert (report["total"], report["succeeded"] + report["failed"]) == (150, 150)
+    assert 0 < report["succeeded"] < 120
     (error,) = {row["error"]["message"] for row in report["results"] if row["error"]}
     assert error == "no exception recorded"
 

@@ -184,6 +184,10 @@ def run_alone(dag, instance):
     operator = dag.get_task(instance.task_id)
     if not AIRFLOW_3:
         instance.refresh_from_task(operator)
+        with create_session() as session:
+            # As below: what the scheduler does.
+            row = session.merge(instance)
+            row.try_number += row.next_method is None
         try:
             instance.run(ignore_ti_state=True, ignore_all_deps=True)
         except Exception as error:  # noqa: BLE001 -- what it raised is what is asked for

@@ -155,12 +155,13 @@ class Written:
 
     def saved(self, run, task_id, map_index, rows, *, anchor, max_tries=0):
         """Add what an instance has saved of its batch, where this Airflow keeps it."""
+        lines = "\n".join(json.dumps({"item": item, **row}) for item, row in enumerate(rows))
         if not AIRFLOW_3:
-            key = f"mapping_kit/{task_id}/{map_index}/{max_tries}/{uuid.uuid4().hex}"
-            self.xcom(run, anchor, rows, key=key)
+            key = f"mapping_kit/{task_id}/{map_index}/{max_tries}/{uuid.uuid4().hex[:8]}.0"
+            self.xcom(run, anchor, lines, key=key)
             return
         place = {"dag_run_id": run["id"], "dag_id": self.dag_id, "run_id": run["run_id"], "task_id": task_id}
-        for key, value in (("mapping_kit", {"max_tries": max_tries}), ("mapping_kit/0", rows)):
+        for key, value in (("mapping_kit", {"max_tries": max_tries}), ("mapping_kit/0", lines)):
             self.stored_rows.append(
                 {**place, "map_index": map_index, "key": key, "value": json.dumps(value), "updated_at": START}
             )

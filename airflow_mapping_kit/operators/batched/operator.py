@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from airflow_mapping_kit.assets import mark_succeeded
-from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of, done_before, saving
+from airflow_mapping_kit.checkpoints.checkpoint import place_for
 from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
-from airflow_mapping_kit.checkpoints.progress import SAVE_ITEMS, SAVE_SECONDS, Results
+from airflow_mapping_kit.checkpoints.part import Part, max_result_kb
+from airflow_mapping_kit.checkpoints.parts import rows_of
+from airflow_mapping_kit.checkpoints.progress import SAVE_SECONDS, Results
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
@@ -31,6 +32,7 @@ from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
 from airflow_mapping_kit.operators.batched.calls import Call
+from airflow_mapping_kit.operators.batched.given import Given
 from airflow_mapping_kit.operators.batched.results import Room
 from airflow_mapping_kit.operators.batched.settings import (
     check,
@@ -40,22 +42,22 @@ from airflow_mapping_kit.operators.batched.settings import (
     seconds,
 )
 from airflow_mapping_kit.operators.batched.steering import STEERED, steering_of
-from airflow_mapping_kit.partitions.pieces import distinct
-from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import arguments, mapped_arguments
 from airflow_mapping_kit.plans.batches import RETURN_VALUE, received, unwraps
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, ItemResult
+from airflow_mapping_kit.reading import of_task
+from airflow_mapping_kit.results import FAILED, NOT_STARTED, PART, SUCCESS, ItemResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import timedelta
 
     from airflow.decorators.base import Task
     from airflow.utils.context import Context
 
-    from airflow_mapping_kit.checkpoints.checkpoint import Checkpoint
+    from airflow_mapping_kit.checkpoints.part import Place
     from airflow_mapping_kit.operators.batched.steering import Steering
     from airflow_mapping_kit.plans.batches import Item
+    from airflow_mapping_kit.results import Error, ItemRow
 
 parts.need(parts.BATCHES)
 
@@ -82,7 +84,7 @@ class BatchedOperator(DecoratedOperator):
     custom_operator_name = "@task.batched"
     items_key = RETURN_VALUE
     needs_batches = True
-    keeps_what_is_done = True
+    keeps_what_is_done = takes_slices = True
 
     def __init__(
         self,
@@ -140,39 +142,35 @@ class BatchedOperator(DecoratedOperator):
         return [key] if isinstance(key, str) else key and list(key)
 
     @one_connection()
-    def execute(self, context: Context) -> list[ItemResult]:
-        """Return the results of all items, in their order."""
+    def execute(self, context: Context) -> list[ItemResult] | dict[str, Any]:
+        """Return the results of all items in their order, or where they are."""
         with bad_input_fails_at_once():
-            items, fixed = self._items(context)
-            if not items:
+            given, fixed = self._given(context)
+            count = given.span.count
+            if not count:
                 raise AirflowSkipException(f"{self.task_id} got an empty batch: there is nothing to do.")
-            checkpoint, owner = checkpoint_of(context), owner_of(context)
-            done = done_before(checkpoint, [item.key for item in items])
-            self._say_what_follows(items, done, checkpoint)
-            room = Room(_max_result_kb())
-            for result in done.values():
-                room.kept(result["value"])
-        to_do = [
-            number for number, item in enumerate(items) if item.state == SUCCESS and item.key not in done
-        ]
-        calls = (Call(items[number].key, self._call(items[number], fixed, room), number) for number in to_do)
-        work = Results(self.stop_after, saving(checkpoint, owner))
+            owner, kib = owner_of(context), max_result_kb()
+            place = place_for(context, owner, sliced=given.by_reference)
+            part = Part(
+                place, context["ti"], given.span, as_list=not given.by_reference, most_bytes=kib * 1024
+            )
+            done = part.take_over(given.keyed)
+            self._say_what_follows(count, done, place)
+        work = Results(self.stop_after, part)
+        calls = self._calls(given, fixed, work, Room(kib, in_all=not place.holds_parts))
         try:
-            with giving_way(owner):
-                self._work(calls, work, steering_of(self, context, work), most=len(to_do))
-                if owner is not None:
+            with giving_way(owner), bad_input_fails_at_once():
+                self._work(calls, work, steering_of(self, context, work), most=count - done)
+                if owner is not None and part.by_item is not None:
                     owner.check(done=True)
+                results = part.finish()
         except ItemStopped:
             raise AirflowException(
                 f"{self.task_id} was told to end. What is done of its batch "
-                f"{'is kept: a retry does the rest' if checkpoint else 'is done again by a retry'}."
+                f"{'is kept: a retry does the rest' if place.outlives_tries else 'is done again by a retry'}."
             ) from None
-        results = [
-            done.get(item.key) or work.by_item.get(number) or _not_run(item)
-            for number, item in enumerate(items)
-        ]
-        self._fail_if_any_failed(results, context, kept=checkpoint is not None)
-        mark_succeeded(results, context=context)
+        self._fail_if_any_failed(part, results, context)
+        mark_succeeded(self._rows(results, context), context=context)
         return results
 
     def on_kill(self) -> None:
@@ -188,7 +186,7 @@ class BatchedOperator(DecoratedOperator):
             if self._told_to_end:
                 raise ItemStopped
             with steering as gate:
-                worked_on(
+                rest = worked_on(
                     calls,
                     results,
                     concurrency=min(gate.concurrency, most),
@@ -200,27 +198,37 @@ class BatchedOperator(DecoratedOperator):
                     in_event_loop=inspect.iscoroutinefunction(self.python_callable),
                     gate=gate,
                 )
+            for call in rest:
+                results.note(call.item, _not_run(call.key, NOT_STARTED))
+            results.check()
         finally:
             self._at_work = None
 
-    def _items(self, context: Context) -> tuple[list[Item], dict[str, Any]]:
-        """Return the items of the batch, equal keys told apart, and the arguments that are the same for all."""
+    def _given(self, context: Context) -> tuple[Given, dict[str, Any]]:
+        """Return the batch, and the arguments that are the same for all of its items."""
         parameter = item_parameter(self.python_callable)
         named = arguments(self)
         batch, declared = named.pop(parameter, None), self.dag.get_task(self.task_id)
-        if not isinstance(batch, Sequence) or isinstance(batch, str | bytes):
-            raise PlanError(
-                f"{self.task_id} got {shown(batch)} as its batch, which is no list: map it over batches, "
-                f"{self.task_id}.expand({parameter}=batches(..., batch_size=50))."
-            )
         how = received(declared)
-        check_key(self.task_id, self.key, batch, chained=how.chained)
-        items = how.items(mapped_arguments(context), batch)
-        keys = distinct(item.key for item in items)
+        check = partial(check_key, self.task_id, self.key, chained=how.chained)
+        given = Given(batch, context["ti"], how, declared, mapped_arguments(context), check)
         context_merge(context, named)
         fixed = dict(determine_kwargs(self.python_callable, (), context))
         fixed.pop(parameter, None)
-        return [item._replace(key=key) for item, key in zip(items, keys, strict=True)], fixed
+        return given, fixed
+
+    def _calls(self, given: Given, fixed: dict[str, Any], results: Results, room: Room) -> Iterator[Call]:
+        """Yield what there is to call; hand over what is known without."""
+        part = results.part
+        for number, item, named in given:
+            if part.is_done(number):
+                continue
+            if named is not None:
+                part.labels[number] = named
+            if item.state == SUCCESS:
+                yield Call(item.key, self._call(item, fixed, room), number)
+            else:
+                results.note(number, _not_run(item.key, item.state, item.error))
 
     def _call(self, item: Item, fixed: dict[str, Any], room: Room) -> Callable[[], Any]:
         call = partial(self.python_callable, **{item_parameter(self.python_callable): item.value}, **fixed)
@@ -232,47 +240,52 @@ class BatchedOperator(DecoratedOperator):
 
         return awaited
 
-    def _say_what_follows(
-        self, items: list[Item], done: dict[str, ItemResult], checkpoint: Checkpoint | None
-    ) -> None:
+    def _say_what_follows(self, count: int, done: int, place: Place) -> None:
         self.log.info(
             "%d items, of which %d are done already. Up to %d of them run at once, and as many of every other "
             "instance of %s that runs; where that is too much, a pool bounds it: pool_slots=%d.",
-            len(items),
-            len(done),
-            min(self.concurrency, len(items)),
+            count,
+            done,
+            min(self.concurrency, count),
             self.task_id,
             self.concurrency,
         )
-        if checkpoint is None:
+        if not place.outlives_tries:
             self.log.info("%s, so there is no checkpoint: a retry does all of it again.", _WITHOUT)
             return
         self.log.info(
-            "What is done is kept with %s, every %d items or %g s: a retry does not do it again.",
-            checkpoint.kept_with,
-            SAVE_ITEMS,
+            "What is done is kept with %s, every %g s: a retry does not do it again.",
+            place.kept_with,
             SAVE_SECONDS,
         )
 
-    def _fail_if_any_failed(self, results: list[ItemResult], context: Context, *, kept: bool) -> None:
-        failed = [result for result in results if result["state"] in {FAILED, NOT_STARTED}]
-        if not failed:
+    def _rows(
+        self, results: list[ItemResult] | dict[str, Any], context: Context
+    ) -> Iterable[ItemResult | ItemRow]:
+        """Return the rows of all items, which of a part are read as they are wanted."""
+        if isinstance(results, list):
+            return results
+        one: Any = context["ti"]
+        return rows_of(results[PART], of_task(one), one.dag_id, one.run_id, values=False)
+
+    def _fail_if_any_failed(
+        self, part: Part, results: list[ItemResult] | dict[str, Any], context: Context
+    ) -> None:
+        number = part.states[FAILED] + part.states[NOT_STARTED]
+        if not number:
             return
         # A task that fails returns nothing, and the fan-in and the next task need what is done.
         if self.do_xcom_push:
             context["ti"].xcom_push(RETURN_VALUE, results)
-        succeeded = sum(result["state"] == SUCCESS for result in results)
+        succeeded, kept = part.states[SUCCESS], part.place.outlives_tries
+        failed = (row for row in self._rows(results, context) if row["state"] in {FAILED, NOT_STARTED})
         message = (
-            f"{len(failed):,} of {len(results):,} items of {self.task_id} failed, {succeeded:,} succeeded"
+            f"{number:,} of {part.span.count:,} items of {self.task_id} failed, {succeeded:,} succeeded"
             f"{' and are not done again by a retry' if kept and succeeded else ''}:\n{described(failed)}\n"
             f"Mend the cause. A retry works on {'these items alone' if kept else 'all items again'}; an instance "
             f"that is cleared works on all of its items again."
         )
-        given_up = all(
-            result["error"] is not None and result["error"]["type"] == AirflowFailException.__name__
-            for result in failed
-        )
-        raise (AirflowFailException if given_up else AirflowException)(message)
+        raise (AirflowFailException if part.final == number else AirflowException)(message)
 
 
 class _BatchedTask(DecoratedTask[..., Any, Any]):
@@ -373,20 +386,6 @@ def batched(
     return decorate if python_callable is None else decorate(python_callable)
 
 
-def _max_result_kb() -> int:
-    from airflow.configuration import conf
-
-    return int(conf.getint("mapping_kit", "max_result_kb", fallback=1024))
-
-
-def _not_run(item: Item) -> ItemResult:
+def _not_run(key: str, state: str, error: Error | None = None) -> ItemResult:
     """Return the result of an item that nothing was done for: for what it was before, or for `stop_after`."""
-    state = NOT_STARTED if item.state == SUCCESS else item.state
-    return {
-        "key": item.key,
-        "state": state,
-        "value": None,
-        "error": item.error,
-        "tries": 0,
-        "duration_s": None,
-    }
+    return {"key": key, "state": state, "value": None, "error": error, "tries": 0, "duration_s": None}

@@ -5,39 +5,46 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from airflow_mapping_kit.checkpoints.rows import Returned
 from airflow_mapping_kit.compat import from_xcom_json, xcom_json
 from airflow_mapping_kit.exceptions import ResultError
 from airflow_mapping_kit.reading.records import error_of
 
 
 class Room:
-    """The room that a batch's results have in one XCom, shared by the threads that work on it.
+    """The room that what items return has, shared by the threads that work on a batch.
 
-    :param kib: how many KiB of JSON.
+    :param kib: how many KiB of JSON one of them may be.
+    :param in_all: whether that is so for all of them, since there is no place for them but one XCom.
     """
 
-    def __init__(self, kib: int) -> None:
+    def __init__(self, kib: int, *, in_all: bool) -> None:
         self._kib = kib
         self._left = kib * 1024
+        self._in_all = in_all
         self._taking = threading.Lock()
 
-    def kept(self, value: Any) -> Any:
-        """Return what an item returned, having made sure that it comes back out of an XCom.
+    def kept(self, value: Any) -> Returned | None:
+        """Return what an item returned with its JSON, having made sure that it comes back out of an XCom.
 
         One result that doesn't would take all results of its batch with it.
 
         :raises ResultError: if it can't be written, or not be read again, or is too large.
         """
+        if value is None:
+            return None
         text = _json(value)
         with self._taking:
             if len(text) > self._left:
                 raise ResultError(
-                    f"the item was worked on, but its result of {len(text) / 1024:,.0f} KiB is not kept: the "
-                    f"results of a batch have {self._kib:,} KiB in all ([mapping_kit] max_result_kb). Return a "
-                    f"reference to the data (a key, a path), or make the batches smaller."
+                    f"the item was worked on, but its result of {len(text) / 1024:,.0f} KiB is not kept: "
+                    f"{'the results of a batch have' if self._in_all else 'one result has'} {self._kib:,} KiB"
+                    f"{' in all' if self._in_all else ''} ([mapping_kit] max_result_kb). Return a reference to the "
+                    f"data (a key, a path){', or make the batches smaller' if self._in_all else ''}."
                 )
-            self._left -= len(text)
-        return value
+            if self._in_all:
+                self._left -= len(text)
+        return Returned(value, text)
 
 
 def _json(value: Any) -> str:

@@ -74,9 +74,12 @@ def check(
     check_fields(key)
 
 
-def check_key(task_id: str, key: Any, batch: Sequence[Any], *, chained: bool) -> None:
+def check_key(
+    task_id: str, key: Any, batch: Sequence[Any], *, chained: bool, called: str = "item {} of the batch"
+) -> None:
     """Check that items have the fields that their keys are to be made of.
 
+    :param called: what an error calls an item of a certain number.
     :param chained: whether another batched task has named the items.
     :raises PlanError: naming the first item that has not, without its values; or if the keys are there already.
     """
@@ -87,7 +90,7 @@ def check_key(task_id: str, key: Any, batch: Sequence[Any], *, chained: bool) ->
             f"{task_id}: key={shown(key)} has nothing to name, since the items keep the keys that they have from "
             f"the batched task before. Say key= there."
         )
-    check_named(task_id, "item {} of the batch", key, batch)
+    check_named(task_id, called, key, batch)
 
 
 def check_literals(task_id: str, parameter: str, batches: Sequence[Any]) -> None:

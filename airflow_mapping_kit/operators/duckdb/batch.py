@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.checkpoints.checkpoint import checkpoint_of, done_before, saving
+from airflow_mapping_kit.checkpoints.checkpoint import place_for
 from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
+from airflow_mapping_kit.checkpoints.part import Part, Span, max_result_kb
 from airflow_mapping_kit.checkpoints.progress import Results
 from airflow_mapping_kit.compat import AirflowException, one_connection
 from airflow_mapping_kit.exceptions import MappingKitError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.plans.slices import Slice
     from airflow_mapping_kit.results import ItemResult
 
 log = logging.getLogger(__name__)
@@ -36,27 +38,33 @@ _MAX_NAMED = 20
 
 
 @one_connection()
-def published_each(publish: Publish, places: Sequence[Address], context: Context) -> list[ItemResult]:
+def published_each(
+    publish: Publish, places: Sequence[Address], one: Slice | None, context: Context
+) -> list[ItemResult] | dict[str, Any]:
     """Publish all that an earlier try hasn't, and return what became of every partition, in their order.
 
     If some fail the others are published all the same, and the fan-in finds what became of each.
 
+    :param one: the slice that the partitions are of, if they are of one: then the summary of them all is returned.
     :raises AirflowException: if some failed and may pass, naming them and what is published
     :raises MappingKitError: if all that failed would fail again
     """
-    keyed = dict(zip(_keys(places, context), places, strict=True))
-    checkpoint, owner = checkpoint_of(context), owner_of(context)
-    done = done_before(checkpoint, keyed)
-    log.info("%d partitions, of which an earlier try has done %d", len(places), len(done))
-    if checkpoint is None:
+    span = Span(0, len(places), len(places)) if one is None else Span(one.first, one.count, one.total)
+    keyed = dict(enumerate(zip(_keys(places, context), places, strict=True), span.first))
+    owner = owner_of(context)
+    where = place_for(context, owner, sliced=one is not None)
+    part = Part(where, context["ti"], span, as_list=one is None, most_bytes=max_result_kb() * 1024)
+    done = part.take_over(lambda: ((number, key) for number, (key, _) in keyed.items()))
+    log.info("%d partitions, of which an earlier try has done %d", len(places), done)
+    if not where.outlives_tries:
         log.info("Nothing keeps what is done of this batch: a retry does all of it again")
-    results = Results(None, saving(checkpoint, owner))
+    results = Results(None, part)
     errors: list[Exception] = []
     with giving_way(owner):
         try:
             with results.saved_on_the_way():
-                for number, (key, place) in enumerate(keyed.items()):
-                    if key not in done and results.superseded is None:
+                for number, (key, place) in keyed.items():
+                    if not part.is_done(number) and results.superseded is None:
                         errors += _put(results, publish, number, key, place)
         finally:
             results.save()
@@ -64,14 +72,15 @@ def published_each(publish: Publish, places: Sequence[Address], context: Context
             raise results.superseded
         if owner is not None:
             owner.check(done=True)
-    rows = [done.get(key) or results.by_item[number] for number, key in enumerate(keyed)]
+        pushed = part.finish()
     # What the task returns says nothing of those that failed, and a failed one returns nothing.
-    context["ti"].xcom_push(ITEMS_KEY, rows)
+    context["ti"].xcom_push(ITEMS_KEY, pushed)
+    rows = pushed if isinstance(pushed, list) else None
     if errors:
         same_again = all(isinstance(error, MappingKitError) for error in errors)
-        message = _said_of(rows, errors[0], kept=checkpoint is not None)
+        message = _said_of(part, rows, errors[0])
         raise (MappingKitError if same_again else AirflowException)(message) from errors[0]
-    return rows
+    return pushed
 
 
 def _keys(places: Sequence[Address], context: Context) -> list[str]:
@@ -98,15 +107,20 @@ def _put(results: Results, publish: Publish, number: int, key: str, place: Addre
     return []
 
 
-def _said_of(rows: Sequence[ItemResult], first: Exception, *, kept: bool) -> str:
-    failed, published = ([row["key"] for row in rows if row["state"] == state] for state in (FAILED, SUCCESS))
+def _said_of(part: Part, rows: Sequence[ItemResult] | None, first: Exception) -> str:
+    number, kept = part.span.count, part.place.outlives_tries
+    published, failed = part.states[SUCCESS], [row["key"] for row in part.failed]
+    done = (
+        f"{published:,}" if rows is None else _named([row["key"] for row in rows if row["state"] == SUCCESS])
+    )
     return (
-        f"{len(failed)} of {len(rows)} partitions failed: {_named(failed)}. "
-        f"Published: {_named(published)}{', which a retry leaves alone' if kept and published else ''}. "
+        f"{part.states[FAILED]:,} of {number:,} partitions failed: {_named(failed, part.states[FAILED])}. "
+        f"Published: {done}{', which a retry leaves alone' if kept and published else ''}. "
         f"The first error: {error_of(first)['message']}"
     )
 
 
-def _named(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else ""
+def _named(keys: Sequence[str], number: int | None = None) -> str:
+    rest = (number or len(keys)) - _MAX_NAMED
+    more = f" and {rest:,} more" if rest > 0 else ""
     return (", ".join(keys[:_MAX_NAMED]) or "none") + more

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.checkpoints.parts import rows_of
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
@@ -27,20 +29,24 @@ from airflow_mapping_kit.operators.duckdb.s3 import S3Target, let_duckdb_read_s3
 from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.partitions.zones import load_zone
+from airflow_mapping_kit.plans.held import batch_of
+from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.reading import of_task
 from airflow_mapping_kit.reading.records import ITEMS_KEY
-from airflow_mapping_kit.results import SUCCESS
+from airflow_mapping_kit.results import PART, SUCCESS
 from airflow_mapping_kit.storage.buckets import s3_hook
 from airflow_mapping_kit.storage.lake import s3_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from airflow.utils.context import Context
     from jinja2 import Environment
 
     from airflow_mapping_kit.operators.duckdb.batch import Publish
+    from airflow_mapping_kit.results import ItemRow, PartSummary
 
 _ON_EMPTY = ("fail", "skip", "replace")
 
@@ -106,7 +112,7 @@ class DuckDBPartitionOperator(BaseOperator):
     template_fields_renderers = {"sql": "sql", "partition": "json", "parameters": "json"}  # noqa: RUF012  as Airflow has it
     ui_color = "#fff6cc"
     items_key = ITEMS_KEY
-    keeps_what_is_done = True
+    keeps_what_is_done = takes_slices = True
 
     def __init__(
         self,
@@ -198,7 +204,8 @@ class DuckDBPartitionOperator(BaseOperator):
 
     def _published(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         with ExitStack() as stack:
-            places = addresses(self._partitions(), self.partition_by)
+            one = Slice.of(self.partition)
+            places = addresses(self._partitions(context), self.partition_by)
             if not places:
                 raise AirflowSkipException("the list of partitions is empty: nothing to publish")
             scratch = stack.enter_context(scratch_directory())
@@ -216,8 +223,8 @@ class DuckDBPartitionOperator(BaseOperator):
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
                 renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
             publish = partial(self._publish, query, target, renew)
-            if not isinstance(self.partition, Mapping):
-                return self._batch_published(publish, places, context)
+            if one is not None or not isinstance(self.partition, Mapping):
+                return self._batch_published(publish, places, one, context)
             result = publish(places[0])
             if result is None:
                 raise AirflowSkipException(
@@ -227,19 +234,26 @@ class DuckDBPartitionOperator(BaseOperator):
             return result
 
     def _batch_published(
-        self, publish: Publish, places: Sequence[Address], context: Context
-    ) -> list[dict[str, Any]]:
-        rows = published_each(publish, places, context)
-        values = [row["value"] for row in rows if row["state"] == SUCCESS]
-        mark_changed((value["key"] for value in values), context=context)
-        if not values:
+        self, publish: Publish, places: Sequence[Address], one: Slice | None, context: Context
+    ) -> list[dict[str, Any]] | dict[str, Any]:
+        done = published_each(publish, places, one, context)
+        rows = done if isinstance(done, list) else self._rows(done[PART], context)
+        states = Counter(row["state"] for row in done) if isinstance(done, list) else done[PART]["states"]
+        mark_changed((row["value"]["key"] for row in rows if row["state"] == SUCCESS), context=context)
+        if not states.get(SUCCESS):
             raise AirflowSkipException(
                 "no partition of the batch has rows: all left as they are (on_empty='skip')"
             )
-        return values
+        return [row["value"] for row in done if row["state"] == SUCCESS] if isinstance(done, list) else done
 
-    def _partitions(self) -> Sequence[Mapping[str, Any]]:
-        given: Any = self.partition
+    @staticmethod
+    def _rows(part: PartSummary, context: Context) -> Iterable[ItemRow]:
+        instance: Any = context["ti"]
+        return rows_of(part, of_task(instance), instance.dag_id, instance.run_id)
+
+    def _partitions(self, context: Context) -> Sequence[Mapping[str, Any]]:
+        instance: Any = context["ti"]
+        given: Any = batch_of(self.partition, of_task(instance), instance.dag_id, instance.run_id)
         if isinstance(given, Mapping):
             return [given]
         if isinstance(given, Sequence) and not isinstance(given, str | bytes):

@@ -130,7 +130,8 @@ class TestWhatAnItemReturned:
         "value", [None, 1, "ä", {"a": [1.5, True]}, [None], (1, 2), pendulum.datetime(2024, 1, 1)]
     )
     def test_is_kept_if_an_xcom_gives_it_back(self, value):
-        assert Room(1).kept(value) == value
+        kept = Room(1, in_all=False).kept(value)
+        assert (None if kept is None else kept.value) == value
 
     @pytest.mark.parametrize(
         ("value", "said"),
@@ -142,14 +143,20 @@ class TestWhatAnItemReturned:
     )
     def test_is_refused_if_it_cannot_be_written_or_read(self, value, said):
         with pytest.raises(ResultError, match=said):
-            Room(1).kept(value)
+            Room(1, in_all=False).kept(value)
 
     def test_is_refused_if_the_batch_has_no_room_left_for_it_and_the_next_is_not(self):
-        room = Room(1)
+        room = Room(1, in_all=True)
         room.kept("a" * 600)
         with pytest.raises(ResultError) as error:
             room.kept("b" * 600)
         assert "not kept: the results of a batch have 1 KiB in all ([mapping_kit] max_result_kb)" in str(
             error.value
         )
-        assert room.kept("c" * 100) == "c" * 100
+        assert room.kept("c" * 100).value == "c" * 100
+
+    def test_is_refused_where_it_alone_is_too_large_and_any_number_of_others_is_not(self):
+        room = Room(1, in_all=False)
+        assert all(room.kept("a" * 1_000).value for _ in range(100))
+        with pytest.raises(ResultError, match="its result of 2 KiB is not kept: one result has 1 KiB"):
+            room.kept("b" * 2_000)

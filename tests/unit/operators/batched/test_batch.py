@@ -14,8 +14,8 @@ from collections import Counter
 
 import pytest
 
+import parts
 from airflow_mapping_kit.checkpoints.owners import Superseded
-from airflow_mapping_kit.checkpoints.progress import SAVE_ITEMS, Results
 from airflow_mapping_kit.exceptions import ResultError
 from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
@@ -30,15 +30,15 @@ def done(made, results, **how):
     """Work on calls, made of keys and functions, and return what became of them by their keys."""
     calls = (Call(key, make, number) for number, (key, make) in enumerate(made))
     worked_on(calls, results, **how)
-    assert all(type(number) is int for number in results.by_item)
-    return {row["key"]: row for row in results.by_item.values()}
+    assert all(type(number) is int for number in results.part.by_item)
+    return {row["key"]: row for row in results.part.by_item.values()}
 
 
 @pytest.fixture(params=["threads", "event loop"])
 def work(request):
     """Return a function that works on items with a function that a thread or an event loop calls."""
 
-    def run(function, items, *, concurrency=4, policy=ONCE, stop_after=None, save=None):
+    def run(function, items, *, concurrency=4, policy=ONCE, stop_after=None, save=None, save_bytes=1 << 20):
         if request.param == "threads":
             calls = [(str(item), lambda item=item: function(item)) for item in items]
         else:
@@ -50,7 +50,7 @@ def work(request):
             calls = [(str(item), lambda item=item: call(item)) for item in items]
         return done(
             calls,
-            Results(stop_after, save),
+            parts.results(stop_after, save, save_bytes=save_bytes),
             concurrency=concurrency,
             policy=policy,
             in_event_loop=request.param != "threads",
@@ -186,11 +186,12 @@ def test_failures_in_a_row_end_the_batch_and_what_was_not_begun_has_no_result(wo
 
 
 class TestSaving:
-    def test_is_of_so_many_items_at_a_time_and_not_of_a_batch_that_succeeded(self, work):
+    def test_is_of_so_many_bytes_at_a_time_and_not_of_a_batch_that_succeeded(self, work):
         saved = []
-        results = work(become, range(SAVE_ITEMS * 2 + 7), save=saved.append)
-        assert len(results) == SAVE_ITEMS * 2 + 7
-        assert [len(chunk) for chunk in saved] == [SAVE_ITEMS, SAVE_ITEMS]
+        results = work(become, range(1_000), save=saved.append, save_bytes=400 * parts.LINE)
+        assert len(results) == 1_000
+        assert len(saved) == 2
+        assert all(350 < len(chunk) < 450 for chunk in saved)
 
     def test_is_of_all_that_is_done_where_an_item_failed(self, work):
         saved = []
@@ -211,7 +212,7 @@ class TestSaving:
 
         results = done(
             [(item, lambda item=item: function(item)) for item in ("quick", "slow")],
-            Results(None, save),
+            parts.results(save=save),
             concurrency=2,
             policy=ONCE,
             in_event_loop=False,
@@ -233,15 +234,15 @@ class TestSaving:
             ahead.append(begun - saved)
             saved += len(chunk)
 
-        work(function, range(400), concurrency=8, save=save)
+        work(function, range(400), concurrency=8, save=save, save_bytes=50 * parts.LINE)
         assert len(ahead) >= 7
-        assert max(ahead) <= SAVE_ITEMS + 8
+        assert max(ahead) <= 60 + 8
 
     def test_that_goes_wrong_fails_no_item_and_is_said(self, work, caplog):
         def save(_):
             raise OSError("no database")
 
-        results = work(become, range(SAVE_ITEMS), save=save)
+        results = work(become, range(50), save=save, save_bytes=1)
         assert {r["state"] for r in results.values()} == {"success"}
         assert (
             "could not be saved: should this task be killed now, 50 items are worked on again" in caplog.text
@@ -272,7 +273,7 @@ class TestEndingEarly:
         mocker.patch("airflow_mapping_kit.checkpoints.progress.Results.wait", wait)
         calls = [(item, lambda item=item: function(item)) for item in ("ok", "endless", "never begun")]
         with pytest.raises(Ended):
-            done(calls, Results(None, saved.append), concurrency=1, policy=ONCE, in_event_loop=False)
+            done(calls, parts.results(save=saved.append), concurrency=1, policy=ONCE, in_event_loop=False)
         assert [row["key"] for chunk in saved for row in chunk] == ["ok"]
         assert not set(threading.enumerate()) - before
 
@@ -296,7 +297,7 @@ class TestEndingEarly:
         with pytest.raises(Ended):
             done(
                 [("endless", endless)],
-                Results(None, None),
+                parts.results(),
                 concurrency=2,
                 policy=ONCE,
                 in_event_loop=True,
@@ -307,7 +308,7 @@ class TestEndingEarly:
     def test_by_a_signal_that_raises_nothing_saves_what_is_done(self):
         # As Airflow 3 tells a task to end: it calls `on_kill` in the signal's handler, and goes on.
         saved: list[str] = []
-        results = Results(None, lambda chunk: saved.extend(row["key"] for row in chunk))
+        results = parts.results(save=lambda chunk: saved.extend(row["key"] for row in chunk))
         before = signal.signal(signal.SIGTERM, lambda *_: results.stop(ItemStopped()))
 
         def function(item):
@@ -343,8 +344,8 @@ class TestBeingSuperseded:
             raise Superseded("somebody else works on it", another=True)
 
         with pytest.raises(Superseded, match="somebody else"):
-            work(function, range(SAVE_ITEMS * 4), save=save)
-        assert SAVE_ITEMS <= len(begun) <= SAVE_ITEMS + 4
+            work(function, range(200), save=save, save_bytes=50 * parts.LINE)
+        assert 40 <= len(begun) <= 60 + 4
 
     def test_is_said_where_the_last_save_shows_it(self, work):
         def save(_):
@@ -385,7 +386,7 @@ def waits(request):
         function = in_a_thread if in_event_loop else counted
         results = done(
             [(item, lambda item=item: function(item)) for item in seconds],
-            Results(None, None),
+            parts.results(),
             concurrency=concurrency,
             policy=policy,
             in_event_loop=in_event_loop,
@@ -439,7 +440,7 @@ class TestTimeout:
 
         results = done(
             [(item, lambda item=item: function(item)) for item in ("a", "hangs", "b")],
-            Results(None, None),
+            parts.results(),
             concurrency=1,
             policy=Policy(retries=0, delay=0, timeout=0.2),
             in_event_loop=False,
@@ -460,7 +461,7 @@ class TestTimeout:
 
         results = done(
             [(str(item), lambda item=item: function(item)) for item in range(200)],
-            Results(None, None),
+            parts.results(),
             concurrency=2,
             policy=Policy(retries=0, delay=0, timeout=0.01),
             in_event_loop=False,
@@ -484,7 +485,7 @@ class TestTimeout:
         calls = [("hangs", hangs), ("own", times_out_itself)]
         results = done(
             calls,
-            Results(None, None),
+            parts.results(),
             concurrency=2,
             policy=Policy(retries=0, delay=0, timeout=0.2),
             in_event_loop=True,

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from airflow_mapping_kit.checkpoints.progress import Results
+import parts
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.operators.batched.attempts import Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
@@ -44,7 +44,7 @@ def work(request):
 
         in_event_loop = request.param == "event loop"
         called = awaited if in_event_loop else function
-        results = Results(stop_after, None)
+        results = parts.results(stop_after)
         left = worked_on(
             (Call(str(item), lambda item=item: called(item), item) for item in calls),
             results,
@@ -53,7 +53,7 @@ def work(request):
             in_event_loop=in_event_loop,
             gate=gate,
         )
-        return results.by_item, [call.item for call in left]
+        return results.part.by_item, [call.item for call in left]
 
     return run
 

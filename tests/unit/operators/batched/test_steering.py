@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from airflow_mapping_kit.checkpoints.progress import Results
+import parts
 from airflow_mapping_kit.operators.batched import steering
 from airflow_mapping_kit.operators.batched.attempts import Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
@@ -59,7 +59,7 @@ def work(request):
 
         in_event_loop = request.param == "event loop"
         called = awaited if in_event_loop else noted
-        results = Results(None, None)
+        results = parts.results()
         declared = {"concurrency": concurrency, "stop_after": None, "rate": rate, "paused": False}
         with Steering(declared, said, lambda: Alone(1), results) as gate:
             worked_on(
@@ -70,7 +70,7 @@ def work(request):
                 in_event_loop=in_event_loop,
                 gate=gate,
             )
-        return {item: row["state"] for item, row in results.by_item.items()}, began
+        return {item: row["state"] for item, row in results.part.by_item.items()}, began
 
     return run
 

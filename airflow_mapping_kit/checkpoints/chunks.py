@@ -1,0 +1,64 @@
+"""Rows among XComs, as many lines to each as are not too long together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mapping_kit.exceptions import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Chunks(NamedTuple):
+    """The chunks that one process left: those with what is done, and those with what is not, numbered from 0.
+
+    :param task_id: the task that has them among its XComs.
+    :param map_index: of which instance of it, -1 for one that is not mapped.
+    :param prefix: what their keys begin with.
+    :param done: how many have what is done.
+    :param failed: how many have what is not.
+    :param without: the numbers of those with what is done that were lost.
+    """
+
+    task_id: str
+    map_index: int
+    prefix: str
+    done: int
+    failed: int
+    without: list[int]
+
+    def key(self, number: int, *, failed: bool) -> str:
+        """Return the key of a chunk."""
+        return f"{self.prefix}{'failed.' if failed else ''}{number}"
+
+    def keys(self, *, failed: bool) -> Iterator[str]:
+        """Yield the keys of all that are counted."""
+        numbers = range(self.failed) if failed else (n for n in range(self.done) if n not in self.without)
+        return (self.key(number, failed=failed) for number in numbers)
+
+
+def packed(lines: Iterable[str], most: int) -> Iterator[list[str]]:
+    """Yield lines in chunks of at most so many bytes, but for a line that is longer by itself."""
+    chunk: list[str] = []
+    size = 0
+    for line in lines:
+        if chunk and size + len(line) >= most:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(line)
+        size += len(line) + 1
+    if chunk:
+        yield chunk
+
+
+def lines_of(text: Any) -> list[str]:
+    """Return the lines of a chunk.
+
+    :raises StorageError: if it is none: a backend of the deployment's own may have lost it.
+    """
+    if not isinstance(text, str) or not text.startswith("{"):
+        raise StorageError(
+            f"{text!r} is not what was kept of results: the XCom backend no longer gives what it was handed."
+        )
+    return text.split("\n")

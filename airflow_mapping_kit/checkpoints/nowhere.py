@@ -1,0 +1,47 @@
+"""Nothing is kept of a batch: there is no place that a retry, or anybody else, could find it at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_mapping_kit.checkpoints.owners import Owner
+    from airflow_mapping_kit.checkpoints.rows import Line
+
+
+class Nowhere:
+    """Looks on the way whose the instance is, and keeps nothing.
+
+    :param owner: whose it is, where Airflow does not look by itself.
+    """
+
+    kept_with = None
+    outlives_tries = holds_parts = False
+    save_bytes = 1 << 20
+
+    def __init__(self, owner: Owner | None = None) -> None:
+        self._owner = owner
+
+    def load(self) -> Iterator[str]:
+        """Yield nothing."""
+        yield from ()
+
+    def add(self, lines: Iterable[Line]) -> None:  # noqa: ARG002 -- it keeps none
+        """Look whose the instance is.
+
+        :raises Superseded: if it is not this process's own any more.
+        """
+        if self._owner is not None:
+            self._owner.check()
+
+    def begin_afresh(self) -> None:
+        """Delete nothing."""
+
+    def finish(self, lines: Iterable[Line], keep: Callable[[int], bool]) -> NoReturn:
+        """Refuse: results that are kept nowhere are a list."""
+        raise NotImplementedError
+
+    def succeeded(self, session: Any) -> None:
+        """Delete nothing."""
