@@ -12,10 +12,12 @@ from airflow_mapping_kit.compat import (
     AirflowSkipException,
     DecoratedOperator,
     bad_input_fails_at_once,
+    custom_xcom_backend,
     expand_input_of,
     hidden_names,
     is_of_an_instance,
     parts,
+    set_plain_xcom,
     task_decorator_factory,
 )
 from airflow_mapping_kit.exceptions import PlanError
@@ -40,6 +42,7 @@ from airflow_mapping_kit.plans.plan_files import plan_file
 from airflow_mapping_kit.plans.planned import references
 from airflow_mapping_kit.plans.slicing import Cut, Planned, begins_with_a_batch, planned
 from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.reading.records import SLICES_KEY
 from airflow_mapping_kit.storage.place import root
 
 if TYPE_CHECKING:
@@ -148,6 +151,8 @@ class GeneratorOperator(DecoratedOperator):
                 "each is",
                 *(self.task_id, f"{items:,}", len(plan), where),
             )
+            if custom_xcom_backend():
+                set_plain_xcom(instance, SLICES_KEY, plan)
         return plan
 
     def _is_planned_with(self) -> bool:

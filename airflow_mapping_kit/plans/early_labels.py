@@ -25,15 +25,17 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import error_of, said
 from airflow_mapping_kit.plans.arguments import has_reference, has_template, known_at_run_time
-from airflow_mapping_kit.plans.batches import Ranges, batched
+from airflow_mapping_kit.plans.batches import RETURN_VALUE, Ranges, batched
 from airflow_mapping_kit.plans.notes import noted
 from airflow_mapping_kit.plans.planned import Plan, calls_functions, chosen_key, sources
 from airflow_mapping_kit.reading import json_xcoms
+from airflow_mapping_kit.reading.records import SLICES_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from airflow_mapping_kit.plans.planned import Read
+    from airflow_mapping_kit.reading.instances import Source
 
 log = logging.getLogger(__name__)
 
@@ -174,14 +176,23 @@ def _planned(operator: Any, expand_input: Any, place: _Place, session: Any) -> P
         if kept and time.monotonic() < kept[0]:
             return kept[1]
     wanted = sources(expand_input)
-    # A backend of the deployment's own may fetch values from anywhere, and the scheduler must not wait.
-    if _known_in_the_task_only(operator, expand_input) or (wanted and custom_xcom_backend()):
+    # A backend of the deployment's own may fetch values from anywhere, and the scheduler must not wait: slices alone
+    # are there without it.
+    elsewhere = bool(wanted) and custom_xcom_backend()
+    if _known_in_the_task_only(operator, expand_input) or (
+        elsewhere and not _may_be_slices(operator, wanted)
+    ):
         _keep(_given_up, _KEPT_FAILURES, place, None, _KEPT_SECONDS)
         return None
     try:
         with passing_connection(session) as connection:
-            found = json_xcoms.pushed(connection, place[0], place[1], wanted)
+            if elsewhere:
+                found, made = _slices(connection, place, wanted)
+            else:
+                found, made = json_xcoms.pushed(connection, place[0], place[1], wanted), False
         if len(found) < len(wanted):  # not pushed: whoever maps over it says so
+            if made:
+                _keep(_given_up, _KEPT_FAILURES, place, None, _KEPT_SECONDS)
             return None
         planned = Planned(operator, expand_input, found.get)
     except Exception as error:  # noqa: BLE001 -- whatever it is, instances are made without
@@ -200,6 +211,19 @@ def _planned(operator: Any, expand_input: Any, place: _Place, session: Any) -> P
         return None
     _keep(_plans, _KEPT_PLANS, place, planned, _KEPT_SECONDS)
     return planned
+
+
+def _may_be_slices(operator: Any, wanted: Collection[Source]) -> bool:
+    return batched(operator) is not None and all(one.key == RETURN_VALUE and not one.mapped for one in wanted)
+
+
+def _slices(connection: Any, place: _Place, wanted: Collection[Source]) -> tuple[dict[Source, Any], bool]:
+    """Return the slices that are beside the deployment's backend, and whether there is a plan at all by now."""
+    beside = {one._replace(key=SLICES_KEY): one for one in wanted}
+    pushed = json_xcoms.pushed(connection, place[0], place[1], beside.keys())
+    found = {beside[source]: slices for source, slices in pushed.items()}
+    made = len(found) == len(wanted) or json_xcoms.is_pushed(connection, place[0], place[1], wanted)
+    return found, made
 
 
 def _keep(kept: dict[_Place, tuple[float, Any]], most: int, place: _Place, new: Any, seconds: float) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from airflow_mapping_kit.compat import hidden_names, is_mapped, xcom_kind
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.partitions import piece_key
+from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.reading.instances import Source
 
 Read = Callable[[Source], Any]
@@ -73,7 +74,9 @@ def chosen_of(value: Any, made_by: Any) -> Any:
     """Return of what a generator made the fields that name it, all of it where the generator has not chosen any."""
     if xcom_kind(made_by) != "plain" or not isinstance(value, Mapping):
         return value
-    # Of a mapped generator Airflow maps over lists, which have no fields.
+    # A slice is none of the pieces, and of a mapped generator Airflow maps over lists, which have no fields.
+    if Slice.of(value) is not None:
+        return value
     fields = getattr(made_by.operator, "named_by", None)
     return {name: value.get(name) for name in fields} if fields else value
 

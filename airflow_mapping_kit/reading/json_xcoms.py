@@ -35,17 +35,13 @@ def pushed(connection: Any, dag_id: str, run_id: str, wanted: Collection[Source]
     """
     if not wanted:
         return {}
-    from sqlalchemy import Text, and_, cast, func, or_, select
+    from sqlalchemy import Text, cast, func, select
 
     columns = xcom_model().__table__.c
     # Airflow 3 has a column of JSON, which the driver would take for granted; Airflow 2 one of bytes.
     value = cast(columns.value, Text) if AIRFLOW_3 else columns.value
     names = {(source.task_id, source.key) for source in wanted}
-    place = and_(
-        columns.dag_id == dag_id,
-        columns.run_id == run_id,
-        or_(*(and_(columns.task_id == task_id, columns.key == key) for task_id, key in names)),
-    )
+    place = _of(columns, dag_id, run_id, names)
     number, size = connection.execute(
         select(func.count(), func.coalesce(func.sum(func.length(value)), 0)).where(place)
     ).one()
@@ -63,6 +59,29 @@ def pushed(connection: Any, dag_id: str, run_id: str, wanted: Collection[Source]
     for row in rows:
         found[row.task_id, row.key][row.map_index] = plain(row.value)
     return {source: each for source in wanted if (each := value_of(source, found)) is not None}
+
+
+def is_pushed(connection: Any, dag_id: str, run_id: str, wanted: Collection[Source]) -> bool:
+    """Tell whether anything was pushed of a plan's sources, without reading it.
+
+    :param connection: one to the metadata database.
+    """
+    from sqlalchemy import select
+
+    columns = xcom_model().__table__.c
+    names = {(source.task_id, source.key) for source in wanted}
+    query = select(columns.map_index).where(_of(columns, dag_id, run_id, names)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _of(columns: Any, dag_id: str, run_id: str, names: Collection[tuple[str, str]]) -> Any:
+    from sqlalchemy import and_, or_
+
+    return and_(
+        columns.dag_id == dag_id,
+        columns.run_id == run_id,
+        or_(*(and_(columns.task_id == task_id, columns.key == key) for task_id, key in names)),
+    )
 
 
 def plain(text: str | bytes | None) -> Any:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 RECORD_KEY = "mapping_kit"
 # What an instance of Airflow 3 leaves of its batch among its own XComs: chunks `mapping_kit_done/0` and so on.
 LEFT_KEY = "mapping_kit_done"
+# The slices of a plan once more, where XComs are kept by a backend of the deployment's own: the scheduler, which must
+# not wait for that, makes labels of them.
+SLICES_KEY = "mapping_kit_slices"
 # What became of the items of a batch, where the task returns something else.
 ITEMS_KEY = "mapping_kit_items"
 # What somebody has changed of a task at work: `mapping_kit_set/<task id>`.
@@ -28,7 +31,7 @@ _ZOMBIE = "{'DAG Id'"
 
 def is_plain(key: str) -> bool:
     """Tell whether an XCom is one that the kit writes for itself, past the deployment's backend."""
-    return key == RECORD_KEY or key.startswith(f"{SET_KEY}/")
+    return key in (RECORD_KEY, SLICES_KEY) or key.startswith(f"{SET_KEY}/")
 
 
 def record_of(key: str, label: str | None, try_number: int) -> dict[str, Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -415,3 +418,43 @@ def test_pieces_of_dates_and_products_may_be_more_than_airflow_maps_over(run_of,
 
     run = run_of(a_dag(lambda: work.expand(partition=product(n=list(range(300))))))
     assert [len(batch) for batch in run.run("product")[1]] == [100, 100, 100]
+
+
+@pytest.fixture(scope="module")
+def with_backend(metadata_db, tmp_path_factory):
+    """What a process saw whose XComs are objects, all of them."""
+    folder = tmp_path_factory.mktemp("objects")
+    backend = "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
+    options = {
+        "AIRFLOW__CORE__XCOM_BACKEND": backend,
+        "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"file://{folder}",
+        "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "0",
+    }
+    here = Path(__file__).parent
+    paths = [str(here.parent / "lib"), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
+    answer = subprocess.run(
+        [sys.executable, here / "run_with_backend.py"],
+        env={**os.environ, **options, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return folder, json.loads(answer.stdout[answer.stdout.index('{"sums"') :])
+
+
+class TestADeploymentsOwnBackend:
+    def test_keeps_what_goes_from_task_to_task_and_the_plan_is_beside_it(self, with_backend):
+        folder, seen = with_backend
+        assert seen["sums"] == [sum(range(5000)), sum(range(5000, 10000)), sum(range(10000, 12000))]
+        assert seen["xcoms"]["return_value -1"].strip("b'\"").startswith(f"file://{folder}/with_backend/")
+        (plan,) = folder.glob("mapping_kit/with_backend/*/numbers/plan-*.jsonl")
+        assert len(plan.read_text().splitlines()) == NUMBER
+
+    def test_leaves_instances_that_wait_their_labels(self, with_backend):
+        _, seen = with_backend
+        assert seen["labels"] == [
+            "items 1–5,000 of 12,000: 0 … 4999",
+            "items 5,001–10,000 of 12,000: 5000 … 9999",
+            "items 10,001–12,000 of 12,000: 10000 … 11999",
+        ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -139,3 +142,24 @@ def test_the_connection_is_that_before_the_at_sign(s3_bucket, s3_server, monkeyp
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(connection))
     write(f"s3://other@{s3_bucket}/key", b"1")
     assert files.listed(f"s3://other@{s3_bucket}") == [f"s3://other@{s3_bucket}/key"]
+
+
+_KILLED = """
+import os, signal, sys
+from airflow_mapping_kit.storage import files
+with files.whole(sys.argv[1]) as file:
+    file.write(b"1" * 9_000_000)
+    file.write(b"2" * 9_000_000)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_no_file(place):
+    uri = f"{place}/plan-1.jsonl"
+    assert subprocess.run([sys.executable, "-c", _KILLED, uri], check=False).returncode == -signal.SIGKILL
+    assert files.listed(place) == []
+    with pytest.raises(FileNotFoundError):
+        files.read_range(uri, 0, 1)
+    files.forget_unfinished(f"{place}/plan-")
+    write(uri, b"1")
+    assert files.listed(place) == [uri]
