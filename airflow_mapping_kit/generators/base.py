@@ -40,6 +40,7 @@ from airflow_mapping_kit.plans.chunks import chunks
 from airflow_mapping_kit.plans.naming import check_fields, check_named, fields_of
 from airflow_mapping_kit.plans.plan_files import plan_file
 from airflow_mapping_kit.plans.planned import references
+from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.plans.slicing import Cut, Planned, begins_with_a_batch, planned
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading.records import SLICES_KEY
@@ -152,7 +153,9 @@ class GeneratorOperator(DecoratedOperator):
                 *(self.task_id, f"{items:,}", len(plan), where),
             )
             if custom_xcom_backend():
-                set_plain_xcom(instance, SLICES_KEY, plan)
+                set_plain_xcom(
+                    instance, SLICES_KEY, [_as_shown(held) for held in map(Slice.of, plan) if held]
+                )
         return plan
 
     def _is_planned_with(self) -> bool:
@@ -337,6 +340,12 @@ def _materialized(arguments: Any) -> Any:
     if isinstance(arguments, Sequence) and not isinstance(arguments, str | bytes | range):
         return list(arguments)
     return arguments
+
+
+def _as_shown(held: Slice) -> dict[str, Any]:
+    """Return a slice as JSON without an end of which a label would hide something."""
+    names = hidden_names()
+    return held._replace(ends=[end if hide(end, names) == end else None for end in held.ends]).as_json()
 
 
 def _excerpt(plan: list[Any]) -> str:

@@ -43,10 +43,18 @@ def numbers():
     yield from ({"id": i, "why": "as many bytes as it takes"} for i in range(12_000))
 
 
+@generator
+def accounts():
+    yield from ({"id": i, "password": "quokka", "why": "as many bytes as it takes"} for i in range(6_000))
+
+
 @dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1))
 def with_backend():
     total = Sum.partial(task_id="total", map_index_template=label("{id}"))
     total.expand(numbers=numbers.override(batch_size=5000)())
+    Sum.partial(task_id="secret", map_index_template=label()).expand(
+        numbers=accounts.override(batch_size=5000)()
+    )
 
 
 made = with_backend()
@@ -56,10 +64,15 @@ total = made.get_task("total")
 # `dag.test()` makes instances of a serialized DAG into which no policy has written which task works on batches.
 early_labels.forget(**ids)
 with own_session() as session:
-    rows = session.query(xcom_model().key, xcom_model().map_index, xcom_model().value).filter_by(**ids).all()
+    rows = (
+        session.query(xcom_model().task_id, xcom_model().key, xcom_model().map_index, xcom_model().value)
+        .filter_by(**ids)
+        .all()
+    )
 seen = {
     "sums": [xcom_of(run, "total", map_index=index) for index in range(3)],
     "labels": [early_labels.of_instance(total, **ids, map_index=index) for index in range(3)],
-    "xcoms": {f"{row.key} {row.map_index}": str(row.value) for row in rows},
+    "secret": early_labels.of_instance(made.get_task("secret"), **ids, map_index=0),
+    "xcoms": {f"{row.task_id} {row.key} {row.map_index}": str(row.value) for row in rows},
 }
 json.dump(seen, sys.stdout)

@@ -13,12 +13,14 @@ from pathlib import Path
 import pendulum
 import pytest
 
+from airflow_mapping_kit.compat import expand_input_of
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches, generator, product
 from airflow_mapping_kit.generators.consumers import uses_of
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import BatchedOperator, batched
 from airflow_mapping_kit.plans.held import batch_of, items_of
+from airflow_mapping_kit.plans.planned import key_of
 from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.reading import of_task, tables
 from airflow_mapping_kit.storage import s3_files
@@ -447,7 +449,11 @@ class TestADeploymentsOwnBackend:
     def test_keeps_what_goes_from_task_to_task_and_the_plan_is_beside_it(self, with_backend):
         folder, seen = with_backend
         assert seen["sums"] == [sum(range(5000)), sum(range(5000, 10000)), sum(range(10000, 12000))]
-        assert seen["xcoms"]["return_value -1"].strip("b'\"").startswith(f"file://{folder}/with_backend/")
+        assert (
+            seen["xcoms"]["numbers return_value -1"]
+            .strip("b'\"")
+            .startswith(f"file://{folder}/with_backend/")
+        )
         (plan,) = folder.glob("mapping_kit/with_backend/*/numbers/plan-*.jsonl")
         assert len(plan.read_text().splitlines()) == NUMBER
 
@@ -458,3 +464,23 @@ class TestADeploymentsOwnBackend:
             "items 5,001–10,000 of 12,000: 5000 … 9999",
             "items 10,001–12,000 of 12,000: 10000 … 11999",
         ]
+
+    def test_has_all_that_labels_hide(self, with_backend):
+        _, seen = with_backend
+        assert seen["secret"] == "items 1–5,000 of 6,000"
+        assert "mapping_kit_items" in seen["xcoms"]["accounts mapping_kit_slices -1"]
+        assert "quokka" not in str(seen["xcoms"])
+
+
+def test_a_slice_is_no_piece_whose_fields_name_it(dag_test):
+    made = a_dag(lambda: total().expand(numbers=numbers.override(batch_size=6000, key="id")(NUMBER)))
+    done = dag_test(made)
+    assert [done["total", index].rendered_map_index for index in (0, 1)] == [
+        "items 1–6,000 of 12,000: 0 … 5999",
+        "items 6,001–12,000 of 12,000: 6000 … 11999",
+    ]
+    mapped = [{"numbers": one} for one in xcom_of(done["total", 0], "numbers")]
+    over = expand_input_of(made.get_task("total")).value
+    keys = [key_of(one, over) for one in mapped]
+    assert len(set(keys)) == 2
+    assert all(key.startswith("numbers=") for key in keys)
