@@ -28,6 +28,7 @@ PLOT = PROJECT / "docs" / "images" / "ways.svg"
 SMALL = {
     "ways": ["--items", "4", "--waits", "0", "0.01", "--sizes", "2"],
     "early_labels": ["--pieces", "4", "--rounds", "1"],
+    "redrive": ["--items", "6", "--size", "2", "--failed", "3"],
     "collect": ["--pieces", "20", "--rounds", "2"],
     "generation": ["--rounds", "1"],
     "partitions": ["--rounds", "1"],
@@ -45,6 +46,7 @@ PARTS = (
     "parsing",
     "collect",
     "early_labels",
+    "redrive",
     "page",
     "s3_list",
     "s3_move",

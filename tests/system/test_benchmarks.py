@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 pytestmark = pytest.mark.system
 
-PARTS = ["ways", "generation", "partitions", "missing", "parsing", "collect", "early_labels", "page"]
+PARTS = ["ways", "generation", "partitions", "missing", "parsing", "collect", "early_labels", "redrive", "page"]
 
 
 def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
@@ -55,5 +55,6 @@ def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
         assert all(float(cell.replace(",", "")) >= 0 for cell in row.split(" | "))
     assert "| the days of ten years | 3,652 |" in measured["generation"]
     assert "| `collect` |" in measured["collect"]
+    assert "| `mapping-kit retry --repacked` | 2 |" in measured["redrive"]
     assert "| 1,095 × 25 runs |" in measured["page"]
     assert "<svg" in plot.read_text()
