@@ -12,7 +12,17 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 pytestmark = pytest.mark.system
 
-PARTS = ["ways", "generation", "partitions", "missing", "parsing", "collect", "early_labels", "redrive", "page"]
+PARTS = [
+    "ways",
+    "generation",
+    "partitions",
+    "missing",
+    "parsing",
+    "collect",
+    "early_labels",
+    "redrive",
+    "page",
+]
 
 
 def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
