@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import PAGES
+from airflow_mapping_kit.steering.change import steered
 from airflow_mapping_kit.ui.refused import Refused
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def matrix(found: History, row: DagRow, may: Rights) -> dict[str, Any]:
             "tasks": list(found.target.task_ids),
             "batched": found.target.batched is not None,
             "collected": found.target.collected,
+            "steered": steered(found.target.mapped.dag, found.target.task_ids),
         },
         "tasks": [{"name": one.name, "display": one.display} for one in found.targets],
         "can": may._asdict(),

@@ -106,6 +106,7 @@ def test_the_matrix_says_what_became_of_each_partition(viewer):
         "tasks": ["load"],
         "batched": False,
         "collected": True,
+        "steered": [],
     }
     assert found["tasks"] == [{"name": "load", "display": "load"}]
     assert found["dimensions"] == [

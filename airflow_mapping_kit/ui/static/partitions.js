@@ -23,6 +23,7 @@ import { Preview } from "./preview.js";
 import { Runs } from "./runs.js";
 import { Sentence } from "./sentence.js";
 import { FAILED, MOVING } from "./states.js";
+import { Steer } from "./steer.js";
 import * as theme from "./theme.js";
 import { Tip } from "./tip.js";
 import { Trouble } from "./trouble.js";
@@ -70,7 +71,7 @@ class PartitionsElement extends HTMLElement {
     this.actions = new Actions(this);
     const dag = this.getAttribute("dag");
     this.overview = dag ? null : new Overview(this);
-    this.parts = dag ? { head: new Head(this), sentence: new Sentence(this), runs: new Runs(this), matrix: new Matrix(this), list: new List(this), errors: new Errors(this), bar: new Bar(this) } : {};
+    this.parts = dag ? { head: new Head(this), sentence: new Sentence(this), steer: new Steer(this), runs: new Runs(this), matrix: new Matrix(this), list: new List(this), errors: new Errors(this), bar: new Bar(this) } : {};
     this.pieces = new Piece(this);
     this.side = h("aside", {});
     this.body = h("div", { class: "body" });
@@ -97,6 +98,7 @@ class PartitionsElement extends HTMLElement {
       this.troubles.clear();
       if (answer === this.answer) this.parts.head.draw();
       else this.take(answer);
+      this.parts.steer.look();
       return MOVING.test(answer.cells) || answer.runs.some((one) => ["queued", "running"].includes(one.state));
     } catch (error) {
       if (asked === this.asking) this.refused(error);
@@ -141,8 +143,8 @@ class PartitionsElement extends HTMLElement {
 
   // -- what is drawn
   frame() {
-    const { head, sentence, runs, bar } = this.parts;
-    fill(this.main, this.trouble, head.element, sentence.element, runs.element, h("div", { class: "columns" }, this.body, this.side), bar.element);
+    const { head, sentence, steer, runs, bar } = this.parts;
+    fill(this.main, this.trouble, head.element, sentence.element, steer.element, runs.element, h("div", { class: "columns" }, this.body, this.side), bar.element);
   }
 
   draw() {
