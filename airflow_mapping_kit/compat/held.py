@@ -43,7 +43,7 @@ class _Held:
             return None
         try:
             if self._connection is not None and not self._answers():
-                self.close()
+                self.close(broken=True)
             if self._connection is None:
                 self._connection, self._opened_by = engine.connect(), me
             # A file of SQLite is open for one thread.
@@ -62,11 +62,16 @@ class _Held:
         self._used, self._user = time.monotonic(), None
         self._using.release()
 
-    def close(self) -> None:
-        """Close it; the next who asks opens it again."""
+    def close(self, *, broken: bool = False) -> None:
+        """Close it; the next who asks opens it again.
+
+        :param broken: whether it may be: then no transaction is rolled back, which would be logged as an error.
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # what is broken can't be closed in order
+            with suppress(Exception):
+                if broken:
+                    connection.invalidate()
                 connection.close()
 
     def _answers(self) -> bool:
@@ -76,8 +81,6 @@ class _Held:
             dbapi_connection = self._connection.connection.dbapi_connection
             return bool(self._connection.dialect.do_ping(dbapi_connection))
         except Exception:  # noqa: BLE001 -- whatever it is: it is opened anew
-            with suppress(Exception):
-                self._connection.invalidate()
             return False
 
 
@@ -121,7 +124,7 @@ def connection_of(engine: Any) -> Iterator[Any]:
         yield connection
     except BaseException:
         # It may be what is wrong.
-        held.close()
+        held.close(broken=True)
         raise
     finally:
         held.put_back()
