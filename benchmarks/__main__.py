@@ -27,6 +27,8 @@ PLOT = PROJECT / "docs" / "images" / "ways.svg"
 # What a small run measures: enough to show that every part still works.
 SMALL = {
     "ways": ["--items", "4", "--waits", "0", "0.01", "--sizes", "2"],
+    "items": ["--items", "200", "--rounds", "1"],
+    "instances": ["--instances", "4", "--rounds", "1"],
     "early_labels": ["--pieces", "4", "--rounds", "1"],
     "redrive": ["--items", "6", "--size", "2", "--failed", "3"],
     "collect": ["--pieces", "20", "--rounds", "2"],
@@ -40,6 +42,8 @@ SMALL = {
 ON_3 = {"ways": ["--items", "100", "--waits", "0", "--sizes", "50"]}
 PARTS = (
     "ways",
+    "items",
+    "instances",
     "generation",
     "partitions",
     "missing",

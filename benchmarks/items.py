@@ -76,19 +76,17 @@ def batch(items: range, workers: int, policy: Policy, *, in_event_loop: bool) ->
     assert all(row["state"] == "success" for row in results.by_item.values())
 
 
-def ways() -> dict[str, Callable[[range], None]]:
-    """Return the ways by their titles."""
-    found: dict[str, Callable[[range], None]] = {BARE: loop}
+def ways() -> dict[str, tuple[Callable[[range], None], str | None]]:
+    """Return the ways by their titles, each with the way that it is compared with."""
+    found: dict[str, tuple[Callable[[range], None], str | None]] = {BARE: (loop, None)}
     for workers in (1, 16):
-        found[f"`ThreadPoolExecutor({workers})`"] = partial(pool, workers=workers)
-        found[f"`asyncio.gather`, {workers} at a time"] = partial(gathered, workers=workers)
-    for in_event_loop in (False, True):
-        for workers in (1, 16):
+        threads, loops = f"`ThreadPoolExecutor({workers})`", f"`asyncio.gather`, {workers} at a time"
+        found[threads] = partial(pool, workers=workers), None
+        found[loops] = partial(gathered, workers=workers), None
+        for kind, in_event_loop, peer in (("`def`", False, threads), ("`async def`", True, loops)):
             for title, policy in POLICIES.items():
-                kind = "`async def`" if in_event_loop else "`def`"
-                found[f"{kind}, `concurrency={workers}`{title}"] = partial(
-                    batch, workers=workers, policy=policy, in_event_loop=in_event_loop
-                )
+                way = partial(batch, workers=workers, policy=policy, in_event_loop=in_event_loop)
+                found[f"`@task.batched`, {kind}, `concurrency={workers}`{title}"] = way, peer
     return found
 
 
@@ -96,20 +94,24 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     items, every = range(options.items), ways()
     least = dict.fromkeys(every, float("inf"))
-    for way in every.values():
+    for way, _ in every.values():
         way(range(100))  # what is imported and made once
     for _ in range(options.rounds):
-        for title, way in every.items():
+        for title, (way, _) in every.items():
             before = time.process_time()
             way(items)
             least[title] = min(least[title], time.process_time() - before)
-    print(f"| {options.items:,} items, each a call that does nothing | µs of CPU an item |\n|---|---|")
-    for title, seconds in least.items():
-        print(f"| {title} | {1e6 * seconds / options.items:.1f} |")
+    print(
+        f"| {options.items:,} calls of a function that does nothing | µs of CPU a call | of the library's |\n"
+        "|---|---|---|"
+    )
+    for title, (_, peer) in every.items():
+        ratio = "" if peer is None else f"{least[title] / least[peer]:.2f}"
+        print(f"| {title} | {1e6 * least[title] / options.items:.1f} | {ratio} |")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.system
 
 PARTS = [
     "ways",
+    "items",
+    "instances",
     "generation",
     "partitions",
     "missing",
@@ -64,6 +66,8 @@ def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
         (row,) = re.findall(rf"\| {re.escape(way)} \| (.*) \|", measured["ways"].split("\n\n")[0])
         assert all(float(cell.replace(",", "")) >= 0 for cell in row.split(" | "))
     assert "| the days of ten years | 3,652 |" in measured["generation"]
+    assert "| `@task.batched`, `async def`, `concurrency=16`, both |" in measured["items"]
+    assert "| `@task.batched`, ten items, and `collect` |" in measured["instances"]
     assert "| `collect` |" in measured["collect"]
     assert "| `mapping-kit retry --repacked` | 2 |" in measured["redrive"]
     assert "| 1,095 × 25 runs |" in measured["page"]
