@@ -127,6 +127,10 @@ class EventLoop:
                 self._results.put(call.item, await self._result(call, place, left))
                 if left and self._calls.more() and not await self._is_back(left, place):
                     return
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- no item's: raised where the batch is waited for
+            self._results.fail(error)
         finally:
             place.hold()
 

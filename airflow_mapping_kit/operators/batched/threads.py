@@ -87,8 +87,8 @@ class Threads:
 
     def _start(self, late: Try | None = None) -> None:
         worker = threading.Thread(target=self._work, args=(late,), daemon=True)
-        self._workers.append(worker)
         worker.start()
+        self._workers.append(worker)
 
     def _replace(self, late: Try) -> None:
         """Have another thread work in the place of one whose call nobody can end."""
@@ -116,7 +116,7 @@ class Threads:
 
         :param late: the try that goes on after its time, and that ended the thread which had this place.
         """
-        place = Place(self._places)
+        place, has_place = Place(self._places), True
         try:
             call = self._next() if late is None else late.call
             while call is not None:
@@ -125,11 +125,15 @@ class Threads:
                     break
                 late, call = None, self._next()
         except Replaced:
-            return
+            has_place = False
         except ItemStopped:
             pass
-        place.hold()
-        self._leave()
+        except BaseException as error:  # noqa: BLE001 -- no item's: raised where the batch is waited for
+            self._results.fail(error)
+        finally:
+            if has_place:
+                place.hold()
+                self._leave()
 
     def _next(self) -> Call | None:
         """Return the next call, `None` if there is none for this thread."""

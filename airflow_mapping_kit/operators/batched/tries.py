@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.operators.batched.attempts import Policy
     from airflow_mapping_kit.operators.batched.calls import Call
 
+# No item is worth looking for it more often; and for a year nobody can wait at once.
+_LEAST_SECONDS, _MOST_SECONDS = 0.002, 3600.0
+
 
 class Replaced(BaseException):
     """Another thread works in the place of this one, whose call was not back in time: it is to end."""
@@ -57,9 +60,9 @@ class Try:
             return self.value
         if self.overdue_since is not None:
             raise policy.overdue(back=True)
-        error, self.error = self.error or ItemStopped(), None
+        error, self.error = self.error, None
         try:
-            raise error
+            raise ItemStopped if error is None else error
         finally:
             del error  # its traceback has this frame: neither is to wait for the garbage collector
 
@@ -84,8 +87,9 @@ class Tries:
     def watch(self) -> None:
         """Begin to look for tries that take too long, if there is such a thing."""
         if self._policy.timeout is not None:
-            self._watcher = threading.Thread(target=self._watch, args=(self._policy.timeout,), daemon=True)
-            self._watcher.start()
+            watcher = threading.Thread(target=self._watch, args=(self._policy.timeout,), daemon=True)
+            watcher.start()
+            self._watcher = watcher
 
     def end(self) -> None:
         """Look no more."""
@@ -142,7 +146,7 @@ class Tries:
 
     def _watch(self, seconds: float) -> None:
         pause = seconds
-        while not self._ended.wait(pause):
+        while not self._ended.wait(min(max(pause, _LEAST_SECONDS), _MOST_SECONDS)):
             now = time.monotonic()
             # What begins after this look has its time until then.
             next_look, late = now + seconds, []

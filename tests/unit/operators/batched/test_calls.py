@@ -134,3 +134,9 @@ def test_there_are_more_or_fewer_at_a_time_from_now_on(before, after, work):
     assert (len(found), left) == (100, [])
     assert most["before"] <= before
     assert most["after"] <= after
+
+
+def test_what_goes_wrong_beside_the_items_ends_the_batch(work, mocker):
+    mocker.patch("airflow_mapping_kit.checkpoints.progress.Results.put", side_effect=OSError("no space left"))
+    with pytest.raises(OSError, match="no space left"):
+        work(lambda item: item, range(10))
