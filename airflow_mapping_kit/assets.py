@@ -19,6 +19,7 @@ from airflow_mapping_kit.compat import (
     takes_partitions,
     triggering_events,
 )
+from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.partitions.keys import CUT_LENGTH, cut_mark, hidden_key
 from airflow_mapping_kit.results import SUCCESS
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # Where the keys are in an event's `extra`.
 EXTRA = "mapping_kit_partitions"
+# Of an event that names none, for there were too many: how many characters of keys it would have had at least.
+TOO_MANY = "mapping_kit_too_many_partitions"
 # Where an event of a partition has the keys that Airflow takes only cut, `{cut: whole}`.
 WHOLE = "mapping_kit_whole_keys"
 # What Airflow takes as the key of a partition.
@@ -49,6 +52,9 @@ def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = Non
     events. Of a key that is longer than 250 characters such an event, and the run that it starts, have the
     beginning, marked by `#~` and a digest; `changed_partitions` gives the whole there too.
 
+    An event names keys of a million characters at most: beyond that it names none, and whoever asks which they were
+    is told so.
+
     :param keys: partition keys.
     :param context: the context of the task. Default: the current one.
 
@@ -57,7 +63,11 @@ def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = Non
     known: Any = get_current_context() if context is None else context
     outlets = [one for one in getattr(known.get("task"), "outlets", None) or () if isinstance(one, Asset)]
     # Whoever has no outlets need not read the keys, which may be a million.
-    changed = sorted({hidden_key(key, hidden_names()) for key in keys}) if outlets else []
+    changed = _distinct(keys) if outlets else []
+    if changed is None:
+        for outlet in outlets:
+            _tell_of_too_many(known["outlet_events"][outlet])
+        return
     if not changed:
         return
     whole_run = getattr(known.get("dag_run"), "partition_key", None) is not None
@@ -75,8 +85,39 @@ def mark_succeeded(rows: Iterable[Mapping[str, Any]], *, context: Mapping[str, A
     mark_changed(keys, context=context)
 
 
+def _distinct(keys: Iterable[str]) -> list[str] | None:
+    """Return keys, each once, sorted; `None`, without reading on, where they are too many for an event."""
+    names, found, room = hidden_names(), set[str](), _MAX_CHARACTERS
+    for key in keys:
+        shown = hidden_key(key, names)
+        if shown not in found:
+            found.add(shown)
+            room -= len(shown)
+            if room < 0:
+                return None
+    return sorted(found)
+
+
+def _tell_of_too_many(event: Any) -> None:
+    _log.warning(
+        "More partitions of an outlet changed than an event has room for, %d characters of keys: its event tells of "
+        "the change, and names none of them.",
+        _MAX_CHARACTERS,
+    )
+    if takes_partitions(event):
+        event.partition_keys = set()
+    for name in (EXTRA, WHOLE):
+        event.extra.pop(name, None)
+    event.extra[TOO_MANY] = _MAX_CHARACTERS
+
+
 def _tell(event: Any, changed: list[str], *, whole_run: bool) -> None:
+    if TOO_MANY in event.extra:
+        return
     every = {*_told(event), *changed}
+    if sum(map(len, every)) > _MAX_CHARACTERS:
+        _tell_of_too_many(event)
+        return
     if not takes_partitions(event) or whole_run:
         event.extra[EXTRA] = sorted(every)
         return
@@ -113,12 +154,19 @@ def changed_partitions(*, asset: Any = None, context: Mapping[str, Any] | None =
     :param context: the context of the task. Default: the current one.
     :return: the keys that `mark_changed` was given in all the events that the run takes in, and those of other
         events of partitions; none if the run was started otherwise.
+    :raises PlanError: if an event names none because they were too many: whoever goes on would leave them out.
 
     Example: in a run that `collect(load, outlets=[flights])` of two days started, `["date=2013-01-01",
     "date=2013-01-02"]`. `parse_partition_key` makes partitions of them, to be mapped over.
     """
     known: Any = get_current_context() if context is None else context
-    return sorted({key for event in triggering_events(known, asset) for key in keys_of(event)})
+    events = list(triggering_events(known, asset))
+    if any(isinstance(event.extra, Mapping) and TOO_MANY in event.extra for event in events):
+        raise PlanError(
+            f"An event that started this run tells of more partitions than it has room to name, {_MAX_CHARACTERS:,} "
+            f"characters of keys: load all of them in this run, or have the task before mark fewer, by mark_changed()."
+        )
+    return sorted({key for event in events for key in keys_of(event)})
 
 
 def keys_of(event: Any) -> list[str]:

@@ -13,13 +13,16 @@ from airflow_mapping_kit.partitions.keys import components
 from airflow_mapping_kit.printable import lines, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from airflow_mapping_kit.results import Error, ItemResult, Result
 
 MAX_MESSAGE_BYTES = 2048
 MAX_KEYS = 20
+# What errors count as that nobody told apart.
+OTHERS = "other errors"
+_MAX_ERRORS = 5
 _MAX_VALUES = 3
 _MAX_MESSAGE = 200
 _MAX_TYPE = 200
@@ -193,7 +196,7 @@ def described(failed: Iterable[Result | ItemResult]) -> str:
         named += len(shown)
         counted += group.number
     if number > counted:
-        text.append(f"{number - counted:,} × other errors")
+        text.append(f"{number - counted:,} × {OTHERS}")
     if number > named:
         text.append(f"and {number - named:,} more")
     return "\n".join(text)
@@ -235,6 +238,35 @@ class _Group:
             for name, counter in (self._values or {}).items()
             if max(counter.values()) > 1
         )
+
+
+def summed(errors: Counter[str], keys: Sequence[str], named: int) -> str:
+    """Return failed pieces of which there are too many to look at each: the commonest errors, then some keys.
+
+    10,000 of a million give::
+
+        7,000 × TypeError: unsupported operand
+        3,000 × TimeoutError
+        of them
+          id=17
+          id=99
+        and 9,998 more
+
+    :param errors: how many each error stopped, as text.
+    :param keys: the keys of the first.
+    :param named: for how many those stand.
+    """
+    shown = [(text, number) for text, number in errors.most_common(_MAX_ERRORS + 1) if text != OTHERS]
+    shown = shown[:_MAX_ERRORS]
+    others = errors.total() - sum(number for _, number in shown)
+    text = [
+        f"{number:,} × {one_line(error)}"
+        for error, number in [*shown, *([(OTHERS, others)] if others else [])]
+    ]
+    text += ["of them", *(f"  {one_line(key)}" for key in keys)]
+    if errors.total() > named:
+        text.append(f"and {errors.total() - named:,} more")
+    return "\n".join(text)
 
 
 def reason(result: Result | ItemResult | Mapping[str, Any]) -> str:

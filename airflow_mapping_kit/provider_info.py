@@ -45,26 +45,13 @@ def get_provider_info() -> dict[str, Any]:
                     "max_result_kb": {
                         "description": (
                             "How many KiB of JSON the report of a fan-in may have as an XCom, and all that the "
-                            "items of one batch return. The rows of a larger report are written to a file, in "
-                            "results_folder or where collect(..., write_to=...) says."
+                            "items of one batch return as a list. The rows of what is larger are kept elsewhere: in "
+                            "storage, else in several XComs, or where collect(..., write_to=...) says."
                         ),
                         "version_added": "0.1.0",
                         "type": "integer",
                         "example": None,
                         "default": "1024",
-                    },
-                    "results_folder": {
-                        "description": (
-                            "Where the rows of a fan-in go that are too large for an XCom: a folder in object "
-                            "storage, with the connection before the @, that all workers reach. A report is "
-                            "<folder>/<DAG>/<run>/<task>.jsonl there; nothing deletes it but you. Empty: "
-                            "mapping_kit_results in [common.io] xcom_objectstorage_path; without that such a "
-                            "fan-in fails, and says so."
-                        ),
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "s3://aws_default@reports/results",
-                        "default": "",
                     },
                     "scratch_folder": {
                         "description": (

@@ -43,8 +43,15 @@ class Error(TypedDict):
     message: str
 
 
-class Result(TypedDict):
+class _Numbered(TypedDict, total=False):
+    item: int
+
+
+class Result(_Numbered):
     """What became of one piece.
+
+    `item` is there of an item of a plan that is kept apart: its number in it, from 0, by which items of equal keys
+    are told apart that are in several batches.
 
     `state` is `success`, `failed`, `skipped`, `upstream_failed` or `not_started`; `value` is what a piece
     that succeeded returned; `duration_s` the seconds that its last try took, `None` if it never ran.

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from airflow_mapping_kit.fan_in.collect import CollectOperator, collect
-from airflow_mapping_kit.fan_in.json_lines import rows
+from airflow_mapping_kit.fan_in.rows import rows
 
 __all__ = ["CollectOperator", "collect", "rows"]

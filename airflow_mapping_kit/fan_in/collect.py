@@ -17,10 +17,11 @@ from airflow_mapping_kit.compat import (
     parts,
 )
 from airflow_mapping_kit.exceptions import FanInError, PlanError
-from airflow_mapping_kit.failures import described
+from airflow_mapping_kit.failures import described, summed
 from airflow_mapping_kit.fan_in import report
 from airflow_mapping_kit.fan_in.links import PartitionsLink, page_of
 from airflow_mapping_kit.fan_in.tolerance import Tolerance
+from airflow_mapping_kit.outcomes.parts import Part
 from airflow_mapping_kit.outcomes.states import Outcome, outcome
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.batches import declared_settings_of
@@ -98,6 +99,10 @@ class CollectOperator(BaseOperator):
         with bad_input_fails_at_once():
             found = self._outcome(context)
             self._check_plan(found)
+            too_many = self._summary(found, context["run_id"])
+        if not found.counts["total"] and self.on_empty != "succeed":
+            self._end_empty(found)
+        made = report.made_of(found, values=self.values, write_to=self.write_to, instance=context["ti"])
         if found.left_out:
             self.log.warning(
                 "%s: values hold what has no form in JSON, and are null there: %s. The XComs of the pieces have "
@@ -105,22 +110,18 @@ class CollectOperator(BaseOperator):
                 self.task_id,
                 one_line(", ".join(sorted(found.left_out))),
             )
-        too_many = self._summary(found, context["run_id"])
-        if not found.counts["total"] and self.on_empty != "succeed":
-            self._end_empty(found)
-        made = report.made_of(
-            list(found.rows()), values=self.values, write_to=self.write_to, instance=context["ti"]
-        )
         if too_many or made.trouble:
             # A task that fails returns nothing, and the report is what its callbacks and readers need most.
             context["ti"].xcom_push("return_value", made.pushed)
         if too_many:
-            said = [too_many, *self._where(context), *([str(made.trouble)] if made.trouble else [])]
+            said = [too_many, *self._where(context), *_files(made.pushed)]
+            said += [str(made.trouble)] if made.trouble else []
             raise AirflowFailException("\n".join(said))
         if made.trouble:
             with bad_input_fails_at_once():
                 raise made.trouble
-        mark_succeeded(found.rows(), context=context)
+        with bad_input_fails_at_once():
+            mark_succeeded(found.rows(), context=context)
         return made.pushed
 
     def _where(self, context: Context) -> list[str]:
@@ -167,6 +168,13 @@ class CollectOperator(BaseOperator):
                 f"{f' and {more:,} more' if more > 0 else ''}. Its generator was cleared without it: "
                 f"clear {name} with everything downstream."
             )
+        if found.lost:
+            more = len(found.lost) - _MAX_MOVED
+            raise FanInError(
+                f"Not every item of the plan of {name} is accounted for: {'; '.join(found.lost[:_MAX_MOVED])}"
+                f"{f' and {more:,} more' if more > 0 else ''}. Its generator, or the task before it, was cleared "
+                f"without it, or somebody changed its XComs: clear {name} with everything downstream."
+            )
 
     def _end_empty(self, found: Outcome) -> None:
         skipped = [task_id for task_id, state in found.upstream.items() if state == SKIPPED]
@@ -199,7 +207,7 @@ class CollectOperator(BaseOperator):
             tolerance = error
         message = f"{failed:,} of {count['total']:,} pieces failed, {tolerance}"
         if failed:
-            message = f"{message}:\n{described(found.failures())}"
+            message = f"{message}:\n{_described(found)}"
             self.log.warning("%s: %s", self.task_id, message)
         if isinstance(tolerance, FanInError):
             return f"{self.task_id}: {message}"
@@ -237,14 +245,15 @@ def collect(
     :param on_empty: what a plan without pieces, or a skipped generator, does: `"skip"` the task, `"fail"`, or
         `"succeed"` with a report of 0 pieces. Default `"skip"`.
     :param write_to: a file for the rows, as JSON Lines, e.g. `"s3://aws_default@reports/{{ run_id }}.jsonl"`,
-        replaced at once. (templated) Default: they are returned, up to `[mapping_kit] max_result_kb`; more go to
-        a file in `[mapping_kit] results_folder`.
+        replaced at once. (templated) Default: they are returned, up to `[mapping_kit] max_result_kb`; more stay
+        where instances left them, and what nobody wrote so goes to `[mapping_kit] storage`, or among Airflow's XComs.
     :param values: whether the rows have what the pieces returned, as plain JSON. Default `True`.
     :param operator_arguments: arguments of any operator: `task_id` (default `collect_<task>`), `retries`, ...
     :return: the task's output: `{"total", "succeeded", "failed", "skipped", "upstream_failed", "not_started",
         "results": [{"key", "label", "map_index", "state", "try_number", "duration_s", "value", "error"}]}`,
-        a row a piece, in map-index order. With a file, `"written_to"` and `"failures"`, the rows of what failed,
-        are there instead of `"results"`; `rows(report)` gives the rows of either.
+        a row a piece, in map-index order. Of rows that are elsewhere `"written_to"` or `"parts"` says where, instead
+        of `"results"`, and `"errors"` and `"failures"` have the commonest errors and the first rows of what failed;
+        `rows(report)` gives the rows of any.
     :raises FanInError: if `mapped` is not mapped or belongs to another DAG, a tolerance is none, or the
         DAG stops at the first failure.
 
@@ -283,6 +292,20 @@ def collect(
         raise FanInError(f"{target.name} cannot be collected within itself: call collect after the group.")
     fan_in.set_upstream([target.dag.get_task(task_id) for task_id in target.awaited])
     return fan_in.output
+
+
+def _described(found: Outcome) -> str:
+    """Return what failed, by error: where rows are elsewhere, from what their summaries say."""
+    if any(isinstance(share, Part) for share in found.shares):
+        return summed(found.tally.errors, found.tally.keys, found.tally.named)
+    return described(found.failures())
+
+
+def _files(report: dict[str, Any]) -> list[str]:
+    """Return where the rows are that failed, for whoever is woken by the error."""
+    if "failed_in" in report:
+        return [f"All of them are in {report['failed_in']}"]
+    return [f"All rows are in {report['written_to']}"] if "written_to" in report else []
 
 
 def _task_id(target: Mapped, group: TaskGroup | None) -> str:

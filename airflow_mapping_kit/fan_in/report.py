@@ -1,96 +1,135 @@
-"""The report of a fan-in: its counts, and its rows where there is room for them."""
+"""The report of a fan-in: its counts, and its rows where there is room for them, else where they are."""
 
 from __future__ import annotations
 
 import json
-from itertools import accumulate
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
 
 from airflow_mapping_kit.compat import AirflowException
-from airflow_mapping_kit.exceptions import FanInError
-from airflow_mapping_kit.fan_in import json_lines
-from airflow_mapping_kit.results import FAILURES, counts
+from airflow_mapping_kit.exceptions import FanInError, StorageError
+from airflow_mapping_kit.fan_in import among_xcoms, json_lines, manifest
+from airflow_mapping_kit.outcomes.parts import Part
+from airflow_mapping_kit.results import FAILURES
+from airflow_mapping_kit.storage.place import root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
+    from airflow_mapping_kit.outcomes.states import Outcome
     from airflow_mapping_kit.results import Result
 
-# More than the counts of a report, and where its rows are, ever take.
+# More than the counts of a report, its commonest errors, and where its rows are, ever take.
 _BYTES_OF_COUNTS = 512
-# What the folder is called that is made among the XComs.
-_BESIDE_XCOMS = "mapping_kit_results"
-# What names of files may hold as they are, and Airflow's own ids of runs do.
-_SAFE = ":+~"
+_ERRORS = 5
+# Where a report has not all rows it has the first that failed, at most so many: to read one of a part is a request.
+_FAILURES = 1000
+_FAILURES_AMONG_XCOMS = 100
+# Rows of more parts than that are not gathered in a report, however few they are: each would be a request.
+_PARTS = 100
 
 
 class Report(NamedTuple):
     """What a fan-in pushes, and why its rows could be kept nowhere, if so.
 
-    The rows are among the pushed: as `results`; or in the file `written_to`, or lost to it, with those of the pieces
-    that failed as `failures`.
+    The rows are among the pushed: as `results`; or in `written_to`, or by reference as `parts`, or lost to them, with
+    the first that failed as `failures`.
     """
 
     pushed: dict[str, Any]
-    trouble: FanInError | AirflowException | None
+    trouble: FanInError | StorageError | AirflowException | None
 
 
-def made_of(results: Sequence[Result], *, values: bool, write_to: str | None, instance: Any) -> Report:
-    """Return the report of a fan-in, and write its rows to a file where it is to have one, or needs one.
+def made_of(found: Outcome, *, values: bool, write_to: str | None, instance: Any) -> Report:
+    """Return the report of a fan-in, and write its rows to files where it is to have some, or needs them.
 
-    :param results: the rows, which are plain JSON.
+    :param found: what became of the plan.
     :param values: whether the rows have the values of the pieces.
     :param write_to: the file, if the DAG's author named one.
     :param instance: the instance of the fan-in.
     """
     from airflow.configuration import conf
 
-    rows = [{name: part for name, part in result.items() if values or name != "value"} for result in results]
-    lines = [json.dumps(row, allow_nan=False) for row in rows]
-    limit = conf.getint("mapping_kit", "max_result_kb", fallback=1024)
-    room = limit * 1024 - _BYTES_OF_COUNTS
-    # As Airflow writes it, with `, ` between the rows.
-    size = sum(len(line) + 2 for line in lines)
-    whole = {**counts(results), "results": rows}
-    if write_to is None and size <= room:
-        return Report(whole, None)
-    failures = [row for row in rows if row["state"] in FAILURES]
-    ends = accumulate(len(json.dumps(row)) + 2 for row in failures)
-    first = [row for row, end in zip(failures, ends, strict=True) if end <= room]
-    summary = {**counts(results), "failures": first}
+    room = conf.getint("mapping_kit", "max_result_kb", fallback=1024) * 1024 - _BYTES_OF_COUNTS
+    inline = None if write_to is not None else _inline(found, room, values=values)
+    if inline is not None:
+        return Report(inline, None)
+    summary = {**found.counts, "errors": [list(one) for one in found.tally.errors.most_common(_ERRORS)]}
+    first = _First(room)
     try:
         if write_to is not None:
-            file = json_lines.write(lines, write_to, "write_to")
+            lines = (_line(row) for row in first.of(_rows(found.rows(), values=values)))
+            where: dict[str, Any] = {"written_to": json_lines.write(lines, write_to, "write_to")}
+        elif root() is not None:
+            failures = first.of(found.failures())
+            where = manifest.write(found, summary, failures, values=values, instance=instance)
         else:
-            file = json_lines.write(
-                lines, _default_file(instance, size, limit), "[mapping_kit] results_folder"
-            )
-    except (FanInError, AirflowException) as error:
-        return Report(whole if size <= room else summary, error)
-    return Report({**summary, "written_to": file}, None)
+            where = {"parts": among_xcoms.keep(found, values=values, instance=instance)}
+            first.take(found.failures(), _FAILURES_AMONG_XCOMS)
+    except (FanInError, StorageError, AirflowException) as error:
+        if write_to is not None:
+            inline = _inline(found, room, values=values)
+        if inline is None:
+            first = _First(room)
+            # What could not be read may be what failed.
+            with suppress(FanInError):
+                first.take(found.failures(), _FAILURES)
+        return Report(inline or {**summary, "failures": list(_rows(first.rows, values=values))}, error)
+    return Report({**summary, "failures": list(_rows(first.rows, values=values)), **where}, None)
 
 
-def _default_file(instance: Any, size: int, limit: int) -> str:
-    """Return where the rows of a fan-in go that are too large for an XCom.
+class _First:
+    """The first rows that failed, as many as a report takes.
 
-    :param size: how large they are, in bytes.
-    :param limit: how large they may be, in KiB.
+    :param room: how many bytes they may have.
     """
-    from airflow.configuration import conf
 
-    folder = conf.get("mapping_kit", "results_folder", fallback="").strip()
-    # Where the deployment has its large XComs, if it has them in object storage: all its workers reach that.
-    beside = conf.get("common.io", "xcom_objectstorage_path", fallback="").strip()
-    folder = folder or (beside and f"{beside.rstrip('/')}/{_BESIDE_XCOMS}")
-    if not folder:
-        raise FanInError(
-            f"The report has {size / 1024:,.0f} KiB, too much for an XCom ([mapping_kit] max_result_kb = {limit:,}). "
-            f"Say where such reports go, for all DAGs by [mapping_kit] results_folder = "
-            f"s3://aws_default@bucket/results, here by collect(..., write_to='s3://aws_default@bucket/"
-            f"{instance.task_id}/{{{{ run_id }}}}.jsonl'); or leave out what the pieces returned: "
-            f"collect(..., values=False)."
-        )
-    number = "" if instance.map_index < 0 else f".{instance.map_index}"
-    names = (instance.dag_id, instance.run_id, f"{instance.task_id}{number}.jsonl")
-    return "/".join([folder.rstrip("/"), *(quote(name, safe=_SAFE) for name in names)])
+    def __init__(self, room: int) -> None:
+        self.rows: list[Result] = []
+        self._room = room
+        self._full = False
+
+    def of(self, rows: Iterable[Result]) -> Iterator[Result]:
+        """Yield rows, keeping the first that failed."""
+        for row in rows:
+            if not self._full and row["state"] in FAILURES:
+                self._keep(row, _FAILURES)
+            yield row
+
+    def take(self, rows: Iterable[Result], most: int) -> None:
+        """Keep the first of some rows that failed; no more are read."""
+        for row in rows:
+            self._keep(row, most)
+            if self._full:
+                return
+
+    def _keep(self, row: Result, most: int) -> None:
+        self._room -= len(_line(row)) + 2
+        if self._room >= 0:
+            self.rows.append(row)
+        self._full = self._room < 0 or len(self.rows) == most
+
+
+def _inline(found: Outcome, room: int, *, values: bool) -> dict[str, Any] | None:
+    """Return a report with all its rows, `None` if they have more bytes than there is room for."""
+    parts = [share for share in found.shares if isinstance(share, Part)]
+    if len(parts) > _PARTS or sum(share.size for share in parts) > room:
+        return None
+    rows = []
+    for row in _rows(found.rows(), values=values):
+        # As Airflow writes it, with `, ` between the rows.
+        room -= len(_line(row)) + 2
+        if room < 0:
+            return None
+        rows.append(row)
+    return {**found.counts, "results": rows}
+
+
+def _rows(rows: Iterable[Result], *, values: bool) -> Iterator[Result]:
+    if values:
+        return iter(rows)
+    return ({name: part for name, part in row.items() if name != "value"} for row in rows)  # type: ignore[misc]
+
+
+def _line(row: Result) -> str:
+    return json.dumps(row, allow_nan=False)

@@ -103,7 +103,7 @@ class Piece:
         :param instances: by task; of an item as if it had been an instance of its own.
         :param errors: what stopped those that failed.
         """
-        state = self._state({task_id: one.state for task_id, one in instances.items()})
+        state = self.state({task_id: one.state for task_id, one in instances.items()})
         # Of a group the task that stopped the piece, of any other piece whichever is there.
         stopped = [errors.get(task_id) for task_id, one in instances.items() if one.state == state]
         durations = [one.duration for one in instances.values() if one.duration is not None]
@@ -122,7 +122,8 @@ class Piece:
         """Return what stopped the instance of a task, as it recorded it."""
         return self._records.get(task_id, {}).get("error")
 
-    def _state(self, states: Mapping[str, str | None]) -> str:
+    def state(self, states: Mapping[str, str | None]) -> str:
+        """Return the state of the piece from those of its tasks: the one that says most of what went wrong."""
         found = worst(states.values())
         if found != SKIPPED:
             return found

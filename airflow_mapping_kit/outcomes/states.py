@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.outcomes.items import Items
+from airflow_mapping_kit.outcomes.parts import Part
 from airflow_mapping_kit.outcomes.piece import REMOVED, Piece, worst
 from airflow_mapping_kit.outcomes.shares import Held
 from airflow_mapping_kit.outcomes.tally import Tally
@@ -57,6 +58,17 @@ class Outcome:
         return all_of_them
 
     @property
+    def lost(self) -> list[str]:
+        """Instances that account for other items than their batch has, in words."""
+        return [
+            f"{task_id} [{share.piece.index}] has {share.extent}, and accounts for "
+            f"{sum(part['states'].values()):,} from item {part['first'] + 1:,} on"
+            for share in self.shares
+            if isinstance(share, Part)
+            for task_id, part in share.wrong
+        ]
+
+    @property
     def counts(self) -> Counts:
         """How many pieces are in which state."""
         return self.tally.counts
@@ -95,7 +107,8 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool
         return Outcome(unexpanded=None if emptied else worst(states), upstream=before)
 
     wanted = sources(mapped.expand_input)
-    items = Items(mapped, run_id, read)
+    left_out: set[str] = set()
+    items = Items(mapped, run_id, read, values=values, left_out=left_out)
     pairs = {(task_id, RECORD_KEY) for task_id in mapped.task_ids} | items.xcoms
     pairs |= {(source.task_id, source.key) for source in wanted}
     if values:
@@ -121,13 +134,11 @@ def outcome(mapped: Mapped, run_id: str, read: Reading = tables, *, values: bool
         for piece in pieces
         if piece.moved(keys)
     ]
-    shares: list[Share] = []
-    left_out: set[str] = set()
-    for piece, key, arguments in zip(pieces, keys, planned, strict=False):
-        rows = items.results(piece, arguments, found)
-        if rows is None:
-            rows = [piece.result(key, label(piece.index) or key, piece.value(found))]
-        shares.append(Held(rows))
+    shares = [
+        items.share(piece, arguments, found)
+        or Held([piece.result(key, label(piece.index) or key, piece.value(found))])
+        for piece, key, arguments in zip(pieces, keys, planned, strict=False)
+    ]
     at_hand = [result for share in shares if isinstance(share, Held) for result in share.results]
     for result, key in zip(at_hand, distinct([result["key"] for result in at_hand]), strict=True):
         if result["label"] == result["key"]:

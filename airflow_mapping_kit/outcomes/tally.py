@@ -6,17 +6,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.failures import MAX_KEYS, reason
+from airflow_mapping_kit.failures import MAX_KEYS, OTHERS, reason
 from airflow_mapping_kit.results import FAILURES, counts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_mapping_kit.results import Counts
 
 # So many errors are told apart; what else there is counts as one more.
 _MAX_ERRORS = 1000
-OTHERS = "other errors"
 
 
 @dataclass
@@ -25,12 +24,14 @@ class Tally:
 
     :param states: how many are in which state.
     :param errors: how many each error stopped, as text; of what nobody told apart, as `other errors`.
-    :param keys: the first of those that failed.
+    :param keys: the first of those that failed, or what stands for all of a batch.
+    :param named: how many those are.
     """
 
     states: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     keys: list[str] = field(default_factory=list)
+    named: int = 0
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Tally:
@@ -39,7 +40,7 @@ class Tally:
         for row in rows:
             made.states[row["state"]] += 1
             if row["state"] in FAILURES:
-                made.add_errors({reason(row): 1}, [row["key"]])
+                made.add_errors({reason(row): 1}, [row["key"]], 1)
         return made
 
     @property
@@ -55,12 +56,21 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Count in what another has counted."""
         self.states.update(other.states)
-        self.add_errors(other.errors, other.keys)
+        self.add_errors(other.errors, other.keys, other.named)
 
-    def add_errors(self, errors: Mapping[str, int], keys: Iterable[str]) -> None:
-        """Count in some errors, and name some of the pieces that have them."""
+    def add_errors(self, errors: Mapping[str, int], keys: Sequence[str], named: int) -> None:
+        """Count in some errors, and name pieces that have them as long as few are named.
+
+        :param named: for how many the keys stand.
+        """
         for error, number in errors.items():
             known = error in self.errors or len(self.errors) < _MAX_ERRORS
             self.errors[error if known else OTHERS] += number
-        if len(self.keys) < MAX_KEYS:
-            self.keys += list(keys)[: MAX_KEYS - len(self.keys)]
+        room = MAX_KEYS - len(self.keys)
+        if room >= len(keys):
+            self.keys += keys
+            self.named += named
+        elif room > 0:
+            self.keys += keys[:room]
+            # What stands for more than itself stands alone.
+            self.named += room

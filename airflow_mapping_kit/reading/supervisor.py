@@ -15,7 +15,7 @@ from airflow_mapping_kit.compat import is_mapped, plain_xcoms
 from airflow_mapping_kit.reading.instances import Instance, value_of
 from airflow_mapping_kit.reading.records import RECORD_KEY, is_plain
 from airflow_mapping_kit.reading.values import values_of
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, SUCCESS
+from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, SUCCESS, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,7 +35,7 @@ class Supervisor:
     further source one more, and one a task where somebody cleared something that has not run again. Fewer there
     cannot be, as no call answers for the XComs of two tasks, or for instances and XComs at once. Only of an
     instance that may or may not have pushed something, such as a batch that failed, is that one asked for: then
-    a call each.
+    a call each. Where all have pushed summaries of what they keep elsewhere, those say whose they are.
 
     :param task_instance: the instance of the fan-in, as its task has it.
     :param task_ids: the tasks that make the state of one piece.
@@ -169,6 +169,10 @@ class Supervisor:
         values = _pushed(self._place(task_id, key))
         if not values:
             return {}
+        # What is kept elsewhere says whose it is: nobody has to be asked for it by itself.
+        parts = [part["map_index"] for value in values if (part := part_of(value)) is not None]
+        if len(parts) == len(values):
+            return dict(sorted(zip(parts, values, strict=True)))
         sure, unsure = self._holders(task_id)
         found = _of_instances(self._place(task_id, key), unsure)
         holders = sorted({*sure, *found})

@@ -79,6 +79,12 @@ def listed(uri: str) -> list[str]:
     return sorted(_kind(uri).listed(uri.rstrip("/")))
 
 
+def sizes(uri: str) -> dict[str, int]:
+    """Return the sizes in bytes of all files below a folder, at any depth, by URI; of one that is not there, none."""
+    found: dict[str, int] = _kind(uri).sizes(uri.rstrip("/"))
+    return found
+
+
 def delete(*uris: str) -> None:
     """Delete files of one place; it doesn't matter which of them are there."""
     for at in range(0, len(uris), _MOST_DELETED):

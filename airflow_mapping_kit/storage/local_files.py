@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -67,6 +68,17 @@ def read_range(uri: str, start: int, end: int) -> bytes:
 def listed(uri: str) -> list[str]:
     """See `files.listed`."""
     return [f"{uri}/{one.name}" for one in _files_in(_path(uri)) if not one.name.endswith(_UNFINISHED)]
+
+
+def sizes(uri: str) -> dict[str, int]:
+    """See `files.sizes`."""
+    top = _path(uri)
+    found = {}
+    for folder, _, names in os.walk(top):
+        for path in (Path(folder, name) for name in names if not name.endswith(_UNFINISHED)):
+            with suppress(FileNotFoundError):
+                found[f"{uri}/{path.relative_to(top).as_posix()}"] = path.stat().st_size
+    return found
 
 
 def delete(uris: Iterable[str]) -> None:

@@ -55,6 +55,18 @@ def listed(uri: str) -> list[str]:
     return [f"{uri}/{one['name'].rpartition('/')[2]}" for one in entries if one["type"] == "file"]
 
 
+def sizes(uri: str) -> dict[str, int]:
+    """See `files.sizes`."""
+    path = _path(uri)
+    path.fs.invalidate_cache()
+    try:
+        entries = path.fs.find(path.path, detail=True)
+    except FileNotFoundError:
+        return {}
+    above = len(path.path.rstrip("/")) + 1
+    return {f"{uri}/{name[above:]}": one["size"] for name, one in entries.items()}
+
+
 def delete(uris: Iterable[str]) -> None:
     """See `files.delete`."""
     for uri in uris:

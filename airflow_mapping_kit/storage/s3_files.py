@@ -114,6 +114,18 @@ def listed(uri: str) -> list[str]:
     return [name for name in found if not name.endswith("/")]
 
 
+def sizes(uri: str) -> dict[str, int]:
+    """See `files.sizes`."""
+    one = _object(uri)
+    prefix = f"{one.key}/" if one.key else ""
+    found = {}
+    with one.errors("list"):
+        for page in one.client.get_paginator("list_objects_v2").paginate(Bucket=one.bucket, Prefix=prefix):
+            for entry in page.get("Contents", ()):
+                found[f"{uri}/{entry['Key'][len(prefix) :]}"] = entry["Size"]
+    return found
+
+
 def delete(uris: Sequence[str]) -> None:
     """See `files.delete`."""
     one = _object(uris[0])

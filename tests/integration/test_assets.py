@@ -19,7 +19,7 @@ from airflow_mapping_kit.assets import (
     mark_changed,
 )
 from airflow_mapping_kit.compat import Asset
-from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.exceptions import PartitionError, PlanError
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.operators.batched import batched
@@ -237,6 +237,34 @@ def test_long_keys_that_would_be_too_much_for_a_call_are_told_in_one_event(dag_t
     dag_test(dag)
     assert told(asset) == [keys]
     assert followed("follows_very_long", asset) == keys
+
+
+def test_an_event_has_room_for_a_million_characters_of_keys_and_what_follows_is_told_of_more(dag_test):
+    asset, read = Asset("huge_asset"), []
+
+    def keys():
+        for number in range(10_000_000):
+            read.append(number)
+            yield f"text={number:08}{'x' * 87}"
+
+    with DAG("huge_writer", schedule=None, start_date=START) as writer:
+
+        @task(outlets=[asset])
+        def write():
+            mark_changed(["text=first"])
+            mark_changed(keys())
+            mark_changed(["text=last"])
+
+        write()
+    dag_test(writer)
+    assert told(asset) == [None]
+    # No more was read than there was room for.
+    assert len(read) < 11_000
+    triggering = {
+        "triggering_asset_events" if AIRFLOW_3 else "triggering_dataset_events": {asset: events_of(asset)}
+    }
+    with pytest.raises(PlanError, match="more partitions than it has room to name, 1,000,000 characters"):
+        changed_partitions(context=triggering)
 
 
 def test_equal_partitions_of_a_plan_are_told_as_the_one_that_they_are(dag_test, followed):

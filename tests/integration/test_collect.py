@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import logging
@@ -13,15 +12,14 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from importlib.metadata import version
 
+import duckdb
 import pendulum
 import pytest
-from airflow import settings
 from airflow.models.taskinstance import TaskInstance
-from sqlalchemy import event
 
 from airflow_mapping_kit.compat import plain_xcoms
 from airflow_mapping_kit.exceptions import FanInError
-from airflow_mapping_kit.fan_in import CollectOperator, collect, rows
+from airflow_mapping_kit.fan_in import CollectOperator, among_xcoms, collect, rows
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.partitions.pieces import distinct, piece_key
 from airflow_mapping_kit.plans.mapped import Mapped
@@ -37,6 +35,7 @@ from airflows import (
     dag_test,
     delete_xcom,
     get_current_context,
+    requests,
     run_alone,
     setup,
     store_xcom,
@@ -154,34 +153,6 @@ class End:
     def again(self):
         """Run the fan-in alone once more; return what it raised."""
         return run_alone(self.dag, self.run.get_task_instance("all"))
-
-
-@contextlib.contextmanager
-def requests():
-    """Give what is asked for meanwhile: statements of the database, on Airflow 3 what a task asks its supervisor."""
-    sent = []
-    if AIRFLOW_3:
-        from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms
-
-        send = InProcessSupervisorComms.send
-
-        def noted(comms, msg):
-            sent.append(msg)
-            return send(comms, msg)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(InProcessSupervisorComms, "send", noted)
-            yield sent
-        return
-
-    def note(connection, cursor, statement, *_):
-        sent.append(statement)
-
-    event.listen(settings.engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(settings.engine, "before_cursor_execute", note)
 
 
 class TestWhatCanBeCollected:
@@ -829,44 +800,93 @@ class TestResultsThatAreTooLarge:
     def small(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW__MAPPING_KIT__MAX_RESULT_KB", "1")
 
-    def test_are_refused_where_nobody_says_where_they_go_and_what_failed_is_said_first(
-        self, collected, caplog
-    ):
+    def test_stay_among_airflows_xcoms_where_there_is_no_storage(self, collected):
+        end = collected(["a" * 100_000, "fail", "b" * 100_000])
+        assert end.state == "failed"
+        report = end.report
+        assert {name: report[name] for name in COUNTS} == {**COUNTS, "total": 3, "succeeded": 2}
+        assert report["errors"] == [["ValueError: no good", 1]]
+        assert [row["key"] for row in report["failures"]] == ["x=fail"]
+        assert "results" not in report
+        # In more than one XCom, each of a bounded size.
+        assert report["parts"]["own"] == 2
+        found = list(rows(report))
+        assert [(row["key"], row["map_index"], row["state"]) for row in found[:2]] == [
+            (piece_key({"x": "a" * 100_000}), 0, "success"),
+            ("x=fail", 1, "failed"),
+        ]
+        assert [row["value"] for row in found] == ["a" * 100_000, None, "b" * 100_000]
+        assert found[1]["error"] == {"type": "ValueError", "message": "no good"}
+
+    def test_are_read_by_a_task_after_the_fan_in(self, metadata_db):
+        @task
+        def count(report):
+            return sum(row["state"] == "success" for row in rows(report))
+
+        with new_dag() as built:
+            count(collect(work.expand(x=plan(["a" * 2000, "b"])), task_id="all"))
+        run = dag_test(built)
+        assert "parts" in xcom_of(run, "all")
+        assert xcom_of(run, "count") == 2
+
+    def test_that_no_database_should_hold_are_refused_after_what_failed_is_said(self, collected, monkeypatch):
+        monkeypatch.setattr(among_xcoms, "_MOST_BYTES", 1000)
         end = collected(["a" * 2000, "fail"])
         assert end.state == "failed"
         error = str(end.again())
         failed = error.index("1 of 2 pieces failed, none tolerated:\n1 × ValueError: no good\n  x=fail")
-        large = error.index("too much for an XCom ([mapping_kit] max_result_kb = 1)")
-        assert failed < large < error.index("[mapping_kit] results_folder =")
-        assert {name: number for name, number in end.report.items() if name != "failures"} == COUNTS
+        assert failed < error.index("too much for Airflow's XComs") < error.index("[mapping_kit] storage =")
+        assert "collect(..., values=False)" in error
+        assert {name: end.report[name] for name in COUNTS} == COUNTS
         assert [row["key"] for row in end.report["failures"]] == ["x=fail"]
         with pytest.raises(FanInError, match="The report has no rows"):
             next(rows(end.report))
 
-    def test_that_are_all_well_are_refused_too_rather_than_lost(self, collected, caplog):
-        end = collected(["a" * 2000])
-        assert end.state == "failed"
-        assert "collect(..., values=False)" in caplog.text
-        assert (end.report["succeeded"], end.report["failures"]) == (1, [])
-
-    def test_go_to_the_folder_for_results(self, collected, monkeypatch, tmp_path):
-        monkeypatch.setenv("AIRFLOW__MAPPING_KIT__RESULTS_FOLDER", f"{tmp_path}/of all/")
+    def test_go_to_storage_with_a_manifest_that_other_programs_read(self, collected, monkeypatch, tmp_path):
+        monkeypatch.setenv("AIRFLOW__MAPPING_KIT__STORAGE", f"{tmp_path}/of all/")
         end = collected(["a" * 2000, "fail"], tolerated_failure_count=1)
-        path = tmp_path / "of all" / end.dag.dag_id / end.run.run_id / "all.jsonl"
-        assert end.report == {**COUNTS, "failures": end.report["failures"], "written_to": str(path)}
-        assert [row["error"]["message"] for row in end.report["failures"]] == ["no good"]
-        assert [(row["key"], row["value"]) for row in rows(end.report)] == [
+        home = tmp_path / "of all" / end.dag.dag_id / end.run.run_id / "all"
+        report = end.report
+        assert {name: report[name] for name in COUNTS} == COUNTS
+        assert (report["written_to"], report["failed_in"]) == (
+            f"{home}/manifest.json",
+            f"{home}/failed.jsonl",
+        )
+        assert [(row["key"], row["value"]) for row in rows(report)] == [
             (piece_key({"x": "a" * 2000}), "a" * 2000),
             ("x=fail", None),
         ]
+        manifest = json.loads((home / "manifest.json").read_text())
+        assert manifest["files"] == [f"{home}/rows.jsonl"]
+        read = duckdb.sql(f"SELECT map_index, state, length(value) FROM read_json({manifest['files']})")
+        assert read.fetchall() == [(0, "success", 2000), (1, "failed", None)]
+        failed = duckdb.sql(f"SELECT key, error.message FROM read_json('{manifest['failed_in']}')")
+        assert failed.fetchall() == [("x=fail", "no good")]
+
+        # What is healed leaves nothing behind that says otherwise.
+        end.set_state("work", 1, "success")
+        assert end.again() is None
+        assert "failed_in" not in end.report
+        assert sorted(one.name for one in home.iterdir()) == ["manifest.json", "rows.jsonl"]
 
     def test_go_beside_the_xcoms_that_a_deployment_keeps_in_object_storage(
         self, collected, monkeypatch, tmp_path
     ):
         monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH", f"file://{tmp_path}/xcoms")
         end = collected(["a" * 2000])
-        path = tmp_path / "xcoms" / "mapping_kit_results" / end.dag.dag_id / end.run.run_id / "all.jsonl"
-        assert (end.state, end.report["written_to"]) == ("success", f"file://{path}")
+        home = tmp_path / "xcoms" / "mapping_kit" / end.dag.dag_id / end.run.run_id / "all"
+        assert (end.state, end.report["written_to"]) == ("success", f"file://{home}/manifest.json")
+        assert [row["value"] for row in rows(end.report)] == ["a" * 2000]
+
+    def test_in_storage_are_read_by_the_connection_that_wrote_them(
+        self, collected, monkeypatch, s3_conn, s3_bucket, s3_client
+    ):
+        monkeypatch.setenv("AIRFLOW__MAPPING_KIT__STORAGE", f"s3://{s3_conn}@{s3_bucket}/kit")
+        end = collected(["a" * 2000])
+        place = f"kit/{end.dag.dag_id}/{end.run.run_id}/all"
+        assert end.report["written_to"] == f"s3://{s3_conn}@{s3_bucket}/{place}/manifest.json"
+        body = s3_client.get_object(Bucket=s3_bucket, Key=f"{place}/manifest.json")["Body"].read()
+        assert json.loads(body)["files"] == [f"s3://{s3_bucket}/{place}/rows.jsonl"]
         assert [row["value"] for row in rows(end.report)] == ["a" * 2000]
 
     def test_can_do_without_what_the_pieces_returned(self, collected):
@@ -882,7 +902,12 @@ class TestResultsThatAreTooLarge:
     def test_are_written_to_a_file_that_is_replaced_at_once(self, collected, tmp_path):
         path = tmp_path / "new" / "rows.jsonl"
         end = collected(["a" * 2000, "fail"], write_to=str(path), tolerated_failure_count=1)
-        assert end.report == {**COUNTS, "failures": end.report["failures"], "written_to": str(path)}
+        assert {**end.report, "failures": []} == {
+            **COUNTS,
+            "errors": [["ValueError: no good", 1]],
+            "failures": [],
+            "written_to": str(path),
+        }
         found = [json.loads(line) for line in path.read_text().splitlines()]
         assert [(row["map_index"], row["state"]) for row in found] == [(0, "success"), (1, "failed")]
         assert [found.name for found in path.parent.iterdir()] == ["rows.jsonl"]

@@ -12,12 +12,15 @@ import uuid
 from pathlib import Path
 
 import pendulum
+import pytest
+from airflow import settings
 
 # Airflow 3.3.2 cannot read back the one of its SDK.
 from airflow.timetables.events import EventsTimetable
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
+from sqlalchemy import event
 
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
@@ -125,11 +128,11 @@ def _log_by_the_standard_library():
     """Have what tasks log arrive where `caplog` sees it: Airflow 3 logs by structlog, to the standard output."""
     import structlog
 
-    def plain(_, __, event):
-        error = event.pop("exc_info", None)
-        text = str(event.pop("event", ""))
+    def plain(_, __, said):
+        error = said.pop("exc_info", None)
+        text = str(said.pop("event", ""))
         return {
-            "msg": " ".join([text, *(f"{name}={value}" for name, value in event.items())]),
+            "msg": " ".join([text, *(f"{name}={value}" for name, value in said.items())]),
             "exc_info": error,
         }
 
@@ -282,6 +285,34 @@ def delete_xcom(run, task_id, *, map_index=-1, key="return_value"):
         session.query(xcom_model()).filter_by(
             dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index, key=key
         ).delete()
+
+
+@contextlib.contextmanager
+def requests():
+    """Give what is asked for meanwhile: statements of the database, on Airflow 3 what a task asks its supervisor."""
+    sent = []
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms
+
+        send = InProcessSupervisorComms.send
+
+        def noted(comms, msg):
+            sent.append(msg)
+            return send(comms, msg)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(InProcessSupervisorComms, "send", noted)
+            yield sent
+        return
+
+    def note(connection, cursor, statement, *_):
+        sent.append(statement)
+
+    event.listen(settings.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", note)
 
 
 class Run:

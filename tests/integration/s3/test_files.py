@@ -49,6 +49,19 @@ def test_a_file_is_read_as_it_was_written_and_replaced_as_a_whole(place):
     ]
 
 
+def test_the_sizes_of_all_files_below_a_folder_are_known_by_a_listing(place):
+    assert files.sizes(f"{place}/nowhere") == {}
+    write(f"{place}/a.jsonl", b"four")
+    write(f"{place}/3.0/b:c.jsonl", b"")
+    write(f"{place}/3.0/deeper/d.jsonl", b"seven77")
+    assert files.sizes(f"{place}/") == {
+        f"{place}/a.jsonl": 4,
+        f"{place}/3.0/b:c.jsonl": 0,
+        f"{place}/3.0/deeper/d.jsonl": 7,
+    }
+    assert list(files.sizes(f"{place}/3.0").values()) == [0, 7]
+
+
 @pytest.mark.parametrize("size", [3, 20 * 2**20])
 def test_what_goes_wrong_while_it_is_written_leaves_nothing_and_what_was_there(place, size):
     uri = f"{place}/plan.jsonl"

@@ -1,0 +1,101 @@
+"""The rows of a report, wherever they are."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.checkpoints.parts import rows_of
+from airflow_mapping_kit.compat import AIRFLOW_3, get_current_context
+from airflow_mapping_kit.exceptions import FanInError
+from airflow_mapping_kit.fan_in.lines import of_part, with_connection
+from airflow_mapping_kit.reading import of_task, tables
+from airflow_mapping_kit.storage import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_mapping_kit.reading.instances import Reading
+    from airflow_mapping_kit.results import Result
+
+
+def rows(report: Mapping[str, Any]) -> Iterator[Result]:
+    """Yield the rows of a report, wherever they are: in the report, in files that it names, or among Airflow's XComs.
+
+    They are read as they are asked for: a million take no more memory than one. It works in a task and outside; what
+    is among the XComs needs, outside a task, Airflow's database.
+
+    :param report: what `collect` returned.
+    :raises FanInError: if it has no rows, since they could be kept nowhere, or they are gone.
+
+    Example: `sum(row["value"] for row in rows(report) if row["state"] == "success")`.
+    """
+    if "results" in report:
+        yield from report["results"]
+    elif "parts" in report:
+        yield from _among_xcoms(report["parts"])
+    elif "written_to" in report:
+        yield from _in_files(report["written_to"])
+    else:
+        raise FanInError(
+            "The report has no rows: they are too large for an XCom, and were written nowhere. Those of the pieces "
+            'that failed are in report["failures"].'
+        )
+
+
+def _in_files(uri: str) -> Iterator[Result]:
+    lines = _lines(uri)
+    first = next(lines, None)
+    if first is None:
+        return
+    top = json.loads(first)
+    if "files" not in top:
+        # The file that `write_to` named: each line is a row.
+        yield top
+        yield from map(json.loads, lines)
+        return
+    for name, part in zip(top["files"], top["parts"], strict=True):
+        number = 0
+        for number, line in enumerate(_lines(with_connection(name, uri)), 1):  # noqa: B007 -- counted on
+            yield of_part(json.loads(line), part["map_index"], values=top["values"], counted=part["counted"])
+        if number != part["count"]:
+            raise FanInError(
+                f"{name} has {number:,} rows, and {uri} says that it had {part['count']:,}: something has changed it."
+            )
+
+
+def _lines(uri: str) -> Iterator[bytes]:
+    try:
+        yield from files.lines(uri)
+    except FileNotFoundError:
+        raise FanInError(
+            f"{uri}, which has rows of the report, is not there any more: somebody has deleted it, or what it is from "
+            f"was cleared and runs again."
+        ) from None
+
+
+def _among_xcoms(of: Mapping[str, Any]) -> Iterator[Result]:
+    read = _reading()
+    for part in of["kept"]:
+        for row in rows_of(part, read, of["dag_id"], of["run_id"], values=of["values"]):
+            yield of_part(row, part["map_index"], values=of["values"], counted=part["counted"])
+    for number in range(of["own"]):
+        key = f"{of['prefix']}{number}"
+        text = read.xcom(of["dag_id"], of["run_id"], of["task_id"], of["map_index"], key)
+        if text is None:
+            raise FanInError(
+                f"The XCom {key} of {of['task_id']}, which has rows of its report, is not there any more: the task "
+                f"was cleared, or Airflow's database cleaned."
+            )
+        for line in text.split("\n"):
+            yield of_part(json.loads(line), None, values=of["values"])
+
+
+def _reading() -> Reading:
+    if not AIRFLOW_3:
+        return tables
+    try:
+        instance: Any = get_current_context()["ti"]
+    except Exception:  # noqa: BLE001 -- no task is running: whoever asks is beside the database
+        return tables
+    return of_task(instance)
