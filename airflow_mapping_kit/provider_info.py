@@ -44,9 +44,9 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_result_kb": {
                         "description": (
-                            "How many KiB of JSON the report of a fan-in may have as an XCom, and all that the "
-                            "items of one batch return as a list. The rows of what is larger are kept elsewhere: in "
-                            "storage, else in several XComs, or where collect(..., write_to=...) says."
+                            "How many KiB of JSON the report of a fan-in may have as an XCom, what one item of a "
+                            "batch may return, and all items of one as a list. The rows of what is larger are kept "
+                            "elsewhere: in storage, else in several XComs, or where collect(..., write_to=...) says."
                         ),
                         "version_added": "0.1.0",
                         "type": "integer",

@@ -18,7 +18,7 @@ from airflow_mapping_kit.storage import files
 from airflow_mapping_kit.storage.place import folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_mapping_kit.checkpoints.owners import Owner
 
@@ -58,6 +58,7 @@ class Files:
     save_bytes = 4 << 20
 
     def __init__(self, instance: Any, pointer: Pointer | None, owner: Owner | None) -> None:
+        self._instance = instance
         self._task = folder(instance.dag_id, instance.run_id, instance.task_id)
         self._name = name_of(instance.map_index, instance.max_tries)
         self._folder = f"{self._task}/{self._name}"
@@ -71,8 +72,14 @@ class Files:
         self._failed: Any = None
         self._result: list[str] = []
 
+    def begin(self) -> None:
+        """Delete what another run of the same id left, which somebody has deleted: only Airflow has forgotten it."""
+        self._delete(files.listed(self._folder))
+
     def load(self) -> Iterator[str]:
         """Yield the lines that earlier tries left."""
+        if is_first(self._instance):
+            self.begin()
         moved = self._pointer.read() if self._pointer is not None else None
         self._pointed = moved is not None
         if moved is not None and moved != self._name:
@@ -83,7 +90,7 @@ class Files:
             for line in files.lines(uri):
                 yield line.decode()
 
-    def add(self, lines: Iterable[Line]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """Keep lines: all of them, or none.
 
         :raises Superseded: if the instance is not this process's own any more.
@@ -95,13 +102,14 @@ class Files:
         with files.whole(segment) as file:
             self._write(file, lines)
         self._segments.append(segment)
+        self._note_failures(lines)
 
     def begin_afresh(self) -> None:
         """Delete what earlier tries left."""
         self._delete(self._found)
         self._found, self._before = [], []
 
-    def finish(self, lines: Iterable[Line], keep: Callable[[int], bool]) -> dict[str, Any]:
+    def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> dict[str, Any]:
         """Make one file of all that was kept, and one of what failed; return what a summary says of them.
 
         :param lines: what is not kept yet.
@@ -122,6 +130,7 @@ class Files:
                 for line in files.lines(uri):
                     file.write(line + b"\n")
             self._write(file, lines)
+        self._note_failures(lines)
         self._result = [result]
         if self._failed is not None:
             self._point()
@@ -148,13 +157,14 @@ class Files:
             self._pointed = True
 
     def _write(self, file: Any, lines: Iterable[Line]) -> None:
-        for line in lines:
-            text = line.text.encode() + b"\n"
-            file.write(text)
-            if not line.done:
-                if self._failed is None:
-                    self._failed = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 -- closed in finish()
-                self._failed.write(text)
+        file.writelines(line.text.encode() + b"\n" for line in lines)
+
+    def _note_failures(self, lines: Iterable[Line]) -> None:
+        failed = [line for line in lines if not line.done]
+        if failed:
+            if self._failed is None:
+                self._failed = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 -- closed in finish()
+            self._write(self._failed, failed)
 
     def _take_from(self, other: str) -> None:
         """Take over what was done before somebody had only the rest done again, so that it is found here."""
@@ -171,6 +181,12 @@ class Files:
         found = list(uris)
         if found:
             files.delete(*found)
+
+
+def is_first(instance: Any) -> bool:
+    """Tell whether a try is the first since somebody cleared its instance, or the first of all."""
+    retries = getattr(instance.task, "retries", 0)
+    return bool(instance.try_number <= instance.max_tries - retries + 1)
 
 
 def name_of(map_index: int, max_tries: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_mapping_kit.checkpoints.owners import Owner
     from airflow_mapping_kit.checkpoints.rows import Line
@@ -24,11 +24,14 @@ class Nowhere:
     def __init__(self, owner: Owner | None = None) -> None:
         self._owner = owner
 
+    def begin(self) -> None:
+        """Do nothing."""
+
     def load(self) -> Iterator[str]:
         """Yield nothing."""
         yield from ()
 
-    def add(self, lines: Iterable[Line]) -> None:  # noqa: ARG002 -- it keeps none
+    def add(self, lines: Sequence[Line]) -> None:  # noqa: ARG002 -- it keeps none
         """Look whose the instance is.
 
         :raises Superseded: if it is not this process's own any more.
@@ -39,7 +42,7 @@ class Nowhere:
     def begin_afresh(self) -> None:
         """Delete nothing."""
 
-    def finish(self, lines: Iterable[Line], keep: Callable[[int], bool]) -> NoReturn:
+    def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> NoReturn:
         """Refuse: results that are kept nowhere are a list."""
         raise NotImplementedError
 

@@ -12,7 +12,7 @@ from airflow_mapping_kit.failures import reason
 from airflow_mapping_kit.results import PART
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_mapping_kit.results import ItemResult, ItemRow
 
@@ -43,16 +43,19 @@ class Place(Protocol):
     def save_bytes(self) -> int:
         """So many are not waited with any longer."""
 
+    def begin(self) -> None:
+        """Prepare for the first try of all, in place of `load`."""
+
     def load(self) -> Iterator[str]:
         """Yield the lines that earlier tries left since somebody cleared the instance, if any."""
 
-    def add(self, lines: Iterable[Line]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """Keep lines."""
 
     def begin_afresh(self) -> None:
         """Delete what earlier tries left."""
 
-    def finish(self, lines: Iterable[Line], keep: Callable[[int], bool]) -> dict[str, Any]:
+    def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> dict[str, Any]:
         """Keep the last lines; return what a summary says of where all are."""
 
     def succeeded(self, session: Any) -> None:
@@ -107,6 +110,7 @@ class Part:
         :param keyed: gives the numbers and the keys that the items have now: of a plan that was made again, others.
         """
         if self._instance.try_number <= 1:
+            self.place.begin()
             return 0
         if self.by_item is not None:
             return self._take_over_rows(keyed)

@@ -68,6 +68,9 @@ class Stored:
         # Of the chunks that may be written again: what the backend made of them is then to go.
         self._open: dict[int, Any] = {}
 
+    def begin(self) -> None:
+        """Do nothing: what another run of the same id had left Airflow has deleted with it."""
+
     def load(self) -> Iterator[str]:
         """Yield the lines that were saved since somebody cleared the instance, if at all."""
         if self._store is None:
@@ -88,7 +91,7 @@ class Stored:
                 self._leave(number, lines)
                 yield from lines
 
-    def add(self, lines: Iterable[Line]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """Keep lines.
 
         :raises Superseded: if the instance has another try by now, which alone may write.
@@ -114,7 +117,7 @@ class Stored:
         self._head.delete()
         self._done = _Growing(self._write)
 
-    def finish(self, lines: Iterable[Line], keep: Callable[[int], bool]) -> dict[str, Any]:  # noqa: ARG002 -- all count
+    def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> dict[str, Any]:  # noqa: ARG002 -- all count
         """Keep what is not kept yet; return what a summary says of where all is."""
         if not self._leaves:
             self._leaves = True

@@ -18,7 +18,7 @@ from airflow_mapping_kit.plans.batches import keeps_what_is_done
 from airflow_mapping_kit.plans.makers import maker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_mapping_kit.checkpoints.owners import Owner
     from airflow_mapping_kit.checkpoints.rows import Line
@@ -116,6 +116,9 @@ class AmongXComs:
         """What a log calls the place."""
         return self._place.anchor
 
+    def begin(self) -> None:
+        """Do nothing: what another run of the same id had left Airflow has deleted with it."""
+
     def load(self) -> Iterator[str]:
         """Yield the lines that earlier tries were done with; what they left of failures is not wanted any more."""
         with own_session() as session:
@@ -132,7 +135,7 @@ class AmongXComs:
                     self._note(f"{self._place.counted}{who}.", number, lost=text is None)
                     yield from () if text is None else lines_of(text)
 
-    def add(self, lines: Iterable[Line]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """Keep lines: all of them, or none.
 
         :raises Superseded: if the instance is not this process's own any more.
@@ -145,7 +148,7 @@ class AmongXComs:
             delete(self._place, session)
         self._before, self._found = [], False
 
-    def finish(self, lines: Iterable[Line], keep: Callable[[int], bool]) -> dict[str, Any]:  # noqa: ARG002 -- all count
+    def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> dict[str, Any]:  # noqa: ARG002 -- all count
         """Keep what is not kept yet; return what a summary says of where all is."""
         self._is_part = True
         self._add(lines, self._delete_failures_of_others, done=True)
@@ -161,7 +164,7 @@ class AmongXComs:
             with session.begin_nested():
                 delete(self._place, session)
 
-    def _add(self, lines: Iterable[Line], also: Callable[[Any], None], *, done: bool) -> None:
+    def _add(self, lines: Sequence[Line], also: Callable[[Any], None], *, done: bool) -> None:
         kinds: dict[bool, list[str]] = {True: [], False: []}
         for line in lines:
             kinds[line.done].append(line.text)

@@ -24,14 +24,16 @@ def root() -> str | None:
     :return: a URI, or an absolute path, without a slash at its end.
     :raises StorageError: if it is no place that all workers can reach.
     """
-    from airflow.configuration import conf
-
-    place = conf.get("mapping_kit", "storage", fallback="").strip().rstrip("/")
+    place, beside = _places()
     if place:
         _check(place)
         return place
-    beside = conf.get("common.io", "xcom_objectstorage_path", fallback="").strip().rstrip("/")
     return f"{beside}/{_BESIDE_XCOMS}" if beside else None
+
+
+def is_set() -> bool:
+    """Tell whether the deployment names a place, whatever that is."""
+    return any(_places())
 
 
 def folder(dag_id: str, run_id: str, task_id: str) -> str:
@@ -50,6 +52,14 @@ def folder(dag_id: str, run_id: str, task_id: str) -> str:
 def is_local(uri: str) -> bool:
     """Tell whether a URI is a path of this machine."""
     return uri.startswith(("/", "file://"))
+
+
+def _places() -> tuple[str, str]:
+    from airflow.configuration import conf
+
+    names = (("mapping_kit", "storage"), ("common.io", "xcom_objectstorage_path"))
+    own, beside = (conf.get(*name, fallback="").strip().rstrip("/") for name in names)
+    return own, beside
 
 
 def _quoted(name: str) -> str:

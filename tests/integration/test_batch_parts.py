@@ -18,6 +18,11 @@ from airflow_mapping_kit.compat import xcom_model
 from airflow_mapping_kit.generators import batches, generator
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import batched
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflow_mapping_kit.plans.chunks import chunks
+from airflow_mapping_kit.plans.lines import line_of
+from airflow_mapping_kit.plans.plan_files import plan_file
+from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.reading import tables
 from airflow_mapping_kit.redrive.clearing import Actor, clear
 from airflow_mapping_kit.redrive.wanted import Cleared, Redrive
@@ -91,9 +96,9 @@ class End:
         assert sum(part["states"].values()) == part["count"]
         return part
 
-    def rows(self, task_id="work", map_index=0, **how):
+    def rows(self, task_id="work", map_index=0, key="return_value"):
         """Return the rows of a part by their items, having made sure that each is there once."""
-        part = self.part(task_id, map_index, **how)
+        part = self.part(task_id, map_index, key)
         rows = list(rows_of(part, tables, *self.place))
         assert sorted(row["item"] for row in rows) == list(
             range(part["first"], part["first"] + part["count"])
@@ -381,3 +386,39 @@ class TestAListThatIsTooLong:
 
         end = run(self.build(then))
         assert {row["value"] for row in end.rows("then").values()} == {1_000}
+
+
+@pytest.mark.parametrize("storage", ["xcoms", "folder"], indirect=True)
+def test_partitions_of_a_slice_are_published_each_and_a_retry_publishes_the_rest(run, storage, tmp_path):
+    lake, source = tmp_path / "lake", tmp_path / "n.csv"
+    source.write_text("n\n1\n2\n")
+
+    @task
+    def made(ti):
+        with chunks(ti) if storage == "xcoms" else plan_file(ti) as place:
+            ends = [place.add(line_of({"n": n}, n)) for n in (1, 2, 3)]
+        return [Slice(place.where, ends[0][0], ends[-1][1], 0, 3, 3, [{"n": 1}, {"n": 3}]).as_json()]
+
+    def build():
+        DuckDBPartitionOperator.partial(
+            task_id="work",
+            sql=f"SELECT n, 1 AS one FROM '{source}' WHERE n = $n",
+            target=str(lake),
+        ).expand(partition=made())
+
+    end = run(build)
+    part = end.part(key="mapping_kit_items")
+    assert (part["states"], part["failed"]) == ({"success": 2, "failed": 1}, ["n=3"])
+    published = {path.parent.name: path.stat().st_mtime_ns for path in lake.rglob("*.parquet")}
+    assert sorted(published) == ["n=1", "n=2"]
+
+    source.write_text("n\n1\n2\n3\n")
+    assert end.again() is None
+    rows = end.rows(key="mapping_kit_items")
+    assert [(rows[n]["key"], rows[n]["value"]["rows"]) for n in range(3)] == [
+        ("n=1", 1),
+        ("n=2", 1),
+        ("n=3", 1),
+    ]
+    now = {path.parent.name: path.stat().st_mtime_ns for path in lake.rglob("*.parquet")}
+    assert now == {**published, "n=3": now["n=3"]}

@@ -74,11 +74,13 @@ class BatchedOperator(DecoratedOperator):
     `python_callable` and, in `op_kwargs`, the batch under the name of the function's parameter.
 
     All items are tried. If some fail, so does the instance, with one error that names them; the results are
-    there all the same, and a retry works only on what is not done. What is done is kept, on Airflow 3.3 in the
-    task state store of the instance, on Airflow 2 with the task that made the batches: it survives retries and
-    a killed worker, after which at most 50 items that were done, or those of the last second, are worked on
-    again, beside those that were running. When a person clears the instance it starts afresh, unless by
-    `mapping-kit retry`. Nothing is kept on Airflow 3.2, nor on Airflow 2 of batches that are literals.
+    there all the same, and a retry works only on what is not done. What is done is kept: in `[mapping_kit] storage`
+    where that is set, else on Airflow 3.3 in the task state store of the instance, on Airflow 2 with the task that
+    made the batches. It survives retries and a killed worker, after which what was done in the last second is worked
+    on again, beside what was running. When a person clears the instance it starts afresh, unless by
+    `mapping-kit retry`. Without storage nothing is kept on Airflow 3.2, nor on Airflow 2 of batches that are literals.
+
+    Of a slice of a large plan, and where results are too long for an XCom, it returns where they are instead.
     """
 
     custom_operator_name = "@task.batched"
@@ -351,9 +353,11 @@ def batched(
         (default `label()`), ...
     :return: a TaskFlow task. An instance of it returns `[{"key", "state", "value", "error", "tries",
         "duration_s"}]`, one an item, in their order; `state` is `success`, `failed`, `skipped`,
-        `upstream_failed` or `not_started`. If an item failed the instance does, and the list is there all the
-        same. A batched task that is mapped over this output gets the values of the items that succeeded, and
-        keeps their keys; with `trigger_rule="all_done"` also where an instance failed.
+        `upstream_failed` or `not_started`. Where they are too many for an XCom, and of a slice of a large plan, it
+        returns `{"mapping_kit_part": {"states": {"success": 9990, "failed": 10}, "where": ..., ...}}`. If an item
+        failed the instance does, and what it returns is there all the same. A batched task that is mapped over this
+        output gets the values of the items that succeeded, and keeps their keys; with `trigger_rule="all_done"`
+        also where an instance failed.
     :raises PlanError: if the function has no parameter for an item, or an argument can't be.
 
     As a decorator:

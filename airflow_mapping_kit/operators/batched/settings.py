@@ -14,6 +14,7 @@ from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.naming import check_fields, check_named
 from airflow_mapping_kit.steering.rate import Rate
+from airflow_mapping_kit.storage.place import is_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +106,7 @@ def check_literals(task_id: str, parameter: str, batches: Sequence[Any]) -> None
                 f"{task_id}.expand({parameter}=...): {shown(batch)} is no batch. Give a list of batches, "
                 f"each a list of items: [[1, 2], [3]], or batches(items, batch_size=50)."
             )
-    if not AIRFLOW_3:
+    if not AIRFLOW_3 and not is_set():
         warnings.warn(
             f"{task_id} is mapped over literal batches, which no task made: there is nowhere to keep a "
             f"checkpoint, and a retry does all of a batch again. Map it over batches(items, batch_size=50).",

@@ -252,8 +252,10 @@ class DuckDBPartitionOperator(BaseOperator):
         return rows_of(part, of_task(instance), instance.dag_id, instance.run_id)
 
     def _partitions(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        instance: Any = context["ti"]
-        given: Any = batch_of(self.partition, of_task(instance), instance.dag_id, instance.run_id)
+        given: Any = self.partition
+        if Slice.of(given) is not None:
+            instance: Any = context["ti"]
+            given = batch_of(given, of_task(instance), instance.dag_id, instance.run_id)
         if isinstance(given, Mapping):
             return [given]
         if isinstance(given, Sequence) and not isinstance(given, str | bytes):
