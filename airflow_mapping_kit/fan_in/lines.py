@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,7 +37,7 @@ def line_of(row: Result, *, values: bool) -> str:
 
 
 def of_part(line: Mapping[str, Any], map_index: int | None, *, values: bool, counted: bool = True) -> Result:
-    """Return the row that a line of a part is.
+    """Return the row that a line of a part is, its value as plain JSON: a task that goes on with it has the object.
 
     :param map_index: that of the instance whose part it is; `None` where each line says its own.
     :param values: whether the row has a value.
@@ -48,7 +50,7 @@ def of_part(line: Mapping[str, Any], map_index: int | None, *, values: bool, cou
         "state": line["state"],
         "try_number": line["tries"],
         "duration_s": line["duration_s"],
-        "value": line.get("value"),
+        "value": plain(line.get("value"), set()),
         "error": line["error"],
     }
     if "item" in line and counted:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.parts import rows_of
+from airflow_mapping_kit.checkpoints.rows import row_of
 from airflow_mapping_kit.compat import AIRFLOW_3, get_current_context
 from airflow_mapping_kit.exceptions import FanInError
 from airflow_mapping_kit.fan_in.lines import of_part, with_connection
@@ -57,7 +58,8 @@ def _in_files(uri: str) -> Iterator[Result]:
     for name, part in zip(top["files"], top["parts"], strict=True):
         number = 0
         for number, line in enumerate(_lines(with_connection(name, uri)), 1):  # noqa: B007 -- counted on
-            yield of_part(json.loads(line), part["map_index"], values=top["values"], counted=part["counted"])
+            row = row_of(line, values=top["values"])
+            yield of_part(row, part["map_index"], values=top["values"], counted=part["counted"])
         if number != part["count"]:
             raise FanInError(
                 f"{name} has {number:,} rows, and {uri} says that it had {part['count']:,}: something has changed it."

@@ -14,6 +14,7 @@ from airflow.models.taskinstance import TaskInstance
 
 from airflow_mapping_kit.fan_in import collect, rows
 from airflow_mapping_kit.generators import generator
+from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.storage import files
 from airflows import (
@@ -222,6 +223,36 @@ class TestItemsOfAPlanThatIsKeptElsewhere:
         assert {row["key"] for row in found if row["map_index"] == 1} == {
             f"kind={kind}{mark}" for kind in (0, 1) for mark in ("", "#2", "#3", "#4", "#5")
         }
+
+    def test_return_what_every_reader_takes(self, place):
+        values = [
+            float("nan"),
+            "a\0b",
+            {"k": {1, 2}},
+            pendulum.datetime(2024, 1, 1),
+            (1, 2),
+            "\u2028\n",
+            None,
+            {"é": 1},
+        ]
+
+        @batched(key="id", map_index_template=label("no {id}"))
+        def odd(x):
+            return values[x["id"] % len(values)]
+
+        found = {row["item"]: row for row in rows(ended(lambda: odd.expand(x=planned())).report)}
+        assert [found[n]["value"] for n in range(len(values))] == [
+            None,
+            "a\ufffdb",
+            {"k": [1, 2]},
+            "2024-01-01T00:00:00+00:00",
+            [1, 2],
+            "\u2028\n",
+            None,
+            {"é": 1},
+        ]
+        assert [found[n]["label"] for n in (0, 39)] == ["no 0", "no 39"]
+        json.dumps(found, allow_nan=False)
 
     def test_pass_through_a_chain_of_batched_tasks(self, place):
         @batched(trigger_rule="all_done")
