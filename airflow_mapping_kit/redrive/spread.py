@@ -1,4 +1,4 @@
-"""Over how many batches few items are spread that run again: then a run of its own takes fewer instances."""
+"""How many items run again in how many batches: where few are spread over many, a run of its own takes fewer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMES = 2
 
 
 def said_of_spread(targets: Iterable[Mapped], run_id: str, cleared: Iterable[Any]) -> list[str]:
-    """Return a sentence a task of which few items are spread over many batches.
+    """Return a sentence a task that works on batches: how many of its items run again, and in how many instances.
 
     :param cleared: the instances of pieces that would be cleared.
     """
@@ -28,7 +28,7 @@ def said_of_spread(targets: Iterable[Mapped], run_id: str, cleared: Iterable[Any
     said = []
     for mapped in targets:
         maker, instances = maker_of(mapped), max(counted.get(task_id, 0) for task_id in mapped.task_ids)
-        if maker is None or instances < _TIMES:
+        if maker is None or not instances:
             continue
         try:
             undone = Undone(maker, [mapped], run_id, lambda _: tables)
@@ -36,10 +36,16 @@ def said_of_spread(targets: Iterable[Mapped], run_id: str, cleared: Iterable[Any
         except MappingKitError:
             # What its items are is not known any more: then it is cleared as it is.
             continue
+        if not items:
+            continue
         fewer = -(-items // size)
-        if items and fewer * _TIMES <= instances:
+        one = f"{items:,} item{'' if items == 1 else 's'} of {mapped.name}"
+        in_batches = f"{instances:,} batch{'' if instances == 1 else 'es'}"
+        if fewer * _TIMES > instances:
+            said.append(f"{one} run{'s' if items == 1 else ''} again, in {in_batches}.")
+        else:
             said.append(
-                f"{items:,} items of {mapped.name} are spread over {instances:,} batches, and each is an instance. "
-                f"With --repacked a new run works on them in {fewer:,}, of {size:,} items at most."
+                f"{one} are spread over {in_batches}, and each is an instance. With --repacked a new run works on "
+                f"them in {fewer:,}, of {size:,} items at most."
             )
     return said
