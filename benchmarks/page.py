@@ -25,6 +25,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
 
 from seeded import histories
+from seeded.sliced import STORAGE
 from stack.airflow import AIRFLOW_3, VERSION, Airflow
 from stack.ports import LOOPBACK, free_port
 from stack.postgres import Postgres
@@ -42,6 +43,8 @@ SHAPES: dict[str, tuple[str, Callable[[Postgres], None]]] = {
     "even_1095": ("1,095 × 25 runs", histories.even_1095),
     "even_10000": ("10,000 × 25 runs", histories.even_10000),
     "batched_100000": ("100,000 in batches, one run", histories.batched_100000),
+    "sliced_100000": ("100,000 keys in batches by reference × 2 runs", histories.sliced_100000),
+    "sliced_1000000": ("1,000,000 keys in batches by reference × 2 runs", histories.sliced_1000000),
 }
 ROOT = "/mapping-kit" if AIRFLOW_3 else "/mapping_kit"
 
@@ -218,6 +221,7 @@ def main() -> None:
             postgres = Postgres(processes, folder / "postgres.log")
             dags = PROJECT / "dev" / "seeded" / "dags"
             airflow = Airflow(processes, postgres, home=folder / "airflow", dags_folder=dags)
+            airflow.environment["AIRFLOW__MAPPING_KIT__STORAGE"] = STORAGE
             airflow.migrate()
             password = airflow.create_users({ADMIN: "Admin"})[ADMIN]
             scheduler = airflow.start_scheduler()

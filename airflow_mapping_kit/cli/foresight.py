@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,9 @@ def _read(dag: Any, source: Source, run: Imagined) -> Any:
         # Then nobody asks what is there.
         given.pop("there", None)
     arguments = _resolved(list(operator.op_args), dag, run), _resolved(given, dag, run)
+    if has_template(operator.batch_size):
+        operator = copy(operator)
+        operator.batch_size = _resolved(operator.batch_size, dag, run)
     with running_in(run.context):
         made: list[Any] = operator.made_of(*arguments)
     return made

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_mapping_kit import failures
 from airflow_mapping_kit.cli import output
+from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.results import FAILURES, FINISHED_RUN, NOT_STARTED
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Told:
     :param note: what else has to be said of it, e.g. that it was never expanded.
     :param states: how many rows are in which state, where that is known without them.
     :param failures: those rows that may be failures, where they can be had without the others.
+    :param errors: how many each error stopped, as far as that is known without rows.
+    :param keys: the first of those that failed, so too.
     """
 
     def __init__(
@@ -45,9 +48,12 @@ class Told:
         *,
         states: Mapping[str, int] | None = None,
         failures: Iterable[Row] | None = None,
+        errors: Counter[str] | None = None,
+        keys: Sequence[str] = (),
     ) -> None:
         self.task, self.rows, self.note = task, rows, note
         self.states = Counter(str(row["state"]) for row in rows) if states is None else Counter(states)
+        self.errors, self.keys = errors or Counter(), keys
         self._failures = rows if failures is None else failures
 
     @property
@@ -115,6 +121,13 @@ def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
     output.say(f"\n{one.task}: {pieces}{f': {states}' if states else ''}")
     if one.note:
         output.say(one.note)
+    try:
+        _print_rows(one, run_state, only_failed=only_failed)
+    except StorageError as error:
+        output.say(f"\nTheir rows can't be read here. {error}")
+
+
+def _print_rows(one: Told, run_state: str, *, only_failed: bool) -> None:
     failed = one.number_failed(run_state)
     number = failed if only_failed else one.total
     if number:

@@ -90,7 +90,7 @@ def told_of_run(api: Api, run: RemoteRun, tasks: Sequence[str]) -> list[Told]:
         instances = [one for one in run.instances if one["task_id"] == mapped]
         rows = [_row(one) for one in sorted(instances, key=lambda i: i["map_index"]) if is_piece(one)]
         _add_errors(api, run, mapped, rows)
-        told.append(Told(mapped, rows, _note(run, mapped, instances, rows)))
+        told.append(Told(mapped, rows, _note(api, run, mapped, instances, rows)))
     return told
 
 
@@ -132,15 +132,16 @@ def _add_errors(api: Api, run: RemoteRun, task_id: str, rows: list[dict[str, Any
 
 
 def _note(
-    run: RemoteRun, task_id: str, instances: list[dict[str, Any]], rows: list[dict[str, Any]]
+    api: Api, run: RemoteRun, task_id: str, instances: list[dict[str, Any]], rows: list[dict[str, Any]]
 ) -> str | None:
     if not rows:
         states = {str(one["state"]) for one in instances} - {SKIPPED, "removed"}
         return f"{task_id} was not expanded: {', '.join(sorted(states))}." if states else None
-    if is_batched(run, task_id) and any(row["state"] == FAILED for row in rows):
-        return (
-            "Its pieces are batches. Which of their items failed is in the results: the API shows instances."
-        )
+    failed = [row for row in rows if row["state"] == FAILED]
+    if is_batched(run, task_id) and failed:
+        from airflow_mapping_kit.cli.remote_items import about_items
+
+        return about_items(api, run, task_id, failed, _ERRORS_ASKED)
     return None
 
 

@@ -86,7 +86,15 @@ def told_of(mapped: Mapped, run: Run) -> Told:
         for state, number in share.tally.states.items():
             states[at_work.get(index, state) if state == NOT_STARTED else state] += number
     rows, failures = (_Rows(found.shares, at_work, only_failed=only) for only in (False, True))
-    return Told(mapped.name, rows, _note(mapped, found), states=states, failures=failures)
+    return Told(
+        mapped.name,
+        rows,
+        _note(mapped, found),
+        states=states,
+        failures=failures,
+        errors=found.tally.errors,
+        keys=found.tally.keys,
+    )
 
 
 class _Rows:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from airflow_mapping_kit.history.axes import Dimension
-    from airflow_mapping_kit.history.items import Items
     from airflow_mapping_kit.history.matrix import Matrix
+    from airflow_mapping_kit.history.of_parts import Items
     from airflow_mapping_kit.history.reckoning import Reckoning
     from airflow_mapping_kit.history.targets import Target
     from airflow_mapping_kit.history.work import Run, Work

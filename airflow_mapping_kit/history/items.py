@@ -2,64 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.history import outputs
-from airflow_mapping_kit.history.pieces import key_of
+from airflow_mapping_kit.history.of_parts import Items, Unread, keys_of, of_part
 from airflow_mapping_kit.history.plans import values
 from airflow_mapping_kit.history.saved import saved
 from airflow_mapping_kit.history.states import letter_of
-from airflow_mapping_kit.partitions.pieces import distinct
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
+from airflow_mapping_kit.results import FAILED, NOT_STARTED, part_of
+from airflow_mapping_kit.storage.place import root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow_mapping_kit.history.pieces import Pieces
+    from airflow_mapping_kit.history.shelf import Shelf
     from airflow_mapping_kit.history.tables import Tables
     from airflow_mapping_kit.history.targets import Target
-    from airflow_mapping_kit.history.work import Work
+    from airflow_mapping_kit.history.work import Try, Work
 
     Place = tuple[str, int]
 
 # Of so many batches that succeeded, the newest, the database looks whether items were skipped.
 LOOKED_INTO = 5000
+_NOT_DONE = {letter_of(FAILED), letter_of(NOT_STARTED)}
 
 
-@dataclass(frozen=True)
-class Items:
-    """The items of one batch, in its order.
-
-    :param letters: what became of each.
-    :param rows: what is kept of each, `None` where nothing is.
-    """
-
-    letters: list[str]
-    rows: list[Any]
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.letters)
-
-
-def items_of(tables: Tables, target: Target, works: Sequence[Work], now: datetime) -> dict[Place, Items]:
+def items_of(
+    tables: Tables, target: Target, works: Sequence[Work], shelf: Shelf, now: datetime
+) -> tuple[dict[Place, Items], list[str]]:
     """Return what became of the items of batches that failed or skipped some, by run and map index.
 
-    Three queries at most, however many batches there are.
+    Two queries, and what a killed instance and a part of results keep elsewhere. Of what cannot be read there the
+    summaries tell.
 
     :param works: newest first. Batches that succeeded and skipped some become known by themselves.
+    :return: beside it what is to be said of what could not be read.
     """
     of_batches = [work for work in works if work.pieces.ends is not None]
     if target.batched is None or not of_batches:
-        return {}
-    return {**_partly_skipped(tables, target, of_batches, now), **_failed(tables, target, of_batches)}
+        return {}, []
+    unread = Unread()
+    found = _partly_skipped(tables, target, of_batches, shelf, unread, now)
+    found |= _failed(tables, target, of_batches, shelf, unread)
+    return found, unread.notes
 
 
-def _failed(tables: Tables, target: Target, works: Sequence[Work]) -> dict[Place, Items]:
+def _failed(
+    tables: Tables, target: Target, works: Sequence[Work], shelf: Shelf, unread: Unread
+) -> dict[Place, Items]:
     failed = {
-        (work.run.id, index): (work.pieces, one.max_tries)
+        (work.run.id, index): (work.pieces, one)
         for work in works
         for index, tries in work.tries.items()
         for one in tries
@@ -72,31 +67,66 @@ def _failed(tables: Tables, target: Target, works: Sequence[Work]) -> dict[Place
     rows = outputs.of_failed(tables, {run_id for run_id, _ in failed}, target.items_keys)
     for row, value in zip(rows, values(rows), strict=True):
         place = row.run_id, row.map_index
-        if place in failed and _are_results(value) and len(value) == len(failed[place][0].held_by(place[1])):
-            told.add(place)
-            # Somebody marked it failed afterwards: then so are its items.
-            if any(one["state"] in {FAILED, NOT_STARTED} for one in value):
-                found[place] = Items([letter_of(one["state"]) for one in value], value)
-    killed = {place: max_tries for place, (_, max_tries) in failed.items() if place not in told}
-    for place, results in saved(tables, target, killed).items():
-        found[place] = _of_saved(failed[place][0], place[1], results)
+        if place not in failed:
+            continue
+        items = _told(value, failed[place][0], place, shelf, unread)
+        if items is None:
+            continue
+        told.add(place)
+        # Somebody marked it failed afterwards: then so are its items.
+        if not _NOT_DONE.isdisjoint(items.letters):
+            found[place] = items
+    killed = {place: one for place, (_, one) in failed.items() if place not in told}
+    for place, left in _left_by(tables, target, killed, shelf, unread).items():
+        found[place] = _of_left(failed[place][0], place[1], left)
     return found
 
 
-def _of_saved(pieces: Pieces, map_index: int, results: Sequence[dict[str, Any]]) -> Items:
+def _left_by(
+    tables: Tables, target: Target, killed: Mapping[Place, Try], shelf: Shelf, unread: Unread
+) -> Mapping[Place, Sequence[Mapping[str, Any]]]:
+    """Return the rows that killed instances had saved: from Airflow's tables in one query, else file by file."""
+    try:
+        if root() is None:
+            return saved(tables, target, {place: one.max_tries for place, one in killed.items()})
+    except StorageError as error:
+        unread.add(error)
+        return {}
+    found = {}
+    for place, one in killed.items():
+        try:
+            left = shelf.left(target.mapped.dag.get_task(one.task_id), *place, one.max_tries)
+        except StorageError as error:
+            unread.add(error)
+            continue
+        if left:
+            found[place] = left
+    return found
+
+
+def _told(value: Any, pieces: Pieces, place: Place, shelf: Shelf, unread: Unread) -> Items | None:
+    """Return what an instance says of its items, `None` if it says nothing, or of other ones."""
+    held = pieces.held_by(place[1])
+    part = part_of(value)
+    if part is not None:
+        try:
+            return of_part(part, pieces, place, shelf, unread) if part["count"] == len(held) else None
+        except (KeyError, TypeError, ValueError):  # anybody may push what looks like one
+            return None
+    if not _are_results(value) or len(value) != len(held):
+        return None
+    return Items([letter_of(one["state"]) for one in value], value)
+
+
+def _of_left(pieces: Pieces, map_index: int, left: Sequence[Mapping[str, Any]]) -> Items:
     """Return the items of a batch that was killed: those that were not saved are as failed as it is."""
-    by_key = {row["key"]: row for row in results}
-    held = pieces.held_by(map_index)
-    keys = [
-        pieces.of(n)[0].partition("#")[0] if pieces.by_key else key_of(pieces.names, pieces.of(n))
-        for n in held
-    ]
-    rows = [by_key.get(key) for key in distinct(keys)]
+    by_key = {row["key"]: row for row in left}
+    rows = [by_key.get(key) for key in keys_of(pieces, map_index)]
     return Items([letter_of(FAILED if row is None else row["state"]) for row in rows], rows)
 
 
 def _partly_skipped(
-    tables: Tables, target: Target, works: Sequence[Work], now: datetime
+    tables: Tables, target: Target, works: Sequence[Work], shelf: Shelf, unread: Unread, now: datetime
 ) -> dict[Place, Items]:
     looked_into, number = [], 0
     for work in works:
@@ -110,15 +140,14 @@ def _partly_skipped(
     found: dict[Place, Items] = {}
     rows = outputs.of_partly_skipped(tables, list(by_id), target.items_keys)
     for row, value in zip(rows, values(rows), strict=True):
-        work = by_id[row.run_id]
-        if row.map_index >= work.pieces.instances or not _are_results(value):
-            continue
-        if len(value) == len(work.pieces.held_by(row.map_index)) and any(
-            one["state"] == SKIPPED for one in value
-        ):
+        work, place = by_id[row.run_id], (row.run_id, row.map_index)
+        items = (
+            _told(value, work.pieces, place, shelf, unread) if row.map_index < work.pieces.instances else None
+        )
+        if items is not None and "s" in items.letters:
             work.add(row, now)
-            letters = ["s" if one["state"] == SKIPPED else "o" for one in value]
-            found[row.run_id, row.map_index] = Items(letters, value)
+            letters = ["s" if letter == "s" else "o" for letter in items.letters]
+            found[place] = Items(letters, items.rows)
     return found
 
 

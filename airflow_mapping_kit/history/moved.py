@@ -31,7 +31,7 @@ def leave_out_moved(tables: Tables, target: Target, works: Sequence[Work]) -> li
     }
     if not doubtful:
         return []
-    if not target.collected or any(work.pieces.ends is not None for work in doubtful.values()):
+    if not target.collected or any(work.pieces.of_batches for work in doubtful.values()):
         # Of a mapped source one instance may have run again, which changes no plan.
         if all(source.mapped for source in sources(target.expand_input)):
             return []

@@ -34,8 +34,36 @@ def notes_about(dag: Any, target: Target, works: Sequence[Work], matrix: Matrix)
         if work.run.unread not in (None, NEVER, NOT_YET):
             unread.setdefault(str(work.run.unread), []).append(work.run.id)
     for why, run_ids in unread.items():
-        more = f" and {len(run_ids) - _NAMED:,} more" if len(run_ids) > _NAMED else ""
-        found.append(f"Not counted: {', '.join(run_ids[:_NAMED])}{more}: {why}.")
+        found.append(f"Not counted: {_named(run_ids)}: {why}.")
+    found += _of_references(target, works)
     for name, first, last in matrix.gaps:
         found.append(f"No run has {name} {first} to {last}: too many to be shown as missing.")
     return found
+
+
+def _of_references(target: Target, works: Sequence[Work]) -> list[str]:
+    """Return which runs have batches in place of their items, and why."""
+    found = []
+    those = [work for work in works if work.pieces.unread]
+    many = [work for work in those if work.closed is None]
+    if many:
+        most = max(work.pieces.unread for work in many)
+        found.append(
+            f"Shown by their batches: {_named([work.run.id for work in many])}. A run of them has up to {most:,} "
+            f"items, too many to be shown one by one: `mapping-kit status {target.dag_id} {many[0].run.id} "
+            f"{target.name}` shows those of a run."
+        )
+    closed: dict[str, list[str]] = {}
+    for work in those:
+        if work.closed is not None:
+            closed.setdefault(work.closed, []).append(work.run.id)
+    found += [
+        f"Shown by their batches: {_named(run_ids)}. Their items can't be read here: {why}."
+        for why, run_ids in closed.items()
+    ]
+    return found
+
+
+def _named(run_ids: Sequence[str]) -> str:
+    more = f" and {len(run_ids) - _NAMED:,} more" if len(run_ids) > _NAMED else ""
+    return f"{', '.join(run_ids[:_NAMED])}{more}"

@@ -17,6 +17,7 @@ from airflow_mapping_kit.history.moved import leave_out_moved
 from airflow_mapping_kit.history.notes import notes_about
 from airflow_mapping_kit.history.overlaps import since, to_read
 from airflow_mapping_kit.history.reckoning import Reckoning
+from airflow_mapping_kit.history.shelf import Shelf
 from airflow_mapping_kit.history.stale import STALE, Stale, find_stale
 from airflow_mapping_kit.history.tables import Tables
 from airflow_mapping_kit.history.targets import Target, target_of, targets_of
@@ -54,13 +55,15 @@ def history(
         tables = Tables(session, target.dag_id, target.task_ids)
         works, notes = listed(tables, limit, run_id, now)
         works = [work for work in works if work.run.id != asking]
-        plans.read_plans(tables, target, works)
+        shelf = Shelf(target.dag_id)
+        plans.read_plans(tables, target, works, shelf)
         works, more = within_room(works, run_id)
         notes += more
         bounds = since(works)
         _read_tries(tables, target, works, bounds, run_id=run_id, now=now)
         notes += leave_out_moved(tables, target, works)
-        items = items_of(tables, target, works, now)
+        items, unread = items_of(tables, target, works, shelf, now)
+        notes += unread
         works.sort(key=lambda work: (work.run.started, work.number), reverse=True)
         only = next((work for work in works if work.run.id == run_id), None)
         late, why = overdue_in(tables, target, dag, now, run_id)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import own_session
 from airflow_mapping_kit.history import plans
 from airflow_mapping_kit.history.errors import records
-from airflow_mapping_kit.history.items import Items, items_of
+from airflow_mapping_kit.history.items import items_of
 from airflow_mapping_kit.history.listed import LIMIT, listed, within_room
 from airflow_mapping_kit.history.pieces import Pieces, key_of
+from airflow_mapping_kit.history.shelf import Shelf
 from airflow_mapping_kit.history.states import LETTERS, letter_of, of_piece
 from airflow_mapping_kit.history.tables import Tables
 from airflow_mapping_kit.history.targets import target_of
@@ -20,6 +21,7 @@ from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION, components
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow_mapping_kit.history.of_parts import Items
     from airflow_mapping_kit.history.targets import Target
     from airflow_mapping_kit.history.work import Run, Work
 
@@ -79,7 +81,8 @@ def history_of(
     with own_session() as session:
         tables = Tables(session, target.dag_id, target.task_ids)
         works, _ = listed(tables, limit, None, now)
-        plans.read_plans(tables, target, works)
+        shelf = Shelf(target.dag_id)
+        plans.read_plans(tables, target, works, shelf)
         works, _ = within_room(works, None)
         at = {
             work.run.id: (work, piece)
@@ -100,7 +103,7 @@ def history_of(
             for one in tries
             if one.state == "failed"
         }
-        items = items_of(tables, target, those, now)
+        items, _ = items_of(tables, target, those, shelf, now)
         found = records(tables, failed)
     turns = [
         _turn(

@@ -50,6 +50,11 @@ class Pieces:
         return len(self) if self.ends is None else len(self.ends)
 
     @property
+    def of_batches(self) -> bool:
+        """Whether instances work on batches: on their pieces, or pieces stand for batches."""
+        return self.ends is not None or bool(self.unread)
+
+    @property
     def size(self) -> int:
         """About how many bytes they take."""
         text = sum(60 + len(value) for values in self.values for value in values)

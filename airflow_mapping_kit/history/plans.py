@@ -8,10 +8,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AIRFLOW_3, custom_xcom_backend
-from airflow_mapping_kit.exceptions import MappingKitError
-from airflow_mapping_kit.history.dimensions import pieces_of
+from airflow_mapping_kit.exceptions import MappingKitError, StorageError
+from airflow_mapping_kit.history.dimensions import batches_by, pieces_of
 from airflow_mapping_kit.history.kept import Kept
 from airflow_mapping_kit.history.pieces import NOTHING, Pieces
+from airflow_mapping_kit.history.references import references_in
 from airflow_mapping_kit.partitions.hidden import as_json, digest
 from airflow_mapping_kit.plans.planned import Plan, sources
 from airflow_mapping_kit.reading import json_xcoms
@@ -20,6 +21,7 @@ from airflow_mapping_kit.reading.values import values_of
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from airflow_mapping_kit.history.shelf import Shelf
     from airflow_mapping_kit.history.tables import Tables
     from airflow_mapping_kit.history.targets import Target
     from airflow_mapping_kit.history.work import Work
@@ -36,14 +38,17 @@ NO_ROOM = "its plan has no room beside those of the newer runs"
 kept = Kept()
 
 
-def read_plans(tables: Tables, target: Target, works: Sequence[Work], kept: Kept = kept) -> None:
+def read_plans(
+    tables: Tables, target: Target, works: Sequence[Work], shelf: Shelf, kept: Kept = kept
+) -> None:
     """Give each run its plan, or say why it has none.
 
     :param works: newest first.
+    :param shelf: reads items that are there by reference.
     """
     wanted = sources(target.expand_input)
     if not wanted:
-        _of_literals(target, works)
+        _of_literals(target, works, shelf)
         return
     stamps: dict[str, list[Any]] = {work.run.id: [] for work in works}
     for row in tables.stamps(list(stamps), wanted):
@@ -57,6 +62,7 @@ def read_plans(tables: Tables, target: Target, works: Sequence[Work], kept: Kept
     failed: dict[str, str] = {}
     room = ROOM_BYTES - sum(pieces.size for pieces in {id(one): one for one in found.values()}.values())
     same: dict[str, Pieces] = {}
+    closed: dict[str, str] = {}
     for run_id, of_run in groupby(tables.pushed(cold, wanted) if cold else (), lambda row: row.run_id):
         rows = list(of_run)
         if room <= 0:
@@ -65,9 +71,15 @@ def read_plans(tables: Tables, target: Target, works: Sequence[Work], kept: Kept
         text = _digest(rows)
         pieces = same.get(text)
         try:
-            pieces = pieces or _read(target, _values(rows))
+            why = None
+            if pieces is None:
+                pieces, why = _read(target, _values(rows), shelf, run_id)
         except Exception as error:  # noqa: BLE001 -- a plan of another version of the DAG, or of a function's own
             failed[run_id] = f"{UNREADABLE}: {error}" if isinstance(error, MappingKitError) else UNREADABLE
+            continue
+        if why is not None:
+            # By the next look it may be there.
+            found[run_id], closed[run_id] = pieces, why
             continue
         found[run_id] = kept.put(keys[run_id], pieces)
         if text not in same and found[run_id] is pieces:
@@ -75,6 +87,7 @@ def read_plans(tables: Tables, target: Target, works: Sequence[Work], kept: Kept
         same[text] = found[run_id]
     for work in works:
         _give(work, found.get(work.run.id), failed.get(work.run.id))
+        work.closed = closed.get(work.run.id)
         work.planned = max((stamp[3] for stamp in stamps[work.run.id]), default=None)
 
 
@@ -89,10 +102,10 @@ def _give(work: Work, pieces: Pieces | None, failed: str | None) -> None:
             work.run.unread = NEVER if work.run.over else NOT_YET
 
 
-def _of_literals(target: Target, works: Sequence[Work]) -> None:
+def _of_literals(target: Target, works: Sequence[Work], shelf: Shelf) -> None:
     """Give each run that was expanded the plan that the DAG has now: there is no other."""
     try:
-        pieces = _read(target, {})
+        pieces, _ = _read(target, {}, shelf, "")
     except Exception:  # noqa: BLE001 -- whatever a function of the DAG's author does
         pieces = None
     for work in works:
@@ -113,7 +126,11 @@ def _how_it_is_read(target: Target) -> tuple[Hashable, ...]:
     return (digest(as_json(how)),)
 
 
-def _read(target: Target, values: dict[tuple[str, str], dict[int, Any]]) -> Pieces:
+def _read(
+    target: Target, values: dict[tuple[str, str], dict[int, Any]], shelf: Shelf, run_id: str
+) -> tuple[Pieces, str | None]:
+    """Return the pieces of a plan, and why items that it has by reference can't be read, where they can't."""
+
     def read(source: Source) -> Any:
         by_index = values.get((source.task_id, source.key), {})
         if source.mapped:
@@ -121,7 +138,17 @@ def _read(target: Target, values: dict[tuple[str, str], dict[int, Any]]) -> Piec
         return by_index.get(-1)
 
     plan = Plan(target.expand_input, read, order=target.order)
-    return pieces_of(plan, target.expand_input.value, target.batched)
+    held = references_in(plan, target.batched)
+    if held is None or target.batched is None:
+        return pieces_of(plan, target.expand_input.value, target.batched), None
+    why = None
+    if not held.too_many:
+        try:
+            batches = held.read(shelf, run_id)
+            return pieces_of(plan, target.expand_input.value, target.batched, batches), None
+        except StorageError as error:
+            why = str(error).rstrip(".")
+    return batches_by(held.names(plan, target.batched), held.items), why
 
 
 def _digest(rows: Sequence[Any]) -> str:

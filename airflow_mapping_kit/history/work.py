@@ -63,6 +63,7 @@ class Work:
     :param interval: its data interval.
     :param due: when it was due.
     :param pieces: its plan.
+    :param closed: why batches are there in place of their items though these are few enough, `None` where not so.
     :param planned: when the last part of the plan was pushed.
     :param first: when its first instance began.
     :param by_state: how many of its instances are in which state.
@@ -75,6 +76,7 @@ class Work:
     interval: tuple[datetime | None, datetime | None] = (None, None)
     due: datetime | None = None
     pieces: Pieces = NOTHING
+    closed: str | None = None
     planned: datetime | None = None
     first: datetime | None = None
     by_state: dict[str | None, int] = field(default_factory=dict)

@@ -17,12 +17,13 @@ from airflow_mapping_kit.reading.values import values_of
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from airflow_mapping_kit.reading.instances import Source
 
 # So many runs are named in one query.
 _AT_ONCE = 500
+_OF_XCOM = ("task_id", "key", "map_index", "value", "dag_id", "run_id")
 
 
 def instances(dag_id: str, run_id: str, task_ids: Collection[str]) -> dict[str, dict[int, Instance]]:
@@ -88,22 +89,43 @@ def xcoms(
     table = xcom_model().__table__
     pairs = or_(*(and_(table.c.task_id == task_id, table.c.key == key) for task_id, key in found))
     query = (
-        select(*(table.c[name] for name in ("task_id", "key", "map_index", "value", "dag_id", "run_id")))
+        select(*(table.c[name] for name in _OF_XCOM))
         .where(table.c.dag_id == dag_id, table.c.run_id == run_id, pairs)
         .order_by(table.c.map_index)
     )
     with own_session() as session:
         rows = session.execute(query).all()
+    for row, value in _with_values(rows):
+        found[row.task_id, row.key][row.map_index] = value
+    return found
+
+
+def _with_values(rows: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     for plain in (True, False):
         those = [row for row in rows if is_plain(row.key) is plain]
-        for row, value in zip(those, values_of(those, plain=plain), strict=True):
-            found[row.task_id, row.key][row.map_index] = value
-    return found
+        yield from zip(those, values_of(those, plain=plain), strict=True)
 
 
 def xcom(dag_id: str, run_id: str, task_id: str, map_index: int, key: str) -> Any:
     """Return what one instance pushed, `None` if nothing."""
-    return xcoms(dag_id, run_id, [(task_id, key)])[task_id, key].get(map_index)
+    return xcoms_at(dag_id, run_id, task_id, map_index, [key]).get(key)
+
+
+def xcoms_at(dag_id: str, run_id: str, task_id: str, map_index: int, keys: Collection[str]) -> dict[str, Any]:
+    """Return what one instance pushed under some keys; those under which it pushed nothing are missing."""
+    from sqlalchemy import select
+
+    table = xcom_model().__table__
+    query = select(*(table.c[name] for name in _OF_XCOM)).where(
+        table.c.dag_id == dag_id,
+        table.c.run_id == run_id,
+        table.c.task_id == task_id,
+        table.c.map_index == map_index,
+        table.c.key.in_(list(keys)),
+    )
+    with own_session() as session:
+        rows = session.execute(query).all()
+    return {row.key: value for row, value in _with_values(rows)}
 
 
 def pushed(dag_id: str, run_id: str, wanted: Collection[Source]) -> dict[Source, Any]:

@@ -54,7 +54,12 @@ def _holds_batches(operator: Any, run_id: str, indexes: Collection[int]) -> bool
     except PlanError:
         # The generator failed, or its XCom was deleted: then these pieces may be anything.
         return False
-    return any(how.batch(plan[index]) is not None for index in indexes if index < len(plan))
+    return any(
+        found is not None
+        for index in indexes
+        if index < len(plan)
+        for found in (how.batch(plan[index]), how.slice(plan[index]), how.part(plan[index]))
+    )
 
 
 def _items(operator: Any, *, fresh: bool, ended: bool) -> str:

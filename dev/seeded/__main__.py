@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from seeded.histories import HISTORIES
+from seeded.sliced import STORAGE
 from stack.airflow import Airflow
 from stack.ports import LOOPBACK
 from stack.postgres import Postgres
@@ -35,6 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Processes() as processes:
         postgres = Postgres(processes, Path(folder, "postgres.log"))
         airflow = Airflow(processes, postgres, home=Path(folder, "airflow"), dags_folder=DAGS)
+        airflow.environment["AIRFLOW__MAPPING_KIT__STORAGE"] = STORAGE
         airflow.migrate()
         password = airflow.create_admin("admin")
         airflow.start_webserver(options.port)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.partitions import partition_key
 from seeded.rows import Instance, Rows, Run
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ SLOW = {"type": "HTTPError", "message": "503 Slow Down: SlowDown (reached max re
 GONE = {"type": "FileNotFoundError", "message": "404 Not Found: the object was deleted since it was listed"}
 # It goes when the process ends.
 _FOLDER = tempfile.TemporaryDirectory(prefix="mapping-kit-seeded-")
-_CHUNK = 2_000
+# What `[mapping_kit] storage` is to be, so that what a killed instance left is found.
+STORAGE = _FOLDER.name
+_CHUNK, _PLAN = 2_000, "0a1b2c3d4e5f"
 
 
 def keys(number: int) -> Iterator[str]:
@@ -44,7 +47,7 @@ def sliced(
         run = rows.run(dag_id, f"manual__{number:03}", began=began, state="failed", seconds=5400)
         folder = Path(_FOLDER.name, dag_id, run.run_id)
         folder.mkdir(parents=True)
-        where, marks = _plan_file(folder, items, batch) if in_files else _plan_xcoms(rows, run, items)
+        where, marks = _plan_file(folder, items, batch) if in_files else (f"xcom:landed/{_PLAN}", [])
         made = list(keys(items))
         plan = []
         for index, first in enumerate(range(0, items, batch)):
@@ -53,6 +56,8 @@ def sliced(
             ends = [made[first], made[first + count - 1]]
             plan.append({"mapping_kit_items": [where, start, end, first, count, items, ends]})
         rows.task(run, "landed", state="success", returned=plan, length=len(plan))
+        if not in_files:
+            _chunks(rows, run, made)
         rng = random.Random(number)
         instances = [
             _instance(folder / "load", index, made[first : first + batch], first, items, rng)
@@ -76,12 +81,10 @@ def _plan_file(folder: Path, items: int, batch: int) -> tuple[str, list[tuple[in
     return path.as_uri(), marks
 
 
-def _plan_xcoms(rows: Rows, run: Run, items: int) -> tuple[str, list[tuple[int, int]]]:
-    made = list(keys(items))
-    for number, first in enumerate(range(0, items, _CHUNK)):
-        chunk = {"first": first, "items": made[first : first + _CHUNK]}
-        rows.pushed(run, "landed", f"mapping_kit_plan/{number}", chunk)
-    return "xcom:landed", []
+def _chunks(rows: Rows, run: Run, made: list[str]) -> None:
+    for number, first in enumerate(range(0, len(made), _CHUNK)):
+        chunk = {"first": first, "lines": "\n".join(map(json.dumps, made[first : first + _CHUNK]))}
+        rows.pushed(run, "landed", f"mapping_kit_plan/{_PLAN}/{number}", chunk)
 
 
 def _instance(
@@ -98,7 +101,7 @@ def _instance(
         results.append(
             {
                 "item": first + at,
-                "key": key,
+                "key": partition_key({"key": key}),
                 "state": state,
                 "value": None,
                 "error": error,
@@ -107,20 +110,21 @@ def _instance(
             }
         )
     label = f"items {first + 1:,}–{last:,} of {total:,}: {made[0]} … {made[-1]}"
-    record: dict[str, Any] = {"key": f"{made[0]} … {made[-1]}", "label": label, "try_number": 1}
+    record: dict[str, Any] = {"key": f"batch={index}", "label": label, "try_number": 1}
+    folder /= f"{index}.0"
     if killed:
         record["error"] = {"type": None, "message": "no exception recorded"}
-        _written(folder / f"{index}.0" / "000000.jsonl", results[: len(made) // 2])
+        _written(folder / "1a2b3c4d-000000.jsonl", results[: len(made) // 2])
         return Instance("failed", label, 1, 3 + index * 2, 20, record)
     if bad:
         record["error"] = {
             "type": "AirflowFailException",
             "message": f"{len(bad)} of {len(made):,} items have failed",
         }
-    path, failed = folder / f"{index}.0.jsonl", [row for row in results if row["state"] == "failed"]
+    path, failed = folder / "1a2b3c4d.jsonl", [row for row in results if row["state"] == "failed"]
     size = _written(path, results)
     if failed:
-        _written(folder / f"{index}.0.failed.jsonl", failed)
+        _written(folder / "1a2b3c4d.failed.jsonl", failed)
     states = {
         state: number
         for state in ("success", "failed", "skipped")
@@ -132,6 +136,7 @@ def _instance(
         errors[text] = errors.get(text, 0) + 1
     summary = {
         "where": path.as_uri(),
+        "task_id": "load",
         "map_index": index,
         "max_tries": 0,
         "first": first,
@@ -141,7 +146,7 @@ def _instance(
         "states": states,
         "errors": sorted(([*one] for one in errors.items()), key=lambda one: -one[1]),
         "failed": [row["key"] for row in failed][:20],
-        "failed_in": (folder / f"{index}.0.failed.jsonl").as_uri() if failed else None,
+        "failed_in": (folder / "1a2b3c4d.failed.jsonl").as_uri() if failed else None,
     }
     return Instance(
         "failed" if bad else "success",

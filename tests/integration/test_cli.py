@@ -683,6 +683,9 @@ class TestPlan:
 
                 dates = date_range("{{ ds }}", "{{ macros.ds_add(ds, params.days - 1) }}")
                 ship.expand(partition=batches(product(origin=["EWR", "JFK"], date=dates), batch_size=4))
+                sized = date_range.override(batch_size="{{ params.days - 1 }}")("2024-01-01", "2024-01-05")
+                ship.override(task_id="sized").expand(partition=sized)
+                ship.override(task_id="unsized").expand(partition=date_range("2024-01-01", "2024-03-31"))
                 cross.expand(b=[1, 2], a=["x"])
                 rendered.expand(day=["{{ ds }}", "2024-01-01"])
 
@@ -696,6 +699,8 @@ class TestPlan:
             ["date=2024-05-02/origin=JFK", "date=2024-05-03/origin=JFK"],
         )
         assert second["label"].startswith("items 5–6 of 6: ")
+        assert [len(p["items"]) for p in tasks["sized"]["pieces"]] == [2, 2, 1]
+        assert [len(p["items"]) for p in tasks["unsized"]["pieces"]] == [50, 41]
         assert [(p["key"], p["label"]) for p in tasks["cross"]["pieces"]] == [
             ("a=x/b=1", "x1"),
             ("a=x/b=2", "x2"),

@@ -131,6 +131,8 @@ class Written:
         }  # fmt: skip
         if AIRFLOW_3:
             row |= {"id": uuid.uuid4(), "dag_version_id": self._version, "span_status": "not_started"}
+        else:
+            row |= {"unixname": "", "executor_config": {}}
         self.instances.append(row)
         return row
 

@@ -27,6 +27,11 @@ export class Found {
 
   /** How many cells are partitions. */
   get total() { return sum(this.tally); }
+  /** What they are called, one and many: of a run with too many items its batches stand for them. */
+  things(run) {
+    const what = this.task.batched && this.names.join("/") === "batch" ? "batch" : run ? "piece" : "partition";
+    return [what, what === "batch" ? "batches" : `${what}s`];
+  }
   state(cell) { return this.lower[cell]; }
   old(cell) { return this.cells[cell] !== this.lower[cell]; }
   is(cell, states) { return states.includes(this.lower[cell]); }

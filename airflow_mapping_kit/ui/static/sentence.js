@@ -6,13 +6,13 @@ import { count, plural } from "./text.js";
 /** The sentence, as a list of text and elements. */
 export function sentence(found, { run }) {
   const { tally, total } = found;
-  const thing = run ? "piece" : "partition";
+  const [thing, things] = found.things(run);
   if (!total) return ["Nothing has been mapped here yet."];
   const [open, moving, healed] = [sum(tally, `${FAILED}m`), sum(tally, "wq"), sum(tally, "h")];
   const said = open
-    ? [h("b", {}, `${count(open)} of ${count(total)}`), ` ${thing}s ${open === 1 ? "is" : "are"} not loaded`, older(found)]
+    ? [h("b", {}, `${count(open)} of ${count(total)}`), ` ${things} ${open === 1 ? "is" : "are"} not loaded`, older(found)]
     : moving ? ["Nothing failed, nothing is missing"]
-      : [h("b", {}, total === 1 ? `The one ${thing} is loaded` : `All ${plural(total, thing)} are ${tally.s ? "loaded or skipped" : "loaded"}`)];
+      : [h("b", {}, total === 1 ? `The one ${thing} is loaded` : `All ${plural(total, thing, things)} are ${tally.s ? "loaded or skipped" : "loaded"}`)];
   if (healed) said.push(`; ${count(healed)} that failed here ${healed === 1 ? "was" : "were"} loaded by a later run`);
   const soft = [moving && `${count(moving)} at work or waiting`, tally.t && `${count(tally.t)} stale`].filter(Boolean);
   if (soft.length) said.push(h("span", { class: "soft" }, ` · ${soft.join(" · ")}`));
