@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.partitions import partition_key
+from airflow_mapping_kit.plans.planned import key_of
 from seeded.rows import Instance, Rows, Run
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def sliced(
             _chunks(rows, run, made)
         rng = random.Random(number)
         instances = [
-            _instance(folder / "load", index, made[first : first + batch], first, items, rng)
-            for index, first in enumerate(range(0, items, batch))
+            _instance(folder / "load", index, one, made[first : first + batch], first, items, rng)
+            for index, (first, one) in enumerate(zip(range(0, items, batch), plan, strict=True))
         ]
         rows.mapped(run, "load", instances)
         rows.task(run, "collect_load", state="failed", after=5300)
@@ -88,7 +89,13 @@ def _chunks(rows: Rows, run: Run, made: list[str]) -> None:
 
 
 def _instance(
-    folder: Path, index: int, made: list[str], first: int, total: int, rng: random.Random
+    folder: Path,
+    index: int,
+    batch: dict[str, Any],
+    made: list[str],
+    first: int,
+    total: int,
+    rng: random.Random,
 ) -> Instance:
     last = first + len(made)
     killed = last == total
@@ -110,7 +117,7 @@ def _instance(
             }
         )
     label = f"items {first + 1:,}–{last:,} of {total:,}: {made[0]} … {made[-1]}"
-    record: dict[str, Any] = {"key": f"batch={index}", "label": label, "try_number": 1}
+    record: dict[str, Any] = {"key": key_of({"key": batch}), "label": label, "try_number": 1}
     folder /= f"{index}.0"
     if killed:
         record["error"] = {"type": None, "message": "no exception recorded"}
