@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_mapping_kit.cli.remote import Api
-    from airflow_mapping_kit.cli.remote_status import RemoteRun
 
 _RETURN_VALUE = "return_value"
 
 
-def about_items(api: Api, run: RemoteRun, task_id: str, failed: Sequence[dict[str, Any]], asked: int) -> str:
+def about_items(api: Api, place: tuple[str, str, str], failed: Sequence[dict[str, Any]], asked: int) -> str:
     """Return a sentence about the items of batches that failed, and where more is said of them.
 
+    :param place: the DAG, the run and the task.
     :param failed: the rows of those batches.
     :param asked: of how many of them the API is asked, a request each.
     """
@@ -26,7 +26,7 @@ def about_items(api: Api, run: RemoteRun, task_id: str, failed: Sequence[dict[st
     keys: list[str] = []
     places: list[str] = []
     for row in failed[:asked]:
-        pushed = api.xcom(run.dag_id, run.run_id, task_id, row["map_index"], _RETURN_VALUE)
+        pushed = api.xcom(*place, row["map_index"], _RETURN_VALUE)
         part = part_of(pushed)
         if part is None:
             if pushed is None:  # it was killed

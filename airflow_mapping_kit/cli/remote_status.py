@@ -9,6 +9,7 @@ from airflow_mapping_kit.cli.failures import Failure, near
 from airflow_mapping_kit.cli.lookup import LATEST, no_run
 from airflow_mapping_kit.cli.pieces import Told
 from airflow_mapping_kit.cli.remote import part
+from airflow_mapping_kit.cli.remote_items import about_items
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED
 
 if TYPE_CHECKING:
@@ -139,9 +140,7 @@ def _note(
         return f"{task_id} was not expanded: {', '.join(sorted(states))}." if states else None
     failed = [row for row in rows if row["state"] == FAILED]
     if is_batched(run, task_id) and failed:
-        from airflow_mapping_kit.cli.remote_items import about_items
-
-        return about_items(api, run, task_id, failed, _ERRORS_ASKED)
+        return about_items(api, (run.dag_id, run.run_id, task_id), failed, _ERRORS_ASKED)
     return None
 
 
