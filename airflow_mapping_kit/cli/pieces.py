@@ -125,6 +125,9 @@ def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
         _print_rows(one, run_state, only_failed=only_failed)
     except StorageError as error:
         output.say(f"\nTheir rows can't be read here. {error}")
+        known = failures.summed(one.errors, one.keys, len(one.keys)) if one.errors else ""
+        if known:
+            output.say(f"\nNot done of {one.task}, as far as it is summed up:\n{known}")
 
 
 def _print_rows(one: Told, run_state: str, *, only_failed: bool) -> None:
