@@ -16,7 +16,7 @@ from airflow_mapping_kit.fan_in import collect, rows
 from airflow_mapping_kit.generators import generator
 from airflow_mapping_kit.labels import label
 from airflow_mapping_kit.operators.batched import batched
-from airflow_mapping_kit.storage import files
+from airflow_mapping_kit.storage import files, s3_files
 from airflows import (
     AIRFLOW_3,
     DAG,
@@ -52,8 +52,12 @@ def place(request, monkeypatch, tmp_path, metadata_db):
     monkeypatch.setenv("AIRFLOW__MAPPING_KIT__MAX_RESULT_KB", "4")
     if request.param == "xcoms":
         return None
-    monkeypatch.setenv("AIRFLOW__MAPPING_KIT__STORAGE", str(tmp_path))
-    return tmp_path
+    found = tmp_path
+    if request.param == "s3":
+        s3_files._client.cache_clear()  # the connection is another one in each test
+        found = f"s3://{request.getfixturevalue('s3_conn')}@{request.getfixturevalue('s3_bucket')}/kit"
+    monkeypatch.setenv("AIRFLOW__MAPPING_KIT__STORAGE", str(found))
+    return found
 
 
 @pytest.fixture
@@ -147,6 +151,7 @@ def states_of(found):
 
 
 class TestItemsOfAPlanThatIsKeptElsewhere:
+    @pytest.mark.parametrize("place", ["xcoms", "folder", "s3"], indirect=True)
     def test_are_added_up_and_their_rows_stay_where_they_are(self, place, monkeypatch, tmp_path):
         @task
         def count(report):
@@ -175,7 +180,7 @@ class TestItemsOfAPlanThatIsKeptElsewhere:
         }
         assert found["id=15"]["error"] == {"type": "ValueError", "message": "1 is broken"}
         assert (found["id=3"]["state"], found["id=39"]["map_index"]) == ("skipped", 3)
-        if place:
+        if isinstance(place, Path):
             self.other_programs_read_it(end, place)
 
         # One more is more than is tolerated.
