@@ -170,12 +170,12 @@ class Supervisor:
         if not values:
             return {}
         # What is kept elsewhere says whose it is: nobody has to be asked for it by itself.
-        parts = [part["map_index"] for value in values if (part := part_of(value)) is not None]
+        parts = {part["map_index"]: value for value in values if (part := part_of(value)) is not None}
         if len(parts) == len(values):
-            return dict(sorted(zip(parts, values, strict=True)))
+            return dict(sorted(parts.items()))
         sure, unsure = self._holders(task_id)
-        found = _of_instances(self._place(task_id, key), unsure)
-        holders = sorted({*sure, *found})
+        found = _of_instances(self._place(task_id, key), [index for index in unsure if index not in parts])
+        holders = sorted({*sure, *found, *parts})
         if len(holders) != len(values):
             # Somebody marked instances, or their records are missing: nothing may be mixed up.
             return _of_instances(self._place(task_id, key), sorted(self._instances[task_id]))
