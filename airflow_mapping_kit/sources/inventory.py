@@ -59,12 +59,13 @@ def inventoried(uri: str, bucket: str, needed: Collection[str] = ()) -> Iterator
             f"{one_line(uri)} is the inventory of {shown(manifest.get('sourceBucket'))}, not of {bucket!r}."
         )
     names = _names(manifest, {"Key", *needed}, one_line(uri))
+    csv = manifest["fileFormat"] == "CSV"
     for data in manifest["files"]:
-        with opened(uri.removesuffix(place[2]) + data["key"], client) as raw:
+        with opened(uri.removesuffix(place[2]) + data["key"], client, in_order=csv) as raw:
             for row in _rows(raw, one_line(data["key"]), manifest, list(names.values())):
                 entry = {name: row[column] for name, column in names.items()}
                 if entry.pop("latest", True) in _TRUE and entry.pop("deleted", False) not in _TRUE:
-                    yield _as_listed(entry, encoded=manifest["fileFormat"] == "CSV")
+                    yield _as_listed(entry, encoded=csv)
 
 
 def _manifest(content: bytes, name: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Files:
         names: frozenset[str] | None = None
         for file, kind in kinds.items():
             number = 0
-            with opened(file, client) as raw:
+            with opened(file, client, in_order=kind.kind != "parquet") as raw:
                 for row in self._of_one(raw, one_line(file), kind):
                     # Of JSON Lines each object has the fields that it has.
                     if not number and kind.kind != "jsonl":

@@ -23,11 +23,15 @@ _BLOCK = 4 << 20
 
 
 @contextmanager
-def opened(uri: str, client: Callable[[str | None], Any] = s3_client) -> Iterator[BinaryIO]:
+def opened(
+    uri: str, client: Callable[[str | None], Any] = s3_client, *, in_order: bool = True
+) -> Iterator[BinaryIO]:
     """Open a file for reading, anywhere in it.
 
     :param uri: a path, `file://`, `s3://connection@bucket/key` (by boto3), or what else Airflow has a file system for
     :param client: gives the S3 client of a connection, 50 ms each: `cache(s3_client)` for several files
+    :param in_order: whether it is read from its beginning to its end: then 4 MiB are asked for at a time. Else so much
+        as is read at a time
     :raises StorageError: if it can't be read
     :raises AirflowException: if it isn't there, or changes until the block is left: later it may be there as a whole
     """
@@ -35,11 +39,12 @@ def opened(uri: str, client: Callable[[str | None], Any] = s3_client) -> Iterato
         with _on_disk(path, uri) as file:
             yield file
     elif place := s3_file(uri):
-        connection, bucket, key = place
+        connection, bucket, _ = place
         with s3_errors(connection, bucket, f"read {uri}"):
-            yield cast("BinaryIO", io.BufferedReader(S3Object(client(connection), bucket, key, uri), _BLOCK))
+            raw = S3Object(client(connection), place, uri, block=_BLOCK if in_order else 0)
+            yield cast("BinaryIO", io.BufferedReader(raw) if in_order else raw)
     else:
-        with _elsewhere(uri) as file:
+        with _elsewhere(uri, in_order=in_order) as file:
             yield file
 
 
@@ -71,7 +76,7 @@ def _on_disk(path: str, uri: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _elsewhere(uri: str) -> Iterator[BinaryIO]:
+def _elsewhere(uri: str, *, in_order: bool) -> Iterator[BinaryIO]:
     try:
         place = storage_path(uri)
         files = place.fs
@@ -81,7 +86,7 @@ def _elsewhere(uri: str) -> Iterator[BinaryIO]:
         ) from error
     try:
         before = files.ukey(place.path)
-        file = files.open(place.path, "rb", block_size=_BLOCK)
+        file = files.open(place.path, "rb", block_size=_BLOCK, cache_type="readahead" if in_order else "none")
     except FileNotFoundError:
         raise _missing(uri) from None
     with file:
@@ -96,12 +101,16 @@ class S3Object(io.RawIOBase):
     """An object in S3, read by ranges, each of them of the version that the first one found.
 
     A reader that takes minutes between two reads needs no connection that stays open for it.
+
+    :param block: how many bytes are asked for at least
     """
 
-    def __init__(self, client: Any, bucket: str, key: str, uri: str) -> None:
-        self._client, self._place, self._uri = client, {"Bucket": bucket, "Key": key}, uri
+    def __init__(self, client: Any, place: tuple[str | None, str, str], uri: str, *, block: int) -> None:
+        self._client, self._uri, self._block = client, uri, block
+        self._place = {"Bucket": place[1], "Key": place[2]}
         head = self._asked(client.head_object)
         self._etag, self._size, self._at = head["ETag"], head["ContentLength"], 0
+        self._first, self._held = 0, b""
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -121,12 +130,18 @@ class S3Object(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Read the next bytes: one request."""
-        end = min(self._at + len(buffer), self._size)
-        if end <= self._at:
+        """Read the next bytes: one request, or none where the last one brought them along."""
+        wanted = min(len(buffer), self._size - self._at)
+        if wanted <= 0:
             return 0
-        answer = self._asked(self._client.get_object, IfMatch=self._etag, Range=f"bytes={self._at}-{end - 1}")
-        content = answer["Body"].read()
+        if not self._first <= self._at < self._first + len(self._held):
+            end = min(self._at + max(wanted, self._block), self._size)
+            answer = self._asked(
+                self._client.get_object, IfMatch=self._etag, Range=f"bytes={self._at}-{end - 1}"
+            )
+            self._first, self._held = self._at, answer["Body"].read()
+        start = self._at - self._first
+        content = self._held[start : start + wanted]
         buffer[: len(content)] = content
         self._at += len(content)
         return len(content)
