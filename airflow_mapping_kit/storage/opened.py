@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # What one request reads: so much is in memory, and few enough requests are sent.
 _BLOCK = 4 << 20
 
+# What file systems tell of a file that changes with it.
+_VERSIONS = ("ETag", "etag", "generation", "mtime", "updated", "last_modified", "modified", "created")
+
 
 @contextmanager
 def opened(
@@ -85,16 +88,21 @@ def _elsewhere(uri: str, *, in_order: bool) -> Iterator[BinaryIO]:
             f"{shown(uri)} can't be read: {error}. Check the scheme, and that Airflow's provider for it is installed."
         ) from error
     try:
-        before = files.ukey(place.path)
+        before = _version(files, place.path)
         file = files.open(place.path, "rb", block_size=_BLOCK, cache_type="readahead" if in_order else "none")
     except FileNotFoundError:
         raise _missing(uri) from None
     with file:
         yield file
-        # What a file system remembers of a folder is as old as what it began with.
-        files.invalidate_cache()
-        if not files.exists(place.path) or files.ukey(place.path) != before:
+        if not files.exists(place.path) or _version(files, place.path) != before:
             raise _changed(uri)
+
+
+def _version(files: Any, path: str) -> tuple[Any, ...]:
+    # What a file system remembers of a folder is as old as its listing, and of other fields than it tells of one file.
+    files.invalidate_cache()
+    info = files.info(path)
+    return (info.get("size"), *(info[name] for name in _VERSIONS if name in info))
 
 
 class S3Object(io.RawIOBase):

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_mapping_kit.compat import AirflowException, AirflowFailException
 from airflow_mapping_kit.generators import file_rows, s3_keys
+from airflow_mapping_kit.sources.rows import Files
 from airflow_mapping_kit.storage import opened
 
 TABLE = b"id,name\n1,Oslo\n2,Rome\n"
@@ -84,6 +85,23 @@ def test_an_object_that_changes_while_it_is_read_fails_the_task_and_not_its_retr
     assert not isinstance(error.value, AirflowFailException)
     proxy.before = lambda _: None
     assert len(plan(file_rows, f"s3://s3@{bucket.name}/a.csv", batch_size=24_000)) == 1
+
+
+def test_any_other_file_system_of_airflows_gives_the_same(bucket):
+    # Of `s3a://` it has one of fsspec's, like those for Google's and Microsoft's storage.
+    bucket.put("orders/a.csv.gz", gzip.compress(TABLE))
+    bucket.put("orders/b.csv.gz", gzip.compress(b"id,name\n3,Lima\n"))
+    bucket.put("orders/_b.csv.gz", b"")
+    at = f"s3a://s3@{bucket.name}/orders"
+    assert [row["id"] for row in plan(file_rows, f"{at}/*.csv.gz")] == ["1", "2", "3"]
+    with pytest.raises(AirflowException, match=r"There is no file 's3a://s3@.*/none.csv'"):
+        plan(file_rows, f"{at}/none.csv")
+
+    rows = Files(f"{at}/a.csv.gz").rows()
+    next(rows)
+    bucket.put("orders/a.csv.gz", gzip.compress(TABLE * 2))
+    with pytest.raises(AirflowException, match="changed while it was read"):
+        list(rows)
 
 
 def test_an_object_that_is_deleted_while_it_is_read_changed(bucket, proxy, monkeypatch):
