@@ -16,9 +16,12 @@ from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import file_rows, generator, sql_rows
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.plans.slices import Slice
+from airflow_mapping_kit.results import part_of
 from airflows import AIRFLOW_3, dag, xcom_of
 
-NUMBER = 6_000
+NUMBER = 1_500
+# So long that all orders together are too large for an XCom, and their ends for a label are not.
+CITY = "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch" * 3
 
 
 def a_dag(build, **kwargs):
@@ -47,8 +50,7 @@ def orders(tmp_path):
         with gzip.open(tmp_path / f"{part}.csv.gz", "wt") as file:
             file.write("id,city\n")
             file.writelines(
-                f"{number},A city whose name makes a line of some length\n"
-                for number in range(part * NUMBER // 2, (part + 1) * NUMBER // 2)
+                f"{number},{CITY}\n" for number in range(part * NUMBER // 2, (part + 1) * NUMBER // 2)
             )
     return str(tmp_path / "*.csv.gz")
 
@@ -58,17 +60,18 @@ def sizes(plan):
     return [len(batch) if isinstance(batch, list) else Slice.of(batch).count for batch in plan]
 
 
-def test_rows_of_files_are_worked_on_in_batches_each_in_one_row_of_the_report(dag_test, orders, tmp_path):
-    report = tmp_path / "report.jsonl"
+def test_rows_of_files_are_worked_on_in_batches_each_once(dag_test, orders):
+    done = dag_test(a_dag(lambda: ship.expand(order=file_rows(orders, batch_size="{{ 600 }}"))))
 
-    def build():
-        collect(ship.expand(order=file_rows(orders, batch_size="{{ 2000 }}")), write_to=f"file://{report}")
-
-    done = dag_test(a_dag(build))
-
-    assert sizes(xcom_of(done["ship", 0], "file_rows")) == [2000, 2000, 2000]
-    rows = [json.loads(line) for line in report.read_text().splitlines()]
-    assert [row["value"] for row in rows] == list(range(NUMBER))
+    plan = xcom_of(done["ship", 0], "file_rows")
+    assert [Slice.of(batch)[3:6] for batch in plan] == [
+        (0, 600, NUMBER),
+        (600, 600, NUMBER),
+        (1200, 300, NUMBER),
+    ]
+    assert [Slice.of(plan[2]).ends[at]["id"] for at in (0, 1)] == ["1200", "1499"]
+    parts = [part_of(done["ship", index].xcom_pull(task_ids="ship", map_indexes=index)) for index in range(3)]
+    assert [part["states"] for part in parts] == [{"success": 600}, {"success": 600}, {"success": 300}]
 
 
 def test_how_many_rows_are_in_a_batch_is_chosen_where_nobody_says_it(run_of, orders):
@@ -84,9 +87,9 @@ def test_rows_of_a_query_are_worked_on_in_batches(run_of, tmp_path, monkeypatch)
     shop = {"conn_type": "sqlite", "host": str(tmp_path / "shop.db")}
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(shop))
     rows = "SELECT id FROM orders ORDER BY id"
-    run = run_of(a_dag(lambda: ship.expand(order=sql_rows("shop", rows, batch_size=2500))))
+    run = run_of(a_dag(lambda: ship.expand(order=sql_rows("shop", rows, batch_size=600))))
     state, plan = run.run("sql_rows")
-    assert (state, sizes(plan)) == ("success", [2500, 2500, 1000])
+    assert (state, sizes(plan)) == ("success", [600, 600, 300])
 
 
 def test_a_generator_of_ones_own_may_be_any_iterator(run_of):
@@ -100,10 +103,10 @@ def test_a_generator_of_ones_own_may_be_any_iterator(run_of):
 
 def test_a_line_that_is_broken_fails_at_once_before_any_instance_is_made(dag_test, orders, tmp_path, caplog):
     with gzip.open(tmp_path / "2.csv.gz", "wt") as file:
-        file.write("id,city\n6000,Oslo\n6001\n")
+        file.write("id,city\n1500,Oslo\n1501\n")
 
     def build():
-        collect(ship.expand(order=file_rows(orders, batch_size=2000)))
+        collect(ship.expand(order=file_rows(orders, batch_size=600)))
 
     with caplog.at_level(logging.ERROR):
         done = dag_test(a_dag(build))
