@@ -65,14 +65,15 @@ def write(
         name = json_lines.write(lines(), f"{home}/rows.jsonl", _SETTING)
         listed.append((name, {"map_index": None, "count": number, "counted": True}))
     failed_in = f"{home}/failed.jsonl"
-    written = {}
+    written: dict[str, str] = {}
+    # Of another try of this task, which had to write more.
+    stale = [] if own else [f"{home}/rows.jsonl"]
     if found.tally.failed:
         written["failed_in"] = json_lines.write(
             (line_of(row, values=values) for row in failures), failed_in, _SETTING
         )
     else:
-        # Of another try of this task, in which some had failed.
-        files.delete(failed_in)
+        stale.append(failed_in)
     manifest = {
         **summary,
         "values": values,
@@ -81,6 +82,8 @@ def write(
         "parts": [of for _, of in listed],
     }
     written["written_to"] = json_lines.write([json.dumps(manifest)], f"{home}/manifest.json", _SETTING)
+    if stale:
+        files.delete(*stale)
     for name in ("rows.jsonl", "failed.jsonl", "manifest.json"):
         # Of a try of this task that was killed.
         files.forget_unfinished(f"{home}/{name}")

@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.parts import rows_of
-from airflow_mapping_kit.checkpoints.rows import row_of
 from airflow_mapping_kit.compat import AIRFLOW_3, get_current_context
-from airflow_mapping_kit.exceptions import FanInError
+from airflow_mapping_kit.exceptions import FanInError, StorageError
 from airflow_mapping_kit.fan_in.lines import of_part, with_connection
 from airflow_mapping_kit.reading import of_task, tables
 from airflow_mapping_kit.storage import files
@@ -56,14 +55,28 @@ def _in_files(uri: str) -> Iterator[Result]:
         yield from map(json.loads, lines)
         return
     for name, part in zip(top["files"], top["parts"], strict=True):
+        where = with_connection(name, uri)
+        if part["map_index"] is not None:
+            yield from _of_instance({**part, "where": where}, top)
+            continue
         number = 0
-        for number, line in enumerate(_lines(with_connection(name, uri)), 1):  # noqa: B007 -- counted on
-            row = row_of(line, values=top["values"])
-            yield of_part(row, part["map_index"], values=top["values"], counted=part["counted"])
+        for number, line in enumerate(_lines(where), 1):  # noqa: B007 -- counted on
+            yield of_part(json.loads(line), None, values=top["values"])
         if number != part["count"]:
             raise FanInError(
-                f"{name} has {number:,} rows, and {uri} says that it had {part['count']:,}: something has changed it."
+                f"{where} has {number:,} rows, and {uri} says that it had {part['count']:,}: something has changed it."
             )
+
+
+def _of_instance(part: Any, of: Mapping[str, Any]) -> Iterator[Result]:
+    """Yield the rows that an instance left, of which a report says no more than where they are."""
+    # Files are read without Airflow, and know no run.
+    read = _reading() if "chunks" in part else tables
+    try:
+        for row in rows_of(part, read, of.get("dag_id", ""), of.get("run_id", ""), values=of["values"]):
+            yield of_part(row, part["map_index"], values=of["values"], counted=part["counted"])
+    except StorageError as error:
+        raise FanInError(str(error)) from error
 
 
 def _lines(uri: str) -> Iterator[bytes]:
@@ -77,10 +90,9 @@ def _lines(uri: str) -> Iterator[bytes]:
 
 
 def _among_xcoms(of: Mapping[str, Any]) -> Iterator[Result]:
-    read = _reading()
     for part in of["kept"]:
-        for row in rows_of(part, read, of["dag_id"], of["run_id"], values=of["values"]):
-            yield of_part(row, part["map_index"], values=of["values"], counted=part["counted"])
+        yield from _of_instance(part, of)
+    read = _reading()
     for number in range(of["own"]):
         key = f"{of['prefix']}{number}"
         text = read.xcom(of["dag_id"], of["run_id"], of["task_id"], of["map_index"], key)

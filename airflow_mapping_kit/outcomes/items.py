@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.parts import left_by
-from airflow_mapping_kit.outcomes.parts import Extent, Part, Run
+from airflow_mapping_kit.outcomes.named import Extent, Run
+from airflow_mapping_kit.outcomes.parts import Part
 from airflow_mapping_kit.outcomes.rows import RowsOfItems
 from airflow_mapping_kit.outcomes.shares import Held
 from airflow_mapping_kit.partitions.pieces import distinct

@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.parts import failed_rows_of, left_by, rows_of
 from airflow_mapping_kit.exceptions import FanInError, StorageError
 from airflow_mapping_kit.failures import OTHERS, reason
+from airflow_mapping_kit.outcomes.named import named_items
 from airflow_mapping_kit.outcomes.rows import state_alone
 from airflow_mapping_kit.outcomes.tally import Tally
 from airflow_mapping_kit.plain import plain
-from airflow_mapping_kit.plans.held import items_of
 from airflow_mapping_kit.results import FAILED, FAILURES, NOT_STARTED, SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from airflow_mapping_kit.outcomes.named import Extent, Run
     from airflow_mapping_kit.outcomes.piece import Piece
     from airflow_mapping_kit.outcomes.rows import RowsOfItems
-    from airflow_mapping_kit.reading.instances import Reading
     from airflow_mapping_kit.results import ItemResult, ItemRow, PartSummary, Result
-
-log = logging.getLogger(__name__)
-
-
-class Run(NamedTuple):
-    """Where rows are read, and how.
-
-    :param values: whether what the items returned is wanted.
-    :param left_out: gets the types of values that have no form in plain JSON.
-    """
-
-    read: Reading
-    dag_id: str
-    run_id: str
-    values: bool
-    left_out: set[str]
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Which items of all that the plan has a batch has: `count` of `total`, numbered from 0, from `first` on.
-
-    :param counted: whether its items are numbered within the whole plan; of a list they are within the batch.
-    """
-
-    first: int
-    count: int
-    total: int
-    counted: bool
-
-    def __str__(self) -> str:
-        """Return it as people count: `items 11–20 of 100`."""
-        return f"items {self.first + 1:,}–{self.first + self.count:,} of {self.total:,}"
 
 
 class Part:
@@ -246,6 +211,8 @@ class Part:
             if own is not None:
                 rows[own] = row if states_known else None
             made = self._make.row(self.piece, key, label, rows, self._found)
+            # Told apart from equal ones of the batch, whatever a function of the DAG's author gives now.
+            made["key"] = key
             if self.extent.counted:
                 made["item"] = number
             made["label"] = plain(made["label"], self._run.left_out)
@@ -275,7 +242,9 @@ class Part:
         for row in self._saved(task_id) if task_id is not None else ():
             seen[row["item"] - self.extent.first] = 1
             yield row["item"], row["key"], row.get("label", row["key"]), row
-        for number, key, label in self._planned():
+        for number, key, label in named_items(
+            self._make, self._run, self._arguments, self.extent, self.piece.index
+        ):
             if not seen[number - self.extent.first]:
                 yield number, key, label, None
 
@@ -290,40 +259,3 @@ class Part:
             max_tries=self.piece.instances[task_id].max_tries,
         )
         return (row for row in saved if first <= row["item"] < first + count)
-
-    def _planned(self) -> Iterator[tuple[int, str, str]]:
-        """Yield number, key and label of every item, as the plan has it; its number where that can't be read."""
-        how, seen = self._make.how, Counter[str]()
-        named = bytearray(self.extent.count)
-        if how is None:
-            return
-        try:
-            for number, value in self._values():
-                (item,) = how.items(self._arguments, [value])
-                seen[item.key] += 1
-                label = self._make.label(item, self._arguments)
-                # What a task before it has told apart stays so, in whichever order its items ended.
-                key = value["key"] if how.chained else item.key
-                if not how.chained and seen[item.key] > 1:
-                    key = f"{key}#{seen[item.key]}"
-                named[number - self.extent.first] = 1
-                yield number, key, key if label == item.key else label
-        except StorageError as error:
-            # What is done counts all the same, and so does what is not.
-            log.warning("Items of [%d] are called by their numbers: %s", self.piece.index, error)
-        for number in (at for at, known in enumerate(named, self.extent.first) if not known):
-            yield number, f"item={number + 1}", f"item={number + 1}"
-
-    def _values(self) -> Iterator[tuple[int, Any]]:
-        how = self._make.how
-        if how is None:
-            return
-        one, part = how.slice(self._arguments), how.part(self._arguments)
-        if one is not None:
-            yield from items_of(one, self._run.read, *self._place)
-        elif part is not None:
-            # Of a chain: the rows of the part before.
-            for row in rows_of(part, self._run.read, *self._place):
-                yield row["item"], row
-        else:
-            yield from enumerate(how.batch(self._arguments) or (), self.extent.first)
