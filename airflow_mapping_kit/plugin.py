@@ -15,7 +15,7 @@ from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, parts, redacted
 from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.listeners import instances, runs, supervised, waiting
 from airflow_mapping_kit.plans.arguments import arguments, chosen_key_of_instance, mapped_arguments
-from airflow_mapping_kit.plans.batches import held_by
+from airflow_mapping_kit.plans.ranges import held_by
 from airflow_mapping_kit.ui import tabs
 
 if TYPE_CHECKING:

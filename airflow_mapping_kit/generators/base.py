@@ -37,11 +37,12 @@ from airflow_mapping_kit.partitions.limits import at_most
 from airflow_mapping_kit.partitions.sequences import read, shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.chunks import chunks
+from airflow_mapping_kit.plans.marks import Cut
 from airflow_mapping_kit.plans.naming import check_fields, check_named, fields_of
 from airflow_mapping_kit.plans.plan_files import plan_file
 from airflow_mapping_kit.plans.planned import references
 from airflow_mapping_kit.plans.slices import Slice
-from airflow_mapping_kit.plans.slicing import Cut, Planned, begins_with_a_batch, planned
+from airflow_mapping_kit.plans.slicing import Planned, begins_with_a_batch, planned
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading.records import SLICES_KEY
 from airflow_mapping_kit.storage.place import root

@@ -29,7 +29,7 @@ def on_task_instance_running(task_instance: Any) -> None:
         key_of_instance,
         mapped_arguments,
     )
-    from airflow_mapping_kit.plans.batches import held_by
+    from airflow_mapping_kit.plans.ranges import held_by
     from airflow_mapping_kit.reading.records import RECORD_KEY, record_of
 
     task, label = task_instance.task, task_instance.rendered_map_index

@@ -25,9 +25,10 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import error_of, said
 from airflow_mapping_kit.plans.arguments import has_reference, has_template, known_at_run_time
-from airflow_mapping_kit.plans.batches import RETURN_VALUE, Ranges, batched
+from airflow_mapping_kit.plans.batches import RETURN_VALUE, batched
 from airflow_mapping_kit.plans.notes import noted
 from airflow_mapping_kit.plans.planned import Plan, calls_functions, chosen_key, sources
+from airflow_mapping_kit.plans.ranges import Ranges
 from airflow_mapping_kit.reading import json_xcoms
 from airflow_mapping_kit.reading.records import SLICES_KEY
 

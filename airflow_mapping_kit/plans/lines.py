@@ -12,7 +12,7 @@ from airflow_mapping_kit.printable import one_line
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 # What begins so is in the form that Airflow gives to what plain JSON can't hold, such as a datetime.
-_AIRFLOWS = " "
+AIRFLOWS = " "
 
 
 def line_of(item: Any, number: int) -> str:
@@ -26,7 +26,7 @@ def line_of(item: Any, number: int) -> str:
     except (TypeError, ValueError, RecursionError):
         pass
     try:
-        return _AIRFLOWS + xcom_json(item)
+        return AIRFLOWS + xcom_json(item)
     except Exception as error:
         raise PlanError(
             f"item {number:,} of the plan, {shown(item)}, can't go from task to task: {one_line(error)}. Pass text, "
@@ -39,6 +39,6 @@ def item_of(line: str | bytes) -> Any:
 
     :raises Exception: of whatever kind, if it holds none.
     """
-    if line[:1] in (_AIRFLOWS, _AIRFLOWS.encode()):
+    if line[:1] in (AIRFLOWS, AIRFLOWS.encode()):
         return from_xcom_json(line[1:] if isinstance(line, str) else line[1:].decode())
     return json.loads(line)

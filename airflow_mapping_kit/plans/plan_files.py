@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -39,15 +40,20 @@ def plan_file(task_instance: Any) -> Iterator[PlanFile]:
     """Give a new file for the items of a plan, which is there as a whole or not at all.
 
     It has a name of its own, so that no byte range of an older plan is ever one of this. What the same task of the
-    same run made before goes when this is there: Airflow has deleted what referred to it when the task began.
+    same run began before goes when this is there: Airflow has deleted what referred to it when the task began. What it
+    began later stays: this may be a process that froze, and comes back after its work was given to another.
 
     :param task_instance: that of the running task that makes the plan.
     :raises StorageError: if there is no place, or it can't be written.
     """
     place = folder(task_instance.dag_id, task_instance.run_id, task_instance.task_id)
-    where = f"{place}/plan-{uuid.uuid4().hex}.jsonl"
+    name = f"plan-{int(time.time() * 1000):012x}{uuid.uuid4().hex[:20]}.jsonl"
+    where = f"{place}/{name}"
+
+    def is_older(other: str) -> bool:
+        return _NAME.fullmatch(other) is not None and other < name
+
     with files.whole(where) as file:
         yield PlanFile(where, file)
-    older = [uri for uri in files.listed(place) if _NAME.fullmatch(uri.rpartition("/")[2]) and uri != where]
-    files.delete(*older)
-    files.forget_unfinished(f"{place}/plan-")
+    files.delete(*(uri for uri in files.listed(place) if is_older(uri.rpartition("/")[2])))
+    files.forget_unfinished(place, is_older)

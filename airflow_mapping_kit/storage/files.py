@@ -12,7 +12,7 @@ from airflow_mapping_kit.storage import local_files, other_files, s3_files
 from airflow_mapping_kit.storage.place import is_local
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 # So much is read at a time: a batch is mostly less, and then its place is asked once.
@@ -91,9 +91,12 @@ def delete(*uris: str) -> None:
         _kind(uris[0]).delete(uris[at : at + _MOST_DELETED])
 
 
-def forget_unfinished(uri: str) -> None:
-    """Delete what writers left that were killed before files were whole whose URIs begin so, where that is possible."""
-    _kind(uri).forget_unfinished(uri)
+def forget_unfinished(uri: str, named: Callable[[str], bool]) -> None:
+    """Delete what writers left in a folder that were killed before a file was whole, where that is possible.
+
+    :param named: tells by its name whether a file is meant.
+    """
+    _kind(uri).forget_unfinished(uri.rstrip("/"), named)
 
 
 def _kind(uri: str) -> Any:

@@ -12,7 +12,7 @@ from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.storage.lake import PASSING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _BUFFER = 256 * 1024
 _UNFINISHED = ".unfinished"
@@ -87,11 +87,11 @@ def delete(uris: Iterable[str]) -> None:
         _path(uri).unlink(missing_ok=True)
 
 
-def forget_unfinished(uri: str) -> None:
+def forget_unfinished(uri: str, named: Callable[[str], bool]) -> None:
     """See `files.forget_unfinished`."""
-    path = _path(uri)
-    for one in _files_in(path.parent):
-        if one.name.startswith(f".{path.name}") and one.name.endswith(_UNFINISHED):
+    for one in _files_in(_path(uri)):
+        name, _, _ = one.name.removesuffix(_UNFINISHED)[1:].rpartition(".")
+        if one.name.startswith(".") and one.name.endswith(_UNFINISHED) and named(name):
             one.unlink(missing_ok=True)
 
 

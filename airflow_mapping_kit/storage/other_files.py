@@ -10,7 +10,7 @@ from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def delete(uris: Iterable[str]) -> None:
             path.fs.rm_file(path.path)
 
 
-def forget_unfinished(_: str) -> None:
+def forget_unfinished(_: str, __: Callable[[str], bool]) -> None:
     """Do nothing: what is not finished no file system of these tells of."""
 
 

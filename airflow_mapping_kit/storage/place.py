@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from urllib.parse import quote
 
 from airflow_mapping_kit.exceptions import StorageError
@@ -10,6 +11,7 @@ from airflow_mapping_kit.exceptions import StorageError
 _BESIDE_XCOMS = "mapping_kit"
 # What names of files may hold as they are, and Airflow's own ids of runs do.
 _SAFE = ":+~"
+_NAME_BYTES = 250
 # Executors whose tasks run where the scheduler does: all of them on one machine.
 _ON_THIS_MACHINE = {"LocalExecutor", "SequentialExecutor"}
 _EXAMPLE = "s3://aws_default@bucket/mapping_kit"
@@ -63,8 +65,11 @@ def _places() -> tuple[str, str]:
 
 
 def _quoted(name: str) -> str:
-    # A task may be called `..`.
-    return quote(name, safe=_SAFE) if name.strip(".") else name.replace(".", "%2E")
+    # A task may be called `..`, and the id of a run have 250 characters of any alphabet: a name has at most 255 bytes.
+    quoted = quote(name, safe=_SAFE) if name.strip(".") else name.replace(".", "%2E")
+    if len(quoted) <= _NAME_BYTES:
+        return quoted
+    return f"{quoted[: _NAME_BYTES - 13]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _check(place: str) -> None:

@@ -14,7 +14,7 @@ from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.storage.buckets import error_code, s3_client, s3_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -139,15 +139,18 @@ def delete(uris: Sequence[str]) -> None:
         )
 
 
-def forget_unfinished(uri: str) -> None:
+def forget_unfinished(uri: str, named: Callable[[str], bool]) -> None:
     """See `files.forget_unfinished`."""
     one = _object(uri)
     from botocore.exceptions import ClientError
 
     try:
-        pages = one.client.get_paginator("list_multipart_uploads").paginate(Bucket=one.bucket, Prefix=one.key)
-        for page in pages:
-            for upload in page.get("Uploads", ()):
+        pages = one.client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=one.bucket, Prefix=f"{one.key}/"
+        )
+        for upload in (upload for page in pages for upload in page.get("Uploads", ())):
+            folder, _, name = upload["Key"].rpartition("/")
+            if folder == one.key and named(name):
                 one.client.abort_multipart_upload(
                     Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )

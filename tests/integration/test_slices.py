@@ -304,6 +304,10 @@ class TestAnOlderPlan:
                 path.parent.mkdir(exist_ok=True)
                 path.write_text("kept")
             (place / f".{Path(older[0].where).name}.abc.unfinished").write_text("half of it")
+            # Of a process that works on the same task now, and of one that froze, which is this.
+            kept += [place / f"plan-f{'0' * 31}.jsonl", place / f".plan-f{'0' * 31}.jsonl.abc.unfinished"]
+            for path in kept[-2:]:
+                path.write_text("[]")
         assert run.run("numbers")[0] == "success"
         newer = self.held(run)
         assert [item for one in newer for item in self.items(run, one)] == list(range(NUMBER))

@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.plans.chunks import chunks
 from airflow_mapping_kit.plans.held import items_of
+from airflow_mapping_kit.plans.marks import LEAST_SIZE, Cut
 from airflow_mapping_kit.plans.plan_files import PlanFile
 from airflow_mapping_kit.plans.slices import Slice
-from airflow_mapping_kit.plans.slicing import LEAST_SIZE, Cut, planned
+from airflow_mapping_kit.plans.slicing import planned
 from airflow_mapping_kit.storage import files
 
 scalars = (
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False)  # infinity too
     # Half a pair too, and what some take for the end of a line.
     | st.text()
     | st.sampled_from(["\ud800", "a\nb\r\n", "\u2028\x85\x00", " ", '"', "x" * 300])
@@ -88,12 +89,13 @@ def cut_by_hand(plan, size):
 
 def short(item):
     try:
-        text = json.dumps(item, ensure_ascii=False)
+        text = json.dumps(item, ensure_ascii=False, allow_nan=False)
         text.encode()
-    except (TypeError, UnicodeEncodeError):
+    except (TypeError, ValueError):
         return None
     # Nor what PostgreSQL refuses in JSON.
-    return item if len(json.dumps(item)) <= 200 and "\\u0000" not in text else None
+    size = len(json.dumps(item, separators=(",", ":")))
+    return item if size <= 200 and "\\u0000" not in text else None
 
 
 @given(elements, st.integers(1, 40), st.sampled_from(["file", "xcoms"]), st.integers(0, 300))
@@ -108,6 +110,23 @@ def test_slices_hold_what_lists_would_in_order_with_their_ends(plan, size, kind,
         slices, found = read(made.batches, reading)
     assert found == cut_by_hand(plan, size)
     assert [one.ends for one in slices] == [[short(part[0]), short(part[-1])] for part in found]
+
+
+def test_an_end_that_is_too_long_is_what_names_it_and_not_what_became_of_it_later():
+    def orders():
+        order = {}
+        for number in range(4):
+            order.update(
+                id=number, at=datetime(2024, 1, 1, tzinfo=timezone.utc), text="x" * 300 * (number == 1)
+            )
+            yield order
+
+    for named_by, ends in [(["id"], [{"id": 0}, {"id": 1}]), (["at"], [None, None]), (None, [None, None])]:
+        with places("file") as (place, reading):
+            made = planned(orders(), Cut("orders", 9, 2, named_by=named_by), place, most_bytes=0)
+            slices, found = read(made.batches, reading)
+        assert slices[0].ends == ends
+        assert [item["id"] for batch in found for item in batch] == [0, 1, 2, 3]
 
 
 @given(st.lists(st.lists(items, max_size=4), max_size=20), st.sampled_from(["file", "xcoms"]))

@@ -121,15 +121,15 @@ def test_what_writers_left_that_were_killed_can_be_deleted(s3_conn, s3_bucket, s
     for name in (".plan-1.jsonl.abc.unfinished", ".other.jsonl.abc.unfinished"):
         (tmp_path / name).write_text("half")
     assert local_files.listed(str(tmp_path)) == []
-    files.forget_unfinished(f"{tmp_path}/plan-")
+    files.forget_unfinished(str(tmp_path), "plan-1.jsonl".__eq__)
     assert [one.name for one in tmp_path.iterdir()] == [".other.jsonl.abc.unfinished"]
-    files.forget_unfinished(f"{tmp_path}/none/plan-")
+    files.forget_unfinished(f"{tmp_path}/none", "plan-1.jsonl".__eq__)
 
-    for key in ("kit/plan-1.jsonl", "kit/other.jsonl"):
+    for key in ("kit/plan-1.jsonl", "kit/other.jsonl", "kit/below/plan-1.jsonl"):
         s3_client.create_multipart_upload(Bucket=s3_bucket, Key=key)
-    files.forget_unfinished(f"s3://{s3_conn}@{s3_bucket}/kit/plan-")
+    files.forget_unfinished(f"s3://{s3_conn}@{s3_bucket}/kit", "plan-1.jsonl".__eq__)
     uploads = s3_client.list_multipart_uploads(Bucket=s3_bucket)["Uploads"]
-    assert [one["Key"] for one in uploads] == ["kit/other.jsonl"]
+    assert sorted(one["Key"] for one in uploads) == ["kit/below/plan-1.jsonl", "kit/other.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,6 @@ def test_a_process_that_is_killed_while_it_writes_leaves_no_file(place):
     assert files.listed(place) == []
     with pytest.raises(FileNotFoundError):
         files.read_range(uri, 0, 1)
-    files.forget_unfinished(f"{place}/plan-")
+    files.forget_unfinished(place, "plan-1.jsonl".__eq__)
     write(uri, b"1")
     assert files.listed(place) == [uri]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from airflow_mapping_kit.exceptions import StorageError
@@ -38,6 +40,14 @@ def test_no_id_leads_out_of_the_folder_or_into_anothers(settings):
         == "s3://aws@lake/kit/load/scheduled__2024-01-01T00:00:00+00:00/group.task"
     )
     assert folder("..", "a/../b?c#d", "é%") == "s3://aws@lake/kit/%2E%2E/a%2F..%2Fb%3Fc%23d/%C3%A9%25"
+
+
+def test_ids_that_are_too_long_for_a_file_system_are_told_apart(settings, tmp_path):
+    settings(CORE__EXECUTOR="LocalExecutor", MAPPING_KIT__STORAGE=str(tmp_path))
+    places = {folder("d" * 250, f"{'é' * 240}{number}", "t") for number in range(3)}
+    for place in places:
+        Path(place).mkdir(parents=True)
+    assert len(places) == 3
 
 
 @pytest.mark.parametrize("executor", ["LocalExecutor", "SequentialExecutor", "mine:LocalExecutor"])
