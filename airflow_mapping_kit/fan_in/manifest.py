@@ -84,9 +84,8 @@ def write(
     written["written_to"] = json_lines.write([json.dumps(manifest)], f"{home}/manifest.json", _SETTING)
     if stale:
         files.delete(*stale)
-    for name in ("rows.jsonl", "failed.jsonl", "manifest.json"):
-        # Of a try of this task that was killed.
-        files.forget_unfinished(f"{home}/{name}")
+    # Of a try of this task that was killed.
+    files.forget_unfinished(home, {"rows.jsonl", "failed.jsonl", "manifest.json"}.__contains__)
     return written
 
 
