@@ -230,32 +230,23 @@ class TestItemsOfAPlanThatIsKeptElsewhere:
         }
 
     def test_return_what_every_reader_takes(self, place):
-        values = [
-            float("nan"),
-            "a\0b",
-            {"k": {1, 2}},
-            pendulum.datetime(2024, 1, 1),
-            (1, 2),
-            "\u2028\n",
-            None,
-            {"é": 1},
+        at = pendulum.datetime(2024, 1, 1)
+        plain = [
+            ({"k": {1, 2}}, {"k": [1, 2]}),
+            (at, "2024-01-01T00:00:00+00:00"),
+            ((1, 2), [1, 2]),
+            ("\u2028\n", "\u2028\n"),
+            (None, None),
+            # Airflow 3 takes no such thing as a result.
+            *([] if AIRFLOW_3 else [(float("nan"), None), ("a\0b", "a\ufffdb")]),
         ]
 
         @batched(key="id", map_index_template=label("no {id}"))
         def odd(x):
-            return values[x["id"] % len(values)]
+            return plain[x["id"] % len(plain)][0]
 
         found = {row["item"]: row for row in rows(ended(lambda: odd.expand(x=planned())).report)}
-        assert [found[n]["value"] for n in range(len(values))] == [
-            None,
-            "a\ufffdb",
-            {"k": [1, 2]},
-            "2024-01-01T00:00:00+00:00",
-            [1, 2],
-            "\u2028\n",
-            None,
-            {"é": 1},
-        ]
+        assert [found[n]["value"] for n in range(len(plain))] == [value for _, value in plain]
         assert [found[n]["label"] for n in (0, 39)] == ["no 0", "no 39"]
         json.dumps(found, allow_nan=False)
 
