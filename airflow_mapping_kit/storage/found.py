@@ -76,9 +76,10 @@ def found(path: str) -> list[str]:
     start = path[: _MAGIC.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
     files = sorted(file for file in _matching(path) if not _is_hidden(file[len(start) :]))
     if not files:
+        literal = " A [ that is one is written [[]." if "[" in path else ""
         raise AirflowException(
             f"No file matches {shown(path)}. Check the path, and that what writes there is done; files and folders "
-            f"that begin with _ or . don't count."
+            f"that begin with _ or . don't count.{literal}"
         )
     return files
 

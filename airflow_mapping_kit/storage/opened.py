@@ -54,7 +54,8 @@ def opened(
 @contextmanager
 def _on_disk(path: str, uri: str) -> Iterator[BinaryIO]:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        # A pipe would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise _missing(uri) from None
     except (OSError, ValueError) as error:
@@ -68,6 +69,8 @@ def _on_disk(path: str, uri: str) -> Iterator[BinaryIO]:
         before = os.fstat(descriptor)
         if stat.S_ISDIR(before.st_mode):
             raise StorageError(f"{shown(uri)} is a folder: name its files, such as {shown(f'{uri}/*.csv')}")
+        if not stat.S_ISREG(before.st_mode):
+            raise StorageError(f"{shown(uri)} is no file that can be read twice: name one on disk.")
         # Some readers close what they read.
         with open(descriptor, "rb", closefd=False) as file:
             yield file

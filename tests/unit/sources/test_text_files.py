@@ -8,6 +8,7 @@ import gzip
 import json
 import logging
 import lzma
+import os
 import tracemalloc
 
 import pytest
@@ -242,6 +243,12 @@ class TestFiles:
         (tmp_path / "orders").mkdir()
         with pytest.raises(StorageError, match=r"is a folder: name its files, such as .*orders/\*.csv"):
             rows("orders", format="csv")
+
+    @pytest.mark.parametrize("path", ["/dev/zero", "pipe"])
+    def test_that_are_none_on_disk_are_not_waited_for(self, tmp_path, path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(StorageError, match="is no file that can be read twice"):
+            list(Files(str(tmp_path / path), format="csv").rows())
 
     def test_that_change_while_they_are_read_fail_the_task_and_not_its_retry(self, tmp_path):
         path = tmp_path / "a.csv"
