@@ -8,9 +8,10 @@ so two that work on one instance can't get into each other's, and whatever is th
 from __future__ import annotations
 
 import json
-import logging
+import re
 import tempfile
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mapping_kit.checkpoints.rows import DONE, Line
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.checkpoints.owners import Owner
 
-log = logging.getLogger(__name__)
-
 # So much of what failed is in memory before it goes to the worker's disk.
 _SPOOLED = 1 << 20
+_NAME = re.compile(r"[0-9a-f]{8}(-\d+|\.failed)?\.jsonl")
 
 
 class Pointer(Protocol):
@@ -74,7 +74,7 @@ class Files:
 
     def begin(self) -> None:
         """Delete what another run of the same id left, which somebody has deleted: only Airflow has forgotten it."""
-        self._delete(files.listed(self._folder))
+        self._delete(_ours(self._folder))
 
     def load(self) -> Iterator[str]:
         """Yield the lines that earlier tries left."""
@@ -84,7 +84,7 @@ class Files:
         self._pointed = moved is not None
         if moved is not None and moved != self._name:
             self._take_from(f"{self._task}/{moved}")
-        self._found = files.listed(self._folder)
+        self._found = _ours(self._folder)
         self._before = [uri for uri in self._found if not _is_of_failed(uri)]
         for uri in self._before:
             for line in files.lines(uri):
@@ -99,10 +99,9 @@ class Files:
             self._owner.check()
         self._point()
         segment = f"{self._folder}/{self._who}-{len(self._segments):06d}.jsonl"
-        with files.whole(segment) as file:
+        with self._failures_of(lines), files.whole(segment) as file:
             self._write(file, lines)
         self._segments.append(segment)
-        self._note_failures(lines)
 
     def begin_afresh(self) -> None:
         """Delete what earlier tries left."""
@@ -120,7 +119,7 @@ class Files:
         elif self._segments and self._pointer is not None:
             self._pointer.write(self._name)
         result, failed = f"{self._folder}/{self._who}.jsonl", f"{self._folder}/{self._who}.failed.jsonl"
-        with files.whole(result) as file:
+        with self._failures_of(lines), files.whole(result) as file:
             for uri in self._before:
                 for line in files.lines(uri):
                     row = json.loads(line)
@@ -130,7 +129,6 @@ class Files:
                 for line in files.lines(uri):
                     file.write(line + b"\n")
             self._write(file, lines)
-        self._note_failures(lines)
         self._result = [result]
         if self._failed is not None:
             self._point()
@@ -159,23 +157,35 @@ class Files:
     def _write(self, file: Any, lines: Iterable[Line]) -> None:
         file.writelines(line.text.encode() + b"\n" for line in lines)
 
-    def _note_failures(self, lines: Iterable[Line]) -> None:
+    @contextmanager
+    def _failures_of(self, lines: Iterable[Line]) -> Iterator[None]:
+        """Keep those of the lines that say of failures once more, apart, unless what is within goes wrong."""
         failed = [line for line in lines if not line.done]
-        if failed:
-            if self._failed is None:
-                self._failed = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 -- closed in finish()
+        if not failed:
+            yield
+            return
+        if self._failed is None:
+            self._failed = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 -- closed in finish()
+        end = self._failed.tell()
+        try:
             self._write(self._failed, failed)
+            yield
+        except BaseException:
+            self._failed.seek(end)
+            self._failed.truncate()
+            raise
 
     def _take_from(self, other: str) -> None:
         """Take over what was done before somebody had only the rest done again, so that it is found here."""
-        for uri in files.listed(other):
+        found = _ours(other)
+        for uri in found:
             if not _is_of_failed(uri):
                 with files.whole(f"{self._folder}/{uri.rpartition('/')[2]}") as file:
                     for line in files.lines(uri):
                         file.write(line + b"\n")
         if self._pointer is not None:
             self._pointer.write(self._name)
-        self._delete(files.listed(other))
+        self._delete(found)
 
     def _delete(self, uris: Iterable[str]) -> None:
         found = list(uris)
@@ -197,12 +207,17 @@ def name_of(map_index: int, max_tries: int) -> str:
 def left_by(dag_id: str, run_id: str, task_id: str, map_index: int, max_tries: int) -> Iterator[str]:
     """Yield the lines that an instance left: what is done first, of whichever file."""
     place = f"{folder(dag_id, run_id, task_id)}/{name_of(map_index, max_tries)}"
-    found = [uri for uri in files.listed(place) if not _is_of_failed(uri)]
+    found = [uri for uri in _ours(place) if not _is_of_failed(uri)]
     for done in (True, False):
         for uri in found:
             for line in files.lines(uri):
                 if (json.loads(line)["state"] in DONE) is done:
                     yield line.decode()
+
+
+def _ours(place: str) -> list[str]:
+    """Return the files in a folder that are of names as they are given here: people may put others beside them."""
+    return [uri for uri in files.listed(place) if _NAME.fullmatch(uri.rpartition("/")[2])]
 
 
 def _is_of_failed(uri: str) -> bool:

@@ -99,6 +99,8 @@ class Part:
         self._errors: Counter[str] = Counter()
         # Of what an earlier try was done with, what its keys were.
         self._done: dict[int, int] = {}
+        # A call that nobody could end may be back when its item has a result.
+        self._has = bytearray(span.count)
         self._room = most_bytes
         self._unsaved: list[Line] = []
         self._unsaved_bytes = self._bytes = 0
@@ -133,7 +135,11 @@ class Part:
         return item in self._done
 
     def add(self, item: int, result: ItemResult) -> bool:
-        """Add a result; tell whether it is time to save."""
+        """Add a result, the first of its item; tell whether it is time to save."""
+        at = item - self.span.first
+        if self._has[at]:
+            return False
+        self._has[at] = 1
         text = "null"
         if isinstance(result["value"], Returned):
             result["value"], text = result["value"]

@@ -6,7 +6,7 @@ import logging
 import threading
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.owners import Superseded
 from airflow_mapping_kit.compat import redacted
@@ -68,6 +68,11 @@ class Results:
         with self._handing_over:
             if self.part.add(item, result):
                 self.save()
+
+    def finish(self) -> list[ItemResult] | dict[str, Any]:
+        """Return what the part makes of all results, when what is being saved is."""
+        with self._handing_over:
+            return self.part.finish()
 
     def end(self) -> None:
         """Say that those who hand over results have no more of them."""

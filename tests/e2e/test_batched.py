@@ -109,9 +109,11 @@ def saved(stack, run_id):
 
 
 @pytest.mark.versions
-def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, started):
+# With so many digits the plan is kept elsewhere, and so are the results.
+@pytest.mark.parametrize("digits", [0, 1_200])
+def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, started, digits):
     witness.kill_at, witness.seconds = 130, SECONDS
-    run_id = started(items=250, batch_size=250)
+    run_id = started(items=250, batch_size=250, digits=digits)
     assert stack.airflow.wait(DAG, run_id) == "success"
 
     (instance,) = stack.airflow.instances(DAG, run_id, "work")
@@ -122,7 +124,11 @@ def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, 
     assert 0 < repeated <= 1.5 * SAVE_SECONDS / SECONDS * CONCURRENCY + CONCURRENCY
     assert "which 0 are done already" not in stack.airflow.log(DAG, run_id, "work", 0, try_number=2)
     report = stack.airflow.xcom(DAG, run_id, "collect_work")
-    assert [row["value"] for row in report["results"]] == [n * 2 for n in range(250)]
+    assert sorted(row["value"] for row in report["results"]) == [n * 2 for n in range(250)]
+    pushed = stack.airflow.xcom(DAG, run_id, "work", map_index=0)
+    assert isinstance(pushed, dict if digits else list)
+    if digits and not AIRFLOW_3:
+        return  # those are the results
     stack.processes.wait("Nothing is kept any more", lambda: not checkpoints(stack, run_id), seconds=30)
 
 

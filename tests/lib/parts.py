@@ -25,7 +25,7 @@ class Saves(Nowhere):
         self._save([row_of(line.text) for line in lines])
 
 
-def results(stop_after=None, save=None, *, count=1_000_000, save_bytes=1 << 20):
+def results(stop_after=None, save=None, *, count=10_000, save_bytes=1 << 20):
     """Return results that are to be a list."""
     place = Nowhere() if save is None else Saves(save, save_bytes)
     instance = SimpleNamespace(map_index=0, max_tries=0, try_number=1)

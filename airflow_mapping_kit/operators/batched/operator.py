@@ -10,7 +10,7 @@ from airflow_mapping_kit.assets import mark_succeeded
 from airflow_mapping_kit.checkpoints.checkpoint import place_for
 from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
 from airflow_mapping_kit.checkpoints.part import Part, max_result_kb
-from airflow_mapping_kit.checkpoints.parts import rows_of
+from airflow_mapping_kit.checkpoints.parts import failed_rows_of, rows_of
 from airflow_mapping_kit.checkpoints.progress import SAVE_SECONDS, Results
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
@@ -165,14 +165,14 @@ class BatchedOperator(DecoratedOperator):
                 self._work(calls, work, steering_of(self, context, work), most=count - done)
                 if owner is not None and part.by_item is not None:
                     owner.check(done=True)
-                results = part.finish()
+                results = work.finish()
         except ItemStopped:
             raise AirflowException(
                 f"{self.task_id} was told to end. What is done of its batch "
                 f"{'is kept: a retry does the rest' if place.outlives_tries else 'is done again by a retry'}."
             ) from None
         self._fail_if_any_failed(part, results, context)
-        mark_succeeded(self._rows(results, context), context=context)
+        mark_succeeded(self._rows(results, context, partial(rows_of, values=False)), context=context)
         return results
 
     def on_kill(self) -> None:
@@ -262,13 +262,16 @@ class BatchedOperator(DecoratedOperator):
         )
 
     def _rows(
-        self, results: list[ItemResult] | dict[str, Any], context: Context
+        self,
+        results: list[ItemResult] | dict[str, Any],
+        context: Context,
+        of_part: Callable[..., Iterable[ItemRow]],
     ) -> Iterable[ItemResult | ItemRow]:
-        """Return the rows of all items, which of a part are read as they are wanted."""
+        """Return the rows, which of a part are read as they are wanted."""
         if isinstance(results, list):
             return results
         one: Any = context["ti"]
-        return rows_of(results[PART], of_task(one), one.dag_id, one.run_id, values=False)
+        return of_part(results[PART], of_task(one), one.dag_id, one.run_id)
 
     def _fail_if_any_failed(
         self, part: Part, results: list[ItemResult] | dict[str, Any], context: Context
@@ -280,7 +283,8 @@ class BatchedOperator(DecoratedOperator):
         if self.do_xcom_push:
             context["ti"].xcom_push(RETURN_VALUE, results)
         succeeded, kept = part.states[SUCCESS], part.place.outlives_tries
-        failed = (row for row in self._rows(results, context) if row["state"] in {FAILED, NOT_STARTED})
+        rows = self._rows(results, context, failed_rows_of)
+        failed = (row for row in rows if row["state"] in {FAILED, NOT_STARTED})
         message = (
             f"{number:,} of {part.span.count:,} items of {self.task_id} failed, {succeeded:,} succeeded"
             f"{' and are not done again by a retry' if kept and succeeded else ''}:\n{described(failed)}\n"

@@ -72,7 +72,7 @@ def published_each(
             raise results.superseded
         if owner is not None:
             owner.check(done=True)
-        pushed = part.finish()
+        pushed = results.finish()
     # What the task returns says nothing of those that failed, and a failed one returns nothing.
     context["ti"].xcom_push(ITEMS_KEY, pushed)
     rows = pushed if isinstance(pushed, list) else None

@@ -21,15 +21,17 @@ from airflow_mapping_kit.operators.batched import batched
     schedule=None,
     start_date=pendulum.datetime(2024, 1, 1),
     render_template_as_native_obj=True,
-    params={"witness": "", "items": 10, "batch_size": 10, "tolerated": 0},
+    params={"witness": "", "items": 10, "digits": 0, "batch_size": 10, "tolerated": 0},
 )
 def witnessed():
     @task
     def items(params=None):
-        return list(range(params["items"]))
+        numbers = range(params["items"])
+        return [f"{n:0>{params['digits']}}" for n in numbers] if params["digits"] else list(numbers)
 
     @batched(concurrency=4, retries=1, retry_delay=timedelta(0))
     def work(item, params=None, ti=None):
+        item = int(item)
         call = urllib.request.Request(
             params["witness"], json.dumps({"item": item, "try": ti.try_number, "pid": os.getpid()}).encode()
         )
