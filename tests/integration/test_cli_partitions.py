@@ -24,6 +24,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from airflow_mapping_kit.cli.program import main
+from airflow_mapping_kit.generators import batches
+from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.partitions import date_range, partition_key, product
 from airflows import AIRFLOW_3, DAG, EmptyOperator, create_session, task
 from webservers import serving
@@ -618,3 +620,44 @@ def test_without_a_dag_it_shows_all_in_numbers_the_worst_first(stored, cli, api)
         dag for dag in json.loads(cli("--output", "json", *api).out)["dags"] if dag["id"] == "quarter"
     )
     assert through == one
+
+    def test_what_holds_of_batches_at_work_is_changed_through_it_too(self, api, capsys, monkeypatch):
+        with DAG("carried", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as dag:
+
+            @batched(concurrency=4)
+            def ship(order):
+                return order
+
+            ship.expand(order=batches([1, 2], batch_size=2))
+        written = Written(dag)
+        keep(dag)
+        run = written.run("at_work", started=at(0), ended=None, state="running")
+        written.xcom(run, "batches", [[1, 2]])
+        written.instance(run, "ship", 0, "running", start=at(0), end=None)
+        written.flush()
+
+        def set_(*options, task="ship"):
+            command = ["mapping-kit", "run", "set", "carried", "latest", task, *options, *api]
+            monkeypatch.setattr(sys, "argv", command)
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as end:
+                main()
+            said = capsys.readouterr()
+            return end.value.code, said.out or " ".join(said.err.split())
+
+        assert set_("--pause", "--rate", "100/m")[0] == 0
+        status, text = set_("--output", "json")
+        found = json.loads(text)
+        assert (status, found["run_id"]) == (0, "at_work")
+        assert [(one["name"], one["value"], one["by"]) for one in found["settings"]] == [
+            ("concurrency", 4, None),
+            ("stop_after", None, None),
+            ("rate", "100/m", "quagga"),
+            ("paused", True, "quagga"),
+        ]
+        status, said = set_("--rate", "fast")
+        assert status == 2
+        assert "answers 409: rate='fast' is no rate" in said
+        status, said = set_(task="load")
+        assert status == 2
+        assert "no task 'load' that works on batches. Those that do: ship." in said

@@ -12,6 +12,8 @@ import airflows
 import sites
 from airflow_mapping_kit.compat import AIRFLOW_3
 from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.generators import batches
+from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.reload import reload_params, reload_partitions
 from written import Written, at
 
@@ -203,3 +205,51 @@ def test_nothing_of_a_dag_that_is_gone_is_started(site, dag):
         setattr(row, *(("is_stale", True) if AIRFLOW_3 else ("is_active", False)))
     refused = said(site.of("op").post(f"{API}/preview", {"what": "failed"}), 409)
     assert "reloaded is gone" in refused["error"]
+
+
+SHIPPED = f"{sites.ROOT}/api/dags/shipped/settings"
+
+
+@pytest.fixture
+def shipped(site):
+    """Give a run of which a batch is at work, and one that has ended."""
+    with airflows.DAG("shipped", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as dag:
+
+        @batched(concurrency=4)
+        def ship(order):
+            return order
+
+        ship.expand(order=batches([1, 2], batch_size=2))
+    sites.publish(dag)
+    written = Written(dag)
+    for name, ended, state in (("at_work", None, "running"), ("ended", at(1), "failed")):
+        run = written.run(name, started=at(0 if ended is None else 1), ended=ended, state=state)
+        written.xcom(run, "batches", [[1, 2]])
+        written.instance(run, "ship", 0, state, start=at(0), end=ended)
+    written.flush(anew=True)
+
+
+def test_the_page_changes_it_for_who_may_clear_and_shows_it_to_who_may_see(site, shipped):
+    op, viewer = site.of("op"), site.of("viewer")
+    place = {"run": "at_work", "task": "ship"}
+    found = said(op.post(SHIPPED, {**place, "set": {"rate": "10/s", "paused": True}}))
+    assert {one["name"]: one["value"] for one in found["settings"]} == {
+        "concurrency": 4,
+        "stop_after": None,
+        "rate": "10/s",
+        "paused": True,
+    }
+    seen = said(viewer.get(f"{SHIPPED}?run=at_work&task=ship"))
+    assert (seen["settings"], seen["may"], found["may"]) == (found["settings"], False, True)
+    assert "may not change" in said(viewer.post(SHIPPED, {**place, "set": {"paused": "dag"}}), 403)["error"]
+    assert "no rate" in said(op.post(SHIPPED, {**place, "set": {"rate": "much"}}), 409)["error"]
+    assert (
+        "has ended"
+        in said(op.post(SHIPPED, {"run": "ended", "task": "ship", "set": {"rate": "1/s"}}), 409)["error"]
+    )
+    assert "works on batches" in said(op.get(f"{SHIPPED}?run=at_work&task=nothing"), 404)["error"]
+    said(op.post(SHIPPED, {"run": "at_work", "set": {}}), 400)
+    assert said(viewer.get(f"{SHIPPED}?run=at_work&task=ship"))["settings"] == found["settings"]
+    with airflows.create_session() as session:
+        rows = session.query(Log).filter(Log.dag_id == "shipped", Log.event == "mapping_kit_set")
+        assert [(row.owner, row.run_id) for row in rows] == [("op", "at_work")]

@@ -12,7 +12,6 @@ import pytest
 from airflow.models.log import Log
 
 import airflows
-import sites
 from airflow_mapping_kit.compat import AIRFLOW_3
 from airflow_mapping_kit.exceptions import SteeringError
 from airflow_mapping_kit.fan_in import collect
@@ -30,7 +29,6 @@ from airflow_mapping_kit.storage import files
 from written import Written, at
 
 ANA = Actor("somebody_set", "ana", {})
-API = f"{sites.ROOT}/api/dags/steered/settings"
 
 
 @pytest.fixture(scope="module")
@@ -145,42 +143,6 @@ def test_what_cannot_be_is_refused_by_name_and_nothing_is_changed(dag, run, wher
     assert re.search(re.escape(said).replace(r"\.\*", ".*"), str(refused.value))
     assert audit() == []
     assert values(held(dag, run, "ship")) == AS_DECLARED
-
-
-@pytest.fixture(scope="module")
-def site(metadata_db):
-    if AIRFLOW_3:
-        pytest.importorskip("airflow.providers.fab")
-    with sites.site("fab") as made:
-        yield made
-
-
-def said(answer, status=200):
-    assert answer.status_code == status, answer.text
-    return answer.json() if AIRFLOW_3 else answer.json
-
-
-def test_the_page_changes_it_for_who_may_clear_and_shows_it_to_who_may_see(site, dag, run):
-    sites.publish(dag)
-    op, viewer = site.of("op"), site.of("viewer")
-    place = {"run": run, "task": "ship"}
-    found = said(op.post(API, {**place, "set": {"rate": "10/s", "paused": True}}))
-    assert {one["name"]: one["value"] for one in found["settings"]} == AS_DECLARED | {
-        "rate": "10/s",
-        "paused": True,
-    }
-    seen = said(viewer.get(f"{API}?run={run}&task=ship"))
-    assert (seen["settings"], seen["may"], found["may"]) == (found["settings"], False, True)
-    assert "may not change" in said(viewer.post(API, {**place, "set": {"paused": "dag"}}), 403)["error"]
-    assert "no rate" in said(op.post(API, {**place, "set": {"rate": "much"}}), 409)["error"]
-    assert (
-        "has ended"
-        in said(op.post(API, {"run": "ended", "task": "ship", "set": {"rate": "1/s"}}), 409)["error"]
-    )
-    assert "works on batches" in said(op.get(f"{API}?run={run}&task=nothing"), 404)["error"]
-    said(op.post(API, {"run": run, "set": {}}), 400)
-    assert said(viewer.get(f"{API}?run={run}&task=ship"))["settings"] == found["settings"]
-    assert [row[:3] for row in audit()] == [("mapping_kit_set", "op", run)]
 
 
 def take(make, rates, seconds, into):
