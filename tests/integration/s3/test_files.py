@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -175,4 +176,19 @@ def test_a_process_that_is_killed_while_it_writes_leaves_no_file(place):
         files.read_range(uri, 0, 1)
     files.forget_unfinished(place, "plan-1.jsonl".__eq__)
     write(uri, b"1")
+    assert files.listed(place) == [uri]
+
+
+def test_of_many_who_make_a_file_one_alone_is_told_that_it_did(place):
+    uri = f"{place}/1.json"
+    assert files.tells_the_first(uri)
+    if files._kind(uri) is other_files:
+        with pytest.raises(StorageError, match="only a folder and S3 can tell"):
+            files.created(uri, b"0")
+        return
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda number: files.created(uri, b"%d" % number), range(8)))
+    assert sum(made) == 1
+    assert files.read_range(uri, 0, 9) == b"%d" % made.index(True)
+    assert not files.created(uri, b"later")
     assert files.listed(place) == [uri]
