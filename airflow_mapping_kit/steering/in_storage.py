@@ -12,6 +12,7 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.steering.slots import Lease, after, leased
 from airflow_mapping_kit.storage import files
 
@@ -58,6 +59,12 @@ class InStorage:
         answered = time.monotonic()
         now = time.time()
         found = after(last, now + min(self._takes, rate.late), rate, most)
+        ahead = 0.0 if last is None else last - now
+        if ahead > _STALE_SECONDS:
+            raise StorageError(
+                f"a call is to begin in {ahead:,.0f} s by the clock of another worker, and none is planned so far "
+                f"ahead: set the clocks of the workers (NTP)"
+            )
         if not found.number:
             return max(found.first - now - 1, _BETWEEN_SECONDS)
         text = json.dumps({"last": found.last}).encode()

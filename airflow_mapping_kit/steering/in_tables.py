@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import kept_connection, own_session
 from airflow_mapping_kit.steering import rows
-from airflow_mapping_kit.steering.slots import Lease, after, leased
+from airflow_mapping_kit.steering.slots import Lease, after, leased, tells_in_time
 
 if TYPE_CHECKING:
     from airflow_mapping_kit.steering.place import Place
@@ -87,6 +87,9 @@ class InTables:
             asked = time.monotonic()
             before, now = rows.read_with_time(connection, place, key)
             answered = time.monotonic()
+            slow = not tells_in_time(rate, asked, answered)
+            if slow:
+                continue
             last = None if before is None else _last(before)
             soonest = now + min(self._takes, rate.late)
             found = after(last, soonest, rate, most)
@@ -107,6 +110,8 @@ class InTables:
             if taken:
                 return leased(found, rate, now, asked, answered)
             time.sleep(random.uniform(0, _BETWEEN_SECONDS))  # noqa: S311 -- that not all come back at once
+        if slow:
+            raise TimeoutError(f"the database takes {answered - asked:.2f} s to tell the time")
         return _BETWEEN_SECONDS
 
     def close(self) -> None:

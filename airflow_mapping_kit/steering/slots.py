@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 AHEAD_SECONDS = 1.0
 # So much of it one takes at once, that others get theirs.
 _SHARE_SECONDS = 0.25
+# So much of the time that a call may be late it has, however long it took to read the clock.
+_LEAST_LATE = 0.2
 
 
 class Lease(NamedTuple):
@@ -73,10 +75,14 @@ def leased(found: Next, rate: Rate, now: float, asked: float, answered: float) -
     :param now: the time by the clock of the times, told at some moment between two of this process's.
     """
     begin = answered + (found.first - now)
-    return Lease(
-        [begin + number * rate.spacing for number in range(found.number)],
-        rate.late - (answered - asked),
-    )
+    # It may have been told right after it was asked: then all is that much later than it seems.
+    late = max(rate.late - (answered - asked), rate.late * _LEAST_LATE)
+    return Lease([begin + number * rate.spacing for number in range(found.number)], late)
+
+
+def tells_in_time(rate: Rate, asked: float, answered: float) -> bool:
+    """Tell whether a clock was read so quickly that calls can be made by it."""
+    return answered - asked < rate.free - rate.late * _LEAST_LATE
 
 
 class Alone:

@@ -13,7 +13,7 @@ from airflow.models.log import Log
 
 import airflows
 from airflow_mapping_kit.compat import AIRFLOW_3
-from airflow_mapping_kit.exceptions import SteeringError
+from airflow_mapping_kit.exceptions import SteeringError, StorageError
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.operators.batched import batched
@@ -231,3 +231,11 @@ def test_where_two_can_write_one_file_each_instance_has_its_part(tmp_path, monke
     slots = InStorage(str(tmp_path), lambda: Alone(4))
     before = time.monotonic()
     assert slots.lease(Rate.of("10/s"), 3).times[0] >= before + 4 * Rate.of("10/s").spacing - 0.01
+
+
+def test_a_worker_whose_clock_is_hours_ahead_is_named_where_it_halts_the_others(tmp_path):
+    slots = InStorage(str(tmp_path), lambda: pytest.fail("two can write one file"))
+    assert slots.lease(Rate.of("10/s"), 1).times
+    (tmp_path / "000000000002.json").write_text(json.dumps({"last": time.time() + 7200}))
+    with pytest.raises(StorageError, match=r"begin in 7,\d\d\d s .* set the clocks of the workers"):
+        slots.lease(Rate.of("10/s"), 1)
