@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.owners import Superseded
-from airflow_mapping_kit.compat import redacted
+from airflow_mapping_kit.compat import asking, redacted
 from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.results import FAILED
 
@@ -133,7 +133,8 @@ class Results:
             if self.superseded is not None:
                 return
             try:
-                self.part.save()
+                with asking():
+                    self.part.save()
             except Superseded as found:
                 # Whoever works on the instance now does not see what is saved any more.
                 self.superseded = found

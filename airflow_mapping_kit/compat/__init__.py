@@ -102,6 +102,7 @@ from airflow_mapping_kit.compat.runs import (
     validated_params,
 )
 from airflow_mapping_kit.compat.tasks import (
+    asking,
     bad_input_fails_at_once,
     custom_xcom_backend,
     from_xcom_json,
@@ -144,6 +145,7 @@ __all__ = [
     "added_partitions",
     "again_if_disconnected",
     "all_dag_ids",
+    "asking",
     "asset_tables",
     "bad_input_fails_at_once",
     "clear_instances",

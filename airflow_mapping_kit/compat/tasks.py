@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
@@ -22,9 +23,21 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+_one_thread = threading.RLock()
 # As JSON writes them: half of a pair, and NUL after any number of whole backslashes.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Let one thread of a task at a time ask Airflow.
+
+    In `dag.test()` of Airflow 3 the supervisor that tasks ask is in the same process, and while it answers one thread
+    there is none for the others: they fail.
+    """
+    with _one_thread if AIRFLOW_3 else nullcontext():
+        yield
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.compat import is_mapped, plain_xcoms
+from airflow_mapping_kit.compat import asking, is_mapped, plain_xcoms
 from airflow_mapping_kit.reading.instances import Instance, value_of
 from airflow_mapping_kit.reading.records import RECORD_KEY, is_plain
 from airflow_mapping_kit.reading.values import values_of
@@ -253,7 +253,8 @@ def _pushed(place: Mapping[str, str], *, plain: bool = False) -> list[Any]:
 
     :param plain: whether it was pushed past the deployment's backend.
     """
-    raw = _as_they_are().get_all(**place)
+    with asking():
+        raw = _as_they_are().get_all(**place)
     return values_of([_Row(value) for value in raw or ()], plain=plain)
 
 
@@ -265,7 +266,8 @@ def _of_instances(
     :param plain: whether it was pushed past the deployment's backend.
     """
     table = _as_they_are()
-    raw = {map_index: table.get_one(**place, map_index=map_index) for map_index in map_indexes}
+    with asking():
+        raw = {map_index: table.get_one(**place, map_index=map_index) for map_index in map_indexes}
     found = {map_index: _Row(value) for map_index, value in raw.items() if value is not None}
     return dict(zip(found, values_of([*found.values()], plain=plain), strict=True))
 

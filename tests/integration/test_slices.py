@@ -8,17 +8,18 @@ import os
 import subprocess
 import sys
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pendulum
 import pytest
 
 from airflow_mapping_kit.compat import expand_input_of
-from airflow_mapping_kit.fan_in import collect
+from airflow_mapping_kit.fan_in import collect, rows
 from airflow_mapping_kit.generators import batches, generator, product
 from airflow_mapping_kit.generators.consumers import uses_of
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.operators.batched import BatchedOperator, batched
+from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.plans.held import batch_of, items_of
 from airflow_mapping_kit.plans.planned import key_of
 from airflow_mapping_kit.plans.slices import Slice
@@ -403,10 +404,6 @@ def test_an_item_without_the_field_that_names_it_fails_the_generator(run_of, cap
     assert "orders: item 1 of its plan has no field 'id', which key= names." in caplog.text
 
 
-def test_the_class_of_batched_tasks_needs_batches():
-    assert BatchedOperator.needs_batches
-
-
 def test_a_mapped_generator_makes_lists_however_large(dag_test):
     def build():
         total().expand(numbers=numbers.expand(number=[NUMBER, 2]))
@@ -488,3 +485,27 @@ def test_a_slice_is_no_piece_whose_fields_name_it(dag_test):
     keys = [key_of(one, over) for one in mapped]
     assert len(set(keys)) == 2
     assert all(key.startswith("numbers=") for key in keys)
+
+
+@batched(concurrency=4)
+def shipped(order, api):
+    if order["id"] % 5000 == 7:
+        raise ValueError("seven")
+    return api
+
+
+def test_every_item_of_mixed_and_crossed_maps_is_in_one_row(dag_test):
+    """Slices beside lists, each with two other values: what each instance holds is counted over all of them."""
+
+    def build():
+        small = numbers.override(batch_size=2)(3)
+        orders = numbers.override(batch_size=6000)(NUMBER).concat(small)
+        collect(shipped.expand(order=orders, api=["a", "b"]), tolerated_failure_percentage=5)
+
+    done = dag_test(a_dag(build))
+    got = list(rows(xcom_of(done["shipped", 0], "collect_shipped")))
+    counted = Counter((row["state"], row["value"]) for row in got)
+    failed = 2 * 3  # 7, 5007 and 10007
+    assert counted == {("failed", None): failed, ("success", "a"): 12_000, ("success", "b"): 12_000}
+    assert done["shipped", 3].rendered_map_index.startswith("items 18,001–24,000 of 24,006: ")
+    assert done["shipped", 4].rendered_map_index.startswith("items 24,001–24,002 of 24,006: ")

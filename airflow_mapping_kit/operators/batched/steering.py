@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as NotYetError
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import AIRFLOW_3
+from airflow_mapping_kit.compat import AIRFLOW_3, asking
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.operators.batched.pace import Pace
 from airflow_mapping_kit.printable import one_line
@@ -164,7 +164,8 @@ class Steering:
 
     def _once(self, look: Callable[[], Any]) -> None:
         try:
-            changed = of_json(look())
+            with asking():
+                changed = of_json(look())
         except Exception as error:  # noqa: BLE001 -- the work goes on as it was; the next look is in a second
             if not self._blind:
                 log.warning(
