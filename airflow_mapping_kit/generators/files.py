@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
 from airflow_mapping_kit.generators.sizes import size_of
 from airflow_mapping_kit.plans.arguments import known_at_run_time
-from airflow_mapping_kit.sources.rows import Files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +23,9 @@ class FileRowsOperator(GeneratorOperator):
 
         :raises MappingKitError: naming what can't be read.
         """
+        # A DAG's file is loaded again for every mapped instance: only where it has files.
+        from airflow_mapping_kit.sources.rows import Files
+
         try:
             given = inspect.signature(_rows).bind(*self.op_args, **self.op_kwargs).arguments
         except TypeError:  # the call says what is wrong
@@ -77,6 +79,8 @@ def _rows(
     Example: `file_rows("s3://aws@lake/orders/*.csv.gz", batch_size=2)` gives
     `[[{"id": "1", "city": "Oslo"}, {"id": "2", "city": "Rome"}], [{"id": "3", "city": "Lima"}]]`.
     """
+    from airflow_mapping_kit.sources.rows import Files
+
     files = Files(path, columns=columns, format=format, delimiter=delimiter, encoding=encoding)
     yield from files.rows()
 

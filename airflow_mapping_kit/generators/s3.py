@@ -12,7 +12,6 @@ from airflow_mapping_kit.exceptions import PartitionError, StorageError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
 from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key
 from airflow_mapping_kit.partitions.sequences import shown
-from airflow_mapping_kit.sources.inventory import inventoried
 from airflow_mapping_kit.storage.buckets import listed, s3_client, s3_errors
 
 if TYPE_CHECKING:
@@ -203,6 +202,9 @@ def _partitions(
 
 
 def _inventoried(uri: str, bucket: str, prefix: str, needed: list[str]) -> Iterator[dict[str, Any]]:
+    # A DAG's file is loaded again for every mapped instance, and reads nothing.
+    from airflow_mapping_kit.sources.inventory import inventoried
+
     _check_place(bucket, prefix)
     return (
         entry

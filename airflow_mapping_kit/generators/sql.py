@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import BaseHook, sql_of
 from airflow_mapping_kit.exceptions import QueryError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
-from airflow_mapping_kit.sources.queries import query_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +72,9 @@ def _rows(
     Example: `sql_rows("warehouse", "SELECT country, year FROM todo WHERE state = %(state)s ORDER BY 1, 2",
     parameters={"state": "new"})` gives `[{"country": "Chad", "year": 1952}, ...]`.
     """
+    # A DAG's file is loaded again for every mapped instance, and reads nothing.
+    from airflow_mapping_kit.sources.queries import query_rows
+
     connection: Any = BaseHook.get_connection(conn_id)
     hook = connection.get_hook()
     if not hasattr(hook, "get_conn"):

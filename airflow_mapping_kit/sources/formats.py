@@ -56,6 +56,18 @@ def check_format(given: Any) -> None:
         raise SourceError(f"format={shown(given)} is unknown: choose one of {', '.join(FORMATS)}.")
 
 
+def check_delimiter(delimiter: Any) -> None:
+    """Check what is to stand between two values.
+
+    :raises SourceError: if it is not `None`, and no single character that can
+    """
+    one = isinstance(delimiter, str) and len(delimiter) == 1 and delimiter not in '\r\n"\0 '
+    if delimiter is not None and not one:
+        raise SourceError(
+            f"delimiter={shown(delimiter)} can't stand between values: write one character, such as ';' or '\\t'."
+        )
+
+
 def format_of(path: str, given: Any = None) -> Format:
     """Return what is in a file.
 

@@ -11,15 +11,10 @@ from airflow_mapping_kit.exceptions import SourceError
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.sources.columns import checked_columns
-from airflow_mapping_kit.sources.compressed import unpacked
-from airflow_mapping_kit.sources.formats import Format, check_format, format_of
-from airflow_mapping_kit.sources.json_lines import json_lines
-from airflow_mapping_kit.sources.parquet import parquet_rows
-from airflow_mapping_kit.sources.tables import check_delimiter, table_rows
+from airflow_mapping_kit.sources.formats import Format, check_delimiter, check_format, format_of
 from airflow_mapping_kit.sources.text import checked_encoding
 from airflow_mapping_kit.storage.buckets import s3_client
 from airflow_mapping_kit.storage.found import check_path, found, is_glob
-from airflow_mapping_kit.storage.opened import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,6 +61,9 @@ class Files:
         :raises StorageError: if it can't be read
         :raises AirflowException: if there is none, or one changes while it is read
         """
+        # A DAG's file is loaded again for every mapped instance, and reads nothing.
+        from airflow_mapping_kit.storage.opened import opened
+
         self.check()
         files = found(self.path or "")
         kinds = self._kinds(files)
@@ -95,6 +93,11 @@ class Files:
         return kinds
 
     def _of_one(self, raw: BinaryIO, name: str, kind: Format) -> Iterator[Any]:
+        from airflow_mapping_kit.sources.compressed import unpacked
+        from airflow_mapping_kit.sources.json_lines import json_lines
+        from airflow_mapping_kit.sources.parquet import parquet_rows
+        from airflow_mapping_kit.sources.tables import table_rows
+
         columns = checked_columns(self.columns)
         if kind.kind == "parquet":
             yield from parquet_rows(raw, name, columns=columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_mapping_kit.exceptions import SourceError
 from airflow_mapping_kit.partitions.sequences import shown
@@ -33,18 +33,6 @@ class _Held:
                     f"stands alone there."
                 )
             yield line
-
-
-def check_delimiter(delimiter: Any) -> None:
-    """Check what is to stand between two values.
-
-    :raises SourceError: if it is not `None`, and no single character that can
-    """
-    one = isinstance(delimiter, str) and len(delimiter) == 1 and delimiter not in '\r\n"\0 '
-    if delimiter is not None and not one:
-        raise SourceError(
-            f"delimiter={shown(delimiter)} can't stand between values: write one character, such as ';' or '\\t'."
-        )
 
 
 def table_rows(
