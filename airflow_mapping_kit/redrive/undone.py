@@ -134,8 +134,7 @@ class Undone:
             if isinstance(share, Held):
                 yield index, {place for place, row in enumerate(share.rows()) if row["state"] in FAILURES}
             else:
-                numbers: list[Any] = [row.get("item") for row in share.failures()]
-                yield index, {number - first[index] for number in numbers}
+                yield index, {row["item"] - first[index] for row in share.failures()}
 
 
 def _length(batch: Any) -> int:

@@ -82,6 +82,31 @@ shop()
 """
 
 
+# What is larger than an XCom may be: batches are slices there, and their results parts.
+WIDE = """
+@dag(schedule=None, start_date=START)
+def wide():
+    @generator
+    def orders():
+        tell("orders")
+        for n in range(1000):
+            yield {"id": n, "text": "x" * 300}
+
+    @batched(concurrency=4)
+    def ship(order):
+        return tell(f"o{order['id']}")
+
+    @batched(trigger_rule="all_done")
+    def bill(order):
+        return tell(f"bill {order}")
+
+    shipped = ship.expand(order=orders.override(key="id", batch_size=250)())
+    collect(bill.expand(order=shipped), tolerated_failure_percentage=100)
+
+wide()
+"""
+
+
 class Waiting:
     """A run of a file's DAG of which nothing was done."""
 
@@ -332,3 +357,28 @@ def test_what_a_person_says_in_place_of_a_run_that_was_is_refused_or_means_nothi
         work.expand(x=items.override(batch_size=2)())
     run = run_of(dag, conf=Again("another", ("work",)).within({}))
     assert run.run("items") == ("failed", None)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_items_of_batches_that_are_kept_elsewhere_are_found_there(home, monkeypatch, tmp_path, stored):
+    if stored:
+        monkeypatch.setenv("AIRFLOW__MAPPING_KIT__STORAGE", f"file://{tmp_path}/kept")
+        monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    failed = [*range(5, 1000, 100)]
+    home.file("wide", WIDE, *(f"o{n}" for n in failed), "bill o7")
+    run = home.run("wide")
+    home.told()
+    where = airflows.xcom_of(run, "orders")[0]["mapping_kit_items"][0]
+    assert where.startswith("file:" if stored else "xcom:")
+    assert "mapping_kit_part" in airflows.xcom_of(run, "ship", map_index=0)
+    home.broken("o105")
+    started = home.json("retry", "wide", run.run_id, "--repacked", "--yes")["started"]
+    work = {
+        "generator": "orders", "task": "ship, bill", "items": 11, "of_batches": 4, "batches": 1, "batch_size": 250
+    }  # fmt: skip
+    assert started["works_on"] == [work]
+    again = home.go_on("wide", started["run_id"])
+    items = [f"o{n}" for n in sorted([*failed, 7])]
+    assert home.told() == sorted([*items, *(f"bill {one}" for one in items if one != "o105")])
+    report = airflows.xcom_of(again, "collect_bill")
+    assert (report["total"], report["succeeded"]) == (11, 10)
