@@ -106,7 +106,10 @@ def _keys(
         )
 
     if inventory:
-        needed = {"LastModified": since or until, "Size": batch_bytes or min_size or max_size is not None}
+        needed = {
+            "LastModified": since or until,
+            "Size": (batch_bytes, min_size, max_size) != (None, None, None),
+        }
         entries = _inventoried(inventory, bucket, prefix, [name for name, asked in needed.items() if asked])
     else:
         entries = _listed(bucket, prefix, aws_conn_id)

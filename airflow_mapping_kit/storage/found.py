@@ -73,6 +73,8 @@ def found(path: str) -> list[str]:
     check_path(path)
     if not is_glob(path):
         return [path]
+    # What is found of `file://` are paths.
+    path = local_file(path) or path
     start = path[: _MAGIC.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
     files = sorted(file for file in _matching(path) if not _is_hidden(file[len(start) :]))
     if not files:
@@ -106,7 +108,10 @@ def _on_disk(pattern: str) -> Iterator[str]:
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile("".join(map(_expression, _PARTS.findall(text))), re.DOTALL)
+    try:
+        return re.compile("".join(map(_expression, _PARTS.findall(text))), re.DOTALL)
+    except re.error as error:
+        raise StorageError(f"{shown(text)} is no glob: {error}. A [ that is one is written [[].") from None
 
 
 def _expression(part: str) -> str:

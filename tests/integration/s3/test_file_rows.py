@@ -48,6 +48,8 @@ def test_a_glob_gives_the_rows_of_all_objects_that_match_in_batches(bucket):
     ]  # fmt: skip
     assert rows("**/*.csv.gz") == ["a", "a", "b", "b", "sub/c", "sub/c"]
     assert rows("[!a].csv.gz") == ["b", "b"]
+    with pytest.raises(AirflowFailException, match="is no glob"):
+        rows("[z-a].csv.gz")
 
 
 def test_text_is_asked_for_in_few_large_blocks(bucket, proxy, monkeypatch):
@@ -199,7 +201,7 @@ def test_an_inventory_of_current_versions_alone_needs_no_more_than_keys(inventor
     uri = inventory("Bucket, Key", [["lake", "b%20.csv"], ["lake", "folder/"]])
     assert plan(s3_keys, "lake", inventory=uri) == ["b .csv"]
     with pytest.raises(AirflowFailException, match="doesn't say the Size of objects"):
-        plan(s3_keys, "lake", inventory=uri, max_size=0)
+        plan(s3_keys, "lake", inventory=uri, min_size=0)
 
 
 def test_keys_come_from_an_inventory_as_parquet(inventory):

@@ -209,6 +209,7 @@ class TestGlobs:
             (tmp_path / folder / "c.csv").write_bytes(b"id\nc\n")
         (tmp_path / "folder.csv").mkdir()
         assert [row["id"] for row in rows("*.csv")] == ["10", "9", "a", "b"]
+        assert [row["id"] for row in Files(f"file://{tmp_path}/*.csv").rows()] == ["10", "9", "a", "b"]
         assert [row["id"] for row in rows("[ab].csv")] == ["a", "b"]
         assert [row["id"] for row in rows("**/c.csv")] == ["c", "c"]
         assert [row["id"] for row in rows("*/?.csv")] == ["c", "c"]
