@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 _NO_ACCESS = "check the connection's credentials and endpoint, and that its role may {operation} there"
+_NOT_INSTALLED = (
+    "S3 needs Airflow's Amazon provider where this task runs: pip install 'airflow-mapping-kit[amazon]'"
+)
 # What S3 answers to the same request every time, and what to do about it; anything else may pass.
 _REFUSALS = {
     "NoSuchBucket": "check the bucket's name, and the account and region of the connection",
@@ -44,10 +47,7 @@ def s3_hook(aws_conn_id: str | None, **settings: Any) -> S3Hook:
         # Half a second of CPU: only where S3 is used.
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     except ImportError as error:
-        raise StorageError(
-            "S3 needs Airflow's Amazon provider where this task runs: "
-            "pip install 'airflow-mapping-kit[amazon]'"
-        ) from error
+        raise StorageError(_NOT_INSTALLED) from error
     return S3Hook(aws_conn_id=aws_conn_id, **settings)
 
 
@@ -108,11 +108,14 @@ def s3_errors(aws_conn_id: str | None, bucket: str, what: str) -> Iterator[None]
     """Turn botocore's errors into one that a data engineer can act on.
 
     :param what: what was asked for: `"list s3://lake/landing/"`
-    :raises StorageError: where the same request would fail again, with what to do
+    :raises StorageError: where the same request would fail again, with what to do; if nothing for S3 is installed
     :raises AirflowException: where it may pass
     """
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+    try:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+    except ImportError as error:
+        raise StorageError(_NOT_INSTALLED) from error
 
     try:
         yield

@@ -77,6 +77,13 @@ def test_what_reads_parquet_and_zstd_is_named_where_it_is_missing(rows, monkeypa
             rows(name, TABLE)
 
 
+def test_what_reads_from_s3_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "boto3.exceptions", None)
+    for path in ("s3://aws@lake/a.csv", "s3://aws@lake/*.csv"):
+        with pytest.raises(StorageError, match=r"pip install 'airflow-mapping-kit\[amazon\]'"):
+            list(Files(path).rows())
+
+
 def test_values_of_a_table_are_text_whatever_they_hold(rows):
     text = 'a,b\n007,""\n"say ""yes"", twice",\n"two\nlines",1e5\n'
     assert rows("a.csv", text.encode()) == [
