@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_mapping_kit import failures
 from airflow_mapping_kit.cli import output
-from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.exceptions import FanInError, StorageError
 from airflow_mapping_kit.results import FAILURES, FINISHED_RUN, NOT_STARTED
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _print_table(one: Told, run_state: str, *, only_failed: bool) -> None:
         output.say(one.note)
     try:
         _print_rows(one, run_state, only_failed=only_failed)
-    except StorageError as error:
+    except (FanInError, StorageError) as error:
         output.say(f"\nTheir rows can't be read here. {error}")
         known = failures.summed(one.errors, one.keys, len(one.keys)) if one.errors else ""
         if known:

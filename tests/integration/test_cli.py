@@ -93,6 +93,25 @@ def shop():
 shop()
 """
 
+OF = "a plan that is too long for one XCom"
+LAKE = f"""
+@generator
+def listed():
+    for number in range(12_000):
+        yield {{"n": number, "of": "{OF}"}}
+
+@dag(schedule=None, start_date=START)
+def lake():
+    @batched
+    def load(item):
+        if item["n"] in (17, 9003):
+            tell(f"n={{item['n']}}")
+
+    collect(load.expand(item=listed.override(batch_size=4000)()))
+
+lake()
+"""
+
 STEPS = """
 @dag(schedule=None, start_date=START)
 def stepwise():
@@ -264,6 +283,39 @@ class TestRetry:
         home.again("shop", run_id)
         assert home.told() == sorted(f"order {n}" for n in range(11, 21))
         assert home.cli("status", "shop", run_id)[0] == 0
+
+    @pytest.mark.parametrize("place", ["storage", "xcoms"])
+    def test_of_a_plan_by_reference_too(self, home, tmp_path, monkeypatch, place):
+        if place == "storage":
+            monkeypatch.setenv("AIRFLOW__MAPPING_KIT__STORAGE", str(tmp_path / "kept"))
+        monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+        home.file("lake", LAKE)
+        home.broken("n=17", "n=9003")
+        run_id = home.run("lake")
+        status, found = home.json("status", "lake", run_id, "--failed")
+        (task,) = found["tasks"]
+        assert (status, task["total"], task["states"]) == (1, 12_000, {"success": 11_998, "failed": 2})
+        assert [(row["key"], row["map_index"], row["error"]["message"]) for row in task["results"]] == [
+            (f"n={number}/of={OF}", index, f"n={number} is broken") for number, index in ((17, 0), (9003, 2))
+        ]
+        status, text, _ = home.cli("partitions", "lake")
+        assert (status, "2 of 12,000 partitions are not loaded" in flat(text)) == (1, True)
+        status, text, _ = home.cli("retry", "lake", run_id, "--key", f"n=17/of={OF}", "--dry-run")
+        assert "1 instance of pieces (1 failed) and 1 more." in flat(text)
+        assert "only the items that are not done run again" in flat(text)
+        home.broken()
+        home.told()
+        assert home.cli("retry", "lake", run_id, "--yes")[0] == 0
+        home.again("lake", run_id)
+        assert home.told() == ["n=17", "n=9003"]
+        assert home.json("status", "lake", run_id)[1]["tasks"][0]["states"] == {"success": 12_000}
+        for path in (tmp_path / "kept").rglob("*.jsonl"):
+            path.unlink()
+        status, text, errors = home.cli("status", "lake", run_id)
+        if place == "storage":
+            assert "load: 12,000 pieces: 12,000 success" in flat(text)
+            assert "Their rows can't be read here. The results of load [0]" in flat(text)
+        assert (status, errors) == (0, "")
 
     def test_exactly_what_failed_and_what_follows_is_cleared_and_the_run_goes_on(self, home):
         home.file("flights", FLIGHTS)
