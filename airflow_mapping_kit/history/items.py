@@ -10,7 +10,7 @@ from airflow_mapping_kit.history.of_parts import Items, Unread, keys_of, of_part
 from airflow_mapping_kit.history.plans import values
 from airflow_mapping_kit.history.saved import saved
 from airflow_mapping_kit.history.states import letter_of
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, part_of
+from airflow_mapping_kit.results import FAILED, NOT_STARTED, SKIPPED, SUCCESS, UPSTREAM_FAILED, part_of
 from airflow_mapping_kit.storage.place import root
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Of so many batches that succeeded, the newest, the database looks whether items were skipped.
 LOOKED_INTO = 5000
 _NOT_DONE = {letter_of(FAILED), letter_of(NOT_STARTED)}
+# So may be items of a batch that succeeded.
+_NOT_WORKED_ON = {letter_of(SKIPPED), letter_of(UPSTREAM_FAILED)}
 
 
 def items_of(
@@ -45,7 +47,7 @@ def items_of(
     if target.batched is None or not of_batches:
         return {}, []
     unread = Unread()
-    found = _partly_skipped(tables, target, of_batches, shelf, unread, now)
+    found = _partly_done(tables, target, of_batches, shelf, unread, now)
     found |= _failed(tables, target, of_batches, shelf, unread)
     return found, unread.notes
 
@@ -125,7 +127,7 @@ def _of_left(pieces: Pieces, map_index: int, left: Sequence[Mapping[str, Any]]) 
     return Items([letter_of(FAILED if row is None else row["state"]) for row in rows], rows)
 
 
-def _partly_skipped(
+def _partly_done(
     tables: Tables, target: Target, works: Sequence[Work], shelf: Shelf, unread: Unread, now: datetime
 ) -> dict[Place, Items]:
     looked_into, number = [], 0
@@ -138,15 +140,18 @@ def _partly_skipped(
     if not by_id or not target.items_keys:
         return {}
     found: dict[Place, Items] = {}
-    rows = outputs.of_partly_skipped(tables, list(by_id), target.items_keys)
+    # Of a chain an item may have failed before; whether its batch succeeds says the trigger rule.
+    chained = target.batched is not None and target.batched.chained
+    states = [SKIPPED, UPSTREAM_FAILED] if chained else [SKIPPED]
+    rows = outputs.of_partly_done(tables, list(by_id), target.items_keys, states)
     for row, value in zip(rows, values(rows), strict=True):
         work, place = by_id[row.run_id], (row.run_id, row.map_index)
         items = (
             _told(value, work.pieces, place, shelf, unread) if row.map_index < work.pieces.instances else None
         )
-        if items is not None and "s" in items.letters:
+        if items is not None and not _NOT_WORKED_ON.isdisjoint(items.letters):
             work.add(row, now)
-            letters = ["s" if letter == "s" else "o" for letter in items.letters]
+            letters = [letter if letter in _NOT_WORKED_ON else letter_of(SUCCESS) for letter in items.letters]
             found[place] = Items(letters, items.rows)
     return found
 

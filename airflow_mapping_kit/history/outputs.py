@@ -41,14 +41,17 @@ def of_failed(
     return tables.all(query)
 
 
-def of_partly_skipped(tables: Tables, run_ids: Collection[str], keys: Collection[str]) -> list[Any]:
-    """Return instances that succeeded, each with what it pushed, where that names something skipped."""
+def of_partly_done(
+    tables: Tables, run_ids: Collection[str], keys: Collection[str], states: Collection[str]
+) -> list[Any]:
+    """Return instances that succeeded, each with what it pushed, where that names an item in one of some states."""
     from sqlalchemy import and_, or_, select
 
     pushed, columns = xcom_model().__table__, instances()
     same = and_(*(pushed.c[name] == columns[name] for name in ("dag_id", "task_id", "run_id", "map_index")))
     # As all databases write it, in a list of results and in a summary.
-    named = or_(*(_has(tables, pushed.c.value, text) for text in ('"state": "skipped"', '"skipped": ')))
+    texts = [text for state in states for text in (f'"state": "{state}"', f'"{state}": ')]
+    named = or_(*(_has(tables, pushed.c.value, text) for text in texts))
     value, *_ = reversed(xcom_columns(pushed.c))
     return tables.all(
         select(*(columns[name] for name in INSTANCE), pushed.c.dag_id, pushed.c.key, value)

@@ -259,6 +259,35 @@ def test_items_that_were_skipped_in_a_batch_that_succeeded_are_skipped():
         assert history(one).letters.decode() == "oso"
 
 
+def test_an_item_of_a_chain_that_failed_before_is_not_loaded_though_its_batch_succeeded():
+    with DAG("history_chain", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
+
+        @batched
+        def fetch(partition):
+            return partition
+
+        @batched(trigger_rule="all_done")
+        def load(partition):
+            return partition
+
+        plan = batches(product(origin=ORIGINS, date=["2013-01-01"]), batch_size=3)
+        load.expand(partition=fetch.expand(partition=plan))
+    written = Written(noted(dag))
+    run = written.run("one", started=at(0), ended=at(10))
+    keys = [partition_key(one) for one in combined(origin=ORIGINS, date=["2013-01-01"])]
+    for name, bad in (("fetch", "failed"), ("load", "upstream_failed")):
+        rows = [
+            {"key": key, "state": state, "value": None, "error": None, "tries": 1, "duration_s": None}
+            for key, state in zip(keys, ["success", bad, "success"], strict=True)
+        ]
+        written.xcom(run, name, rows, map_index=0)
+        written.instance(run, name, 0, "failed" if name == "fetch" else "success", start=at(1), end=at(2))
+    written.flush()
+
+    for one in (dag, written.stored()):
+        assert history(one, "load").letters.decode() == "obo"
+
+
 def test_a_piece_of_a_group_is_what_all_of_its_tasks_made_of_it():
     with DAG("history_groups", schedule=None, start_date=pendulum.datetime(2013, 1, 1)) as dag:
 
