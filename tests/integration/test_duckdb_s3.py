@@ -18,7 +18,16 @@ ROW = "SELECT $p AS value, 1 AS n"
 
 
 # What the results of a batch are pushed to. It is of no run, so nothing is kept for a retry.
-INSTANCE = SimpleNamespace(xcom_push=lambda *_: None, test_mode=True, run_id="run", map_index=-1, max_tries=0)
+INSTANCE = SimpleNamespace(
+    xcom_push=lambda *_: None,
+    test_mode=True,
+    dag_id="none",
+    task_id="load",
+    run_id="run",
+    map_index=-1,
+    try_number=1,
+    max_tries=0,
+)
 
 
 @pytest.fixture
