@@ -1,0 +1,152 @@
+"""Files that are copies of one another: MAP401."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.findings import Finding, Place, Related, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_mapping_kit.lint.shapes import Shape
+
+_SHINGLE = 5
+# So alike, and so long: what is shorter shares the frame that all short DAGs have.
+_ALIKE, _LONG = 0.95, 150
+_NEARLY_ALIKE, _VERY_LONG = 0.90, 400
+_MOST_VALUES = 6
+_SHOWN = 10
+
+
+def copies(shapes: Mapping[str, Shape], *, environments: Iterable[str] = ()) -> list[Finding]:
+    """Return a finding a family of files that are copies of one another, with what they differ in.
+
+    :param shapes: those of files that define DAGs, by path.
+    :param environments: names of folders whose files are copies by intention: `["dev", "prod"]`.
+    """
+    found = []
+    for family in _families(shapes, set(environments)):
+        lines = sorted({shapes[path].lines for path in family})
+        long = f"{lines[0]:,} lines each" if len(lines) == 1 else f"{lines[0]:,} to {lines[-1]:,} lines"
+        differences = _differences([shapes[path] for path in family])
+        message = f"{len(family)} files, {long}, are copies of one another"
+        if differences:
+            names = list(differences)
+            shown = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+            message += f", and differ in {shown}"
+        related = tuple(
+            Related(Place(path, 1, 0, 1, 0), _table(differences, number, path))
+            for number, path in enumerate(family)
+            if number
+        )
+        found.append(
+            Finding(
+                "MAP401",
+                Place(family[0], 1, 0, 1, 0),
+                message,
+                _remedy(differences),
+                "warning",
+                related[:_SHOWN],
+            )
+        )
+    return found
+
+
+def _families(shapes: Mapping[str, Shape], environments: set[str]) -> list[list[str]]:
+    sets = {
+        path: _shingles(shape.tokens) for path, shape in sorted(shapes.items()) if len(shape.tokens) >= _LONG
+    }
+    family: dict[str, str] = {path: path for path in sets}
+
+    def root(path: str) -> str:
+        while family[path] != path:
+            family[path] = family[family[path]]
+            path = family[path]
+        return path
+
+    for one, other in _pairs(sets):
+        if _without(one, environments) != _without(other, environments) or one == other:
+            family[root(other)] = root(one)
+    members: dict[str, list[str]] = defaultdict(list)
+    for path in sets:
+        members[root(path)].append(path)
+    return [sorted(paths) for _, paths in sorted(members.items()) if len(paths) > 1]
+
+
+def _pairs(sets: Mapping[str, frozenset[int]]) -> Iterable[tuple[str, str]]:
+    """Yield the pairs that are alike. Of each set only its rarest shingles are looked up: two that are alike share one."""
+    number = Counter(shingle for each in sets.values() for shingle in each)
+    holders: dict[int, list[str]] = defaultdict(list)
+    by_size = sorted(sets, key=lambda path: (len(sets[path]), path))
+    for path in by_size:
+        mine = sets[path]
+        prefix = sorted(mine, key=lambda shingle: (number[shingle], shingle))
+        prefix = prefix[: len(mine) - math.ceil(_NEARLY_ALIKE * len(mine)) + 1]
+        seen: set[str] = set()
+        for shingle in prefix:
+            for other in holders[shingle]:
+                if other not in seen:
+                    seen.add(other)
+                    if _are_alike(mine, sets[other]):
+                        yield other, path
+            holders[shingle].append(path)
+
+
+def _are_alike(one: frozenset[int], other: frozenset[int]) -> bool:
+    if len(other) < _NEARLY_ALIKE * len(one):
+        return False
+    shared = len(one & other)
+    alike = shared / (len(one) + len(other) - shared)
+    return alike >= _ALIKE or (alike >= _NEARLY_ALIKE and len(other) >= _VERY_LONG)
+
+
+def _shingles(tokens: Sequence[str]) -> frozenset[int]:
+    return frozenset(hash(tokens[at : at + _SHINGLE]) for at in range(len(tokens) - _SHINGLE + 1))
+
+
+def _without(path: str, environments: set[str]) -> tuple[str, ...]:
+    return tuple(part for part in PurePath(path).parts if part not in environments)
+
+
+def _differences(family: Sequence[Shape]) -> dict[str, list[str]]:
+    """Return what files of one shape differ in: of each name its value in each; nothing where they align no more."""
+    if len({shape.tokens for shape in family}) != 1:
+        return {}
+    found: dict[str, list[str]] = {}
+    for aligned in zip(*(shape.values for shape in family), strict=True):
+        texts = [value.text for value in aligned]
+        if len(set(texts)) == 1:
+            continue
+        name = aligned[0].name or f"line {aligned[0].line}"
+        if texts in found.values():
+            continue  # the same word once more, such as the name of the DAG
+        while name in found:
+            name += "'"
+        found[name] = texts
+    return found if len(found) <= _MOST_VALUES else {}
+
+
+def _table(differences: Mapping[str, list[str]], number: int, path: str) -> str:
+    values = ", ".join(f"{name}={_short(texts[number])}" for name, texts in differences.items())
+    return f"{path}: {values}" if values else f"a copy: {path}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else f"{line[:37]}..."  # noqa: PLR2004
+
+
+def _remedy(differences: Mapping[str, list[str]]) -> str:
+    times = {"schedule", "schedule_interval", "start_date", "catchup"}
+    if differences and times & set(differences):
+        return "Keep one DAG, with reload_params(...) for the days that are to be loaded again, and map over what else differs"
+    return "Keep one DAG, and map over what differs: a dimension of its partitions"
+
+
+RULES = (
+    Rule("MAP401", "copied-dags", "DAG files are copies of one another.", "warning", None),
+)

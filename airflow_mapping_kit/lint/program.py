@@ -1,0 +1,58 @@
+"""The command, with the standard library alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint import config, report
+from airflow_mapping_kit.lint.files import python_files
+from airflow_mapping_kit.lint.lint import look
+from airflow_mapping_kit.lint.rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CLEAN, FOUND, FAILED = 0, 1, 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Look at files and print what is found; return 0 if that is nothing, 1 if something, 2 if it could not be done."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings, _ = config.read(Path.cwd(), RULES)
+        given = {name: _ids(getattr(options, name)) for name in ("select", "extend_select", "ignore")}
+        settings = config.with_arguments(settings, RULES, **given)
+        paths = [Path(one) for one in options.paths or ["."]]
+        result = look(python_files(paths, settings.exclude), settings)
+    except config.ConfigError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    for path, why in result.unread:
+        print(f"{path}: it can't be read: {why}", file=sys.stderr)
+    text = report.statistics(result.findings) if options.statistics else report.written(result.findings, options.output)
+    if text:
+        print(text)
+    if options.output == "text":
+        number = len(result.findings)
+        print(f"{number:,} finding{'' if number == 1 else 's'} in {result.files:,} files.", file=sys.stderr)
+    if result.unread:
+        return FAILED
+    return FOUND if result.findings else CLEAN
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mapping-kit lint", description="Find in DAG files what costs teams their data.")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="files and folders; default: the current folder")
+    parser.add_argument("--select", action="append", default=[], metavar="IDS", help="only these rules: MAP0,MAP108")
+    parser.add_argument("--extend-select", action="append", default=[], metavar="IDS", help="these rules as well")
+    parser.add_argument("--ignore", action="append", default=[], metavar="IDS", help="not these rules")
+    parser.add_argument("--output", choices=report.FORMATS, default="text")
+    parser.add_argument("--statistics", action="store_true", help="how many findings each rule has")
+    return parser
+
+
+def _ids(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(one.strip().upper() for text in given for one in text.split(",") if one.strip())

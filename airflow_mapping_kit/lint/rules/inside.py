@@ -1,0 +1,146 @@
+"""Tasks and operators within a running task, where they are no tasks: MAP102, MAP103, MAP104."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.findings import Finding, Rule
+from airflow_mapping_kit.lint.loops import loops_around
+from airflow_mapping_kit.lint.origins import bindings, defined
+from airflow_mapping_kit.lint.reach import Reach
+from airflow_mapping_kit.lint.rules.runs import executed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_mapping_kit.lint.project import File
+
+# What makes a task or a DAG of what is made in it.
+_HOLDERS = frozenset({"DAG", "TaskGroup"})
+_CALLS = frozenset({"expand", "expand_kwargs", "partial", "override"})
+
+
+def task_called_in_a_task(file: File) -> Iterator[Finding]:
+    """Yield calls of a task's function within another task: they make a task that never runs."""
+    if file.is_test:
+        return
+    for call in file.source.all(ast.Call):
+        function = _task_that_is_called(file, call)
+        if function is None or file.reaches.of(call) != Reach.TASK or _makes_a_dag(file, call):
+            continue
+        yield file.finding(
+            "MAP102",
+            call,
+            f"{function.name} is a task, and called within a running task it never runs: the call gives a reference, and "
+            "the task around it is green",
+            f"Call {function.name} where the DAG is declared and hand its output over; to run its code here, "
+            f"call {function.name}.function(...)",
+            severity="error",
+            related=[file.related(function, f"the task {function.name}")],
+        )
+
+
+def operator_that_never_runs(file: File) -> Iterator[Finding]:
+    """Yield operators that are made within a task and not run."""
+    if file.is_test:
+        return
+    for one in file.made:
+        if file.reaches.of(one.call) != Reach.TASK or _makes_a_dag(file, one.call):
+            continue
+        how = _used(file, one.call)
+        if how is None:
+            continue
+        what = "returned, which no XCom can hold" if how == "returned" else "never run: the task is green"
+        yield file.finding(
+            "MAP103",
+            one.call,
+            f"{one.name} is made within a running task, and {what}",
+            "Make it where the DAG is declared, and map it with .partial(...).expand(...) where there are many",
+            severity="error",
+        )
+
+
+def operator_executed(file: File) -> Iterator[Finding]:
+    """Yield operators that are run by hand within a task."""
+    if file.is_test:
+        return
+    for call, one in executed(file):
+        if one.name == "TriggerDagRunOperator":
+            continue
+        looped = next(iter(loops_around(file.source, call)), None) is not None
+        yield file.finding(
+            "MAP104",
+            call,
+            f"{one.name} is run within another task{' in a loop' if looped else ''}: its templates are not rendered, it is "
+            "not retried by itself, and the grid doesn't show it",
+            f"Map it: {one.name}.partial(...).expand(...)" if looped else "Make it a task of its own, or use its hook",
+        )
+
+
+def _task_that_is_called(file: File, call: ast.Call) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    func: ast.AST = call.func
+    if isinstance(func, ast.Attribute) and func.attr in _CALLS:
+        # The last call of a chain speaks for all of it.
+        if isinstance(file.source.parents.get(call), ast.Attribute):
+            return None
+        while isinstance(func, ast.Attribute) and func.attr in _CALLS:
+            func = func.value.func if isinstance(func.value, ast.Call) else func.value
+    function = defined(file.source, func)
+    if isinstance(function, ast.ClassDef) or file.reaches.kind(function) != "task":
+        return None
+    # Of a name that has several meanings nobody knows which it is.
+    if isinstance(func, ast.Name) and len(bindings(file.source, func)) != 1:
+        return None
+    return function
+
+
+def _makes_a_dag(file: File, node: ast.AST) -> bool:
+    """Tell whether a node is within a DAG that the function around it declares."""
+    for around in file.source.above(node):
+        if isinstance(around, ast.With | ast.AsyncWith):
+            for item in around.items:
+                func = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
+                if getattr(func, "attr", getattr(func, "id", "")) in _HOLDERS:
+                    return True
+    return False
+
+
+def _used(file: File, call: ast.Call) -> str | None:
+    """Return what becomes of an operator that is made: `returned`, or `dropped`; `None` where somebody may run it."""
+    node: ast.AST = call
+    parent = file.source.parents[call]
+    # first >> second: nothing runs by that either.
+    while isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.RShift | ast.LShift):
+        node, parent = parent, file.source.parents[parent]
+    if isinstance(parent, ast.Expr):
+        return "dropped"
+    if isinstance(parent, ast.Return):
+        return "returned"
+    if not (isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name)):
+        return None
+    target = parent.targets[0]
+    found = file.source.scope_of(target).lookup(target.id)
+    scope = found[0].node if found else None
+    if scope is None or not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    read = [
+        one
+        for one in ast.walk(scope)
+        if isinstance(one, ast.Name) and one.id == target.id and isinstance(one.ctx, ast.Load)
+    ]
+    if not read:
+        return "dropped"
+    uses = {type(file.source.parents[one]) for one in read}
+    if uses <= {ast.BinOp, ast.Expr}:
+        return "dropped"
+    if uses == {ast.Return}:
+        return "returned"
+    return None
+
+
+RULES = (
+    Rule("MAP102", "task-called-in-task", "A task is called within a running task, and never runs.", "error", task_called_in_a_task),
+    Rule("MAP103", "operator-never-runs", "An operator is made within a task and not run.", "error", operator_that_never_runs),
+    Rule("MAP104", "operator-executed-in-task", "An operator is run by hand within a task.", "warning", operator_executed),
+)

@@ -1,0 +1,134 @@
+"""The shape of a file: what it does, without the values, names of its own and words that copies differ in."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+
+if TYPE_CHECKING:
+    from airflow_mapping_kit.lint.source import Source
+
+_VALUES = (ast.Constant, ast.JoinedStr)
+_COLLECTIONS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
+
+
+class Value(NamedTuple):
+    """A value that stands in a file.
+
+    :param name: what it is called there: the argument, the key or the variable that it is for.
+    :param text: as it is written.
+    :param line: where.
+    """
+
+    name: str
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a file does.
+
+    :param tokens: in the order of the file.
+    :param values: what `tokens` leave out.
+    :param lines: how many lines the file has.
+    """
+
+    tokens: tuple[str, ...]
+    values: tuple[Value, ...]
+    lines: int
+
+
+def shape_of(source: Source) -> Shape:
+    """Return the shape of a file."""
+    tokens: list[str] = []
+    values: list[Value] = []
+    called = {id(call.func) for call in source.all(ast.Call)}
+    imported = {
+        alias.asname or alias.name.partition(".")[0]
+        for statement in (*source.all(ast.Import), *source.all(ast.ImportFrom))
+        for alias in statement.names
+    }
+    waiting: list[ast.AST | str] = list(reversed(_without_docstring(source.tree)))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, str):
+            tokens.append(node)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        elif _is_value(node):
+            tokens.append(_kind(node))
+            values.append(Value(_name(source, node), source.code(node), node.lineno))
+        elif isinstance(node, ast.Name):
+            tokens.append(node.id if id(node) in called or node.id in imported else "v")
+        elif isinstance(node, ast.Attribute):
+            tokens.append(f".{node.attr}")
+            waiting.append(node.value)
+        elif isinstance(node, ast.keyword):
+            tokens.append(f"{node.arg}=")
+            waiting.append(node.value)
+        elif isinstance(node, ast.Call):
+            waiting += [")", *reversed(node.keywords), *reversed(node.args), "(", node.func]
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            tokens.append(type(node).__name__)
+            inside = [one for one in ast.iter_child_nodes(node) if one not in node.body]
+            waiting += reversed([*inside, ":", *_without_docstring(node)])
+        else:
+            tokens.append(type(node).__name__)
+            waiting += reversed(list(ast.iter_child_nodes(node)))
+    return Shape(tuple(tokens), tuple(values), len(source.lines))
+
+
+def _without_docstring(node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.stmt]:
+    first = node.body[0] if node.body else None
+    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    return node.body[1:] if is_text else node.body
+
+
+def _is_value(node: ast.AST) -> bool:
+    if isinstance(node, _VALUES):
+        return True
+    if isinstance(node, _COLLECTIONS):
+        parts = [*node.keys, *node.values] if isinstance(node, ast.Dict) else node.elts
+        return bool(parts) and all(part is not None and _is_value(part) for part in parts)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.operand, ast.Constant)
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod) and _is_text(node.left) and _is_value(node.right)
+
+
+def _is_text(node: ast.AST) -> bool:
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Add) and (_is_text(node.left) or _is_text(node.right))
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def _kind(node: ast.AST) -> str:
+    if isinstance(node, ast.Constant):
+        return "text" if isinstance(node.value, str | bytes) else "number" if isinstance(node.value, int | float | complex) and not isinstance(node.value, bool) else "constant"
+    return "values" if isinstance(node, _COLLECTIONS) else "number" if isinstance(node, ast.UnaryOp) else "text"
+
+
+def _name(source: Source, node: ast.AST) -> str:
+    """Return what a value is for, in the words of the file."""
+    parent = source.parents.get(node)
+    if isinstance(parent, ast.keyword) and parent.arg:
+        return parent.arg
+    if isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Name):
+        return parent.targets[0].id
+    if isinstance(parent, ast.AnnAssign) and isinstance(parent.target, ast.Name):
+        return parent.target.id
+    if isinstance(parent, ast.Dict):
+        for key, value in zip(parent.keys, parent.values, strict=True):
+            if value is node and isinstance(key, ast.Constant):
+                return str(key.value)
+    if isinstance(parent, ast.Call):
+        func = parent.func
+        name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+        if name == "DAG" and parent.args and parent.args[0] is node:
+            return "dag_id"
+        return f"an argument of {name}" if name else ""
+    return ""
+
+

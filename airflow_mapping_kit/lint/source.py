@@ -1,0 +1,189 @@
+"""A Python file as it is read: its text to the byte, its syntax tree, and where each node is."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+import warnings
+from collections import defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_mapping_kit.lint.scopes import Scope, scopes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Node = TypeVar("Node", bound=ast.AST)
+
+# Only these end a line of Python: `str.splitlines` knows more.
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+
+
+class Unreadable(Exception):  # noqa: N818 -- it is no error of the lint
+    """A file that is no Python that this Python parses.
+
+    :param line: where, from 1.
+    :param column: where, in characters from 0.
+    """
+
+    def __init__(self, why: str, line: int = 1, column: int = 0) -> None:
+        super().__init__(why)
+        self.line = line
+        self.column = column
+
+
+class Source:
+    """A file.
+
+    :param path: as findings show it.
+    :param data: its bytes.
+    :raises Unreadable: if it doesn't parse.
+    """
+
+    def __init__(self, path: str, data: bytes) -> None:
+        self.path = path
+        self.data = data
+        self.encoding, self.text = _decoded(data)
+        self.tree = _parsed(self.text)
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self._by_type: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
+        self._walk()
+
+    @classmethod
+    def read(cls, path: Path, shown: str) -> Source | None:
+        """Read a file; `None` of one that can't have to do with Airflow.
+
+        :raises OSError: if it can't be read.
+        :raises Unreadable: if it doesn't parse.
+        """
+        data = path.read_bytes()
+        return cls(shown, data) if b"airflow" in data else None
+
+    def all(self, *types: type[Node]) -> Iterator[Node]:
+        """Yield all nodes of some types, of each in the order of the file."""
+        for one in types:
+            yield from self._by_type.get(one, ())  # type: ignore[misc]
+
+    def above(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Yield what a node is in, from the inside out."""
+        found = self.parents.get(node)
+        while found is not None:
+            yield found
+            found = self.parents.get(found)
+
+    def within(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Yield what is in a node, in the order of the file; not what functions and classes in it hold."""
+        waiting = list(ast.iter_child_nodes(node))[::-1]
+        while waiting:
+            one = waiting.pop()
+            yield one
+            if not isinstance(one, _OWN_BODY):
+                waiting += list(ast.iter_child_nodes(one))[::-1]
+
+    def function_around(self, node: ast.AST) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+        """Return the function whose code a node is, `None` at the level of the module or of a class."""
+        inside = node
+        for one in self.above(node):
+            # Decorators and defaults run where the function is defined.
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and any(inside is line for line in one.body):
+                return one
+            if isinstance(one, ast.Lambda) and inside is one.body:
+                return one
+            inside = one
+        return None
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines with their ends."""
+        return _LINE.findall(self.text)
+
+    @cached_property
+    def scopes(self) -> dict[ast.AST, Scope]:
+        """The scope that each module, class, function and comprehension is."""
+        return scopes_of(self.tree, self.parents)
+
+    def scope_of(self, node: ast.AST) -> Scope:
+        """Return the scope in which a name that stands there is looked up."""
+        inside = node
+        for one in self.above(node):
+            scope = self.scopes.get(one)
+            if scope is not None and not _before_the_body(one, inside):
+                return scope
+            inside = one
+        return self.scopes[self.tree]
+
+    def offset(self, line: int, column: int) -> int:
+        """Return where a place of the tree is in the text, in characters.
+
+        :param line: from 1.
+        :param column: in bytes of UTF-8, as `ast` counts.
+        """
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        return self._starts[line - 1] + (column if text.isascii() else len(text.encode()[:column].decode(errors="replace")))
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        """Return where a node begins and ends in the text, in characters."""
+        return (
+            self.offset(node.lineno, node.col_offset),  # type: ignore[attr-defined]
+            self.offset(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
+        )
+
+    def code(self, node: ast.AST) -> str:
+        """Return the text of a node as it stands there."""
+        start, end = self.span(node)
+        return self.text[start:end]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts, at = [], 0
+        for line in self.lines:
+            starts.append(at)
+            at += len(line)
+        return [*starts, at]
+
+    def _walk(self) -> None:
+        """Note where each node is. No recursion: code may be nested deeper than a stack."""
+        waiting: list[ast.AST] = [self.tree]
+        while waiting:
+            node = waiting.pop()
+            self._by_type[type(node)].append(node)
+            children = list(ast.iter_child_nodes(node))
+            for child in children:
+                # Nodes of contexts and operators are shared by all that have them.
+                self.parents[child] = node
+            waiting += reversed(children)
+
+
+_OWN_BODY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+def _before_the_body(scope: ast.AST, inside: ast.AST) -> bool:
+    """Tell whether a child of a node is looked up outside of the scope that the node is: decorators, defaults, bases."""
+    if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return not any(inside is line for line in scope.body) and inside is not getattr(scope, "args", None)
+    return False
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    """Return the encoding of a file and its text, with its line ends as they are, without a byte order mark."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return encoding, data.decode(encoding).removeprefix("\ufeff")
+    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+        raise Unreadable(f"it is not {getattr(error, 'encoding', 'text in the encoding that it names')}") from None
+
+
+def _parsed(text: str) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            # Odd escapes, `x is 1`: not what is asked here.
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except SyntaxError as error:
+        raise Unreadable(str(error.msg), error.lineno or 1, max((error.offset or 1) - 1, 0)) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise Unreadable(str(error) or "it is nested too deeply") from None
