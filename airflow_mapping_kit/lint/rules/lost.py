@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _RUNS_ALL_THE_SAME = frozenset(
     "all_done all_done_min_one_success always one_success one_failed one_done none_failed_or_skipped dummy".split()
 )
+_CHAIN = frozenset({"override", "partial", "expand"})
 _LOGS = frozenset("print debug info warning warn error exception critical log write echo pprint".split())
 _BROAD = frozenset({"builtins.Exception", "builtins.BaseException"})
 _IO = re.compile(
@@ -28,7 +29,7 @@ _IO = re.compile(
     r"load\w*|execute\w*|executemany|run\w*|publish\w*|copy\w*|move\w*|remove\w*|fetch\w*|read\w*|push\w*|store\w*|"
     r"process\w*|ingest\w*|import\w*|export\w*|sync\w*|create\w*|transfer\w*|trigger\w*|call\w*|to_\w+|open|scrape\w*|crawl\w*|extract\w*)"
 )
-_PURE = frozenset("get update copy read write run split strip format replace lower upper items keys values append".split())
+_PURE = frozenset("get update copy split strip format replace lower upper items keys values append".split())
 _OF_NETWORK = ("requests.", "httpx.", "urllib.", "boto3.", "smtplib.", "ftplib.", "paramiko.", "psycopg2.", "shutil.", "os.", "subprocess.")
 
 
@@ -118,11 +119,12 @@ def _rule_of(file: File, call: ast.Call) -> str | None:
     rule = given.get("trigger_rule")
     function = None
     func: ast.AST = call.func
-    while isinstance(func, ast.Attribute) and func.attr in {"override", "partial", "expand"}:
-        func = func.value
+    while isinstance(func, ast.Call) or (isinstance(func, ast.Attribute) and func.attr in _CHAIN):
         if isinstance(func, ast.Call):
             rule = rule or keywords(func).get("trigger_rule")
             func = func.func
+        else:
+            func = func.value
     function = defined(file.source, func)
     if rule is None and function is not None:
         decorator = task_decorator(file.source, function)

@@ -1,0 +1,163 @@
+"""Changing a file by position: all else in it stays to the byte, and a change that does more than it says is refused."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.findings import Edit
+from airflow_mapping_kit.lint.source import Source, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from airflow_mapping_kit.lint.findings import Finding
+
+
+
+def fixed(
+    source: Source, findings: Iterable[Finding], look: Callable[[Source], Sequence[Finding]]
+) -> tuple[Source, list[Finding]]:
+    """Return a file with what findings say mended, and which were.
+
+    :param findings: those whose fixes are wanted.
+    :param look: what the rules find in a file: what was mended must not be found again, and nothing else instead.
+    """
+    mended: list[Finding] = []
+    for one in sorted(findings, key=lambda finding: finding.place, reverse=True):
+        changed = _mended(source, one, look)
+        if changed is not None:
+            source = changed
+            mended.append(one)
+    return source, mended[::-1]
+
+
+def write(path: Path, source: Source) -> None:
+    """Write a file, all of it or nothing.
+
+    :raises OSError: if it can't be written.
+    """
+    mode = path.stat().st_mode
+    if not os.access(path, os.W_OK):
+        raise PermissionError(13, "Permission denied", str(path))
+    target = path.resolve()  # a link stays one
+    handle, unfinished = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(encoded(source))
+        Path(unfinished).chmod(mode)
+        Path(unfinished).replace(target)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def encoded(source: Source) -> bytes:
+    """Return the bytes of a file, in its own encoding."""
+    return source.text.encode(source.encoding)
+
+
+def _mended(source: Source, finding: Finding, look: Callable[[Source], Sequence[Finding]]) -> Source | None:
+    """Return the file with one finding mended, `None` where that is not possible."""
+    # Others may have been mended below it; what is above has not moved.
+    same = [one for one in look(source) if one.rule == finding.rule and one.place[:3] == finding.place[:3]]
+    if not same or same[0].fix is None:
+        return None
+    fix = same[0].fix
+    edits = list(fix.edits)
+    for module, name in fix.imports:
+        if _is_imported(source, module, name):
+            continue
+        if name in source.scopes[source.tree].names:
+            return None  # it is something else here
+        edit = _import(source, module, name)
+        if edit is None:
+            return None
+        edits.append(edit)
+    newline = "\r\n" if "\r\n" in source.text else "\n"
+    text = source.text
+    for edit in sorted(edits, reverse=True):
+        text = text[: edit.start] + edit.text.replace("\n", newline) + text[edit.end :]
+    try:
+        changed = Source(source.path, text.encode(source.encoding))
+    except (Unreadable, UnicodeEncodeError):
+        return None
+    if not _is_the_same_but(source, changed, edits):
+        return None
+    before, after = list(look(source)), list(look(changed))
+    rules = {one.rule for one in after} - {one.rule for one in before}
+    if rules or sum(one.rule == finding.rule for one in after) != sum(one.rule == finding.rule for one in before) - 1:
+        return None
+    return changed
+
+
+def _is_imported(source: Source, module: str, name: str) -> bool:
+    return any(
+        statement.module == module and not statement.level and alias.name == name and alias.asname is None
+        for statement in source.tree.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    )
+
+
+def _import(source: Source, module: str, name: str) -> Edit | None:
+    """Return the edit that imports a name below the imports at the top of a file."""
+    last: ast.stmt | None = None
+    for statement in source.tree.body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            last = statement
+        elif not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and last is None):
+            break
+    if last is None:
+        return None
+    _, end = source.span(last)
+    rest = re.match(r"[^\r\n]*", source.text[end:])
+    if rest is None or (rest[0].strip() and not rest[0].strip().startswith("#")):
+        return None
+    at = end + len(rest[0])
+    return Edit(at, at, f"\nfrom {module} import {name}")
+
+
+def _is_the_same_but(source: Source, changed: Source, edits: Sequence[Edit]) -> bool:
+    """Tell whether two files have the same syntax tree but for nodes that the edits touch."""
+    waiting: list[tuple[ast.AST, ast.AST]] = [(source.tree, changed.tree)]
+    while waiting:
+        old, new = waiting.pop()
+        if type(old) is not type(new):
+            if not _is_touched(source, old, edits):
+                return False
+            continue
+        for (name, mine), (_, its) in zip(ast.iter_fields(old), ast.iter_fields(new), strict=True):
+            if isinstance(mine, list):
+                if len(mine) != len(its):
+                    if not _is_touched(source, old, edits) and old is not source.tree:
+                        return False
+                    if not _adds_or_leaves_out(mine, its):
+                        return False
+                    continue
+                waiting += [(a, b) for a, b in zip(mine, its, strict=True) if isinstance(a, ast.AST)]
+                if [a for a in mine if not isinstance(a, ast.AST)] != [b for b in its if not isinstance(b, ast.AST)]:
+                    return False
+            elif isinstance(mine, ast.AST) and isinstance(its, ast.AST):
+                waiting.append((mine, its))
+            elif mine != its and not (name in {"kind"} or _is_touched(source, old, edits)):
+                return False
+    return True
+
+
+def _adds_or_leaves_out(mine: list[ast.AST], its: list[ast.AST]) -> bool:
+    """Tell whether one list of nodes is the other without some."""
+    short, long = sorted(([ast.dump(one) for one in mine], [ast.dump(one) for one in its]), key=len)
+    rest = iter(long)
+    return all(one in rest for one in short)
+
+
+def _is_touched(source: Source, node: ast.AST, edits: Sequence[Edit]) -> bool:
+    if not hasattr(node, "lineno"):
+        return True
+    start, end = source.span(node)
+    return any(edit.start <= end and edit.end >= start for edit in edits)
