@@ -28,9 +28,12 @@ def fixed(
     :param look: what the rules find in a file: what was mended must not be found again, and nothing else instead.
     """
     mended: list[Finding] = []
+    imported = 0
+    # From the end: what is above stays where it is, but for lines that import something at the top.
     for one in sorted(findings, key=lambda finding: finding.place, reverse=True):
-        changed = _mended(source, one, look)
+        changed = _mended(source, one, one.place.line + imported, look)
         if changed is not None:
+            imported += _imports(changed) - _imports(source)
             source = changed
             mended.append(one)
     return source, mended[::-1]
@@ -61,10 +64,19 @@ def encoded(source: Source) -> bytes:
     return source.text.encode(source.encoding)
 
 
-def _mended(source: Source, finding: Finding, look: Callable[[Source], Sequence[Finding]]) -> Source | None:
-    """Return the file with one finding mended, `None` where that is not possible."""
-    # Others may have been mended below it; what is above has not moved.
-    same = [one for one in look(source) if one.rule == finding.rule and one.place[:3] == finding.place[:3]]
+def _imports(source: Source) -> int:
+    return sum(isinstance(one, ast.Import | ast.ImportFrom) for one in source.tree.body)
+
+
+def _mended(
+    source: Source, finding: Finding, line: int, look: Callable[[Source], Sequence[Finding]]
+) -> Source | None:
+    """Return the file with one finding mended, `None` where that is not possible.
+
+    :param line: where it is by now.
+    """
+    place = (line, finding.place.column)
+    same = [one for one in look(source) if one.rule == finding.rule and one.place[1:3] == place]
     if not same or same[0].fix is None:
         return None
     fix = same[0].fix
@@ -134,9 +146,9 @@ def _is_the_same_but(source: Source, changed: Source, edits: Sequence[Edit]) -> 
         for (name, mine), (_, its) in zip(ast.iter_fields(old), ast.iter_fields(new), strict=True):
             if isinstance(mine, list):
                 if len(mine) != len(its):
-                    if not _is_touched(source, old, edits) and old is not source.tree:
-                        return False
-                    if not _adds_or_leaves_out(mine, its):
+                    mine, its = _without_imports(mine), _without_imports(its)  # noqa: PLW2901
+                if len(mine) != len(its):
+                    if not (_is_touched(source, old, edits) and _adds_or_leaves_out(mine, its)):
                         return False
                     continue
                 waiting += [(a, b) for a, b in zip(mine, its, strict=True) if isinstance(a, ast.AST)]
@@ -147,6 +159,10 @@ def _is_the_same_but(source: Source, changed: Source, edits: Sequence[Edit]) -> 
             elif mine != its and not (name in {"kind"} or _is_touched(source, old, edits)):
                 return False
     return True
+
+
+def _without_imports(nodes: list[ast.AST]) -> list[ast.AST]:
+    return [one for one in nodes if not isinstance(one, ast.Import | ast.ImportFrom)]
 
 
 def _adds_or_leaves_out(mine: list[ast.AST], its: list[ast.AST]) -> bool:

@@ -1,0 +1,72 @@
+"""Mending what was found, file by file."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint import edits
+from airflow_mapping_kit.lint.lint import Result, of_source
+from airflow_mapping_kit.lint.rules import RULES
+from airflow_mapping_kit.lint.source import Source, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_mapping_kit.lint.config import Settings
+    from airflow_mapping_kit.lint.findings import Finding
+
+
+@dataclass
+class Mended:
+    """What became of mending.
+
+    :param left: what is still found, and files that could not be written.
+    :param number: how many findings were mended.
+    :param diff: what changed, as `diff -u` shows it.
+    """
+
+    left: Result
+    number: int = 0
+    diff: str = ""
+
+
+def mend(result: Result, settings: Settings, *, unsafe: bool, write: bool) -> Mended:
+    """Mend what can be mended in the files that findings are of.
+
+    :param unsafe: whether a DAG may do something else afterwards.
+    :param write: whether files are written.
+    """
+    by_path: dict[str, list[Finding]] = {}
+    for one in result.findings:
+        if one.fix is not None and (one.fix.safe or unsafe):
+            by_path.setdefault(one.place.path, []).append(one)
+    wanted = settings.wanted({id_: rule.on for id_, rule in RULES.items()})
+    mended = Mended(replace(result, findings=list(result.findings), unread=list(result.unread)))
+
+    def look(source: Source) -> Sequence[Finding]:
+        return of_source(source, settings, wanted - {"MAP401"})[0]
+
+    for path, findings in by_path.items():
+        try:
+            before = Source(path, Path(path).read_bytes())
+            after, done = edits.fixed(before, findings, look)
+            if done and write:
+                edits.write(Path(path), after)
+        except (OSError, Unreadable) as error:
+            mended.left.unread.append((path, getattr(error, "strerror", None) or str(error)))
+            continue
+        if not done:
+            continue
+        mended.number += len(done)
+        mended.diff += "".join(_diff(path, before, after))
+        others = [one for one in mended.left.findings if one.place.path != path or RULES[one.rule].check is None]
+        mended.left.findings = sorted([*others, *look(after)], key=lambda one: (one.place, one.rule))
+    return mended
+
+
+def _diff(path: str, before: Source, after: Source) -> list[str]:
+    lines = difflib.unified_diff(before.lines, after.lines, fromfile=path, tofile=path)
+    return [line if line.endswith(("\n", "\r")) else f"{line}\n\\ No newline at end of file\n" for line in lines]
