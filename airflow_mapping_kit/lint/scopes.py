@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_WITH_A_BODY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_SCOPES = (*_FUNCTIONS, *_COMPREHENSIONS, ast.ClassDef)
+_BINDS = (ast.Name, *_WITH_A_BODY, ast.alias, ast.arg, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
 
 
 @dataclass(eq=False)
@@ -54,25 +57,34 @@ class Scope:
         scope.names.setdefault(name, []).append(node)
 
 
-def scopes_of(tree: ast.Module, parents: Mapping[ast.AST, ast.AST]) -> dict[ast.AST, Scope]:
-    """Return the scope of each node that is one."""
+def scopes_of(
+    tree: ast.Module, parents: Mapping[ast.AST, ast.AST], children: Mapping[ast.AST, list[ast.AST]]
+) -> dict[ast.AST, Scope]:
+    """Return the scope of each node that is one.
+
+    :param parents: what each node is in.
+    :param children: what is in each.
+    """
     scopes: dict[ast.AST, Scope] = {}
     scopes[tree] = Scope(tree, None)
     waiting: list[tuple[ast.AST, Scope]] = [(child, scopes[tree]) for child in reversed(tree.body)]
     while waiting:
         node, scope = waiting.pop()
-        _bind(node, scope, parents)
-        inner, inside = scope, list(ast.iter_child_nodes(node))
-        if isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS, ast.ClassDef)):
-            inner = scopes[node] = Scope(node, scope)
-            for one in inside if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ():
-                if isinstance(one, ast.Global | ast.Nonlocal):
-                    kind = "global" if isinstance(one, ast.Global) else "nonlocal"
-                    inner.elsewhere.update(dict.fromkeys(one.names, kind))
-        body = {id(one) for one in getattr(node, "body", ())} if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else None
-        for child in reversed(inside):
+        if isinstance(node, _BINDS):
+            _bind(node, scope, parents)
+        if not isinstance(node, _SCOPES):
+            waiting += [(child, scope) for child in reversed(children[node])]
+            continue
+        inner = scopes[node] = Scope(node, scope)
+        # Decorators, defaults and bases are looked up outside.
+        body = {id(one) for one in node.body} if isinstance(node, _WITH_A_BODY) else None
+        for child in reversed(children[node]):
             outside = body is not None and id(child) not in body and not isinstance(child, ast.arguments)
             waiting.append((child, scope if outside else inner))
+        for one in children[node] if body is not None else ():
+            if isinstance(one, ast.Global | ast.Nonlocal):
+                kind = "global" if isinstance(one, ast.Global) else "nonlocal"
+                inner.elsewhere.update(dict.fromkeys(one.names, kind))
     return scopes
 
 

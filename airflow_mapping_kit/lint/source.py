@@ -50,6 +50,7 @@ class Source:
         self.encoding, self.text = _decoded(data)
         self.tree = _parsed(self.text)
         self.parents: dict[ast.AST, ast.AST] = {}
+        self.children: dict[ast.AST, list[ast.AST]] = {}
         self._by_type: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         self._walk()
 
@@ -77,12 +78,12 @@ class Source:
 
     def within(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yield what is in a node, in the order of the file; not what functions and classes in it hold."""
-        waiting = list(ast.iter_child_nodes(node))[::-1]
+        waiting = self.children[node][::-1]
         while waiting:
             one = waiting.pop()
             yield one
             if not isinstance(one, _OWN_BODY):
-                waiting += list(ast.iter_child_nodes(one))[::-1]
+                waiting += self.children[one][::-1]
 
     def function_around(self, node: ast.AST) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
         """Return the function whose code a node is, `None` at the level of the module or of a class."""
@@ -104,7 +105,7 @@ class Source:
     @cached_property
     def scopes(self) -> dict[ast.AST, Scope]:
         """The scope that each module, class, function and comprehension is."""
-        return scopes_of(self.tree, self.parents)
+        return scopes_of(self.tree, self.parents, self.children)
 
     def scope_of(self, node: ast.AST) -> Scope:
         """Return the scope in which a name that stands there is looked up."""
@@ -148,16 +149,19 @@ class Source:
     def _walk(self) -> None:
         """Note where each node is. No recursion: code may be nested deeper than a stack."""
         waiting: list[ast.AST] = [self.tree]
+        parents, by_type = self.parents, self._by_type
         while waiting:
             node = waiting.pop()
-            self._by_type[type(node)].append(node)
-            children = list(ast.iter_child_nodes(node))
-            for child in children:
-                # Nodes of contexts and operators are shared by all that have them.
-                self.parents[child] = node
-            waiting += reversed(children)
+            by_type[type(node)].append(node)
+            # Contexts and operators are no code, and shared by all nodes that have them.
+            found = [child for child in ast.iter_child_nodes(node) if not isinstance(child, _MARKS)]
+            self.children[node] = found
+            for child in found:
+                parents[child] = node
+            waiting += reversed(found)
 
 
+_MARKS = (ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop)
 _OWN_BODY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
