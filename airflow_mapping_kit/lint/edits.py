@@ -15,28 +15,32 @@ from airflow_mapping_kit.lint.source import Source, Unreadable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from airflow_mapping_kit.lint.findings import Finding
+    from airflow_mapping_kit.lint.findings import Finding, Fix
 
 
 
 def fixed(
-    source: Source, findings: Iterable[Finding], look: Callable[[Source], Sequence[Finding]]
+    source: Source, rules: Iterable[str], look: Callable[[Source], Sequence[Finding]]
 ) -> tuple[Source, list[Finding]]:
-    """Return a file with what findings say mended, and which were.
+    """Return a file with what some rules find mended, where that is possible, and what was.
 
-    :param findings: those whose fixes are wanted.
     :param look: what the rules find in a file: what was mended must not be found again, and nothing else instead.
     """
     mended: list[Finding] = []
-    imported = 0
-    # From the end: what is above stays where it is, but for lines that import something at the top.
-    for one in sorted(findings, key=lambda finding: finding.place, reverse=True):
-        changed = _mended(source, one, one.place.line + imported, look)
-        if changed is not None:
-            imported += _imports(changed) - _imports(source)
-            source = changed
-            mended.append(one)
-    return source, mended[::-1]
+    for rule in rules:
+        # From the last one on: places move when something is mended, the order stays.
+        for number in reversed(range(len(_of_rule(source, rule, look)))):
+            left = _of_rule(source, rule, look)
+            one = left[number] if number < len(left) else None
+            changed = None if one is None or one.fix is None else _mended(source, one, one.fix, look)
+            if one is not None and changed is not None:
+                source = changed
+                mended.append(one)
+    return source, mended
+
+
+def _of_rule(source: Source, rule: str, look: Callable[[Source], Sequence[Finding]]) -> list[Finding]:
+    return sorted((one for one in look(source) if one.rule == rule), key=lambda one: one.place)
 
 
 def write(path: Path, source: Source) -> None:
@@ -64,22 +68,10 @@ def encoded(source: Source) -> bytes:
     return source.text.encode(source.encoding)
 
 
-def _imports(source: Source) -> int:
-    return sum(isinstance(one, ast.Import | ast.ImportFrom) for one in source.tree.body)
-
-
 def _mended(
-    source: Source, finding: Finding, line: int, look: Callable[[Source], Sequence[Finding]]
+    source: Source, finding: Finding, fix: Fix, look: Callable[[Source], Sequence[Finding]]
 ) -> Source | None:
-    """Return the file with one finding mended, `None` where that is not possible.
-
-    :param line: where it is by now.
-    """
-    place = (line, finding.place.column)
-    same = [one for one in look(source) if one.rule == finding.rule and one.place[1:3] == place]
-    if not same or same[0].fix is None:
-        return None
-    fix = same[0].fix
+    """Return the file with one finding mended, `None` where that is not possible."""
     edits = list(fix.edits)
     for module, name in fix.imports:
         if _is_imported(source, module, name):
@@ -139,6 +131,8 @@ def _is_the_same_but(source: Source, changed: Source, edits: Sequence[Edit]) -> 
     waiting: list[tuple[ast.AST, ast.AST]] = [(source.tree, changed.tree)]
     while waiting:
         old, new = waiting.pop()
+        if _is_replaced(source, old, edits):
+            continue
         if type(old) is not type(new):
             if not _is_touched(source, old, edits):
                 return False
@@ -170,6 +164,13 @@ def _adds_or_leaves_out(mine: list[ast.AST], its: list[ast.AST]) -> bool:
     short, long = sorted(([ast.dump(one) for one in mine], [ast.dump(one) for one in its]), key=len)
     rest = iter(long)
     return all(one in rest for one in short)
+
+
+def _is_replaced(source: Source, node: ast.AST, edits: Sequence[Edit]) -> bool:
+    if not isinstance(node, ast.expr):
+        return False
+    start, end = source.span(node)
+    return any(edit.start <= start and end <= edit.end for edit in edits)
 
 
 def _is_touched(source: Source, node: ast.AST, edits: Sequence[Edit]) -> bool:

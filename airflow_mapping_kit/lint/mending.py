@@ -39,20 +39,20 @@ def mend(result: Result, settings: Settings, *, unsafe: bool, write: bool) -> Me
     :param unsafe: whether a DAG may do something else afterwards.
     :param write: whether files are written.
     """
-    by_path: dict[str, list[Finding]] = {}
+    by_path: dict[str, set[str]] = {}
     for one in result.findings:
         if one.fix is not None and (one.fix.safe or unsafe):
-            by_path.setdefault(one.place.path, []).append(one)
+            by_path.setdefault(one.place.path, set()).add(one.rule)
     wanted = settings.wanted({id_: rule.on for id_, rule in RULES.items()})
     mended = Mended(replace(result, findings=list(result.findings), unread=list(result.unread)))
 
     def look(source: Source) -> Sequence[Finding]:
         return of_source(source, settings, wanted - {"MAP401"})[0]
 
-    for path, findings in by_path.items():
+    for path, rules in by_path.items():
         try:
             before = Source(path, Path(path).read_bytes())
-            after, done = edits.fixed(before, findings, look)
+            after, done = edits.fixed(before, sorted(rules), look)
             if done and write:
                 edits.write(Path(path), after)
         except (OSError, Unreadable) as error:

@@ -31,7 +31,7 @@ def origin(source: Source, node: ast.AST | None, steps: int = _STEPS) -> str:
 
 def bindings(source: Source, node: ast.Name) -> list[ast.AST]:
     """Return what gives a name its value, of the nearest scope that has it."""
-    found = source.scope_of(node).lookup(node.id)
+    found = source.lookup(node)
     return found[1] if found else []
 
 
@@ -74,7 +74,7 @@ def defined(source: Source, node: ast.AST | None) -> ast.FunctionDef | ast.Async
 
 
 def _of_name(source: Source, node: ast.Name, steps: int) -> str:
-    found = source.scope_of(node).lookup(node.id)
+    found = source.lookup(node)
     if found is None:
         return f"builtins.{node.id}" if node.id in _BUILTINS else _of_star(source, node.id)
     # Of several (an import that falls back to another) the first that says anything.

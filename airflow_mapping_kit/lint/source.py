@@ -51,6 +51,7 @@ class Source:
         self.tree = _parsed(self.text)
         self.parents: dict[ast.AST, ast.AST] = {}
         self.children: dict[ast.AST, list[ast.AST]] = {}
+        self._lookups: dict[ast.Name, tuple[Scope, list[ast.AST]] | None] = {}
         self._by_type: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         self._walk()
 
@@ -117,6 +118,14 @@ class Source:
             inside = one
         return self.scopes[self.tree]
 
+    def lookup(self, name: ast.Name) -> tuple[Scope, list[ast.AST]] | None:
+        """Return the scope that a name is of, and what binds it there; `None` of what nothing in the file binds."""
+        try:
+            return self._lookups[name]
+        except KeyError:
+            found = self._lookups[name] = self.scope_of(name).lookup(name.id)
+            return found
+
     def offset(self, line: int, column: int) -> int:
         """Return where a place of the tree is in the text, in characters.
 
@@ -178,7 +187,7 @@ def _decoded(data: bytes) -> tuple[str, str]:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return encoding, data.decode(encoding).removeprefix("\ufeff")
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-        raise Unreadable(f"it is not {getattr(error, 'encoding', 'text in the encoding that it names')}") from None
+        raise Unreadable(f"it is no text in UTF-8, nor does it name its encoding ({error})") from None
 
 
 def _parsed(text: str) -> ast.Module:

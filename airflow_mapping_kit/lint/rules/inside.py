@@ -120,7 +120,7 @@ def _used(file: File, call: ast.Call) -> str | None:
     if not (isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name)):
         return None
     target = parent.targets[0]
-    found = file.source.scope_of(target).lookup(target.id)
+    found = file.source.lookup(target)
     scope = found[0].node if found else None
     if scope is None or not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
         return None

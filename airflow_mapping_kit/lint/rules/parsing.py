@@ -6,7 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.findings import Finding, Rule
+from airflow_mapping_kit.lint.findings import Edit, Finding, Fix, Rule
 from airflow_mapping_kit.lint.loops import reads, variables
 from airflow_mapping_kit.lint.origins import origin, value_of
 from airflow_mapping_kit.lint.reach import Reach
@@ -71,6 +71,7 @@ def heavy_import(file: File) -> Iterator[Finding]:
                 f"mapped instance",
                 "Import it in the functions that use it",
                 severity="info",
+                fix=_moved(file, statement),
             )
 
 
@@ -90,6 +91,52 @@ def loop_that_could_be_mapped(file: File) -> Iterator[Finding]:
                 "Map one task over the items: .partial(...).expand(...)",
                 severity="info",
             )
+
+
+def _moved(file: File, statement: ast.Import | ast.ImportFrom) -> Fix | None:
+    """Return the fix that imports in the tasks that use it, `None` where something else uses it too, or nothing does."""
+    source = file.source
+    alias = statement.names[0]
+    name = alias.asname or alias.name.partition(".")[0]
+    start, end = source.span(statement)
+    line_end = source.offset(statement.end_lineno or statement.lineno, 0) + len(source.lines[(statement.end_lineno or statement.lineno) - 1])
+    alone = statement.col_offset == 0 and not source.text[end:line_end].strip()
+    if len(statement.names) != 1 or not alone or len(source.scopes[source.tree].names.get(name, ())) != 1:
+        return None
+    users: dict[ast.AST, None] = {}
+    for node in source.all(ast.Name):
+        found = source.lookup(node) if node.id == name else None
+        if found is None or found[0].node is not source.tree or not isinstance(node.ctx, ast.Load):
+            continue
+        user = _outermost_in_a_task(file, node)
+        if user is None:
+            return None
+        users[user] = None
+    edits = [Edit(start, line_end, "")]
+    for user in users:
+        first = user.body[1:] if ast.get_docstring(user, clean=False) is not None else user.body  # type: ignore[attr-defined, arg-type]
+        if not first:
+            return None
+        line = min([first[0].lineno, *(one.lineno for one in getattr(first[0], "decorator_list", ()))])
+        indent = re.match(r"[ \t]*", source.lines[line - 1])
+        at = source.offset(line, 0)
+        if indent is None or line == user.lineno or source.text[at : source.offset(line, first[0].col_offset)].strip() not in {"", "@"}:  # type: ignore[attr-defined]
+            return None
+        edits.append(Edit(at, at, f"{indent[0]}{source.code(statement)}\n\n"))
+    return Fix(tuple(edits), safe=True) if users else None
+
+
+def _outermost_in_a_task(file: File, node: ast.AST) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """Return the outermost function around a node that runs in tasks alone, `None` where there is none."""
+    found = None
+    function = file.source.function_around(node)
+    while function is not None:
+        if file.reaches.of_function(function) == Reach.TASK and isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            found = function
+        elif found is not None:
+            break
+        function = file.source.function_around(function)
+    return found
 
 
 def _makes_tasks(file: File, loop: ast.For) -> bool:
