@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import importlib
+import importlib.util
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 HEAVY = ("boto3", "duckdb", "matplotlib", "numpy", "openpyxl", "pandas", "polars", "pyarrow", "pyspark", "scipy",
          "seaborn", "sklearn", "snowflake", "tensorflow", "torch", "transformers", "xgboost")  # fmt: skip
@@ -49,9 +49,7 @@ class Settings:
 
     def ignored(self, path: str, rule: str) -> bool:
         """Tell whether a rule is left out of a file."""
-        return any(
-            _begins(rule, ids) for glob, ids in self.per_file_ignores.items() if matches(path, glob)
-        )
+        return any(_begins(rule, ids) for glob, ids in self.per_file_ignores.items() if matches(path, glob))
 
 
 def read(folder: Path, rules: Iterable[str]) -> tuple[Settings, Path | None]:
@@ -76,9 +74,10 @@ def with_arguments(settings: Settings, rules: Iterable[str], **given: tuple[str,
     :raises ConfigError: naming an id that there is not.
     """
     known = list(rules)
+    chosen: dict[str, Any] = {name: ids for name, ids in given.items() if ids}
     for name, ids in given.items():
         check_ids(f"--{name.replace('_', '-')}", ids, known)
-    return replace(settings, **{name: ids for name, ids in given.items() if ids})
+    return replace(settings, **chosen)
 
 
 def check_ids(what: str, ids: Iterable[str], known: Iterable[str]) -> None:
@@ -98,7 +97,9 @@ def matches(path: str, glob: str) -> bool:
     """Tell whether a path, or a folder that it is in, is what a glob means: `tests/*`, `legacy`, `*_old.py`."""
     parts = path.replace("\\", "/").split("/")
     heads = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-    return any(fnmatch.fnmatch(head, glob.rstrip("/")) for head in heads) or any(fnmatch.fnmatch(part, glob) for part in parts)
+    return any(fnmatch.fnmatch(head, glob.rstrip("/")) for head in heads) or any(
+        fnmatch.fnmatch(part, glob) for part in parts
+    )
 
 
 def _settings(table: Mapping[str, Any], file: Path, rules: list[str]) -> Settings:
@@ -132,14 +133,16 @@ def _begins(id_: str, beginnings: Iterable[str]) -> bool:
     return any(id_.startswith(one) for one in beginnings)
 
 
-def _parsed(text: str, file: Path) -> Mapping[str, Any]:
+def _parsed(text: str, file: Path) -> dict[str, Any]:
     toml = _toml()
     if toml is None:
         if "[tool.mapping-kit" not in text:
             return {}
-        raise ConfigError(f"{file}: Python 3.10 reads no TOML by itself. Install tomli, or run the lint on Python 3.11 or later.")
+        raise ConfigError(
+            f"{file}: Python 3.10 reads no TOML by itself. Install tomli, or run the lint on Python 3.11 or later."
+        )
     try:
-        table = toml.loads(text)
+        table: dict[str, Any] = toml.loads(text)
     except ValueError as error:
         raise ConfigError(f"{file}: it is no TOML: {error}") from None
     for name in ("tool", "mapping-kit", "lint"):
@@ -150,9 +153,5 @@ def _parsed(text: str, file: Path) -> Mapping[str, Any]:
 
 
 def _toml() -> Any:
-    for name in ("tomllib", "tomli"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return None
+    name = next((one for one in ("tomllib", "tomli") if importlib.util.find_spec(one)), None)
+    return None if name is None else importlib.import_module(name)

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.findings import Finding, Place, Related, Rule
+from airflow_mapping_kit.lint.findings import Finding, Place, Related
+from airflow_mapping_kit.lint.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -78,7 +79,10 @@ def _families(shapes: Mapping[str, Shape], environments: set[str]) -> list[list[
 
 
 def _pairs(sets: Mapping[str, frozenset[int]]) -> Iterable[tuple[str, str]]:
-    """Yield the pairs that are alike. Of each set only its rarest shingles are looked up: two that are alike share one."""
+    """Yield the pairs that are alike.
+
+    Of each set only its rarest shingles are looked up: two that are alike share one.
+    """
     number = Counter(shingle for each in sets.values() for shingle in each)
     holders: dict[int, list[str]] = defaultdict(list)
     by_size = sorted(sets, key=lambda path: (len(sets[path]), path))
@@ -143,10 +147,11 @@ def _short(text: str) -> str:
 def _remedy(differences: Mapping[str, list[str]]) -> str:
     times = {"schedule", "schedule_interval", "start_date", "catchup"}
     if differences and times & set(differences):
-        return "Keep one DAG, with reload_params(...) for the days that are to be loaded again, and map over what else differs"
+        return (
+            "Keep one DAG, with reload_params(...) for the days that are to be loaded again, and map over what else "
+            "differs"
+        )
     return "Keep one DAG, and map over what differs: a dimension of its partitions"
 
 
-RULES = (
-    Rule("MAP401", "copied-dags", "DAG files are copies of one another.", "warning", None),
-)
+RULES = (Rule("MAP401", "copied-dags", "DAG files are copies of one another.", "warning", None),)

@@ -1,4 +1,4 @@
-"""Changing a file by position: all else in it stays to the byte, and a change that does more than it says is refused."""
+"""Changing a file by position: all else stays to the byte, and a change that does more than it says is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.lint.findings import Edit
 from airflow_mapping_kit.lint.source import Source, Unreadable
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from airflow_mapping_kit.lint.findings import Finding, Fix
-
 
 
 def fixed(
@@ -94,7 +93,11 @@ def _mended(
         return None
     before, after = list(look(source)), list(look(changed))
     rules = {one.rule for one in after} - {one.rule for one in before}
-    if rules or sum(one.rule == finding.rule for one in after) != sum(one.rule == finding.rule for one in before) - 1:
+    if (
+        rules
+        or sum(one.rule == finding.rule for one in after)
+        != sum(one.rule == finding.rule for one in before) - 1
+    ):
         return None
     return changed
 
@@ -114,7 +117,9 @@ def _import(source: Source, module: str, name: str) -> Edit | None:
     for statement in source.tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             last = statement
-        elif not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and last is None):
+        elif not (
+            isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and last is None
+        ):
             break
     if last is None:
         return None
@@ -137,22 +142,31 @@ def _is_the_same_but(source: Source, changed: Source, edits: Sequence[Edit]) -> 
             if not _is_touched(source, old, edits):
                 return False
             continue
+        touched = _is_touched(source, old, edits)
         for (name, mine), (_, its) in zip(ast.iter_fields(old), ast.iter_fields(new), strict=True):
             if isinstance(mine, list):
-                if len(mine) != len(its):
-                    mine, its = _without_imports(mine), _without_imports(its)  # noqa: PLW2901
-                if len(mine) != len(its):
-                    if not (_is_touched(source, old, edits) and _adds_or_leaves_out(mine, its)):
-                        return False
-                    continue
-                waiting += [(a, b) for a, b in zip(mine, its, strict=True) if isinstance(a, ast.AST)]
-                if [a for a in mine if not isinstance(a, ast.AST)] != [b for b in its if not isinstance(b, ast.AST)]:
+                pairs = _pairs(mine, its, touched=touched)
+                if pairs is None:
                     return False
+                waiting += pairs
             elif isinstance(mine, ast.AST) and isinstance(its, ast.AST):
                 waiting.append((mine, its))
-            elif mine != its and not (name in {"kind"} or _is_touched(source, old, edits)):
+            elif mine != its and name != "kind" and not touched:
                 return False
     return True
+
+
+def _pairs(mine: list[Any], its: list[Any], *, touched: bool) -> list[tuple[ast.AST, ast.AST]] | None:
+    """Return which nodes of two lists have to be the same, `None` where the lists differ without an edit."""
+    if len(mine) != len(its):
+        mine, its = _without_imports(mine), _without_imports(its)
+    if len(mine) != len(its):
+        return [] if touched and _adds_or_leaves_out(mine, its) else None
+    if [one for one in mine if not isinstance(one, ast.AST)] != [
+        one for one in its if not isinstance(one, ast.AST)
+    ]:
+        return None
+    return [(a, b) for a, b in zip(mine, its, strict=True) if isinstance(a, ast.AST)]
 
 
 def _without_imports(nodes: list[ast.AST]) -> list[ast.AST]:

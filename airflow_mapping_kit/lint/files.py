@@ -19,7 +19,7 @@ _NEVER = frozenset(
 
 
 def python_files(paths: Iterable[Path], exclude: Iterable[str] = ()) -> Iterator[Path]:
-    """Yield the Python files of some folders, sorted, and files that are named themselves. Links of folders aren't followed.
+    """Yield the Python files of some folders, sorted, and files that are named. Links of folders aren't followed.
 
     :param exclude: globs of what is left out.
     :raises ConfigError: naming a path that there is not.
@@ -51,5 +51,9 @@ def _below(folder: Path, globs: list[str]) -> Iterator[Path]:
         )
         for name in sorted(files):
             path = here / name
-            if name.endswith(".py") and path.is_file() and not any(matches(str(path), glob) for glob in globs):
+            if (
+                name.endswith(".py")
+                and path.is_file()
+                and not any(matches(str(path), glob) for glob in globs)
+            ):
                 yield path

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import ast
-
-    from airflow_mapping_kit.lint.project import File
 
 Severity = Literal["error", "warning", "info"]
 
@@ -51,26 +48,6 @@ class Fix:
     edits: tuple[Edit, ...]
     safe: bool
     imports: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What is looked for.
-
-    :param id: `MAP` and three digits.
-    :param name: words with hyphens.
-    :param summary: what it finds, in one sentence.
-    :param severity: of its findings, unless one says otherwise.
-    :param on: whether it looks unless it is told not to.
-    :param check: yields what it finds in a file; `None` of a rule that looks at many files together.
-    """
-
-    id: str
-    name: str
-    summary: str
-    severity: Severity
-    check: Callable[[File], Iterable[Finding]] | None
-    on: bool = True
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint import noqa
@@ -16,6 +15,7 @@ from airflow_mapping_kit.lint.source import Source, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from airflow_mapping_kit.lint.config import Settings
     from airflow_mapping_kit.lint.shapes import Shape

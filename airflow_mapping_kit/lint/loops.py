@@ -23,7 +23,9 @@ def loops_around(source: Source, node: ast.AST) -> Iterator[Loop]:
             return
         if isinstance(around, ast.For | ast.AsyncFor | ast.While):
             # What is looped over is evaluated once; what follows the loop as its `else` too.
-            if any(inside is line for line in around.body) or (isinstance(around, ast.While) and inside is around.test):
+            if any(inside is line for line in around.body) or (
+                isinstance(around, ast.While) and inside is around.test
+            ):
                 yield around
         elif isinstance(around, _COMPREHENSIONS):
             generators = around.generators
@@ -45,17 +47,23 @@ def variables(loop: Loop) -> set[str]:
     # In two rounds: what is made of something that is made of the target.
     for _ in range(2):
         for statement in _statements(loop):
-            if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign) and statement.value is not None:
-                if isinstance(loop, ast.While) or _reads(statement.value, found):
-                    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-                    found |= {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
-            elif isinstance(statement, ast.For | ast.AsyncFor) and _reads(statement.iter, found):
-                found |= {one.id for one in ast.walk(statement.target) if isinstance(one, ast.Name)}
-            elif isinstance(statement, ast.With | ast.AsyncWith):
-                for item in statement.items:
-                    if item.optional_vars is not None and _reads(item.context_expr, found):
-                        found |= {one.id for one in ast.walk(item.optional_vars) if isinstance(one, ast.Name)}
+            for target in _set_by(statement, found, always=isinstance(loop, ast.While)):
+                found |= {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}
     return found
+
+
+def _set_by(statement: ast.stmt, names: set[str], *, always: bool) -> Iterator[ast.expr]:
+    """Yield what a statement sets from what reads some names; by `always`, whatever it assigns."""
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        if statement.value is not None and (always or _reads(statement.value, names)):
+            yield from statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    elif isinstance(statement, ast.For | ast.AsyncFor):
+        if _reads(statement.iter, names):
+            yield statement.target
+    elif isinstance(statement, ast.With | ast.AsyncWith):
+        for item in statement.items:
+            if item.optional_vars is not None and _reads(item.context_expr, names):
+                yield item.optional_vars
 
 
 def _statements(loop: ast.For | ast.AsyncFor | ast.While) -> Iterator[ast.stmt]:

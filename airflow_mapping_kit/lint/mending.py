@@ -62,11 +62,15 @@ def mend(result: Result, settings: Settings, *, unsafe: bool, write: bool) -> Me
             continue
         mended.number += len(done)
         mended.diff += "".join(_diff(path, before, after))
-        others = [one for one in mended.left.findings if one.place.path != path or RULES[one.rule].check is None]
+        others = [
+            one for one in mended.left.findings if one.place.path != path or RULES[one.rule].check is None
+        ]
         mended.left.findings = sorted([*others, *look(after)], key=lambda one: (one.place, one.rule))
     return mended
 
 
 def _diff(path: str, before: Source, after: Source) -> list[str]:
     lines = difflib.unified_diff(before.lines, after.lines, fromfile=path, tofile=path)
-    return [line if line.endswith(("\n", "\r")) else f"{line}\n\\ No newline at end of file\n" for line in lines]
+    return [
+        line if line.endswith(("\n", "\r")) else f"{line}\n\\ No newline at end of file\n" for line in lines
+    ]

@@ -78,7 +78,7 @@ def keywords(call: ast.Call) -> dict[str, ast.expr]:
 
 
 def class_path(source: Source, node: ast.AST) -> str:
-    """Return the dotted path of an operator's class, its bare name where nothing says where that is from; else nothing."""
+    """Return the dotted path of an operator's class, its name where nothing says where it is from; else nothing."""
     path = origin(source, node)
     last = path.rpartition(".")[2] if path else getattr(node, "attr", getattr(node, "id", ""))
     return (path or last) if _CLASS.fullmatch(last) else ""
@@ -93,7 +93,11 @@ def made(source: Source, call: ast.Call) -> Made | None:
     if not path:
         return None
     given = keywords(call)
-    if not path.startswith("airflow") and "task_id" not in given and not any(one.arg is None for one in call.keywords):
+    if (
+        not path.startswith("airflow")
+        and "task_id" not in given
+        and not any(one.arg is None for one in call.keywords)
+    ):
         return None
     return Made(call, path, given)
 
@@ -159,4 +163,6 @@ def names_in(node: ast.AST | None) -> set[str]:
 
 def _wrapped(source: Source, node: ast.AST | None) -> bool:
     """Tell whether a function of the file became a task by `task(function)`."""
-    return isinstance(node, ast.Name) and any(isinstance(source.parents.get(one), ast.Assign) for one in bindings(source, node))
+    return isinstance(node, ast.Name) and any(
+        isinstance(source.parents.get(one), ast.Assign) for one in bindings(source, node)
+    )

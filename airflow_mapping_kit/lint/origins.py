@@ -1,4 +1,4 @@
-"""Where a name comes from, as the dotted path that its import says: `airflow.operators.trigger_dagrun.TriggerDagRunOperator`."""
+"""Where a name comes from, as the dotted path that its import says: `airflow.operators.bash.BashOperator`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def assigned(source: Source, target: ast.AST) -> ast.expr | None:
     return None
 
 
-def defined(source: Source, node: ast.AST | None) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None:
+def defined(
+    source: Source, node: ast.AST | None
+) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None:
     """Return the function or the class of this file that a name stands for, if it is one."""
     if not isinstance(node, ast.Name):
         return None

@@ -36,11 +36,20 @@ def main(arguments: Sequence[str]) -> int:
         mended = mending.mend(result, settings, unsafe=options.unsafe_fixes, write=not options.diff)
         if options.diff:
             print(mended.diff, end="")
-        print(f"{mended.number:,} of {len(result.findings):,} {'would be' if options.diff else ''} mended.".replace("  ", " "), file=sys.stderr)
+        print(
+            f"{mended.number:,} of {len(result.findings):,} {'would be' if options.diff else ''} mended.".replace(
+                "  ", " "
+            ),
+            file=sys.stderr,
+        )
         result = mended.left
     for path, why in result.unread:
         print(f"{path}: it can't be read: {why}", file=sys.stderr)
-    text = report.statistics(result.findings) if options.statistics else report.written(result.findings, options.output)
+    text = (
+        report.statistics(result.findings)
+        if options.statistics
+        else report.written(result.findings, options.output)
+    )
     if text:
         print(text)
     if options.output == "text":
@@ -59,22 +68,44 @@ def _explain(rule_id: str) -> int:
         except config.ConfigError as error:
             print(error, file=sys.stderr)
             return FAILED
-        print("\n".join(f"{one.id}  {one.summary}" for one in RULES.values() if one.id.startswith(rule_id.upper())))
+        print(
+            "\n".join(
+                f"{one.id}  {one.summary}" for one in RULES.values() if one.id.startswith(rule_id.upper())
+            )
+        )
         return CLEAN
     print(pages.text(rule))
     return CLEAN
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mapping-kit lint", description="Find in DAG files what costs teams their data.")
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="files and folders; default: the current folder")
-    parser.add_argument("--select", action="append", default=[], metavar="IDS", help="only these rules: MAP0,MAP108")
-    parser.add_argument("--extend-select", action="append", default=[], metavar="IDS", help="these rules as well")
+    parser = argparse.ArgumentParser(
+        prog="mapping-kit lint", description="Find in DAG files what costs teams their data."
+    )
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files and folders; default: the current folder"
+    )
+    parser.add_argument(
+        "--select", action="append", default=[], metavar="IDS", help="only these rules: MAP0,MAP108"
+    )
+    parser.add_argument(
+        "--extend-select", action="append", default=[], metavar="IDS", help="these rules as well"
+    )
     parser.add_argument("--ignore", action="append", default=[], metavar="IDS", help="not these rules")
-    parser.add_argument("--fix", action="store_true", help="mend what can be mended so that the DAG does the same")
-    parser.add_argument("--unsafe-fixes", action="store_true", help="mend, too, what then does something else: read the diff")
-    parser.add_argument("--diff", action="store_true", help="with --fix or --unsafe-fixes: show what would change, write nothing")
-    parser.add_argument("--explain", metavar="ID", help="what a rule finds, why it is bad, and what to write instead")
+    parser.add_argument(
+        "--fix", action="store_true", help="mend what can be mended so that the DAG does the same"
+    )
+    parser.add_argument(
+        "--unsafe-fixes", action="store_true", help="mend, too, what then does something else: read the diff"
+    )
+    parser.add_argument(
+        "--diff",
+        action="store_true",
+        help="with --fix or --unsafe-fixes: show what would change, write nothing",
+    )
+    parser.add_argument(
+        "--explain", metavar="ID", help="what a rule finds, why it is bad, and what to write instead"
+    )
     parser.add_argument("--output", choices=report.FORMATS, default="text")
     parser.add_argument("--statistics", action="store_true", help="how many findings each rule has")
     return parser

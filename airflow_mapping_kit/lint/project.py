@@ -56,7 +56,10 @@ class File:
     def defines_dags(self) -> bool:
         """Whether it defines a DAG."""
         for call in self.source.all(ast.Call):
-            if origin(self.source, call.func).rpartition(".")[2] == "DAG" or getattr(call.func, "attr", "") == "DAG":
+            if (
+                origin(self.source, call.func).rpartition(".")[2] == "DAG"
+                or getattr(call.func, "attr", "") == "DAG"
+            ):
                 return True
         functions = [*self.source.all(ast.FunctionDef), *self.source.all(ast.AsyncFunctionDef)]
         return any(self.reaches.kind(function) == "dag" for function in functions)

@@ -50,7 +50,9 @@ def task_decorator(source: Source, function: ast.AST) -> tuple[str, ast.expr] | 
     """Return the dotted path and the node of the decorator that makes a task of a function, `None` where none does."""
     for one in getattr(function, "decorator_list", ()):
         path = origin(source, one.func if isinstance(one, ast.Call) else one)
-        if path.startswith(("airflow.", "airflow_mapping_kit.")) and not _TASKS.isdisjoint(path.split(".")[1:]):
+        if path.startswith(("airflow.", "airflow_mapping_kit.")) and not _TASKS.isdisjoint(
+            path.split(".")[1:]
+        ):
             return path, one
     return None
 
@@ -98,18 +100,20 @@ class Reaches:
             elif isinstance(self._source.parents.get(function), ast.ClassDef) and self._is_operator(function):
                 self._of[function] |= Reach.OPERATOR
         for keyword in self._source.all(ast.keyword):
-            name = keyword.arg or ""
-            if name in _CALLED_IN_A_TASK:
-                self._hand_over(keyword.value, Reach.TASK)
-            elif name.endswith(_CALLBACK):
-                self._hand_over(keyword.value, Reach.CALLBACK)
+            self._named(keyword.arg, keyword.value)
         for mapping in self._source.all(ast.Dict):
             for key, value in zip(mapping.keys, mapping.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    if key.value.endswith(_CALLBACK):
-                        self._hand_over(value, Reach.CALLBACK)
-                    elif key.value in _CALLED_IN_A_TASK:
-                        self._hand_over(value, Reach.TASK)
+                if isinstance(key, ast.Constant):
+                    self._named(key.value, value)
+
+    def _named(self, name: object, value: ast.AST) -> None:
+        """Note where a function runs that is handed over by a name that says it."""
+        if not isinstance(name, str):
+            return
+        if name in _CALLED_IN_A_TASK:
+            self._hand_over(value, Reach.TASK)
+        elif name.endswith(_CALLBACK):
+            self._hand_over(value, Reach.CALLBACK)
 
     def _hand_over(self, value: ast.AST, reach: Reach) -> None:
         """Note where what is handed over as a function runs."""
@@ -156,20 +160,30 @@ class Reaches:
 
     def _method(self, node: ast.AST) -> ast.AST | None:
         """Return the method of the class around that `self.name` stands for."""
-        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}):
+        if not (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in {"self", "cls"}
+        ):
             return None
         for around in self._source.above(node):
             if isinstance(around, ast.ClassDef):
                 return next(
-                    (one for one in around.body if isinstance(one, _FUNCTIONS[:2]) and one.name == node.attr), None
+                    (one for one in around.body if isinstance(one, _FUNCTIONS[:2]) and one.name == node.attr),
+                    None,
                 )
         return None
 
     def _is_operator(self, method: ast.AST) -> bool:
         """Tell whether a method is of an operator, a sensor, a hook, or another class that Airflow calls by itself."""
         class_ = self._source.parents[method]
-        names = [origin(self._source, base) or getattr(base, "attr", getattr(base, "id", "")) for base in class_.bases]  # type: ignore[attr-defined]
-        names.append(class_.name)  # type: ignore[attr-defined]
+        if not isinstance(class_, ast.ClassDef):
+            return False
+        names = [
+            origin(self._source, base) or getattr(base, "attr", getattr(base, "id", ""))
+            for base in class_.bases
+        ]
+        names.append(class_.name)
         kinds = ("Operator", "Sensor", "Hook", "Trigger", "Plugin", "Mixin", "Notifier", "Timetable")
         return any(name.endswith(kinds) or name.startswith("airflow.") for name in names)
 

@@ -37,7 +37,8 @@ def statistics(findings: Iterable[Finding]) -> str:
     """Return how many findings each rule has, the commonest first."""
     counts = Counter(one.rule for one in findings)
     return "\n".join(
-        f"{number:>6,}  {id_}  {RULES[id_].name}" for id_, number in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        f"{number:>6,}  {id_}  {RULES[id_].name}"
+        for id_, number in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     )
 
 

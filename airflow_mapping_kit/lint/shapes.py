@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
-
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 if TYPE_CHECKING:
     from airflow_mapping_kit.lint.source import Source
@@ -46,12 +45,8 @@ def shape_of(source: Source) -> Shape:
     tokens: list[str] = []
     values: list[Value] = []
     called = {id(call.func) for call in source.all(ast.Call)}
-    imported = {
-        alias.asname or alias.name.partition(".")[0]
-        for statement in (*source.all(ast.Import), *source.all(ast.ImportFrom))
-        for alias in statement.names
-    }
-    waiting: list[ast.AST | str] = list(reversed(_without_docstring(source.tree)))
+    imported = {alias.asname or alias.name.partition(".")[0] for alias in source.all(ast.alias)}
+    waiting: list[ast.AST | str] = [*reversed(_without_docstring(source.tree))]
     while waiting:
         node = waiting.pop()
         if isinstance(node, str):
@@ -73,7 +68,8 @@ def shape_of(source: Source) -> Shape:
             waiting += [")", *reversed(node.keywords), *reversed(node.args), "(", node.func]
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             tokens.append(type(node).__name__)
-            inside = [one for one in ast.iter_child_nodes(node) if one not in node.body]
+            body = {id(one) for one in node.body}
+            inside = [one for one in ast.iter_child_nodes(node) if id(one) not in body]
             waiting += reversed([*inside, ":", *_without_docstring(node)])
         else:
             tokens.append(type(node).__name__)
@@ -81,13 +77,19 @@ def shape_of(source: Source) -> Shape:
     return Shape(tuple(tokens), tuple(values), len(source.lines))
 
 
-def _without_docstring(node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.stmt]:
+def _without_docstring(
+    node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
+) -> list[ast.stmt]:
     first = node.body[0] if node.body else None
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    is_text = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
     return node.body[1:] if is_text else node.body
 
 
-def _is_value(node: ast.AST) -> bool:
+def _is_value(node: ast.AST) -> TypeGuard[ast.expr]:
     if isinstance(node, _VALUES):
         return True
     if isinstance(node, _COLLECTIONS):
@@ -95,7 +97,12 @@ def _is_value(node: ast.AST) -> bool:
         return bool(parts) and all(part is not None and _is_value(part) for part in parts)
     if isinstance(node, ast.UnaryOp):
         return isinstance(node.operand, ast.Constant)
-    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod) and _is_text(node.left) and _is_value(node.right)
+    return (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Add | ast.Mod)
+        and _is_text(node.left)
+        and _is_value(node.right)
+    )
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -106,8 +113,13 @@ def _is_text(node: ast.AST) -> bool:
 
 def _kind(node: ast.AST) -> str:
     if isinstance(node, ast.Constant):
-        return "text" if isinstance(node.value, str | bytes) else "number" if isinstance(node.value, int | float | complex) and not isinstance(node.value, bool) else "constant"
-    return "values" if isinstance(node, _COLLECTIONS) else "number" if isinstance(node, ast.UnaryOp) else "text"
+        if isinstance(node.value, str | bytes):
+            return "text"
+        is_number = isinstance(node.value, int | float | complex) and not isinstance(node.value, bool)
+        return "number" if is_number else "constant"
+    if isinstance(node, _COLLECTIONS):
+        return "values"
+    return "number" if isinstance(node, ast.UnaryOp) else "text"
 
 
 def _name(source: Source, node: ast.AST) -> str:
@@ -115,14 +127,14 @@ def _name(source: Source, node: ast.AST) -> str:
     parent = source.parents.get(node)
     if isinstance(parent, ast.keyword) and parent.arg:
         return parent.arg
-    if isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Name):
-        return parent.targets[0].id
-    if isinstance(parent, ast.AnnAssign) and isinstance(parent.target, ast.Name):
-        return parent.target.id
+    if isinstance(parent, ast.Assign | ast.AnnAssign):
+        target = parent.targets[0] if isinstance(parent, ast.Assign) else parent.target
+        return target.id if isinstance(target, ast.Name) else ""
     if isinstance(parent, ast.Dict):
-        for key, value in zip(parent.keys, parent.values, strict=True):
-            if value is node and isinstance(key, ast.Constant):
-                return str(key.value)
+        key = next(
+            key for key, value in zip(parent.keys, parent.values, strict=True) if value is node or key is node
+        )
+        return str(key.value) if isinstance(key, ast.Constant) and key is not node else ""
     if isinstance(parent, ast.Call):
         func = parent.func
         name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
@@ -130,5 +142,3 @@ def _name(source: Source, node: ast.AST) -> str:
             return "dag_id"
         return f"an argument of {name}" if name else ""
     return ""
-
-

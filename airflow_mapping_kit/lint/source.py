@@ -91,7 +91,9 @@ class Source:
         inside = node
         for one in self.above(node):
             # Decorators and defaults run where the function is defined.
-            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and any(inside is line for line in one.body):
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and any(
+                inside is line for line in one.body
+            ):
                 return one
             if isinstance(one, ast.Lambda) and inside is one.body:
                 return one
@@ -133,7 +135,9 @@ class Source:
         :param column: in bytes of UTF-8, as `ast` counts.
         """
         text = self.lines[line - 1] if line <= len(self.lines) else ""
-        return self._starts[line - 1] + (column if text.isascii() else len(text.encode()[:column].decode(errors="replace")))
+        return self._starts[line - 1] + (
+            column if text.isascii() else len(text.encode()[:column].decode(errors="replace"))
+        )
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Return where a node begins and ends in the text, in characters."""
@@ -175,7 +179,7 @@ _OWN_BODY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
 def _before_the_body(scope: ast.AST, inside: ast.AST) -> bool:
-    """Tell whether a child of a node is looked up outside of the scope that the node is: decorators, defaults, bases."""
+    """Tell whether a child of a node is looked up outside of the node's scope: decorators, defaults, bases."""
     if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return not any(inside is line for line in scope.body) and inside is not getattr(scope, "args", None)
     return False

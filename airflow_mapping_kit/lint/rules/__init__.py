@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from airflow_mapping_kit.lint import copies
-from airflow_mapping_kit.lint.findings import Rule
-from airflow_mapping_kit.lint.rules import inside, lists, lost, parsing, runs, templates
+from airflow_mapping_kit.lint.rule import Rule
+from airflow_mapping_kit.lint.rules import (
+    deletes,
+    executed,
+    imports,
+    inside,
+    labels,
+    lists,
+    lost,
+    moved,
+    parsing,
+    runs,
+    templates,
+    waiting,
+)
 
 UNREADABLE = Rule("MAP000", "unreadable", "A file doesn't parse as Python.", "warning", None)
 
@@ -13,13 +26,19 @@ RULES: dict[str, Rule] = {
     for rule in sorted(
         (
             UNREADABLE,
-            *runs.RULES,
-            *inside.RULES,
-            *templates.RULES,
-            *lists.RULES,
-            *parsing.RULES,
-            *lost.RULES,
             *copies.RULES,
+            *deletes.RULES,
+            *executed.RULES,
+            *imports.RULES,
+            *inside.RULES,
+            *labels.RULES,
+            *lists.RULES,
+            *lost.RULES,
+            *moved.RULES,
+            *parsing.RULES,
+            *runs.RULES,
+            *templates.RULES,
+            *waiting.RULES,
         ),
         key=lambda rule: rule.id,
     )

@@ -1,19 +1,18 @@
-"""Tasks and operators within a running task, where they are no tasks: MAP102, MAP103, MAP104."""
+"""Tasks and operators within a running task, where they are no tasks: MAP102, MAP103."""
 
 from __future__ import annotations
 
 import ast
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.findings import Finding, Rule
-from airflow_mapping_kit.lint.loops import loops_around
 from airflow_mapping_kit.lint.origins import bindings, defined
 from airflow_mapping_kit.lint.reach import Reach
-from airflow_mapping_kit.lint.rules.runs import executed
+from airflow_mapping_kit.lint.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.project import File
 
 # What makes a task or a DAG of what is made in it.
@@ -32,7 +31,8 @@ def task_called_in_a_task(file: File) -> Iterator[Finding]:
         yield file.finding(
             "MAP102",
             call,
-            f"{function.name} is a task, and called within a running task it never runs: the call gives a reference, and "
+            f"{function.name} is a task, and called within a running task it never runs: the call gives a "
+            "reference, and "
             "the task around it is green",
             f"Call {function.name} where the DAG is declared and hand its output over; to run its code here, "
             f"call {function.name}.function(...)",
@@ -61,23 +61,6 @@ def operator_that_never_runs(file: File) -> Iterator[Finding]:
         )
 
 
-def operator_executed(file: File) -> Iterator[Finding]:
-    """Yield operators that are run by hand within a task."""
-    if file.is_test:
-        return
-    for call, one in executed(file):
-        if one.name == "TriggerDagRunOperator":
-            continue
-        looped = next(iter(loops_around(file.source, call)), None) is not None
-        yield file.finding(
-            "MAP104",
-            call,
-            f"{one.name} is run within another task{' in a loop' if looped else ''}: its templates are not rendered, it is "
-            "not retried by itself, and the grid doesn't show it",
-            f"Map it: {one.name}.partial(...).expand(...)" if looped else "Make it a task of its own, or use its hook",
-        )
-
-
 def _task_that_is_called(file: File, call: ast.Call) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     func: ast.AST = call.func
     if isinstance(func, ast.Attribute) and func.attr in _CALLS:
@@ -100,7 +83,9 @@ def _makes_a_dag(file: File, node: ast.AST) -> bool:
     for around in file.source.above(node):
         if isinstance(around, ast.With | ast.AsyncWith):
             for item in around.items:
-                func = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
+                func = (
+                    item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
+                )
                 if getattr(func, "attr", getattr(func, "id", "")) in _HOLDERS:
                     return True
     return False
@@ -108,39 +93,48 @@ def _makes_a_dag(file: File, node: ast.AST) -> bool:
 
 def _used(file: File, call: ast.Call) -> str | None:
     """Return what becomes of an operator that is made: `returned`, or `dropped`; `None` where somebody may run it."""
-    node: ast.AST = call
     parent = file.source.parents[call]
     # first >> second: nothing runs by that either.
     while isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.RShift | ast.LShift):
-        node, parent = parent, file.source.parents[parent]
+        parent = file.source.parents[parent]
     if isinstance(parent, ast.Expr):
         return "dropped"
     if isinstance(parent, ast.Return):
         return "returned"
-    if not (isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name)):
-        return None
-    target = parent.targets[0]
+    name = isinstance(parent, ast.Assign) and len(parent.targets) == 1 and parent.targets[0]
+    return _read(file, name) if isinstance(name, ast.Name) else None
+
+
+def _read(file: File, target: ast.Name) -> str | None:
+    """Return what becomes of the operator that has a name."""
     found = file.source.lookup(target)
     scope = found[0].node if found else None
-    if scope is None or not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+    if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
         return None
     read = [
         one
         for one in ast.walk(scope)
         if isinstance(one, ast.Name) and one.id == target.id and isinstance(one.ctx, ast.Load)
     ]
-    if not read:
-        return "dropped"
     uses = {type(file.source.parents[one]) for one in read}
     if uses <= {ast.BinOp, ast.Expr}:
         return "dropped"
-    if uses == {ast.Return}:
-        return "returned"
-    return None
+    return "returned" if uses == {ast.Return} else None
 
 
 RULES = (
-    Rule("MAP102", "task-called-in-task", "A task is called within a running task, and never runs.", "error", task_called_in_a_task),
-    Rule("MAP103", "operator-never-runs", "An operator is made within a task and not run.", "error", operator_that_never_runs),
-    Rule("MAP104", "operator-executed-in-task", "An operator is run by hand within a task.", "warning", operator_executed),
+    Rule(
+        "MAP102",
+        "task-called-in-task",
+        "A task is called within a running task, and never runs.",
+        "error",
+        task_called_in_a_task,
+    ),
+    Rule(
+        "MAP103",
+        "operator-never-runs",
+        "An operator is made within a task and not run.",
+        "error",
+        operator_that_never_runs,
+    ),
 )

@@ -6,27 +6,39 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.findings import Finding, Rule
-from airflow_mapping_kit.lint.operators import constant, names_in
-from airflow_mapping_kit.lint.origins import bindings, assigned
+from airflow_mapping_kit.lint.operators import constant
+from airflow_mapping_kit.lint.origins import assigned, bindings, defined
+from airflow_mapping_kit.lint.rule import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.project import File
 
-_SOURCE = re.compile(r"(source|src|remote|local|from)_?\w*|\w*_(source|src|key|path|file|filename)\b|filename|sql|endpoint")
+_SOURCE = re.compile(
+    r"(source|src|remote|local|from)_?\w*|\w*_(source|src|key|path|file|filename)\b|filename|sql|endpoint"
+)
 # Where an operator puts what it copies or writes.
-_DESTINATION = re.compile(r"(dest|dst|destination|target)_\w*(key|object|path|file|filename|blob|blob_name)|s3_key|dest_key")
+_DESTINATION = re.compile(
+    r"(dest|dst|destination|target)_\w*(key|object|path|file|filename|blob|blob_name)|s3_key|dest_key"
+)
 _STEPS = 20
 
 
 def list_with_what_is_made_of_it(file: File) -> Iterator[Finding]:
-    """Yield tasks that are mapped over a list and over what was computed from it: every pair, where one each is meant."""
+    """Yield tasks that are mapped over a list and what was computed from it: every pair, where one each is meant."""
     for one in file.mapped:
         names = list(one.over)
         for name in names:
-            other = next((each for each in names if each != name and _is_made_of(file, one.over[name], one.over[each])), None)
+            other = next(
+                (
+                    each
+                    for each in names
+                    if each != name and _is_made_of(file, one.over[name], one.over[each])
+                ),
+                None,
+            )
             if other is None:
                 continue
             yield file.finding(
@@ -34,7 +46,8 @@ def list_with_what_is_made_of_it(file: File) -> Iterator[Finding]:
                 one.call,
                 f"expand({other}=..., {name}=...) makes an instance of every pair, and {name} was computed from what "
                 f"{other} is: N × N instances, each item with every other's result",
-                f"Let the task before return both, {{{other!r}: ..., {name!r}: ...}}, and map over that with expand_kwargs; "
+                f"Let the task before return both, {{{other!r}: ..., {name!r}: ...}}, and map over that with "
+                "expand_kwargs; "
                 "or zip the two lists",
                 severity="error",
                 related=[file.related(one.over[name], f"{name} is computed from {other}")],
@@ -50,14 +63,21 @@ def one_destination(file: File) -> Iterator[Finding]:
         for name, value in one.fixed.items():
             text = constant(value)
             # A folder, or a template that may tell them apart, is no one place.
-            if not _DESTINATION.fullmatch(name) or not isinstance(text, str) or "{{" in text or text.endswith("/") or not text:
+            if (
+                not _DESTINATION.fullmatch(name)
+                or not isinstance(text, str)
+                or "{{" in text
+                or text.endswith("/")
+                or not text
+            ):
                 continue
             varying = [each for each in one.over if _SOURCE.fullmatch(each)]
             if varying and not any(_DESTINATION.fullmatch(each) for each in one.over):
                 yield file.finding(
                     "MAP106",
                     value,
-                    f"All instances of {one.name} write to {name}={text!r}: of what {varying[0]} names only the last stays",
+                    f"All instances of {one.name} write to {name}={text!r}: of what {varying[0]} names only the "
+                    "last stays",
                     f"Map {name} too: expand_kwargs([{{{varying[0]!r}: ..., {name!r}: ...}}, ...])",
                     severity="error",
                     related=[file.related(one.call, "the mapped task")],
@@ -85,13 +105,13 @@ def _given(file: File, node: ast.AST) -> list[ast.AST]:
     value = _followed(file, node)
     while isinstance(value, ast.Attribute) and value.attr == "output":
         value = _followed(file, value.value)
-    if not isinstance(value, ast.Call) or (isinstance(value.func, ast.Attribute) and value.func.attr == "map"):
+    if not isinstance(value, ast.Call) or (
+        isinstance(value.func, ast.Attribute) and value.func.attr == "map"
+    ):
         return []
     if isinstance(value.func, ast.Attribute) and value.func.attr in {"expand"}:
         return [keyword.value for keyword in value.keywords]
     # A call of a task; other functions run while the file is parsed.
-    from airflow_mapping_kit.lint.origins import defined
-
     function = defined(file.source, value.func)
     if function is None or file.reaches.kind(function) != "task":
         return []
@@ -122,6 +142,18 @@ def _sources(file: File, node: ast.AST) -> set[ast.AST]:
 
 
 RULES = (
-    Rule("MAP105", "cross-product-of-one-list", "A task is mapped over a list and over what was computed from it.", "error", list_with_what_is_made_of_it),
-    Rule("MAP106", "one-destination", "All instances of a mapped copy write to the same place.", "error", one_destination),
+    Rule(
+        "MAP105",
+        "cross-product-of-one-list",
+        "A task is mapped over a list and over what was computed from it.",
+        "error",
+        list_with_what_is_made_of_it,
+    ),
+    Rule(
+        "MAP106",
+        "one-destination",
+        "All instances of a mapped copy write to the same place.",
+        "error",
+        one_destination,
+    ),
 )

@@ -1,4 +1,4 @@
-"""Labels of mapped instances: MAP101, MAP108."""
+"""Labels that name what nothing puts into the context: MAP101."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.findings import Edit, Finding, Fix, Rule
+from airflow_mapping_kit.lint.findings import Finding, Fix
 from airflow_mapping_kit.lint.operators import constant
 from airflow_mapping_kit.lint.origins import defined, origin
 from airflow_mapping_kit.lint.reach import task_decorator
+from airflow_mapping_kit.lint.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
 # What Airflow's context holds, of any version from 2.10 on, and what Jinja and Airflow have in every template.
 CONTEXT = frozenset(
-    "conf conn dag dag_run data_interval_end data_interval_start ds ds_nodash exception execution_date expanded_ti_count "
-    "inlet_events inlets inlets_events logical_date macros map_index_template next_ds next_ds_nodash next_execution_date "
-    "outlet_events outlets params prev_data_interval_end_success prev_data_interval_start_success prev_ds prev_ds_nodash "
+    "conf conn dag dag_run data_interval_end data_interval_start ds ds_nodash exception execution_date "
+    "expanded_ti_count "
+    "inlet_events inlets inlets_events logical_date macros map_index_template next_ds next_ds_nodash "
+    "next_execution_date "
+    "outlet_events outlets params prev_data_interval_end_success prev_data_interval_start_success prev_ds "
+    "prev_ds_nodash "
     "prev_end_date_success prev_execution_date prev_execution_date_success prev_start_date_success reason run_id task "
-    "task_instance task_instance_key_str task_reschedule_count templates_dict test_mode ti tomorrow_ds tomorrow_ds_nodash "
+    "task_instance task_instance_key_str task_reschedule_count templates_dict test_mode ti tomorrow_ds "
+    "tomorrow_ds_nodash "
     "triggering_asset_events triggering_dataset_events ts ts_nodash ts_nodash_with_tz try_number var yesterday_ds "
     "yesterday_ds_nodash start_date map_index partition_key partition_date task_state_store asset_state_store "
     "range dict lipsum cycler joiner namespace loop self true false none True False None".split()
@@ -35,7 +40,9 @@ _TEXT = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _NAME = re.compile(r"(?<![\w.|])(?<!\|\s)([A-Za-z_]\w*)(?!\s*=[^=])(?!\w)")
 _WORDS = frozenset("and or not in is if else for recursive defined undefined".split())
 # What runs elsewhere: its arguments are not in the context of the worker.
-_ISOLATED = frozenset({"external_python", "virtualenv", "docker", "kubernetes", "kubernetes_cmd", "pyspark", "uv"})
+_ISOLATED = frozenset(
+    {"external_python", "virtualenv", "docker", "kubernetes", "kubernetes_cmd", "pyspark", "uv"}
+)
 
 
 def unknown_name(file: File) -> Iterator[Finding]:
@@ -56,44 +63,20 @@ def unknown_name(file: File) -> Iterator[Finding]:
                 yield file.finding(
                     "MAP101",
                     template,
-                    f"The label of {function.name} names {name!r}, which nothing puts into the context: the task fails after "
+                    f"The label of {function.name} names {name!r}, which nothing puts into the context: the "
+                    "task fails after "
                     "its work is done, mapped or not",
-                    f'Name an argument of {function.name}, or use label(): map_index_template=label("{{{_first(function)}}}")',
+                    f"Name an argument of {function.name}, or use label(): "
+                    f'map_index_template=label("{{{_first(function)}}}")',
                     severity="error",
                     related=[file.related(function, f"the task {function.name}")],
-                    fix=Fix((file.replaced(template, "label()"),), safe=False, imports=(("airflow_mapping_kit.labels", "label"),)),
+                    fix=Fix(
+                        (file.replaced(template, "label()"),),
+                        safe=False,
+                        imports=(("airflow_mapping_kit.labels", "label"),),
+                    ),
                 )
                 break
-
-
-def without_label(file: File) -> Iterator[Finding]:
-    """Yield mapped tasks whose instances the grid shows as numbers."""
-    for one in file.mapped:
-        if "map_index_template" in one.fixed or "map_index_template" in one.over:
-            continue
-        if one.function is not None:
-            decorator = task_decorator(file.source, one.function)
-            if decorator is None or _has_a_label_by_itself(decorator[0]):
-                continue
-            node = decorator[1]
-            if isinstance(node, ast.Call) and any(keyword.arg in {None, "map_index_template"} for keyword in node.keywords):
-                continue
-            edit = _argument(file, node)
-        elif one.name and one.name[:1].isupper():
-            partial = _partial(one.call)
-            if partial is None or any(keyword.arg is None for keyword in partial.keywords):
-                continue
-            edit = _argument(file, partial)
-        else:
-            continue
-        yield file.finding(
-            "MAP108",
-            one.call,
-            f"The instances of {one.name} have no label: the grid shows their numbers",
-            "Say map_index_template=label(), or label(\"{country} {date}\")",
-            severity="info",
-            fix=Fix((edit,), safe=True, imports=(("airflow_mapping_kit.labels", "label"),)) if edit else None,
-        )
 
 
 def _labelled(file: File) -> Iterator[tuple[Function, tuple[str, ast.expr], ast.Constant]]:
@@ -104,7 +87,10 @@ def _labelled(file: File) -> Iterator[tuple[Function, tuple[str, ast.expr], ast.
             continue
         given = [decorator[1]] if isinstance(decorator[1], ast.Call) else []
         templates = [
-            keyword.value for call in given for keyword in call.keywords if keyword.arg == "map_index_template"
+            keyword.value
+            for call in given
+            for keyword in call.keywords
+            if keyword.arg == "map_index_template"
         ]
         templates += [
             one.fixed["map_index_template"]
@@ -156,18 +142,21 @@ def _put(file: File, function: Function) -> set[str] | None:
                     return None
                 found.add(key)
             elif isinstance(node, ast.Call):
-                if isinstance(node.func, ast.Attribute) and node.func.attr in {"update", "setdefault"}:
-                    keys = _keys(node)
-                    if keys is None:
-                        return None
-                    found |= keys
-                    continue
                 called = defined(file.source, node.func)
-                if called is not None:
-                    waiting.append(called)
-                elif _gets_the_context(node) and not origin(file.source, node.func).startswith(("airflow.", "builtins.")):
+                keys = set() if called is not None else _put_by(file, node)
+                if keys is None:
                     return None
+                found |= keys
+                waiting += [] if called is None else [called]
     return found
+
+
+def _put_by(file: File, call: ast.Call) -> set[str] | None:
+    """Return the names that a call of what is not in this file puts into the context; `None` where it may be any."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr in {"update", "setdefault"}:
+        return _keys(call)
+    known = origin(file.source, call.func).startswith(("airflow.", "builtins."))
+    return None if _gets_the_context(call) and not known else set()
 
 
 def _keys(call: ast.Call) -> set[str] | None:
@@ -194,40 +183,12 @@ def _gets_the_context(call: ast.Call) -> bool:
     return any(isinstance(one, ast.Name) and one.id in {"context", "kwargs", "ctx"} for one in given)
 
 
-def _has_a_label_by_itself(path: str) -> bool:
-    return path.rpartition(".")[2] in {"batched", "generator"}
-
-
-def _partial(call: ast.Call) -> ast.Call | None:
-    node: ast.AST = call
-    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        if node.func.attr == "partial":
-            return node
-        node = node.func.value
-    return None
-
-
-def _argument(file: File, node: ast.expr) -> Edit | None:
-    """Return the edit that gives a decorator, or a call, the argument."""
-    start, end = file.source.span(node)
-    if not isinstance(node, ast.Call):
-        return Edit(end, end, "(map_index_template=label())")
-    if not file.source.text[start:end].endswith(")"):
-        return None
-    if not node.args and not node.keywords:
-        return Edit(end - 1, end - 1, "map_index_template=label()")
-    last = max(file.source.span(one)[1] for one in [*node.args, *(keyword.value for keyword in node.keywords)])
-    between = file.source.text[last : end - 1]
-    # Behind a comma that is there already, on a line of its own where the others are.
-    if between.strip() == "," and "#" not in between:
-        indent = re.match(r"\s*", file.source.lines[node.keywords[-1].value.lineno - 1] if node.keywords else "")
-        at = last + between.index(",") + 1
-        newline = "\n" in between
-        return Edit(at, at, f"{chr(10) + (indent[0] if indent else '') if newline else ' '}map_index_template=label(),")
-    return None if between.strip() else Edit(last, last, ", map_index_template=label()")
-
-
 RULES = (
-    Rule("MAP101", "label-names-nothing", "A label names what nothing puts into the context.", "error", unknown_name),
-    Rule("MAP108", "no-label", "A mapped task has no label.", "info", without_label, on=False),
+    Rule(
+        "MAP101",
+        "label-names-nothing",
+        "A label names what nothing puts into the context.",
+        "error",
+        unknown_name,
+    ),
 )

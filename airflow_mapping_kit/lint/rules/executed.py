@@ -1,0 +1,98 @@
+"""Operators that are run by hand within a task: MAP002, MAP104."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.loops import loops_around
+from airflow_mapping_kit.lint.operators import constant, made
+from airflow_mapping_kit.lint.origins import value_of
+from airflow_mapping_kit.lint.reach import Reach
+from airflow_mapping_kit.lint.rule import Rule
+from airflow_mapping_kit.lint.rules.triggers import pollers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_mapping_kit.lint.findings import Finding
+    from airflow_mapping_kit.lint.operators import Made
+    from airflow_mapping_kit.lint.project import File
+
+_TRIGGER = "TriggerDagRunOperator"
+
+
+def executed_in_a_task(file: File) -> Iterator[Finding]:
+    """Yield where a trigger is executed by hand within a task."""
+    if file.is_test:
+        return
+    for call, one in executed(file):
+        if one.name == _TRIGGER:
+            looped = next(iter(loops_around(file.source, call)), None) is not None
+            yield file.finding(
+                "MAP002",
+                call,
+                f"TriggerDagRunOperator{_of_dag(one)} is executed within a task: on Airflow 3 execute() ends the task. "
+                + (
+                    "Of a loop only the first run starts, and the task is green"
+                    if looped
+                    else "What follows it never runs, and the task is green"
+                ),
+                "Make it a task of its own; for many runs map it, or TriggerDagRunPerItemOperator(items=...)",
+                severity="error",
+                related=pollers(file, one.given.get("trigger_dag_id")),
+            )
+
+
+def operator_executed(file: File) -> Iterator[Finding]:
+    """Yield operators that are run by hand within a task."""
+    if file.is_test:
+        return
+    for call, one in executed(file):
+        if one.name == "TriggerDagRunOperator":
+            continue
+        looped = next(iter(loops_around(file.source, call)), None) is not None
+        yield file.finding(
+            "MAP104",
+            call,
+            f"{one.name} is run within another task{' in a loop' if looped else ''}: its templates are not "
+            "rendered, it is "
+            "not retried by itself, and the grid doesn't show it",
+            f"Map it: {one.name}.partial(...).expand(...)"
+            if looped
+            else "Make it a task of its own, or use its hook",
+        )
+
+
+def executed(file: File) -> Iterator[tuple[ast.Call, Made]]:
+    """Yield the calls of `execute` of an operator in a task, and the operator."""
+    for call in file.source.all(ast.Call):
+        if not (isinstance(call.func, ast.Attribute) and call.func.attr == "execute"):
+            continue
+        value = value_of(file.source, call.func.value)
+        one = made(file.source, value) if isinstance(value, ast.Call) else None
+        if one is not None and file.reaches.of(call) == Reach.TASK:
+            yield call, one
+
+
+def _of_dag(one: Made) -> str:
+    dag_id = constant(one.given.get("trigger_dag_id"))
+    return f" of {dag_id!r}" if isinstance(dag_id, str) else ""
+
+
+RULES = (
+    Rule(
+        "MAP002",
+        "trigger-executed-in-task",
+        "A TriggerDagRunOperator is executed within a task.",
+        "error",
+        executed_in_a_task,
+    ),
+    Rule(
+        "MAP104",
+        "operator-executed-in-task",
+        "An operator is run by hand within a task.",
+        "warning",
+        operator_executed,
+    ),
+)

@@ -1,0 +1,62 @@
+"""A mapped trigger that waits in its slot: MAP003."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.operators import constant, is_true
+from airflow_mapping_kit.lint.rule import Rule
+from airflow_mapping_kit.lint.rules.triggers import as_per_item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_mapping_kit.lint.findings import Finding
+    from airflow_mapping_kit.lint.project import File
+
+_TRIGGER = "TriggerDagRunOperator"
+# With fewer than Airflow's slots by default it can't lock up.
+_FEW = 8
+
+
+def waits_and_holds_its_slot(file: File) -> Iterator[Finding]:
+    """Yield mapped triggers that wait for the runs that they start, each in a slot."""
+    for one in file.mapped:
+        given = {**one.fixed, **one.over}
+        if (
+            one.name != _TRIGGER
+            or not is_true(given.get("wait_for_completion"))
+            or is_true(given.get("deferrable"))
+        ):
+            continue
+        one_at_a_time = any(
+            constant(given.get(name)) == 1 for name in ("max_active_tis_per_dag", "max_active_tis_per_dagrun")
+        )
+        few = any(
+            isinstance(value, ast.List | ast.Tuple) and len(value.elts) <= _FEW for value in one.over.values()
+        )
+        yield file.finding(
+            "MAP003",
+            one.call,
+            "A mapped TriggerDagRunOperator waits for the run that it started, in a slot (wait_for_completion=True): "
+            + (
+                "one at a time, which takes as long as all runs together"
+                if one_at_a_time
+                else "when all slots wait, the runs have none left, and nothing ends"
+            ),
+            "Say deferrable=True, or use TriggerDagRunPerItemOperator, which waits in one deferred task",
+            severity="info" if one_at_a_time or few else "error",
+            fix=as_per_item(file, one),
+        )
+
+
+RULES = (
+    Rule(
+        "MAP003",
+        "mapped-trigger-waits",
+        "A mapped TriggerDagRunOperator waits in its slot.",
+        "error",
+        waits_and_holds_its_slot,
+    ),
+)
