@@ -12,8 +12,11 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.checkpoints.nowhere import Nowhere
+from airflow_mapping_kit.checkpoints.part import Part, Span
 from airflow_mapping_kit.checkpoints.progress import Results
 from airflow_mapping_kit.operators.batched.attempts import Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
@@ -69,11 +72,14 @@ def gathered(items: range, workers: int) -> None:
 def batch(items: range, workers: int, policy: Policy, *, in_event_loop: bool) -> None:
     """Do it as an instance of `@task.batched` does: every item with its key, tries and result."""
     function = work_async if in_event_loop else work
-    results = Results(None, None)
+    number = len(items)
+    # A list that is kept nowhere: what else there is to do for it is not of the item.
+    instance = SimpleNamespace(map_index=0, max_tries=0, try_number=1)
+    part = Part(Nowhere(), instance, Span(0, number, number), as_list=True, most_bytes=1 << 20)
+    results = Results(None, part)
     calls = (Call(str(item), partial(function, item), item) for item in items)
     worked_on(calls, results, concurrency=workers, policy=policy, in_event_loop=in_event_loop)
-    assert len(results.by_item) == len(items)
-    assert all(row["state"] == "success" for row in results.by_item.values())
+    assert part.states == {"success": number}
 
 
 def ways() -> dict[str, tuple[Callable[[range], None], str | None]]:

@@ -41,19 +41,18 @@ class _Held:
         # Within its own use it is in a transaction.
         if self._user == me or not self._using.acquire(timeout=_WAIT_SECONDS):
             return None
+        # A file of SQLite is open for one thread.
+        if self._connection is not None and engine.dialect.name == "sqlite" and self._opened_by != me:
+            self._using.release()
+            return None
         try:
             if self._connection is not None and not self._answers():
                 self.close(broken=True)
             if self._connection is None:
                 self._connection, self._opened_by = engine.connect(), me
-            # A file of SQLite is open for one thread.
-            fits = engine.dialect.name != "sqlite" or self._opened_by == me
         except BaseException:
             self._using.release()
             raise
-        if not fits:
-            self._using.release()
-            return None
         self._user = me
         return self._connection
 

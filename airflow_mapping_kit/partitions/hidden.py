@@ -47,6 +47,7 @@ DIGEST_LENGTH = 12
 # A `*` of a value itself is escaped wherever it stands in a key.
 HIDDEN_VALUE = re.compile(r"\*[0-9a-f]{12}")
 _SEPARATORS = re.compile(r"\W+")
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 
 
 class HiddenValue(str):
@@ -80,10 +81,16 @@ def hide(value: Any, names: frozenset[str] = HIDDEN_NAMES, *, name: Any = None) 
     """
     if isinstance(name, str) and is_hidden(name, names):
         return _all_hidden(value)
-    if isinstance(value, str):
+    if type(value) in _AS_THEY_ARE or isinstance(value, str):
         return value
-    if isinstance(value, Mapping):
-        shown = {key: hide(element, names, name=key) for key, element in value.items()}
+    if isinstance(value, dict | Mapping):
+        shown = {
+            # Of what a plan holds most is this: it is looked at a million times.
+            key: element
+            if type(element) in _AS_THEY_ARE and type(key) is str and not is_hidden(key, names)
+            else hide(element, names, name=key)
+            for key, element in value.items()
+        }
         return value if all(map(is_, shown.values(), value.values())) else shown
     if isinstance(value, list | tuple):
         elements = [hide(element, names) for element in value]

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.checkpoints.part import Place
     from airflow_mapping_kit.operators.batched.steering import Steering
-    from airflow_mapping_kit.plans.batches import Item
     from airflow_mapping_kit.results import Error, ItemRow
 
 parts.need(parts.BATCHES)
@@ -222,25 +221,28 @@ class BatchedOperator(DecoratedOperator):
     def _calls(self, given: Given, fixed: dict[str, Any], results: Results, room: Room) -> Iterator[Call]:
         """Yield what there is to call; hand over what is known without."""
         part = results.part
+        call = self._caller(fixed, room)
         for number, item, named in given:
             if part.is_done(number):
                 continue
             if named is not None:
                 part.labels[number] = named
             if item.state == SUCCESS:
-                yield Call(item.key, self._call(item, fixed, room), number)
+                yield Call(item.key, partial(call, item.value), number)
             else:
                 results.note(number, _not_run(item.key, item.state, item.error))
 
-    def _call(self, item: Item, fixed: dict[str, Any], room: Room) -> Callable[[], Any]:
-        call = partial(self.python_callable, **{item_parameter(self.python_callable): item.value}, **fixed)
-        if not inspect.iscoroutinefunction(self.python_callable):
-            return lambda: room.kept(call())
+    def _caller(self, fixed: dict[str, Any], room: Room) -> Callable[[Any], Any]:
+        """Return what calls the function for an item, and keeps what it returns."""
+        function, parameter = self.python_callable, item_parameter(self.python_callable)
 
-        async def awaited() -> Any:
-            return room.kept(await call())
+        def call(value: Any) -> Any:
+            return room.kept(function(**{parameter: value}, **fixed))
 
-        return awaited
+        async def awaited(value: Any) -> Any:
+            return room.kept(await function(**{parameter: value}, **fixed))
+
+        return awaited if inspect.iscoroutinefunction(function) else call
 
     def _say_what_follows(self, count: int, done: int, place: Place) -> None:
         self.log.info(
