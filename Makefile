@@ -71,7 +71,7 @@ test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.instal
 	exec $(VENV)/bin/pytest -m "$(MARKED)" $(if $(filter tests,$(ONLY)),$(BESIDE)) $(APART) $(ONLY)
 
 test-pure: $(PURE)/.installed
-	exec $(PURE)/bin/pytest -q tests/unit/partitions tests/property
+	exec $(PURE)/bin/pytest -q tests/unit/partitions tests/unit/lint tests/property
 
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates chromium debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common

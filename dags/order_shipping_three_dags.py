@@ -61,7 +61,7 @@ def order_main():
         ]
 
     plan = runs()
-    send = TriggerDagRunOperator.partial(task_id="send", trigger_dag_id="order_sub").expand_kwargs(plan)
+    send = TriggerDagRunOperator.partial(task_id="send", trigger_dag_id="order_sub").expand_kwargs(plan)  # noqa: MAP001
     poll = TriggerDagRunOperator(task_id="poll", trigger_dag_id="order_poll", conf={"runs": plan})
     send >> poll
 

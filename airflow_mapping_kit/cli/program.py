@@ -8,6 +8,7 @@ import click
 
 from airflow_mapping_kit import __version__
 from airflow_mapping_kit.cli.failures import FAILED, Failure, said_of
+from airflow_mapping_kit.cli.lint import lint
 from airflow_mapping_kit.cli.partitions import partitions
 from airflow_mapping_kit.cli.plan import plan
 from airflow_mapping_kit.cli.retry import retry
@@ -24,14 +25,16 @@ def commands() -> None:
     """See what mapped tasks will do and did, and run again only what failed.
 
     \b
+    mapping-kit lint dags                         before a DAG file is deployed
     mapping-kit plan flights                      before a run
     mapping-kit partitions flights                over all runs
     mapping-kit status flights latest --failed    after it
     mapping-kit retry flights latest              only what failed
     mapping-kit run set ship latest ship --pause  while it runs
 
-    Run it where Airflow is installed, with Airflow's settings. Where the metadata
-    database can't be reached, all but plan ask the webserver (--api).
+    Run it where Airflow is installed, with Airflow's settings; lint needs none.
+    Where the metadata database can't be reached, all but plan ask the webserver
+    (--api).
 
     \b
     Exit status:
@@ -42,7 +45,7 @@ def commands() -> None:
     """  # noqa: D301 -- click's mark for lines that stay lines
 
 
-for _command in (plan, partitions, status, retry, run):
+for _command in (lint, plan, partitions, status, retry, run):
     commands.add_command(_command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import importlib.util
+import itertools
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 HEAVY = ("boto3", "duckdb", "matplotlib", "numpy", "openpyxl", "pandas", "polars", "pyarrow", "pyspark", "scipy",
          "seaborn", "sklearn", "snowflake", "tensorflow", "torch", "transformers", "xgboost")  # fmt: skip
+
+# So many characters of an id are taken for a slip.
+_TWO = 2
 
 
 class ConfigError(ValueError):
@@ -88,9 +92,16 @@ def check_ids(what: str, ids: Iterable[str], known: Iterable[str]) -> None:
     all_ids = list(known)
     for one in ids:
         if not any(id_.startswith(one) for id_ in all_ids):
-            near = difflib.get_close_matches(one, all_ids, n=3, cutoff=0.5)
+            near = _near(one, all_ids)
             hint = f" Did you mean {' or '.join(near)}?" if near else f" There are {', '.join(all_ids)}."
             raise ConfigError(f"{what}: there is no rule {one!r}.{hint}")
+
+
+def _near(wrong: str, ids: Iterable[str]) -> list[str]:
+    """Return the ids that differ least from one that there is not, if that is in two characters at most."""
+    distances = {id_: sum(a != b for a, b in itertools.zip_longest(wrong, id_)) for id_ in ids}
+    least = min(distances.values())
+    return [id_ for id_, distance in distances.items() if distance == least <= _TWO][:3]
 
 
 def matches(path: str, glob: str) -> bool:

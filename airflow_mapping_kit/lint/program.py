@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
     if text:
         print(text)
     if options.output == "text":
-        number = len(result.findings)
-        print(f"{number:,} finding{'' if number == 1 else 's'} in {result.files:,} files.", file=sys.stderr)
+        number = _counted(len(result.findings), "finding")
+        print(f"{number} in {_counted(result.files, 'file')}.", file=sys.stderr)
     if result.unread:
         return FAILED
     return FOUND if result.findings else CLEAN
@@ -109,6 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", choices=report.FORMATS, default="text")
     parser.add_argument("--statistics", action="store_true", help="how many findings each rule has")
     return parser
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _ids(given: Sequence[str]) -> tuple[str, ...]:

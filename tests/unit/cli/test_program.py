@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -13,3 +14,18 @@ def test_what_asks_the_api_alone_needs_no_airflow():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_lint_hands_its_arguments_on_and_needs_no_airflow(tmp_path):
+    (tmp_path / "dag.py").write_text("import airflow\nif True:\n", encoding="utf-8")
+    program = (
+        "import sys\n"
+        "from airflow_mapping_kit.cli.program import commands\n"
+        f"arguments = ['lint', '--select', 'MAP0', '--output=json', {str(tmp_path)!r}]\n"
+        "status = commands.main(arguments, standalone_mode=False)\n"
+        "print(status, [name for name in ('airflow', 'sqlalchemy', 'httpx') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    found, _, last = done.stdout.rstrip().rpartition("\n")
+    assert [(one["rule"], one["line"]) for one in json.loads(found)] == [("MAP000", 2)]
+    assert (last, done.stderr) == ("1 []", "")
