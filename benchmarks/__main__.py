@@ -26,6 +26,7 @@ PLOT = PROJECT / "docs" / "images" / "ways.svg"
 
 # What a small run measures: enough to show that every part still works.
 SMALL = {
+    "scale": ["--items", "40", "--instances", "2", "--bytes", "10"],
     "ways": ["--items", "4", "--waits", "0", "0.01", "--sizes", "2"],
     "items": ["--items", "200", "--rounds", "1"],
     "instances": ["--instances", "4", "--rounds", "1"],
@@ -42,6 +43,7 @@ SMALL = {
 ON_3 = {"ways": ["--items", "100", "--waits", "0", "--sizes", "50"]}
 PARTS = (
     "ways",
+    "scale",
     "items",
     "instances",
     "generation",

@@ -15,11 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
 
-from processes import cpu_seconds
 
 from stack.airflow import Airflow
 from stack.postgres import Postgres
 from stack.processes import Processes
+from stack.usage import cpu_seconds
 
 DAG = """
 from __future__ import annotations

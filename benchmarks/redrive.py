@@ -18,12 +18,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
 
-from processes import cpu_seconds
 from ways import idle_cpu
 
 from stack.airflow import Airflow
 from stack.postgres import Postgres
 from stack.processes import Processes
+from stack.usage import cpu_seconds
 
 DAG = "redrive"
 MAPPING_KIT = Path(sys.executable).with_name("mapping-kit")

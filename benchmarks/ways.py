@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
 
-from processes import cpu_seconds
 
 from stack.airflow import Airflow
 from stack.postgres import Postgres
 from stack.processes import Processes
+from stack.usage import cpu_seconds
 
 HAND_MADE = "batches of {size}, a `for` loop"
 BATCHED = "`@task.batched`, batches of {size}"

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.system
 
 PARTS = [
     "ways",
+    "scale",
     "items",
     "instances",
     "generation",

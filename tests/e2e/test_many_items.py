@@ -1,0 +1,137 @@
+"""100,000 items in one run on a real scheduler, in XComs and in storage: none is lost, whatever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from stack.airflow import AIRFLOW_3
+from stack.usage import cpu_seconds, peaks
+
+ITEMS = 100_000
+BATCH = 10_000
+XCOMS, STORAGE = "many_items", "many_items_in_storage"
+# Both on 2.10.5; on the others, where an instance is cheap and storage is the same code, one.
+BOTH = [pytest.param(XCOMS, marks=pytest.mark.versions), STORAGE]
+
+
+def started(stack, dag_id, folder, **conf):
+    stack.airflow.wait_for_dag(dag_id)
+    stack.airflow.unpause(dag_id)
+    return stack.airflow.trigger(dag_id, conf={"folder": str(folder), "batch_size": BATCH, **conf})
+
+
+def killed(stack, folder, what):
+    """Kill the process that waits for it."""
+    pid = Path(folder, f"{what}.pid")
+    stack.processes.wait(f"{what} is there", lambda: pid.exists() and pid.read_text(), seconds=90)
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+def saved(stack, dag_id, run_id):
+    """Tell whether anything is kept of the second batch before it has ended."""
+    if dag_id == STORAGE:
+        keys = map(unquote, stack.s3.objects(stack.bucket))
+        return any(f"mapping_kit/{dag_id}/{run_id}/work/1." in key for key in keys)
+    table, key = ("task_state_store", "mapping_kit/0") if AIRFLOW_3 else ("xcom", "mapping_kit/work/1/%")
+    return stack.postgres.query(f"SELECT 1 FROM {table} WHERE run_id = %s AND key LIKE %s", [run_id, key])
+
+
+def sizes(stack, run_id):
+    """Return how many bytes the XComs of a run take."""
+    (row,) = stack.postgres.query(
+        "SELECT sum(pg_column_size(value)) AS bytes FROM xcom WHERE run_id = %s", [run_id]
+    )
+    return int(row["bytes"])
+
+
+@pytest.mark.parametrize("dag_id", BOTH)
+def test_every_item_is_in_one_row_and_no_process_grows_with_their_number(stack, tmp_path, dag_id):
+    few = started(stack, dag_id, tmp_path, items=20, batch_size=10)
+    with peaks() as least:
+        assert stack.airflow.wait(dag_id, few) == "success"
+    used = cpu_seconds()
+    run_id = started(stack, dag_id, tmp_path, items=ITEMS)
+    with peaks() as most:
+        assert stack.airflow.wait(dag_id, run_id, seconds=300) == "success"
+    used = cpu_seconds() - used
+
+    report = stack.airflow.xcom(dag_id, run_id, "collect_work")
+    assert (report["total"], report["succeeded"], report["failed"]) == (ITEMS, ITEMS, 0)
+    assert stack.airflow.xcom(dag_id, run_id, "added_up") == {
+        "rows": ITEMS,
+        "keys": ITEMS,
+        "sum": ITEMS * (ITEMS - 1) // 2,
+    }
+    assert stack.airflow.xcom(dag_id, run_id, "collect_twice")["succeeded"] == ITEMS
+    labels = [one["rendered_map_index"] for one in stack.airflow.instances(dag_id, run_id, "work")]
+    assert labels[1].startswith(
+        "items 10,001–20,000 of 100,000: key=landing%2F2026-11-26%2Forders%2F000010000"
+    )
+    # Ceilings that what grows with the number of items goes through; how fast it is `benchmarks` say.
+    assert used < 60
+    for kind in ("a task", "the scheduler"):
+        assert most.get(kind, 0) - least.get(kind, 0) < 50
+    if dag_id == STORAGE:
+        assert sizes(stack, run_id) < 100_000
+
+
+@pytest.mark.parametrize("dag_id", BOTH)
+def test_killing_the_generator_and_an_instance_loses_and_doubles_nothing(stack, tmp_path, dag_id):
+    for what in ("keys", "work"):
+        Path(tmp_path, f"kill_{what}").touch()
+    run_id = started(stack, dag_id, tmp_path, items=3000, batch_size=1000)
+    killed(stack, tmp_path, "keys")
+    stack.processes.wait("What is done is saved", lambda: saved(stack, dag_id, run_id), seconds=90)
+    killed(stack, tmp_path, "work")
+    assert stack.airflow.wait(dag_id, run_id, seconds=240) == "success"
+
+    (generator,) = stack.airflow.instances(dag_id, run_id, "keys")
+    assert generator["try_number"] == 2
+    tries = [one["try_number"] for one in stack.airflow.instances(dag_id, run_id, "work")]
+    assert tries == [1, 2, 1]
+    # What was done when it was killed was not done again.
+    log = stack.airflow.log(dag_id, run_id, "work", 1, try_number=2)
+    assert "which 0 are done already" not in log
+    assert stack.airflow.xcom(dag_id, run_id, "added_up") == {
+        "rows": 3000,
+        "keys": 3000,
+        "sum": 3000 * 2999 // 2,
+    }
+
+
+@pytest.mark.versions
+def test_one_failure_more_than_tolerated_fails_and_a_retry_works_on_these_items_alone(
+    stack, tmp_path, mapping_kit
+):
+    run_id = started(stack, XCOMS, tmp_path, items=20_000, fail=100, tolerated=199)
+    stack.airflow.wait(XCOMS, run_id)
+    (fan_in,) = stack.airflow.instances(XCOMS, run_id, "collect_work")
+    assert fan_in["state"] == "failed"
+    report = stack.airflow.xcom(XCOMS, run_id, "collect_work")
+    assert (report["total"], report["succeeded"], report["failed"]) == (20_000, 19_800, 200)
+    # What failed has no value for the batches after it.
+    after = stack.airflow.xcom(XCOMS, run_id, "collect_twice")
+    assert (after["total"], after["succeeded"], after["upstream_failed"]) == (20_000, 19_800, 200)
+    assert stack.airflow.xcom(XCOMS, run_id, "added_up")["rows"] == 20_000
+    code, out, _ = mapping_kit("status", XCOMS, run_id, "work", "--failed", "--output", "json")
+    assert code == 1
+    assert len(json.loads(out)["results"]) == 200
+
+    Path(tmp_path, "healed").touch()
+    code, _, err = mapping_kit("retry", XCOMS, run_id, "work", "--yes")
+    assert code == 0, err
+    stack.airflow.wait(XCOMS, run_id)
+    assert stack.airflow.xcom(XCOMS, run_id, "collect_work")["succeeded"] == 20_000
+    assert stack.airflow.xcom(XCOMS, run_id, "added_up") == {
+        "rows": 20_000,
+        "keys": 20_000,
+        "sum": 20_000 * 19_999 // 2,
+    }
+    worked = [line for path in Path(tmp_path).glob("calls-*") for line in path.read_text().split()]
+    assert len(worked) == 200
