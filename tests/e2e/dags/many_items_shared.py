@@ -84,4 +84,3 @@ def many_items(dag_id: str):
         )
 
     return declared()
-
