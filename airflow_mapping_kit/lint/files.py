@@ -30,7 +30,8 @@ def python_files(paths: Iterable[Path], exclude: Iterable[str] = ()) -> Iterator
         if path.is_dir():
             found = _below(path, globs)
         elif path.is_file():
-            found = iter([path])
+            # pre-commit names each file that changed.
+            found = iter([] if any(matches(str(path), glob) for glob in globs) else [path])
         else:
             raise ConfigError(f"{path}: there is no such file or folder.")
         for file in found:
