@@ -58,10 +58,10 @@ up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
 ifeq ($(AIRFLOW),$(DEFAULT))
 ONCE := lint docs test-pure
 MARKED := not system
-APART := --ignore tests/property --ignore tests/unit/partitions
+APART := $(addprefix --ignore tests/,property unit/partitions unit/lint)
 else
 MARKED := not system and (not e2e or versions)
-APART := $(addprefix --ignore tests/,property unit/partitions unit/history unit/ui integration/s3 integration/dags) \
+APART := $(addprefix --ignore tests/,property unit/lint unit/partitions unit/history unit/ui integration/s3 integration/dags) \
 	$(addprefix --ignore tests/unit/operators/,batched duckdb s3 snowflake)
 endif
 

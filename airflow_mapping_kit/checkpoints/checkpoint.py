@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.checkpoints import store as checkpoint_store
 from airflow_mapping_kit.checkpoints import xcoms as checkpoint_xcoms
-from airflow_mapping_kit.checkpoints.files import Files
 from airflow_mapping_kit.checkpoints.nowhere import Nowhere
-from airflow_mapping_kit.checkpoints.store import Stored
 from airflow_mapping_kit.checkpoints.xcoms import AmongXComs, place_of
 from airflow_mapping_kit.compat import AIRFLOW_3, has_state_store
 from airflow_mapping_kit.plans.batches import keeps_what_is_done
@@ -66,13 +63,19 @@ def _place(context: Context, instance: Any, task: Any, owner: Owner | None, *, s
             max_tries=instance.max_tries,
         )
     if root() is not None:
+        from airflow_mapping_kit.checkpoints.files import Files
+
         pointer: Any = None
         if store is not None:
+            from airflow_mapping_kit.checkpoints import store as checkpoint_store
+
             pointer = checkpoint_store.Pointed(store, instance)
         elif among_xcoms is not None:
             pointer = checkpoint_xcoms.Pointed(among_xcoms)
         return Files(instance, pointer, owner)
     if AIRFLOW_3:
+        from airflow_mapping_kit.checkpoints.store import Stored
+
         return Stored(store, instance, leaves=sliced or store is None or is_collected(task))
     return Nowhere(owner) if among_xcoms is None else AmongXComs(among_xcoms, owner)
 
@@ -112,6 +115,8 @@ def carry_over(instances: Sequence[Any], clear: Callable[[], None], session: Any
         for row in instances:
             indexes.setdefault(row.task_id, set()).add(row.map_index)
         if has_state_store():
+            from airflow_mapping_kit.checkpoints import store as checkpoint_store
+
             checkpoint_store.count_on(dag_id, run_id, indexes, session, fresh=fresh)
         return
     saved = checkpoint_xcoms.places(dag_id, run_id, session)

@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.checkpoints.parts import rows_of
 from airflow_mapping_kit.compat import AIRFLOW_3, get_current_context
 from airflow_mapping_kit.exceptions import FanInError, StorageError
-from airflow_mapping_kit.fan_in.lines import of_part, with_connection
-from airflow_mapping_kit.reading import of_task, tables
-from airflow_mapping_kit.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +40,8 @@ def rows(report: Mapping[str, Any]) -> Iterator[Result]:
 
 
 def _in_files(uri: str) -> Iterator[Result]:
+    from airflow_mapping_kit.fan_in.lines import of_part, with_connection
+
     lines = _lines(uri)
     first = next(lines, None)
     if first is None:
@@ -71,6 +69,10 @@ def _in_files(uri: str) -> Iterator[Result]:
 def _of_instance(part: Any, of: Mapping[str, Any]) -> Iterator[Result]:
     """Yield the rows that an instance left, of which a report says no more than where they are."""
     # Files are read without Airflow, and know no run.
+    from airflow_mapping_kit.checkpoints.parts import rows_of
+    from airflow_mapping_kit.fan_in.lines import of_part
+    from airflow_mapping_kit.reading import tables
+
     read = _reading() if "chunks" in part else tables
     try:
         for row in rows_of(part, read, of.get("dag_id", ""), of.get("run_id", ""), values=of["values"]):
@@ -80,6 +82,8 @@ def _of_instance(part: Any, of: Mapping[str, Any]) -> Iterator[Result]:
 
 
 def _lines(uri: str) -> Iterator[bytes]:
+    from airflow_mapping_kit.storage import files
+
     try:
         yield from files.lines(uri)
     except FileNotFoundError:
@@ -90,6 +94,8 @@ def _lines(uri: str) -> Iterator[bytes]:
 
 
 def _among_xcoms(of: Mapping[str, Any]) -> Iterator[Result]:
+    from airflow_mapping_kit.fan_in.lines import of_part
+
     for part in of["kept"]:
         yield from _of_instance(part, of)
     read = _reading()
@@ -106,6 +112,8 @@ def _among_xcoms(of: Mapping[str, Any]) -> Iterator[Result]:
 
 
 def _reading() -> Reading:
+    from airflow_mapping_kit.reading import of_task, tables
+
     if not AIRFLOW_3:
         return tables
     try:

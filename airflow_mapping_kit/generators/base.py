@@ -21,7 +21,6 @@ from airflow_mapping_kit.compat import (
     task_decorator_factory,
 )
 from airflow_mapping_kit.exceptions import PlanError
-from airflow_mapping_kit.generators.again import given_again
 from airflow_mapping_kit.generators.consumers import (
     Uses,
     longest_map,
@@ -36,16 +35,11 @@ from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.partitions.limits import at_most
 from airflow_mapping_kit.partitions.sequences import read, shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
-from airflow_mapping_kit.plans.chunks import chunks
-from airflow_mapping_kit.plans.marks import Cut
 from airflow_mapping_kit.plans.naming import check_fields, check_named, fields_of
-from airflow_mapping_kit.plans.plan_files import plan_file
 from airflow_mapping_kit.plans.planned import references
 from airflow_mapping_kit.plans.slices import Slice
-from airflow_mapping_kit.plans.slicing import Planned, begins_with_a_batch, planned
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading.records import SLICES_KEY
-from airflow_mapping_kit.storage.place import root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -54,6 +48,7 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.generators.again import Given
+    from airflow_mapping_kit.plans.slicing import Planned
 
 parts.need(parts.GENERATORS)
 
@@ -126,6 +121,9 @@ class GeneratorOperator(DecoratedOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the checked plan, a JSON list."""
+        # Every instance of the DAG pays for what its file imports: what only a generator takes waits for it.
+        from airflow_mapping_kit.generators.again import given_again
+
         args, kwargs = _materialized(self.op_args), _materialized(self.op_kwargs)
         instance: Any = context["ti"]
         with bad_input_fails_at_once():
@@ -185,6 +183,9 @@ class GeneratorOperator(DecoratedOperator):
 
         :param instance: the running instance, which may keep a large plan elsewhere.
         """
+        from airflow_mapping_kit.plans.marks import Cut
+        from airflow_mapping_kit.plans.slicing import Planned, begins_with_a_batch, planned
+
         args, kwargs = read_rendered(self.python_callable, args, kwargs)
         size = size_of(self.batch_size)
         if self.leaves_batches_to_the_operator:
@@ -213,6 +214,9 @@ class GeneratorOperator(DecoratedOperator):
 
     def _planned_again(self, again: Given, instance: Any) -> Planned:
         """Return the plan of what another run has not done, in place of what the function makes."""
+        from airflow_mapping_kit.plans.marks import Cut
+        from airflow_mapping_kit.plans.slicing import planned
+
         place = _place_of(instance) if uses_of(self).takes_slices else None
         return planned(
             again.items, Cut(self.task_id, longest_map(), again.size, named_by=self.named_by), place
@@ -296,6 +300,10 @@ def generator(
 
 def _place_of(instance: Any) -> Any:
     """Return where a running instance keeps a plan that is too large for an XCom."""
+    from airflow_mapping_kit.plans.chunks import chunks
+    from airflow_mapping_kit.plans.plan_files import plan_file
+    from airflow_mapping_kit.storage.place import root
+
     return chunks(instance) if root() is None else plan_file(instance)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_mapping_kit.storage import local_files, other_files, s3_files
 from airflow_mapping_kit.storage.place import is_local
 
 if TYPE_CHECKING:
@@ -100,6 +99,15 @@ def forget_unfinished(uri: str, named: Callable[[str], bool]) -> None:
 
 
 def _kind(uri: str) -> Any:
+    # An instance pays for the kind that it has.
     if is_local(uri):
+        from airflow_mapping_kit.storage import local_files
+
         return local_files
-    return s3_files if uri.startswith("s3://") else other_files
+    if uri.startswith("s3://"):
+        from airflow_mapping_kit.storage import s3_files
+
+        return s3_files
+    from airflow_mapping_kit.storage import other_files
+
+    return other_files

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.checkpoints.progress import STOP_SECONDS
 from airflow_mapping_kit.operators.batched.calls import Calls
 from airflow_mapping_kit.operators.batched.children import Children
-from airflow_mapping_kit.operators.batched.event_loop import EventLoop
 from airflow_mapping_kit.operators.batched.log_lines import with_keys
-from airflow_mapping_kit.operators.batched.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +16,9 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.checkpoints.progress import Results
     from airflow_mapping_kit.operators.batched.attempts import Policy
     from airflow_mapping_kit.operators.batched.calls import Call
+    from airflow_mapping_kit.operators.batched.event_loop import EventLoop
     from airflow_mapping_kit.operators.batched.gate import Gate
+    from airflow_mapping_kit.operators.batched.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def worked_on(
     :raises Superseded: if the instance is not this process's own any more.
     """
     waiting = Calls(calls, results.fail)
-    workers = (EventLoop if in_event_loop else Threads)(waiting, max(concurrency, 1), policy, results, gate)
+    workers = _kind(in_event_loop=in_event_loop)(waiting, max(concurrency, 1), policy, results, gate)
     if gate is not None:
         gate.stands_before(workers)
     children = Children()
@@ -74,3 +74,14 @@ def worked_on(
     if results.superseded is not None:
         raise results.superseded
     return iter(waiting)
+
+
+def _kind(*, in_event_loop: bool) -> type[EventLoop | Threads]:
+    # An instance pays for the one that it takes.
+    if in_event_loop:
+        from airflow_mapping_kit.operators.batched.event_loop import EventLoop
+
+        return EventLoop
+    from airflow_mapping_kit.operators.batched.threads import Threads
+
+    return Threads

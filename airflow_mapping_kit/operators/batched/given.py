@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit import labels
 from airflow_mapping_kit.checkpoints.part import Span
-from airflow_mapping_kit.checkpoints.parts import rows_of
 from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.partitions.pieces import Distinct
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.early_labels import fixed_arguments
-from airflow_mapping_kit.plans.held import items_of
 from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.reading import of_task
 from airflow_mapping_kit.results import SUCCESS, part_of
@@ -100,8 +98,12 @@ class Given:
     def _values(self) -> Iterator[tuple[int, Any]]:
         one = self._instance
         if self._slice is not None:
+            from airflow_mapping_kit.plans.held import items_of
+
             return items_of(self._slice, of_task(one), one.dag_id, one.run_id)
         if self._part is not None:
+            from airflow_mapping_kit.checkpoints.parts import rows_of
+
             rows = rows_of(self._part, of_task(one), one.dag_id, one.run_id)
             return ((row["item"], row) for row in rows)
         return enumerate(self._value)

@@ -2,68 +2,41 @@
 
 from __future__ import annotations
 
-import inspect
-from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
-from airflow_mapping_kit.assets import mark_succeeded
-from airflow_mapping_kit.checkpoints.checkpoint import place_for
-from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
-from airflow_mapping_kit.checkpoints.part import Part, max_result_kb
-from airflow_mapping_kit.checkpoints.parts import failed_rows_of, rows_of
-from airflow_mapping_kit.checkpoints.progress import SAVE_SECONDS, Results
 from airflow_mapping_kit.compat import (
-    AIRFLOW_3,
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
     DecoratedOperator,
     DecoratedTask,
     XComArg,
-    bad_input_fails_at_once,
-    context_merge,
-    determine_kwargs,
     one_connection,
     parts,
 )
 from airflow_mapping_kit.exceptions import PlanError
-from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.labels import label
-from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
-from airflow_mapping_kit.operators.batched.batch import worked_on
-from airflow_mapping_kit.operators.batched.calls import Call
-from airflow_mapping_kit.operators.batched.given import Given
-from airflow_mapping_kit.operators.batched.results import Room
 from airflow_mapping_kit.operators.batched.settings import (
+    STEERED,
     check,
     check_key,
     check_literals,
     item_parameter,
-    seconds,
 )
-from airflow_mapping_kit.operators.batched.steering import STEERED, steering_of
-from airflow_mapping_kit.plans.arguments import arguments, mapped_arguments
-from airflow_mapping_kit.plans.batches import RETURN_VALUE, received, unwraps
-from airflow_mapping_kit.reading import of_task
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, PART, SUCCESS, ItemResult
+from airflow_mapping_kit.plans.batches import RETURN_VALUE, unwraps
+from airflow_mapping_kit.results import ItemResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from airflow.decorators.base import Task
     from airflow.utils.context import Context
 
-    from airflow_mapping_kit.checkpoints.part import Place
-    from airflow_mapping_kit.operators.batched.steering import Steering
-    from airflow_mapping_kit.results import Error, ItemRow
+    from airflow_mapping_kit.checkpoints.progress import Results
+    from airflow_mapping_kit.results import ItemResult
 
 parts.need(parts.BATCHES)
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_WITHOUT = "Before Airflow 3.3 nothing outlives a try" if AIRFLOW_3 else "No task made this batch"
 
 
 class BatchedOperator(DecoratedOperator):
@@ -118,8 +91,8 @@ class BatchedOperator(DecoratedOperator):
         self.stop_after = stop_after
         self.rate = rate
         self.key = key
-        self._told_to_end = False
-        self._at_work: Results | None = None
+        self.told_to_end = False
+        self.at_work: Results | None = None
 
     @staticmethod
     def batch_parameter(declared: Any) -> str:
@@ -145,155 +118,18 @@ class BatchedOperator(DecoratedOperator):
     @one_connection()
     def execute(self, context: Context) -> list[ItemResult] | dict[str, Any]:
         """Return the results of all items in their order, or where they are."""
-        with bad_input_fails_at_once():
-            given, fixed = self._given(context)
-            count = given.span.count
-            if not count:
-                raise AirflowSkipException(f"{self.task_id} got an empty batch: there is nothing to do.")
-            owner, kib = owner_of(context), max_result_kb()
-            place = place_for(context, owner, sliced=given.by_reference)
-            part = Part(
-                place, context["ti"], given.span, as_list=not given.by_reference, most_bytes=kib * 1024
-            )
-            done = part.take_over(given.keyed)
-            self._say_what_follows(count, done, place)
-        work = Results(self.stop_after, part)
-        calls = self._calls(given, fixed, work, Room(kib, in_all=not place.holds_parts))
-        try:
-            with giving_way(owner), bad_input_fails_at_once():
-                self._work(calls, work, steering_of(self, context, work), most=count - done)
-                if owner is not None and part.by_item is not None:
-                    owner.check(done=True)
-                results = work.finish()
-        except ItemStopped:
-            raise AirflowException(
-                f"{self.task_id} was told to end. What is done of its batch "
-                f"{'is kept: a retry does the rest' if place.outlives_tries else 'is done again by a retry'}."
-            ) from None
-        self._fail_if_any_failed(part, results, context)
-        mark_succeeded(self._rows(results, context, partial(rows_of, values=False)), context=context)
-        return results
+        # Every instance of the DAG pays for what its file imports: what only a batch takes waits for it.
+        from airflow_mapping_kit.operators.batched.work import worked_on_batch
+
+        return worked_on_batch(self, context)
 
     def on_kill(self) -> None:
         """End the items: Airflow 3 calls this when the task is to end, and would go on with it."""
-        self._told_to_end = True
-        if self._at_work is not None:
-            self._at_work.stop(ItemStopped())
+        from airflow_mapping_kit.operators.batched.attempts import ItemStopped
 
-    def _work(self, calls: Iterator[Call], results: Results, steering: Steering, *, most: int) -> None:
-        """Make the calls, no more than so many at a time whatever is said, and hand over their results."""
-        self._at_work = results
-        try:
-            if self._told_to_end:
-                raise ItemStopped
-            with steering as gate:
-                rest = worked_on(
-                    calls,
-                    results,
-                    concurrency=min(gate.concurrency, most),
-                    policy=Policy(
-                        self.item_retries,
-                        seconds(self.item_retry_delay),
-                        None if self.item_timeout is None else seconds(self.item_timeout),
-                    ),
-                    in_event_loop=inspect.iscoroutinefunction(self.python_callable),
-                    gate=gate,
-                )
-            for call in rest:
-                results.note(call.item, _not_run(call.key, NOT_STARTED))
-            results.check()
-        finally:
-            self._at_work = None
-
-    def _given(self, context: Context) -> tuple[Given, dict[str, Any]]:
-        """Return the batch, and the arguments that are the same for all of its items."""
-        parameter = item_parameter(self.python_callable)
-        named = arguments(self)
-        batch, declared = named.pop(parameter, None), self.dag.get_task(self.task_id)
-        how = received(declared)
-        check = partial(check_key, self.task_id, self.key, chained=how.chained)
-        given = Given(batch, context["ti"], how, declared, mapped_arguments(context), check)
-        context_merge(context, named)
-        fixed = dict(determine_kwargs(self.python_callable, (), context))
-        fixed.pop(parameter, None)
-        return given, fixed
-
-    def _calls(self, given: Given, fixed: dict[str, Any], results: Results, room: Room) -> Iterator[Call]:
-        """Yield what there is to call; hand over what is known without."""
-        part = results.part
-        call = self._caller(fixed, room)
-        for number, item, named in given:
-            if part.is_done(number):
-                continue
-            if named is not None:
-                part.labels[number] = named
-            if item.state == SUCCESS:
-                yield Call(item.key, partial(call, item.value), number)
-            else:
-                results.note(number, _not_run(item.key, item.state, item.error))
-
-    def _caller(self, fixed: dict[str, Any], room: Room) -> Callable[[Any], Any]:
-        """Return what calls the function for an item, and keeps what it returns."""
-        function, parameter = self.python_callable, item_parameter(self.python_callable)
-
-        def call(value: Any) -> Any:
-            return room.kept(function(**{parameter: value}, **fixed))
-
-        async def awaited(value: Any) -> Any:
-            return room.kept(await function(**{parameter: value}, **fixed))
-
-        return awaited if inspect.iscoroutinefunction(function) else call
-
-    def _say_what_follows(self, count: int, done: int, place: Place) -> None:
-        self.log.info(
-            "%d items, of which %d are done already. Up to %d of them run at once, and as many of every other "
-            "instance of %s that runs; where that is too much, a pool bounds it: pool_slots=%d.",
-            count,
-            done,
-            min(self.concurrency, count),
-            self.task_id,
-            self.concurrency,
-        )
-        if not place.outlives_tries:
-            self.log.info("%s, so there is no checkpoint: a retry does all of it again.", _WITHOUT)
-            return
-        self.log.info(
-            "What is done is kept with %s, every %g s: a retry does not do it again.",
-            place.kept_with,
-            SAVE_SECONDS,
-        )
-
-    def _rows(
-        self,
-        results: list[ItemResult] | dict[str, Any],
-        context: Context,
-        of_part: Callable[..., Iterable[ItemRow]],
-    ) -> Iterable[ItemResult | ItemRow]:
-        """Return the rows, which of a part are read as they are wanted."""
-        if isinstance(results, list):
-            return results
-        one: Any = context["ti"]
-        return of_part(results[PART], of_task(one), one.dag_id, one.run_id)
-
-    def _fail_if_any_failed(
-        self, part: Part, results: list[ItemResult] | dict[str, Any], context: Context
-    ) -> None:
-        number = part.states[FAILED] + part.states[NOT_STARTED]
-        if not number:
-            return
-        # A task that fails returns nothing, and the fan-in and the next task need what is done.
-        if self.do_xcom_push:
-            context["ti"].xcom_push(RETURN_VALUE, results)
-        succeeded, kept = part.states[SUCCESS], part.place.outlives_tries
-        rows = self._rows(results, context, failed_rows_of)
-        failed = (row for row in rows if row["state"] in {FAILED, NOT_STARTED})
-        message = (
-            f"{number:,} of {part.span.count:,} items of {self.task_id} failed, {succeeded:,} succeeded"
-            f"{' and are not done again by a retry' if kept and succeeded else ''}:\n{described(failed)}\n"
-            f"Mend the cause. A retry works on {'these items alone' if kept else 'all items again'}; an instance "
-            f"that is cleared works on all of its items again."
-        )
-        raise (AirflowFailException if part.final == number else AirflowException)(message)
+        self.told_to_end = True
+        if self.at_work is not None:
+            self.at_work.stop(ItemStopped())
 
 
 class _BatchedTask(DecoratedTask[..., Any, Any]):
@@ -394,8 +230,3 @@ def batched(
         return cast("Task[P, R]", task)
 
     return decorate if python_callable is None else decorate(python_callable)
-
-
-def _not_run(key: str, state: str, error: Error | None = None) -> ItemResult:
-    """Return the result of an item that nothing was done for: for what it was before, or for `stop_after`."""
-    return {"key": key, "state": state, "value": None, "error": error, "tries": 0, "duration_s": None}

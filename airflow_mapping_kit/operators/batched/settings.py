@@ -14,10 +14,14 @@ from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.naming import check_fields, check_named
 from airflow_mapping_kit.steering.rate import Rate
+from airflow_mapping_kit.steering.settings import CONCURRENCY, RATE, STOP_AFTER
 from airflow_mapping_kit.storage.place import is_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Arguments of the operator that somebody may change while it runs.
+STEERED = (CONCURRENCY, STOP_AFTER, RATE)
 
 
 def item_parameter(function: Callable[..., Any]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import AIRFLOW_3, asking
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.operators.batched.pace import Pace
+from airflow_mapping_kit.operators.batched.settings import STEERED
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading.records import error_of
 from airflow_mapping_kit.steering.in_tables import Look
@@ -20,7 +21,6 @@ from airflow_mapping_kit.steering.look import kept
 from airflow_mapping_kit.steering.place import place_of
 from airflow_mapping_kit.steering.rate import Rate
 from airflow_mapping_kit.steering.settings import CONCURRENCY, PAUSED, RATE, STOP_AFTER, of_json
-from airflow_mapping_kit.steering.shared import slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Arguments of the operator that somebody may change while it runs.
-STEERED = (CONCURRENCY, STOP_AFTER, RATE)
 # So often an instance looks what somebody has said.
 LOOK_SECONDS = 1.0
 # So often who waits looks whether all is over.
@@ -221,6 +219,13 @@ def steering_of(operator: Any, context: Context, results: Results) -> Steering:
     return Steering(
         {name: getattr(operator, name, None) for name in STEERED} | {PAUSED: False},
         look,
-        partial(slots_of, place, instance, declared),
+        partial(_slots, place, instance, declared),
         results,
     )
+
+
+def _slots(place: Any, instance: Any, declared: Any) -> Any:
+    # Only where a rate holds.
+    from airflow_mapping_kit.steering.shared import slots_of
+
+    return slots_of(place, instance, declared)
