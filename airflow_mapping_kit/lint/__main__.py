@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from airflow_mapping_kit.lint.program import main
+from airflow_mapping_kit.lint.program import run
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run()

@@ -35,8 +35,10 @@ def python_files(paths: Iterable[Path], exclude: Iterable[str] = ()) -> Iterator
         else:
             raise ConfigError(f"{path}: there is no such file or folder.")
         for file in found:
-            if file not in seen:
-                seen.add(file)
+            # By a link, or by two names, a file is no copy of itself.
+            real = file.resolve()
+            if real not in seen:
+                seen.add(real)
                 yield file
 
 

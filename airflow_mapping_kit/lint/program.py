@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +20,25 @@ if TYPE_CHECKING:
 CLEAN, FOUND, FAILED = 0, 1, 2
 
 
+def run() -> None:
+    """Run the command with the arguments of this process, and exit with its status."""
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `| head` has had enough, of what was found. Nor is the rest written when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = FOUND
+    except KeyboardInterrupt:
+        status = FAILED
+    sys.exit(status)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Look at files and print what is found; return 0 if that is nothing, 1 if something, 2 if it could not be done."""
     options = _parser().parse_args(arguments)
-    if options.explain:
+    _show_any_text()
+    if options.explain is not None:
         return _explain(options.explain)
     try:
         settings, _ = config.read(Path.cwd(), RULES)
@@ -58,6 +75,13 @@ def main(arguments: Sequence[str]) -> int:
     if result.unread:
         return FAILED
     return FOUND if result.findings else CLEAN
+
+
+def _show_any_text() -> None:
+    """Escape what a terminal, or the log of a job, has no characters for."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _explain(rule_id: str) -> int:

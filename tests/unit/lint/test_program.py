@@ -207,13 +207,25 @@ def test_fixes_are_written_or_shown(project, run):
     assert Path("dag.py").read_text() == after
 
 
-def test_it_runs_where_nothing_else_is_installed(project):
+def test_a_file_of_two_names_is_looked_at_once(project, found):
     Path("dag.py").write_text(BAD)
-    (project / "packages").mkdir()
-    (project / "packages" / "airflow_mapping_kit").symlink_to(Path(airflow_mapping_kit.__file__).parent)
-    environment = {**os.environ, "PYTHONPATH": str(project / "packages")}
-    # Without site-packages: the standard library and the kit are all there is.
-    command = [sys.executable, "-S", "-m", "airflow_mapping_kit.lint"]
+    Path("link.py").symlink_to("dag.py")
+    assert found("dag.py", ".", str(project / "dag.py")) == (1, [("MAP001", "dag.py", 3)])
+
+
+@pytest.fixture
+def program(project):
+    """Return how the program starts where the standard library and the kit are all there is."""
+    packages = project / ".packages"
+    packages.mkdir()
+    (packages / "airflow_mapping_kit").symlink_to(Path(airflow_mapping_kit.__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": str(packages)}
+    return [sys.executable, "-S", "-m", "airflow_mapping_kit.lint"], environment
+
+
+def test_it_runs_where_nothing_else_is_installed(program):
+    Path("dag.py").write_text(BAD)
+    command, environment = program
     done = subprocess.run([*command, "dag.py"], capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode, done.stderr) == (1, "1 finding in 1 file.\n")
     assert done.stdout.startswith("dag.py:3:8 MAP001 ")
@@ -222,3 +234,25 @@ def test_it_runs_where_nothing_else_is_installed(project):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("# MAP003: mapped-trigger-waits\n")
+
+
+def test_a_terminal_of_ascii_shows_what_it_can(program):
+    Path("dag.py").write_text(BAD.replace("sub", "größe"), encoding="utf-8")
+    command, environment = program
+    ascii_alone = {**environment, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ascii_alone)
+    assert (done.returncode, done.stderr) == (1, "1 finding in 1 file.\n")
+    assert r"gr\xf6\xdfe" in done.stdout
+
+
+def test_a_reader_that_has_had_enough_is_no_error(program):
+    # More than a pipe holds.
+    Path("dag.py").write_text(BAD + BAD.splitlines()[-1].join(["\n"] * 300))
+    command, environment = program
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout.readline().startswith(b"dag.py:3:8 MAP001")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
