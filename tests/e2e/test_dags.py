@@ -13,7 +13,8 @@ pytestmark = pytest.mark.versions
 
 
 def test_every_dag_file_can_be_imported(stack):
-    files = {str(path) for path in (stack.project / "dags").glob("*.py")}
+    # What two files share declares no DAG itself.
+    files = {str(path) for path in (stack.project / "dags").glob("*.py") if "_shared" not in path.name}
 
     def parsed():
         return files <= {row["fileloc"] for row in stack.postgres.query("SELECT fileloc FROM dag")}

@@ -121,7 +121,8 @@ def test_one_failure_more_than_tolerated_fails_and_a_retry_works_on_these_items_
     assert stack.airflow.xcom(XCOMS, run_id, "added_up")["rows"] == 20_000
     code, out, _ = mapping_kit("status", XCOMS, run_id, "work", "--failed", "--output", "json")
     assert code == 1
-    assert len(json.loads(out)["results"]) == 200
+    (task,) = json.loads(out)["tasks"]
+    assert len(task["results"]) == 200
 
     Path(tmp_path, "healed").touch()
     code, _, err = mapping_kit("retry", XCOMS, run_id, "work", "--yes")

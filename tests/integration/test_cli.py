@@ -916,7 +916,7 @@ class TestApi:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["status", "flihgts", "latest"], "There is no DAG 'flihgts' there. Did you mean flights?"),
+            (["status", "flihgts", "latest"], "There is no DAG 'flihgts' there. Did you mean flights"),
             (["status", "flights", "nothing"], "The DAG 'flights' has no run 'nothing'."),
             (["status", "flights", "latest", "laod"], "has no task 'laod'. Did you mean load?"),
             (["retry", "flights", "latest", "publish"], "publish is not mapped, so it has no pieces."),

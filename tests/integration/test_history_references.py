@@ -196,7 +196,7 @@ def test_of_an_instance_that_was_killed_what_it_had_saved_in_storage_is_loaded(
                "duration_s": 1.0}  # fmt: skip
         place = tmp_path / dag.dag_id / "one" / "load" / f"1.{tries}"
         place.mkdir(parents=True)
-        (place / "0a-000000.jsonl").write_text(f"{json.dumps(row)}\n")
+        (place / "0a0a0a0a-000000.jsonl").write_text(f"{json.dumps(row)}\n")
     found = history(dag)
     assert found.letters.decode() == ("oooofoffoo.." if allowed else "ooooffffoo..")
     assert [note[:45] for note in found.notes] == (
