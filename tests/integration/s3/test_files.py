@@ -152,7 +152,12 @@ def test_a_place_that_cannot_be_written_to_says_so(uri, message, s3_conn):
 
 def test_the_connection_is_that_before_the_at_sign(s3_bucket, s3_server, monkeypatch):
     s3_files._client.cache_clear()
-    connection = {"conn_type": "aws", "login": "AKIAQUAGGA8", "password": "zyzzyva/dodo", "extra": {"endpoint_url": s3_server}}
+    connection = {
+        "conn_type": "aws",
+        "login": "AKIAQUAGGA8",
+        "password": "zyzzyva/dodo",
+        "extra": {"endpoint_url": s3_server},
+    }
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(connection))
     write(f"s3://other@{s3_bucket}/key", b"1")
     assert files.listed(f"s3://other@{s3_bucket}") == [f"s3://other@{s3_bucket}/key"]
