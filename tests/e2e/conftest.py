@@ -109,7 +109,14 @@ class Stack:
 
 
 # The tests of these files share one Airflow, those of all others another, and the two run side by side.
-APART = {"test_batched.py", "test_batched_dags.py", "test_child_runs.py", "test_cli.py", "test_three_dags.py"}
+APART = {
+    "test_batched.py",
+    "test_many_items.py",
+    "test_batched_dags.py",
+    "test_child_runs.py",
+    "test_cli.py",
+    "test_three_dags.py",
+}
 
 
 @pytest.hookimpl(tryfirst=True)

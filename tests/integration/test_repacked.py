@@ -254,7 +254,8 @@ def test_items_that_failed_in_many_batches_are_worked_on_in_one_by_a_run_that_do
     assert "1 item of ship runs again, in 1 batch." in home.cli("retry", "shop", again.run_id, "--dry-run")[1]
     found = history(again.dag, "ship")
     letters = {found.key(cell): chr(code) for cell, code in enumerate(found.letters)}
-    assert {key for key, letter in letters.items() if letter == "f"} == {"order=o18"}
+    # Other tests have a DAG of this name, whose orders are numbers.
+    assert {key for key, letter in letters.items() if letter == "f" and key[:7] == "order=o"} == {"order=o18"}
 
 
 CHAIN = """
