@@ -115,13 +115,21 @@ def test_no_minute_has_more_calls_than_the_rate(tmp_path):
                 command, env=airflow.environment, cwd=airflow.parts, check=True, capture_output=True
             )
 
+        def calls_for(seconds):
+            begun = time.monotonic()
+            processes.wait(
+                f"Calls are made for {seconds} s",
+                lambda: witness.arrived[-1] > begun + seconds,
+                seconds=seconds + 60,
+            )
+
         processes.wait("Calls are made", lambda: len(witness.arrived) > 20, seconds=120)
         killed = max(witness.pids)
         os.kill(killed, signal.SIGKILL)
-        time.sleep(70)
+        calls_for(70)
         set_("--rate", "60/m")
         slower = time.monotonic()
-        time.sleep(75)
+        calls_for(75)
         fast = time.monotonic()
         set_("--rate", "none", "--concurrency", "50")
         assert airflow.wait("rated", run_id) == "success"
