@@ -20,6 +20,10 @@ _TASKS = frozenset({"task", "setup", "teardown", "batched", "generator"})
 # Where a function is handed over that runs in a task.
 _CALLED_IN_A_TASK = frozenset({"python_callable", "execute_callable", "callable"})
 _CALLBACK = "_callback"
+# What calls the function that it is given: threads, processes, `map`.
+_CALLS_IT = frozenset(
+    "map imap imap_unordered starmap map_async submit apply_async run_in_executor to_thread".split()
+)
 
 
 class Reach(Flag):
@@ -99,6 +103,15 @@ class Reaches:
                 self._of[function] |= Reach.PARSING
             elif isinstance(self._source.parents.get(function), ast.ClassDef) and self._is_operator(function):
                 self._of[function] |= Reach.OPERATOR
+        for call in self._source.all(ast.Call):
+            path = origin(self._source, call.func)
+            if path.rpartition(".")[2] == "DAG" and path.startswith("airflow"):
+                # A factory that another module calls.
+                around = self._source.function_around(call)
+                if around is not None:
+                    self._of[around] |= Reach.PARSING
+            elif call.args and path.startswith("airflow.") and not _TASKS.isdisjoint(path.split(".")[1:]):
+                self._hand_over(call.args[0], Reach.TASK)  # task(function)
         for keyword in self._source.all(ast.keyword):
             self._named(keyword.arg, keyword.value)
         for mapping in self._source.all(ast.Dict):
@@ -130,7 +143,7 @@ class Reaches:
             elif isinstance(one, ast.Lambda):
                 self._of[one] |= reach
             else:
-                function = self._method(one) or defined(self._source, one)
+                function = self.method(one) or defined(self._source, one)
                 if function in self._of:
                     self._of[function] |= reach
 
@@ -138,12 +151,17 @@ class Reaches:
         """Follow calls from function to function of this file."""
         calls: dict[ast.AST | None, list[ast.AST]] = {}
         for call in self._source.all(ast.Call):
-            function = self._method(call.func) or defined(self._source, call.func)
+            function = self.method(call.func) or defined(self._source, call.func)
             # A task that is called where DAGs are made does not run there.
             if function is not None and function in self._of and self._kinds[function] != "task":
                 around = self._source.function_around(call)
                 if around is not None or not self._in_main(call):
                     calls.setdefault(around, []).append(function)
+            if getattr(call.func, "attr", getattr(call.func, "id", "")) in _CALLS_IT:
+                for one in call.args[:2]:
+                    function = self.method(one) or defined(self._source, one)
+                    if function in self._of and self._kinds[function] != "task":
+                        calls.setdefault(self._source.function_around(call), []).append(function)
         for lambda_ in self._source.all(ast.Lambda):
             around = self._source.function_around(lambda_)
             if self._of[lambda_] == Reach.NOWHERE:
@@ -158,7 +176,7 @@ class Reaches:
                     self._of[called] |= added
                     waiting.append((called, added))
 
-    def _method(self, node: ast.AST) -> ast.AST | None:
+    def method(self, node: ast.AST) -> ast.AST | None:
         """Return the method of the class around that `self.name` stands for."""
         if not (
             isinstance(node, ast.Attribute)

@@ -7,11 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.loops import loops_around, reads, variables
-from airflow_mapping_kit.lint.operators import constant, keywords
-from airflow_mapping_kit.lint.origins import defined, origin, value_of
+from airflow_mapping_kit.lint.operators import constant, made_in_mapped_groups
+from airflow_mapping_kit.lint.origins import defined, value_of
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
+from airflow_mapping_kit.lint.rules.started import commanded, started
 from airflow_mapping_kit.lint.rules.triggers import as_per_item, pollers, said
+from airflow_mapping_kit.lint.rules.turns import an_instance_each, arguments, shown, turn, turns_differ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _TRIGGER = "TriggerDagRunOperator"
 _MULTI = re.compile(r"\w*Multi\w*DagRun\w*Operator")
-_RUNS_OF_A_DAG = "dagRuns"
+_BASH = "BashOperator"
 _PER_ITEM = (
     "Map a task over the items in this DAG: `@task.batched` with `collect`; or, where the other DAG has to stay, "
     "TriggerDagRunPerItemOperator"
@@ -36,6 +38,8 @@ def a_run_an_item(file: File) -> Iterator[Finding]:
     yield from _mapped(file)
     yield from _multi(file)
     yield from _made_in_a_loop(file)
+    yield from _in_a_mapped_group(file)
+    yield from _by_command(file)
     yield from _started_in_a_task(file)
 
 
@@ -103,105 +107,91 @@ def _made_in_a_loop(file: File) -> Iterator[Finding]:
                 yield file.finding(
                     "MAP001",
                     one.call,
-                    f"A loop makes a task an item, each of which starts a run of {_dag(dag_id)}",
+                    f"A loop makes a task an item, each of which starts a run of {_dag(file, dag_id)}",
                     _PER_ITEM,
-                    related=[file.related(_shown(loop), "the loop")],
+                    related=[file.related(shown(loop), "the loop")],
                 )
                 break
 
 
 def _started_in_a_task(file: File) -> Iterator[Finding]:
-    mapped_functions = {one.function for one in file.mapped if one.function is not None}
     for call in file.source.all(ast.Call):
-        dag_id = _started(file, call)
-        if dag_id is None or file.reaches.of(call) != Reach.TASK:
+        dag_id = started(file, call)
+        if dag_id is None or file.reaches.of(call) != Reach.TASK or turns_differ(file, call, dag_id):
             continue
-        found = _turn(file, call, dag_id)
+        found = turn(file, call, dag_id)
         if found is not None:
             yield file.finding(
                 "MAP001",
                 call,
-                f"A run of {_dag(dag_id)} is started in each turn of a loop within a task: a retry starts them "
+                f"A run of {_dag(file, dag_id)} is started in each turn of a loop within a task: a retry starts them "
                 "again, and "
                 "nobody adds up what became of them",
                 _PER_ITEM,
                 related=[file.related(found, "the loop")],
             )
-        elif file.source.function_around(call) in mapped_functions and isinstance(dag_id, ast.Constant):
-            yield file.finding(
-                "MAP001",
-                call,
-                f"Each mapped instance starts a run of {_dag(dag_id)}: a run costs more than the work of most "
-                "items, and "
-                "nobody adds up what became of them",
-                _PER_ITEM,
-            )
+        elif an_instance_each(file, call, dag_id):
+            yield _an_instance_each(file, call, dag_id)
 
 
-def _turn(file: File, call: ast.Call, dag_id: ast.expr) -> ast.AST | None:
-    """Return the loop in which a call starts a run an item, also where a function is called in it that does."""
-    source = file.source
-    for loop in loops_around(source, call):
-        if isinstance(loop, ast.While):
+def _an_instance_each(file: File, node: ast.Call, dag_id: ast.expr | None) -> Finding:
+    return file.finding(
+        "MAP001",
+        node,
+        f"Each mapped instance starts a run of {_dag(file, dag_id)}: a run costs more than the work of most items, and "
+        "nobody adds up what became of them",
+        _PER_ITEM,
+    )
+
+
+def _in_a_mapped_group(file: File) -> Iterator[Finding]:
+    for one, group in made_in_mapped_groups(file):
+        dag_id = one.given.get("trigger_dag_id")
+        if one.name == _TRIGGER and dag_id is not None and not reads(dag_id, arguments(group)):
+            yield _an_instance_each(file, one.call, dag_id)
+
+
+def _by_command(file: File) -> Iterator[Finding]:
+    """Yield tasks that run `airflow dags trigger`, one an item."""
+    for one in file.made:
+        dag_id = commanded(file, one.given.get("bash_command")) if one.name == _BASH else None
+        if dag_id is None or not file.reaches.of(one.call) & Reach.PARSING:
             continue
-        names = variables(loop)
-        if reads(dag_id, names):
-            return None
-        if any(reads(one, names) for one in _values(call)):
-            return _shown(loop)
-    function = source.function_around(call)
-    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-        return None
-    given = function.args
-    if reads(dag_id, {one.arg for one in [*given.posonlyargs, *given.args, *given.kwonlyargs]}):
-        return None
-    return _turn_that_calls(file, function)
+        for loop in loops_around(file.source, one.call):
+            names = variables(loop)
+            if not reads(dag_id, names) and reads(value_of(file.source, one.given["bash_command"]), names):
+                yield file.finding(
+                    "MAP001",
+                    one.call,
+                    f"A loop makes a task an item, each of which starts a run of {_dag(file, dag_id)}",
+                    _PER_ITEM,
+                    related=[file.related(shown(loop), "the loop")],
+                )
+                break
+    for each in file.mapped:
+        if each.name == _BASH:
+            dag_id = commanded(file, each.fixed.get("bash_command"))
+            if dag_id is None:
+                dag_id = _of_commands(file, each.over.get("bash_command"))
+            if dag_id is not None and isinstance(value_of(file.source, dag_id), ast.Constant):
+                yield _an_instance_each(file, each.call, dag_id)
 
 
-def _turn_that_calls(file: File, function: ast.AST) -> ast.AST | None:
-    """Return the loop in a task that calls a function for each item."""
-    for call in file.source.all(ast.Call):
-        if defined(file.source, call.func) is not function or file.reaches.of(call) != Reach.TASK:
-            continue
-        for loop in loops_around(file.source, call):
-            if not isinstance(loop, ast.While) and any(reads(one, variables(loop)) for one in _values(call)):
-                return _shown(loop)
-    return None
+def _of_commands(file: File, node: ast.expr | None) -> ast.expr | None:
+    """Return which DAG a list of commands triggers, as the list or the function that makes it says."""
+    value = value_of(file.source, node)
+    looked_into: list[ast.AST | None] = [value]
+    if isinstance(value, ast.Call):
+        looked_into.append(defined(file.source, value.func))
+    texts = (one for each in looked_into if each is not None for one in ast.walk(each))
+    found = (
+        commanded(file, one) for one in texts if isinstance(one, ast.JoinedStr | ast.Constant | ast.Call)
+    )
+    return next((one for one in found if one is not None), None)
 
 
-def _values(call: ast.Call) -> list[ast.expr]:
-    return [*call.args, *(keyword.value for keyword in call.keywords)]
-
-
-def _shown(loop: ast.For | ast.AsyncFor | ast.While | ast.comprehension) -> ast.AST:
-    """Return the node that shows where a loop is: a comprehension has no place of its own."""
-    return loop.target if isinstance(loop, ast.comprehension) else loop
-
-
-def _started(file: File, call: ast.Call) -> ast.expr | None:
-    """Return which DAG a call starts a run of, `None` if it starts none."""
-    path = origin(file.source, call.func)
-    name = path.rpartition(".")[2] or getattr(call.func, "attr", "")
-    given = keywords(call)
-    if name == "trigger_dag" and not path.startswith("."):
-        return given.get("dag_id") or (call.args[0] if call.args else None)
-    if name == "post":
-        address = given.get("url") or (call.args[0] if call.args else None)
-        value = value_of(file.source, address)
-        texts = (
-            [one.value for one in ast.walk(value) if isinstance(one, ast.Constant)]
-            if value is not None
-            else []
-        )
-        if any(
-            isinstance(text, str) and _RUNS_OF_A_DAG in text and "/dagRuns/" not in text for text in texts
-        ):
-            return value  # type: ignore[return-value]
-    return None
-
-
-def _dag(node: ast.expr) -> str:
-    value = constant(node)
+def _dag(file: File, node: ast.expr | None) -> str:
+    value = constant(value_of(file.source, node))
     return repr(value) if isinstance(value, str) and len(value) <= 80 else "another DAG"  # noqa: PLR2004
 
 

@@ -1,0 +1,138 @@
+"""Turns of a loop, and mapped instances, in which a call is made with the item: also where a helper makes it."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.loops import loops_around, reads, variables
+from airflow_mapping_kit.lint.operators import names_in
+from airflow_mapping_kit.lint.origins import bindings, defined, value_of
+from airflow_mapping_kit.lint.reach import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from airflow_mapping_kit.lint.loops import Loop
+    from airflow_mapping_kit.lint.project import File
+
+    Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# Where a function is called with each of some items.
+_MAPS = frozenset({"map", "imap", "imap_unordered", "starmap", "map_async"})
+_SUBMITS = frozenset({"submit", "apply_async", "run_in_executor", "to_thread"})
+
+
+def turn(file: File, call: ast.Call, dag_id: ast.expr) -> ast.AST | None:
+    """Return the loop in which a call starts a run an item, also where a function is called in it that does."""
+    given = dict(enumerate(_values(call)))
+    found, routed = _loop(file, call, given, [dag_id])
+    if found is not None or routed:
+        return found
+    function = file.source.function_around(call)
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    routes = names_in(dag_id) & arguments(function)
+    for caller, values in _calls(file, function):
+        if file.reaches.of(caller) != Reach.TASK:
+            continue
+        if values is None:
+            # pool.map(start, orders): the item is the first argument.
+            return None if routes & _first(function) else caller
+        found, routed = _loop(file, caller, values, [values[name] for name in routes if name in values])
+        if found is not None or routed:
+            return found
+    return None
+
+
+def _loop(
+    file: File, call: ast.Call, given: Mapping[Any, ast.expr], routes: list[ast.expr]
+) -> tuple[ast.AST | None, bool]:
+    """Return the loop whose item a call is given, and whether the item says which DAG it is for."""
+    for loop in loops_around(file.source, call):
+        names = variables(loop)
+        if isinstance(loop, ast.While):
+            continue
+        if any(reads(one, names) for one in routes):
+            return None, True
+        if any(reads(one, names) for one in given.values()):
+            return shown(loop), False
+    return None, False
+
+
+def an_instance_each(file: File, call: ast.Call, dag_id: ast.expr) -> bool:
+    """Tell whether a call starts a run of one and the same DAG in each instance of a mapped task."""
+    mapped = {}
+    for one in file.mapped:
+        function = one.function or defined(file.source, one.fixed.get("python_callable"))
+        if function is not None:
+            mapped[function] = one
+    around = file.source.function_around(call)
+    if not isinstance(around, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    if around in mapped:
+        # What is the same for all instances may be an argument.
+        varies = arguments(around) - set(mapped[around].fixed)
+        return not reads(value_of(file.source, dag_id), varies) and not reads(dag_id, varies)
+    if names_in(dag_id) & arguments(around):
+        return False
+    return any(file.source.function_around(caller) in mapped for caller, _ in _calls(file, around))
+
+
+def turns_differ(file: File, call: ast.Call, dag_id: ast.expr) -> bool:
+    """Tell whether it depends which DAG a call starts: on a name that is set in several places."""
+    here = file.source.function_around(call)
+    for name in ast.walk(dag_id):
+        if not isinstance(name, ast.Name) or name not in file.source.parents:
+            continue
+        found = bindings(file.source, name)
+        if len(found) > 1 and all(file.source.function_around(one) is here for one in found):
+            return True
+    return False
+
+
+def arguments(function: Function) -> set[str]:
+    """Return the names of a function's arguments."""
+    given = function.args
+    return {one.arg for one in [*given.posonlyargs, *given.args, *given.kwonlyargs]}
+
+
+def shown(loop: Loop) -> ast.AST:
+    """Return the node that shows where a loop is: a comprehension has no place of its own."""
+    return loop.target if isinstance(loop, ast.comprehension) else loop
+
+
+def _calls(file: File, function: Function) -> Iterator[tuple[ast.Call, dict[str, ast.expr] | None]]:
+    """Yield the calls of a function, and by argument what it is given: `None` where it is called with each item."""
+    names = [one.arg for one in [*function.args.posonlyargs, *function.args.args]]
+    for call in file.source.all(ast.Call):
+        given, func = call.args, call.func
+        name = getattr(func, "attr", getattr(func, "id", ""))
+        if name in _MAPS and len(given) > 1 and _is(file, given[0], function):
+            yield call, None
+            continue
+        if name in _SUBMITS:
+            at = next((at for at, one in enumerate(given[:2]) if _is(file, one, function)), None)
+            if at is None:
+                continue
+            given = given[at + 1 :]
+        elif not _is(file, func, function):
+            continue
+        own = names[1:] if isinstance(func, ast.Attribute) and names[:1] in (["self"], ["cls"]) else names
+        values = dict(zip(own, given, strict=False))
+        values |= {str(at): one for at, one in enumerate(given[len(own) :])}
+        values |= {keyword.arg or "**": keyword.value for keyword in call.keywords}
+        yield call, values
+
+
+def _is(file: File, node: ast.expr, function: Function) -> bool:
+    return (file.reaches.method(node) or defined(file.source, node)) is function
+
+
+def _first(function: Function) -> set[str]:
+    return {one.arg for one in [*function.args.posonlyargs, *function.args.args][:1]}
+
+
+def _values(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
