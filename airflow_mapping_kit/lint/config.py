@@ -35,6 +35,7 @@ class Settings:
     :param per_file_ignores: by glob, ids that are left out there.
     :param environments: folders whose files are copies by intention.
     :param heavy_modules: what MAP110 calls heavy.
+    :param parse_time_sources: calls that MAP107 takes for a question to something outside, too: `Variable.get`.
     """
 
     select: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class Settings:
     per_file_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environments: tuple[str, ...] = ()
     heavy_modules: tuple[str, ...] = HEAVY
+    parse_time_sources: tuple[str, ...] = ()
 
     def wanted(self, rules: Mapping[str, bool]) -> set[str]:
         """Return which rules look, of those that there are and whether each is on by default."""

@@ -61,6 +61,6 @@ class Plugin:
             return  # flake8 says itself that it doesn't parse
         if noqa.is_off(source):
             return
-        findings, _ = of_source(source, self.settings, {id_ for id_, rule in RULES.items() if rule.check})
+        findings = of_source(source, self.settings, {id_ for id_, rule in RULES.items() if rule.check})
         for one in findings:
             yield one.place.line, one.place.column, f"{one.rule} {one.message}. {one.remedy}.", type(self)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint import noqa
 from airflow_mapping_kit.lint.copies import copies
 from airflow_mapping_kit.lint.findings import Finding, Place
+from airflow_mapping_kit.lint.modules import file_of
 from airflow_mapping_kit.lint.project import File
+from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rules import RULES
 from airflow_mapping_kit.lint.shapes import shape_of
 from airflow_mapping_kit.lint.source import Source, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from airflow_mapping_kit.lint.config import Settings
     from airflow_mapping_kit.lint.shapes import Shape
@@ -41,9 +43,12 @@ def look(paths: Iterable[Path], settings: Settings) -> Result:
     """Return what the rules find in some files."""
     wanted = settings.wanted({id_: rule.on for id_, rule in RULES.items()})
     result, shapes = Result(), {}
+    by_file: dict[Path, str] = {}
+    elsewhere: dict[Path, dict[str, Reach]] = {}
     for path in paths:
         result.files += 1
         shown = str(path)
+        by_file[path.resolve()] = shown
         try:
             source = Source.read(path, shown)
         except OSError as error:
@@ -55,26 +60,63 @@ def look(paths: Iterable[Path], settings: Settings) -> Result:
             continue
         if source is None or noqa.is_off(source):
             continue
-        found, shape = of_source(source, settings, wanted)
-        result.findings += found
+        file = File(source, settings)
+        result.findings += findings(file, wanted)
+        shape = _shape(file, wanted)
         if shape is not None and not settings.ignored(shown, COPIES):
             shapes[shown] = shape
+        _note(elsewhere, file)
+    for path, handed in elsewhere.items():
+        if path in by_file:
+            result.findings = _again(by_file[path], handed, settings, wanted, result.findings)
     if COPIES in wanted:
         result.findings += copies(shapes, environments=settings.environments)
     result.findings.sort(key=lambda one: (one.place, one.rule))
     return result
 
 
-def of_source(source: Source, settings: Settings, wanted: set[str]) -> tuple[list[Finding], Shape | None]:
-    """Return what the rules find in one file, and its shape, if it is to be compared with others."""
-    file = File(source, settings)
+def _note(elsewhere: dict[Path, dict[str, Reach]], file: File) -> None:
+    """Note which functions of other files a file has run, and where."""
+    for dotted, reach in file.reaches.elsewhere.items():
+        found = file_of(file.source.path, dotted)
+        if found is not None:
+            names = elsewhere.setdefault(found[0], {})
+            names[found[1]] = names.get(found[1], Reach.NOWHERE) | reach
+
+
+def _again(
+    shown: str, handed: dict[str, Reach], settings: Settings, wanted: set[str], found: list[Finding]
+) -> list[Finding]:
+    """Return the findings with those of a file, now that it is known where other files have its functions run."""
+    try:
+        source = Source(shown, Path(shown).read_bytes())
+    except (OSError, Unreadable):
+        return found
+    file = File(source, settings, handed)
+    if noqa.is_off(source) or not any(file.reaches.has(name) for name in handed):
+        return found
+    return [one for one in found if one.place.path != shown] + findings(file, wanted)
+
+
+def of_source(source: Source, settings: Settings, wanted: set[str]) -> list[Finding]:
+    """Return what the rules find in one file."""
+    return findings(File(source, settings), wanted)
+
+
+def findings(file: File, wanted: set[str]) -> list[Finding]:
+    """Return what the rules find in one file, of which it may be known where others have its functions run."""
     found: list[Finding] = []
     for id_, rule in RULES.items():
-        if rule.check is None or id_ not in wanted or settings.ignored(source.path, id_):
+        if rule.check is None or id_ not in wanted or file.settings.ignored(file.source.path, id_):
             continue
-        found += [one for one in rule.check(file) if not noqa.is_meant(source, one)]
+        found += [one for one in rule.check(file) if not noqa.is_meant(file.source, one)]
+    return found
+
+
+def _shape(file: File, wanted: set[str]) -> Shape | None:
+    """Return the shape of a file, if it is to be compared with others."""
     compared = COPIES in wanted and file.defines_dags and not file.is_test
-    return found, shape_of(source) if compared else None
+    return shape_of(file.source) if compared else None
 
 
 def unreadable(path: str, error: Unreadable) -> Finding:

@@ -47,7 +47,7 @@ def mend(result: Result, settings: Settings, *, unsafe: bool, write: bool) -> Me
     mended = Mended(replace(result, findings=list(result.findings), unread=list(result.unread)))
 
     def look(source: Source) -> Sequence[Finding]:
-        return of_source(source, settings, wanted - {"MAP401"})[0]
+        return of_source(source, settings, wanted - {"MAP401"})
 
     for path, rules in by_path.items():
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from airflow_mapping_kit.lint.origins import origin
 from airflow_mapping_kit.lint.reach import Reach, Reaches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from airflow_mapping_kit.lint.config import Settings
     from airflow_mapping_kit.lint.source import Source
@@ -25,15 +25,17 @@ class File:
 
     :param source: the file.
     :param settings: what the project says.
+    :param handed: of its functions, by name, where other files of the project have them run.
     """
 
     source: Source
     settings: Settings
+    handed: Mapping[str, Reach] = field(default_factory=dict)
 
     @cached_property
     def reaches(self) -> Reaches:
         """Where its functions run."""
-        return Reaches(self.source)
+        return Reaches(self.source, self.handed)
 
     @cached_property
     def made(self) -> list[Made]:

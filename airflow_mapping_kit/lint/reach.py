@@ -6,10 +6,12 @@ import ast
 from enum import Flag, auto
 from typing import TYPE_CHECKING, TypeAlias
 
-from airflow_mapping_kit.lint.origins import defined, origin
+from airflow_mapping_kit.lint.calls import function_of, handed_on
+from airflow_mapping_kit.lint.modules import is_own
+from airflow_mapping_kit.lint.origins import origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_mapping_kit.lint.source import Source
 
@@ -20,10 +22,6 @@ _TASKS = frozenset({"task", "setup", "teardown", "batched", "generator"})
 # Where a function is handed over that runs in a task.
 _CALLED_IN_A_TASK = frozenset({"python_callable", "execute_callable", "callable"})
 _CALLBACK = "_callback"
-# What calls the function that it is given: threads, processes, `map`.
-_CALLS_IT = frozenset(
-    "map imap imap_unordered starmap map_async submit apply_async run_in_executor to_thread".split()
-)
 
 
 class Reach(Flag):
@@ -62,15 +60,23 @@ def task_decorator(source: Source, function: ast.AST) -> tuple[str, ast.expr] | 
 
 
 class Reaches:
-    """Where the functions of a file run."""
+    """Where the functions of a file run.
 
-    def __init__(self, source: Source) -> None:
+    :param source: the file.
+    :param handed: of its functions, by name, where other files have them run.
+    """
+
+    def __init__(self, source: Source, handed: Mapping[str, Reach] | None = None) -> None:
         self._source = source
+        self.elsewhere: dict[str, Reach] = {}
         self._of: dict[ast.AST, Reach] = {}
         self._kinds: dict[ast.AST, str] = {}
         for function in source.all(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda):
             self._of[function] = Reach.NOWHERE
             self._kinds[function] = decorator_kind(source, function)
+        for line in source.tree.body:
+            if line in self._of:
+                self._of[line] |= (handed or {}).get(line.name, Reach.NOWHERE)  # type: ignore[attr-defined]
         self._begin()
         self._spread()
 
@@ -81,6 +87,10 @@ class Reaches:
     def of_function(self, function: ast.AST) -> Reach:
         """Return where the code of a function runs."""
         return self._of.get(function, Reach.NOWHERE)
+
+    def has(self, name: str) -> bool:
+        """Tell whether the file defines a function of a name."""
+        return any(getattr(one, "name", "") == name for one in self._source.tree.body if one in self._of)
 
     def of(self, node: ast.AST) -> Reach:
         """Return where the code at a node runs."""
@@ -104,20 +114,25 @@ class Reaches:
             elif isinstance(self._source.parents.get(function), ast.ClassDef) and self._is_operator(function):
                 self._of[function] |= Reach.OPERATOR
         for call in self._source.all(ast.Call):
-            path = origin(self._source, call.func)
-            if path.rpartition(".")[2] == "DAG" and path.startswith("airflow"):
-                # A factory that another module calls.
-                around = self._source.function_around(call)
-                if around is not None:
-                    self._of[around] |= Reach.PARSING
-            elif call.args and path.startswith("airflow.") and not _TASKS.isdisjoint(path.split(".")[1:]):
-                self._hand_over(call.args[0], Reach.TASK)  # task(function)
+            self._made_by(call)
         for keyword in self._source.all(ast.keyword):
             self._named(keyword.arg, keyword.value)
         for mapping in self._source.all(ast.Dict):
             for key, value in zip(mapping.keys, mapping.values, strict=True):
                 if isinstance(key, ast.Constant):
                     self._named(key.value, value)
+
+    def _made_by(self, call: ast.Call) -> None:
+        """Note where code runs that makes a DAG, or that a call makes a task of: `task(function)`."""
+        path = origin(self._source, call.func)
+        if not path.startswith("airflow"):
+            return
+        if path.endswith(".DAG"):
+            around = self._source.function_around(call)
+            if around is not None:
+                self._of[around] |= Reach.PARSING
+        elif call.args and not _TASKS.isdisjoint(path.split(".")[1:]):
+            self._hand_over(call.args[0], Reach.TASK)
 
     def _named(self, name: object, value: ast.AST) -> None:
         """Note where a function runs that is handed over by a name that says it."""
@@ -143,29 +158,15 @@ class Reaches:
             elif isinstance(one, ast.Lambda):
                 self._of[one] |= reach
             else:
-                function = self.method(one) or defined(self._source, one)
-                if function in self._of:
+                function = function_of(self._source, one)
+                if function is not None:
                     self._of[function] |= reach
+                else:
+                    self._note(one, reach)
 
     def _spread(self) -> None:
         """Follow calls from function to function of this file."""
-        calls: dict[ast.AST | None, list[ast.AST]] = {}
-        for call in self._source.all(ast.Call):
-            function = self.method(call.func) or defined(self._source, call.func)
-            # A task that is called where DAGs are made does not run there.
-            if function is not None and function in self._of and self._kinds[function] != "task":
-                around = self._source.function_around(call)
-                if around is not None or not self._in_main(call):
-                    calls.setdefault(around, []).append(function)
-            if getattr(call.func, "attr", getattr(call.func, "id", "")) in _CALLS_IT:
-                for one in call.args[:2]:
-                    function = self.method(one) or defined(self._source, one)
-                    if function in self._of and self._kinds[function] != "task":
-                        calls.setdefault(self._source.function_around(call), []).append(function)
-        for lambda_ in self._source.all(ast.Lambda):
-            around = self._source.function_around(lambda_)
-            if self._of[lambda_] == Reach.NOWHERE:
-                calls.setdefault(around, []).append(lambda_)
+        calls = self._all_calls()
         waiting: list[tuple[ast.AST | None, Reach]] = [(None, Reach.PARSING)]
         waiting += [(function, reach) for function, reach in self._of.items() if reach]
         while waiting:
@@ -175,22 +176,35 @@ class Reaches:
                 if added:
                     self._of[called] |= added
                     waiting.append((called, added))
+        for call in self._source.all(ast.Call):
+            around = self._source.function_around(call)
+            if around is not None and self._of[around] == Reach.TASK:
+                self._note(call.func, Reach.TASK)
 
-    def method(self, node: ast.AST) -> ast.AST | None:
-        """Return the method of the class around that `self.name` stands for."""
-        if not (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id in {"self", "cls"}
-        ):
-            return None
-        for around in self._source.above(node):
-            if isinstance(around, ast.ClassDef):
-                return next(
-                    (one for one in around.body if isinstance(one, _FUNCTIONS[:2]) and one.name == node.attr),
-                    None,
-                )
-        return None
+    def _all_calls(self) -> dict[ast.AST | None, list[ast.AST]]:
+        """Return by function, `None` for the module, the functions of this file that are called in it."""
+        calls: dict[ast.AST | None, list[ast.AST]] = {}
+        for call in self._source.all(ast.Call):
+            around = self._source.function_around(call)
+            for function in self._called(call):
+                # A task that is called where DAGs are made does not run there.
+                if self._kinds[function] != "task" and (around is not None or not self._in_main(call)):
+                    calls.setdefault(around, []).append(function)
+        for lambda_ in self._source.all(ast.Lambda):
+            if self._of[lambda_] == Reach.NOWHERE:
+                calls.setdefault(self._source.function_around(lambda_), []).append(lambda_)
+        return calls
+
+    def _note(self, node: ast.AST, reach: Reach) -> None:
+        """Note where what another module of the project defines runs."""
+        path = origin(self._source, node)
+        if is_own(path):
+            self.elsewhere[path] = self.elsewhere.get(path, Reach.NOWHERE) | reach
+
+    def _called(self, call: ast.Call) -> list[ast.AST]:
+        function = function_of(self._source, call.func)
+        found = [one for _, one in handed_on(self._source, call)]
+        return found if function is None else [function, *found]
 
     def _is_operator(self, method: ast.AST) -> bool:
         """Tell whether a method is of an operator, a sensor, a hook, or another class that Airflow calls by itself."""

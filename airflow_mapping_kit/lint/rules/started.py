@@ -6,6 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.calls import function_of
 from airflow_mapping_kit.lint.operators import keywords
 from airflow_mapping_kit.lint.origins import defined, origin, value_of
 
@@ -22,6 +23,8 @@ _COMMAND = re.compile(r"\bairflow\s+(?:dags\s+trigger|trigger_dag)\s+(?:-\S+(?:\
                       r"\bairflow\s+(?:dags\s+trigger|trigger_dag)\s+(?P<first>[\w.\-]+)")  # fmt: skip
 _WORDS = re.compile(r"\bairflow\b.*\b(dags trigger|trigger_dag)\b", re.DOTALL)
 _FLAGS = frozenset({"-v", "--verbose", "--no-replace-microseconds", "--replace-microseconds"})
+# Where a text has something put into it.
+_PUT, _FIELD = "\0", re.compile(r"\{(\w*)[^{}]*\}")
 _STEPS = 3
 
 
@@ -74,36 +77,40 @@ def _of_text(value: ast.AST | None) -> ast.expr | None:
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         return _named(value.value, [])
     if isinstance(value, ast.JoinedStr):
-        text, put = "", [one.value for one in value.values if isinstance(one, ast.FormattedValue)]
-        for one in value.values:
-            text += str(one.value) if isinstance(one, ast.Constant) else "\0"
-        return _named(text, put)
-    if isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "format":
-        template = value.func.value  # type: ignore[attr-defined]
-        if isinstance(template, ast.Constant) and isinstance(template.value, str):
-            names = re.findall(r"\{(\w*)[^{}]*\}", template.value)
-            given = {**{str(at): one for at, one in enumerate(value.args)}, **keywords(value)}
-            filled = [given.get(name or str(at)) for at, name in enumerate(names)]
-            put = [one for one in filled if one is not None]
-            if len(put) == len(filled):
-                return _named(re.sub(r"\{\w*[^{}]*\}", "\0", template.value), put)
-    if isinstance(value, ast.BinOp):
-        # "airflow dags trigger " + dag_id + ..., and "airflow dags trigger %s" % dag_id
-        parts: list[ast.expr] = [value]
-        while isinstance(parts[0], ast.BinOp):
-            parts[:1] = [parts[0].left, parts[0].right]
-        first, put = parts[0], parts[1:]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            if isinstance(put[0], ast.Tuple):
-                put = put[0].elts
-            return _named(first.value.replace("%s", "\0") + "\0", put)
-    return None
+        text = "".join(str(one.value) if isinstance(one, ast.Constant) else _PUT for one in value.values)
+        return _named(text, [one.value for one in value.values if isinstance(one, ast.FormattedValue)])
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "format":
+        return _formatted(value, value.func.value)
+    return _summed(value) if isinstance(value, ast.BinOp) else None
+
+
+def _formatted(call: ast.Call, template: ast.expr) -> ast.expr | None:
+    if not (isinstance(template, ast.Constant) and isinstance(template.value, str)):
+        return None
+    names = _FIELD.findall(template.value)
+    given = {**{str(at): one for at, one in enumerate(call.args)}, **keywords(call)}
+    filled = [given.get(name or str(at)) for at, name in enumerate(names)]
+    put = [one for one in filled if one is not None]
+    return _named(_FIELD.sub(_PUT, template.value), put) if len(put) == len(filled) else None
+
+
+def _summed(value: ast.BinOp) -> ast.expr | None:
+    """Return which DAG is triggered by `"airflow dags trigger " + dag_id`, or with `%`."""
+    parts: list[ast.expr] = [value]
+    while isinstance(parts[0], ast.BinOp):
+        parts[:1] = [parts[0].left, parts[0].right]
+    first, put = parts[0], parts[1:]
+    if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+        return None
+    if isinstance(put[0], ast.Tuple):
+        put = put[0].elts
+    return _named(first.value.replace("%s", _PUT) + _PUT, put)
 
 
 def _named(text: str, put: list[ast.expr]) -> ast.expr | None:
     if not _WORDS.search(text):
         return None
-    before, mark, _ = text.partition("\0")
+    before, mark, _ = text.partition(_PUT)
     found = _COMMAND.search(before)
     if found is None:
         return None
@@ -144,13 +151,11 @@ def _last_parts(file: File, value: ast.AST | None) -> list[ast.expr]:
     """Return what a text ends in that is put together."""
     if isinstance(value, ast.JoinedStr):
         return value.values[-1:]
-    if isinstance(value, ast.FormattedValue):
-        return [value.value]
     if isinstance(value, ast.BinOp):
         return [value.left if isinstance(value.op, ast.Mod) else value.right]
     if not isinstance(value, ast.Call):
-        return []
-    function = file.reaches.method(value.func) or defined(file.source, value.func)
+        return [value.value] if isinstance(value, ast.FormattedValue) else []
+    function = function_of(file.source, value.func)
     if isinstance(function, ast.FunctionDef):
         returns = [one for one in ast.walk(function) if isinstance(one, ast.Return)]
         return [one.value for one in returns if one.value is not None]

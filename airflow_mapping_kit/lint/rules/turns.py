@@ -5,23 +5,20 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.calls import calls_of
 from airflow_mapping_kit.lint.loops import loops_around, reads, variables
 from airflow_mapping_kit.lint.operators import names_in
 from airflow_mapping_kit.lint.origins import bindings, defined, value_of
 from airflow_mapping_kit.lint.reach import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from airflow_mapping_kit.lint.loops import Loop
     from airflow_mapping_kit.lint.project import File
 
     Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-# Where a function is called with each of some items.
-_MAPS = frozenset({"map", "imap", "imap_unordered", "starmap", "map_async"})
-_SUBMITS = frozenset({"submit", "apply_async", "run_in_executor", "to_thread"})
 
 
 def turn(file: File, call: ast.Call, dag_id: ast.expr) -> ast.AST | None:
@@ -34,7 +31,7 @@ def turn(file: File, call: ast.Call, dag_id: ast.expr) -> ast.AST | None:
     if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         return None
     routes = names_in(dag_id) & arguments(function)
-    for caller, values in _calls(file, function):
+    for caller, values in calls_of(file.source, function):
         if file.reaches.of(caller) != Reach.TASK:
             continue
         if values is None:
@@ -77,7 +74,7 @@ def an_instance_each(file: File, call: ast.Call, dag_id: ast.expr) -> bool:
         return not reads(value_of(file.source, dag_id), varies) and not reads(dag_id, varies)
     if names_in(dag_id) & arguments(around):
         return False
-    return any(file.source.function_around(caller) in mapped for caller, _ in _calls(file, around))
+    return any(file.source.function_around(caller) in mapped for caller, _ in calls_of(file.source, around))
 
 
 def turns_differ(file: File, call: ast.Call, dag_id: ast.expr) -> bool:
@@ -101,33 +98,6 @@ def arguments(function: Function) -> set[str]:
 def shown(loop: Loop) -> ast.AST:
     """Return the node that shows where a loop is: a comprehension has no place of its own."""
     return loop.target if isinstance(loop, ast.comprehension) else loop
-
-
-def _calls(file: File, function: Function) -> Iterator[tuple[ast.Call, dict[str, ast.expr] | None]]:
-    """Yield the calls of a function, and by argument what it is given: `None` where it is called with each item."""
-    names = [one.arg for one in [*function.args.posonlyargs, *function.args.args]]
-    for call in file.source.all(ast.Call):
-        given, func = call.args, call.func
-        name = getattr(func, "attr", getattr(func, "id", ""))
-        if name in _MAPS and len(given) > 1 and _is(file, given[0], function):
-            yield call, None
-            continue
-        if name in _SUBMITS:
-            at = next((at for at, one in enumerate(given[:2]) if _is(file, one, function)), None)
-            if at is None:
-                continue
-            given = given[at + 1 :]
-        elif not _is(file, func, function):
-            continue
-        own = names[1:] if isinstance(func, ast.Attribute) and names[:1] in (["self"], ["cls"]) else names
-        values = dict(zip(own, given, strict=False))
-        values |= {str(at): one for at, one in enumerate(given[len(own) :])}
-        values |= {keyword.arg or "**": keyword.value for keyword in call.keywords}
-        yield call, values
-
-
-def _is(file: File, node: ast.expr, function: Function) -> bool:
-    return (file.reaches.method(node) or defined(file.source, node)) is function
 
 
 def _first(function: Function) -> set[str]:

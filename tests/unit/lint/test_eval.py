@@ -31,7 +31,7 @@ def test_findings_are_those_that_the_file_says_and_no_others(path):
     source = Source(str(path), path.read_bytes())
     rule = path.stem[:6].upper()
     wanted = {id_ for id_, one in RULES.items() if one.on or id_ == rule}
-    findings, _ = of_source(source, Settings(), wanted)
+    findings = of_source(source, Settings(), wanted)
     marked = expected(source)
     assert {(one.rule, one.place.line, one.place.column + 1) for one in findings} == set(marked)
     for one in findings:

@@ -23,7 +23,7 @@ STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
 def found(source):
-    return of_source(source, Settings(), ALL)[0]
+    return of_source(source, Settings(), ALL)
 
 
 def check(text):

@@ -1,0 +1,103 @@
+"""Questions to something outside: a database, a store, an API."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.calls import function_of
+from airflow_mapping_kit.lint.modules import file_of, is_own
+from airflow_mapping_kit.lint.origins import origin, value_of
+from airflow_mapping_kit.lint.source import Source, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_mapping_kit.lint.project import File
+
+_HTTP = ("requests.", "httpx.", "urllib.request.", "aiohttp.")
+_VERBS = frozenset({"get", "post", "request", "urlopen"})
+_HOOK = re.compile(r"\w*(Hook|Client)")
+_OF_HOOKS = frozenset(
+    "get_records get_first get_pandas_df get_df list_keys list_prefixes list_objects list_objects_v2 list "
+    "list_directory read_key get_conn run query get_paginator list_blobs list_buckets describe_table".split()
+)
+_SQL = frozenset({"read_sql", "read_sql_query", "read_sql_table", "fetchall", "fetchone", "fetchmany"})
+_CLIENTS = frozenset({"boto3.client", "boto3.resource", "google.cloud.storage.Client"})
+_STEPS = 12
+
+
+def asked_outside(file: File, node: ast.AST) -> ast.Call | None:
+    """Return the call that asks something outside for what a value is made of, `None` if none does."""
+    also = file.settings.parse_time_sources
+    waiting: list[ast.AST] = [node]
+    for _ in range(_STEPS):
+        if not waiting:
+            return None
+        value = value_of(file.source, waiting.pop())
+        if isinstance(value, ast.Call):
+            if _asks(file.source, value, also):
+                return value
+            function = function_of(file.source, value.func)
+            if function is not None and not file.reaches.kind(function):
+                found = _asked_in(file.source, function, also)
+                if found is not None:
+                    return found
+                continue
+            if function is None and _asked_elsewhere(file, value):
+                return value
+        if value is not None:
+            waiting += _made_of(value)
+    return None
+
+
+def _asked_in(source: Source, function: ast.AST, also: Iterable[str]) -> ast.Call | None:
+    calls = (one for one in ast.walk(function) if isinstance(one, ast.Call))
+    return next((one for one in calls if _asks(source, one, also)), None)
+
+
+def _asked_elsewhere(file: File, call: ast.Call) -> bool:
+    """Tell whether a function asks that another module of the project defines."""
+    path = origin(file.source, call.func)
+    found = file_of(file.source.path, path) if is_own(path) else None
+    if found is None:
+        return False
+    try:
+        source = Source(str(found[0]), found[0].read_bytes())
+    except (OSError, Unreadable):
+        return False
+    return any(
+        getattr(one, "name", "") == found[1]
+        and _asked_in(source, one, file.settings.parse_time_sources) is not None
+        for one in source.tree.body
+    )
+
+
+def _made_of(value: ast.AST) -> list[ast.expr]:
+    """Return what an expression takes its values from."""
+    if isinstance(value, ast.Call):
+        of = [value.func.value] if isinstance(value.func, ast.Attribute) else []
+        return [*value.args[:2], *of]
+    if isinstance(value, ast.Attribute | ast.Subscript | ast.Starred):
+        return [value.value]
+    if isinstance(value, ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp):
+        return [one.iter for one in value.generators]
+    return [value.left, value.right] if isinstance(value, ast.BinOp) else []
+
+
+def _asks(source: Source, call: ast.Call, also: Iterable[str]) -> bool:
+    path = origin(source, call.func)
+    name = path.rpartition(".")[2] or getattr(call.func, "attr", "")
+    if (path.startswith(_HTTP) and name in _VERBS) or name in _SQL:
+        return True
+    if any(path == one or path.endswith(f".{one}") for one in also):
+        return True
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    of = value_of(source, call.func.value)
+    if not isinstance(of, ast.Call):
+        return False
+    made = origin(source, of.func)
+    last = made.rpartition(".")[2] or getattr(of.func, "attr", getattr(of.func, "id", ""))
+    return made in _CLIENTS or (_HOOK.fullmatch(last) is not None and name in _OF_HOOKS)
