@@ -69,6 +69,7 @@ class Reaches:
     def __init__(self, source: Source, handed: Mapping[str, Reach] | None = None) -> None:
         self._source = source
         self.elsewhere: dict[str, Reach] = {}
+        self._tasks: set[ast.AST] = set()
         self._of: dict[ast.AST, Reach] = {}
         self._kinds: dict[ast.AST, str] = {}
         for function in source.all(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda):
@@ -98,6 +99,10 @@ class Reaches:
         if function is not None:
             return self._of[function]
         return Reach.NOWHERE if self._in_main(node) else Reach.PARSING
+
+    def is_task(self, function: ast.AST) -> bool:
+        """Tell whether a function is what a task runs: not merely called by one."""
+        return self.kind(function) == "task" or function in self._tasks
 
     def tasks(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
         """Yield the functions that a decorator makes tasks of."""
@@ -161,6 +166,8 @@ class Reaches:
                 function = function_of(self._source, one)
                 if function is not None:
                     self._of[function] |= reach
+                    if reach is Reach.TASK:
+                        self._tasks.add(function)
                 else:
                     self._note(one, reach)
 
@@ -201,7 +208,7 @@ class Reaches:
         if is_own(path):
             self.elsewhere[path] = self.elsewhere.get(path, Reach.NOWHERE) | reach
 
-    def _called(self, call: ast.Call) -> list[ast.AST]:
+    def _called(self, call: ast.Call) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
         function = function_of(self._source, call.func)
         found = [one for _, one in handed_on(self._source, call)]
         return found if function is None else [function, *found]

@@ -6,6 +6,7 @@ from airflow_mapping_kit.lint import copies
 from airflow_mapping_kit.lint.rule import Rule
 from airflow_mapping_kit.lint.rules import (
     deletes,
+    destinations,
     executed,
     imports,
     inside,
@@ -28,6 +29,7 @@ RULES: dict[str, Rule] = {
             UNREADABLE,
             *copies.RULES,
             *deletes.RULES,
+            *destinations.RULES,
             *executed.RULES,
             *imports.RULES,
             *inside.RULES,

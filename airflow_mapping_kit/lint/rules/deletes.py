@@ -6,7 +6,8 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.operators import constant
+from airflow_mapping_kit.lint.operators import constant, names_in
+from airflow_mapping_kit.lint.origins import value_of
 from airflow_mapping_kit.lint.rule import Rule
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _READS = re.compile(
 )
 _CALLS = frozenset({"list_keys", "copy_object", "get_file_metadata"})
 _DELETES = "S3DeleteObjectsOperator"
+_OF_THE_RUN = re.compile(r"\{\{[^}]*\b(run_id|ts_nodash|ts)\b")
 
 
 def delete_by_prefix(file: File) -> Iterator[Finding]:
@@ -36,7 +38,9 @@ def delete_by_prefix(file: File) -> Iterator[Finding]:
     deletes = [(one.call, one.given) for one in file.made if one.name == _DELETES]
     deletes += [(one.call, {**one.fixed, **one.over}) for one in file.mapped if one.name == _DELETES]
     for call, given in deletes:
-        if "prefix" not in given or "keys" in given:
+        if "prefix" not in given or "keys" in given or _is_of_the_run(file, given["prefix"]):
+            continue
+        if _comes_first(file, call, read):
             continue
         prefix = constant(given["prefix"])
         shown = f"prefix={prefix!r}" if isinstance(prefix, str) else "a prefix"
@@ -48,6 +52,47 @@ def delete_by_prefix(file: File) -> Iterator[Finding]:
             "S3MoveKeysOperator.partial(...).expand(keys=s3_keys(bucket, prefix))",
             related=[file.related(one, "what is listed or copied") for one in read[:3]],
         )
+
+
+def _is_of_the_run(file: File, prefix: ast.expr) -> bool:
+    """Tell whether nobody but the run itself puts something under a prefix."""
+    value = value_of(file.source, prefix)
+    texts = (
+        (one.value for one in ast.walk(value) if isinstance(one, ast.Constant)) if value is not None else ()
+    )
+    return any(isinstance(text, str) and _OF_THE_RUN.search(text) for text in texts)
+
+
+def _comes_first(file: File, call: ast.Call, read: list[ast.Call]) -> bool:
+    """Tell whether a delete clears the place before anything is read: by `>>`, else by where it stands."""
+    names = {one: _name(file, one) for one in [call, *read]}
+    for chain in _chains(file):
+        mine = [at for at, part in enumerate(chain) if names[call] in part]
+        others = [at for at, part in enumerate(chain) if any(names[one] in part for one in read)]
+        if names[call] and mine and others:
+            return mine[0] < min(others)
+        if names[call] and mine:
+            return len(chain) > 1 and mine[0] == 0
+    return bool(read) and all(call.lineno < one.lineno for one in read)
+
+
+def _chains(file: File) -> Iterator[list[set[str]]]:
+    """Yield what `a >> [b, c] >> d` and `chain(a, b)` put one after another: names, in order."""
+    for binary in file.source.all(ast.BinOp):
+        if isinstance(binary.op, ast.RShift) and not isinstance(file.source.parents[binary], ast.BinOp):
+            parts: list[ast.expr] = [binary]
+            while isinstance(parts[0], ast.BinOp):
+                parts[:1] = [parts[0].left, parts[0].right]
+            yield [names_in(one) for one in parts]
+    for call in file.source.all(ast.Call):
+        if getattr(call.func, "id", getattr(call.func, "attr", "")) == "chain":
+            yield [names_in(one) for one in call.args]
+
+
+def _name(file: File, call: ast.Call) -> str:
+    parent = file.source.parents[call]
+    target = parent.targets[0] if isinstance(parent, ast.Assign) else None
+    return target.id if isinstance(target, ast.Name) else ""
 
 
 RULES = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.calls import function_of
 from airflow_mapping_kit.lint.loops import loops_around
 from airflow_mapping_kit.lint.operators import constant, made
-from airflow_mapping_kit.lint.origins import value_of
+from airflow_mapping_kit.lint.origins import assigned, bindings, value_of
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
 from airflow_mapping_kit.lint.rules.triggers import pollers
@@ -69,10 +70,32 @@ def executed(file: File) -> Iterator[tuple[ast.Call, Made]]:
     for call in file.source.all(ast.Call):
         if not (isinstance(call.func, ast.Attribute) and call.func.attr == "execute"):
             continue
-        value = value_of(file.source, call.func.value)
-        one = made(file.source, value) if isinstance(value, ast.Call) else None
-        if one is not None and file.reaches.of(call) == Reach.TASK:
+        if file.reaches.of(call) != Reach.TASK:
+            continue
+        one = _operator(file, call, call.func.value)
+        if one is not None:
             yield call, one
+
+
+def _operator(file: File, call: ast.Call, node: ast.expr) -> Made | None:
+    """Return the operator that an expression stands for: made there, under a name, or by a function of the file."""
+    value = value_of(file.source, node)
+    if isinstance(value, ast.Name):
+        # Of a name that is used again and again what it was set to last.
+        set_before = [
+            given
+            for given in (assigned(file.source, one) for one in bindings(file.source, value))
+            if given is not None and given.lineno <= call.lineno
+        ]
+        value = set_before[-1] if set_before else None
+    if not isinstance(value, ast.Call):
+        return None
+    function = function_of(file.source, value.func)
+    if function is None:
+        return made(file.source, value)
+    returned = [one.value for one in ast.walk(function) if isinstance(one, ast.Return)]
+    operators = [made(file.source, one) for one in returned if isinstance(one, ast.Call)]
+    return operators[0] if operators and not file.reaches.kind(function) else None
 
 
 def _of_dag(one: Made) -> str:

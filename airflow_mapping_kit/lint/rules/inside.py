@@ -93,33 +93,47 @@ def _makes_a_dag(file: File, node: ast.AST) -> bool:
 
 def _used(file: File, call: ast.Call) -> str | None:
     """Return what becomes of an operator that is made: `returned`, or `dropped`; `None` where somebody may run it."""
+    inside: ast.AST = call
     parent = file.source.parents[call]
-    # first >> second: nothing runs by that either.
-    while isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.RShift | ast.LShift):
-        parent = file.source.parents[parent]
+    # first >> second: nothing runs by that either; nor of a list.
+    while isinstance(parent, ast.BinOp | ast.List | ast.Tuple | ast.ListComp | ast.IfExp):
+        inside, parent = parent, file.source.parents[parent]
     if isinstance(parent, ast.Expr):
         return "dropped"
     if isinstance(parent, ast.Return):
-        return "returned"
+        return "returned" if _is_a_task(file, parent) else None
+    if (
+        isinstance(parent, ast.Call)
+        and getattr(parent.func, "attr", "") == "append"
+        and inside in parent.args
+    ):
+        held = parent.func.value  # type: ignore[attr-defined]
+        return _read(file, held) if isinstance(held, ast.Name) else None
     name = isinstance(parent, ast.Assign) and len(parent.targets) == 1 and parent.targets[0]
     return _read(file, name) if isinstance(name, ast.Name) else None
 
 
+def _is_a_task(file: File, node: ast.AST) -> bool:
+    """Tell whether what is returned is what a task returns: of a helper somebody may run it."""
+    function = file.source.function_around(node)
+    return function is not None and file.reaches.is_task(function)
+
+
 def _read(file: File, target: ast.Name) -> str | None:
-    """Return what becomes of the operator that has a name."""
+    """Return what becomes of the operator, or the list of them, that has a name."""
     found = file.source.lookup(target)
     scope = found[0].node if found else None
     if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
         return None
-    read = [
-        one
-        for one in ast.walk(scope)
-        if isinstance(one, ast.Name) and one.id == target.id and isinstance(one.ctx, ast.Load)
-    ]
-    uses = {type(file.source.parents[one]) for one in read}
+    uses: set[type[ast.AST]] = set()
+    for one in ast.walk(scope):
+        if isinstance(one, ast.Name) and one.id == target.id and isinstance(one.ctx, ast.Load):
+            parent = file.source.parents[one]
+            if not (isinstance(parent, ast.Attribute) and parent.attr == "append"):
+                uses.add(type(parent))
     if uses <= {ast.BinOp, ast.Expr}:
         return "dropped"
-    return "returned" if uses == {ast.Return} else None
+    return "returned" if uses == {ast.Return} and _is_a_task(file, scope.body[0]) else None
 
 
 RULES = (

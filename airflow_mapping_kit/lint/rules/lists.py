@@ -1,12 +1,10 @@
-"""What tasks are mapped over: MAP105, MAP106."""
+"""What tasks are mapped over: MAP105."""
 
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.operators import constant
 from airflow_mapping_kit.lint.origins import assigned, bindings, defined
 from airflow_mapping_kit.lint.rule import Rule
 
@@ -16,13 +14,6 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.project import File
 
-_SOURCE = re.compile(
-    r"(source|src|remote|local|from)_?\w*|\w*_(source|src|key|path|file|filename)\b|filename|sql|endpoint"
-)
-# Where an operator puts what it copies or writes.
-_DESTINATION = re.compile(
-    r"(dest|dst|destination|target)_\w*(key|object|path|file|filename|blob|blob_name)|s3_key|dest_key"
-)
 _STEPS = 20
 
 
@@ -53,35 +44,6 @@ def list_with_what_is_made_of_it(file: File) -> Iterator[Finding]:
                 related=[file.related(one.over[name], f"{name} is computed from {other}")],
             )
             break
-
-
-def one_destination(file: File) -> Iterator[Finding]:
-    """Yield mapped copies that all write to the same place."""
-    for one in file.mapped:
-        if not one.name[:1].isupper() or one.sets is not None:
-            continue
-        for name, value in one.fixed.items():
-            text = constant(value)
-            # A folder, or a template that may tell them apart, is no one place.
-            if (
-                not _DESTINATION.fullmatch(name)
-                or not isinstance(text, str)
-                or "{{" in text
-                or text.endswith("/")
-                or not text
-            ):
-                continue
-            varying = [each for each in one.over if _SOURCE.fullmatch(each)]
-            if varying and not any(_DESTINATION.fullmatch(each) for each in one.over):
-                yield file.finding(
-                    "MAP106",
-                    value,
-                    f"All instances of {one.name} write to {name}={text!r}: of what {varying[0]} names only the "
-                    "last stays",
-                    f"Map {name} too: expand_kwargs([{{{varying[0]!r}: ..., {name!r}: ...}}, ...])",
-                    severity="error",
-                    related=[file.related(one.call, "the mapped task")],
-                )
 
 
 def _is_made_of(file: File, value: ast.expr, other: ast.expr) -> bool:
@@ -148,12 +110,5 @@ RULES = (
         "A task is mapped over a list and over what was computed from it.",
         "error",
         list_with_what_is_made_of_it,
-    ),
-    Rule(
-        "MAP106",
-        "one-destination",
-        "All instances of a mapped copy write to the same place.",
-        "error",
-        one_destination,
     ),
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.loops import loops_around, reads, variables
 from airflow_mapping_kit.lint.origins import origin
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
+from airflow_mapping_kit.lint.rules.effects import works_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,27 +17,12 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.project import File
 
-_LOGS = frozenset("print debug info warning warn error exception critical log write echo pprint".split())
+_LOGS = frozenset(
+    "print debug info warning warn error exception critical log write echo pprint print_exc capture_exception "
+    "rollback".split()
+)
+_TEXTS = frozenset({"format", "format_exc", "join"})
 _BROAD = frozenset({"builtins.Exception", "builtins.BaseException"})
-_IO = re.compile(
-    r"(get|post|put|patch|delete|head|request|urlopen|send\w*|upload\w*|download\w*|insert\w*|update\w*|write\w*|save\w*|"
-    r"load\w*|execute\w*|executemany|run\w*|publish\w*|copy\w*|move\w*|remove\w*|fetch\w*|read\w*|push\w*|store\w*|"
-    r"process\w*|ingest\w*|import\w*|export\w*|sync\w*|create\w*|transfer\w*|trigger\w*|call\w*|to_\w+|open|scrape\w*|crawl\w*|extract\w*)"
-)
-_PURE = frozenset("get update copy split strip format replace lower upper items keys values append".split())
-_OF_NETWORK = (
-    "requests.",
-    "httpx.",
-    "urllib.",
-    "boto3.",
-    "smtplib.",
-    "ftplib.",
-    "paramiko.",
-    "psycopg2.",
-    "shutil.",
-    "os.",
-    "subprocess.",
-)
 
 
 def items_that_get_lost(file: File) -> Iterator[Finding]:
@@ -52,9 +37,13 @@ def items_that_get_lost(file: File) -> Iterator[Finding]:
             continue
         names = variables(loop)
         handler = next((one for one in attempt.handlers if _is_broad(file, one)), None)
-        if handler is None or not _only_logs(file, handler) or not _works_on_it(file, attempt, names):
+        if (
+            handler is None
+            or not _only_logs(file, loop, handler)
+            or not works_with(file, attempt.body, names)
+        ):
             continue
-        if _is_counted(file, loop):
+        if _is_counted(file, loop) or _is_looked_at(file, loop, attempt):
             continue
         yield file.finding(
             "MAP203",
@@ -74,48 +63,55 @@ def _is_broad(file: File, handler: ast.ExceptHandler) -> bool:
     return any(origin(file.source, one) in _BROAD for one in types)
 
 
-def _only_logs(file: File, handler: ast.ExceptHandler) -> bool:
+def _only_logs(file: File, loop: ast.For | ast.AsyncFor, handler: ast.ExceptHandler) -> bool:
     """Tell whether a handler does nothing with a failure but say it."""
-    for statement in handler.body:
-        if isinstance(statement, ast.Pass | ast.Continue):
-            continue
-        if isinstance(statement, ast.Expr):
-            if isinstance(statement.value, ast.Constant):
-                continue
-            if isinstance(statement.value, ast.Call):
-                func = statement.value.func
-                name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-                if name in _LOGS:
-                    continue
-        if isinstance(statement, ast.Assign | ast.AnnAssign):
-            # Text for the log.
-            value = statement.value
-            if isinstance(value, ast.JoinedStr | ast.Constant) or (
-                isinstance(value, ast.Call) and origin(file.source, value.func) == "builtins.str"
-            ):
-                continue
-        return False
+    waiting: list[ast.stmt] = list(handler.body)
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, ast.If):
+            waiting += [*statement.body, *statement.orelse]
+        elif isinstance(statement, ast.Expr):
+            if not _says(loop, statement.value):
+                return False
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            if not _is_text_for_the_log(file, handler, statement):
+                return False
+        elif not isinstance(statement, ast.Pass | ast.Continue | ast.Import | ast.ImportFrom):
+            return False
     return True
 
 
-def _works_on_it(file: File, attempt: ast.Try, names: set[str]) -> bool:
-    """Tell whether what is tried is input or output with the item."""
-    for statement in attempt.body:
-        for node in ast.walk(statement):
-            if not isinstance(node, ast.Call):
-                continue
-            path = origin(file.source, node.func)
-            name = path.rpartition(".")[2] or getattr(node.func, "attr", "")
-            given = [*node.args, *(keyword.value for keyword in node.keywords)]
-            if isinstance(node.func, ast.Attribute):
-                given.append(node.func.value)
-            if not any(reads(one, names) for one in given):
-                continue
-            if path.startswith("builtins.") and name != "open":
-                continue
-            if path.startswith(_OF_NETWORK) or (_IO.fullmatch(name) and name not in _PURE):
-                return True
-    return False
+def _says(loop: ast.For | ast.AsyncFor, value: ast.expr) -> bool:
+    if not isinstance(value, ast.Call):
+        return isinstance(value, ast.Constant)
+    name = getattr(value.func, "attr", getattr(value.func, "id", ""))
+    # Who waits in a loop over numbers tries again.
+    tries = isinstance(loop.iter, ast.Call) and getattr(loop.iter.func, "id", "") == "range"
+    return name in _LOGS or (name == "sleep" and not tries)
+
+
+def _is_text_for_the_log(
+    file: File, handler: ast.ExceptHandler, statement: ast.Assign | ast.AnnAssign
+) -> bool:
+    """Tell whether what a handler sets is text that it alone reads."""
+    value = statement.value
+    is_text = isinstance(value, ast.JoinedStr | ast.Constant) or (
+        isinstance(value, ast.Call)
+        and (origin(file.source, value.func) == "builtins.str" or getattr(value.func, "attr", "") in _TEXTS)
+    )
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    function = file.source.function_around(handler)
+    if not is_text or function is None or not all(isinstance(one, ast.Name) for one in targets):
+        return False
+    names = {one.id for one in targets if isinstance(one, ast.Name)}
+    inside = {id(one) for one in ast.walk(handler)}
+    return not any(
+        isinstance(one, ast.Name)
+        and one.id in names
+        and isinstance(one.ctx, ast.Load)
+        and id(one) not in inside
+        for one in ast.walk(function)
+    )
 
 
 def _tries_alternatives(loop: ast.For | ast.AsyncFor, attempt: ast.Try) -> bool:
@@ -140,6 +136,29 @@ def _is_counted(file: File, loop: ast.For | ast.AsyncFor) -> bool:
         for node in ast.walk(function)
         if not isinstance(node, ast.Lambda)
     )
+
+
+def _is_looked_at(file: File, loop: ast.For | ast.AsyncFor, attempt: ast.Try) -> bool:
+    """Tell whether the turn itself notes what was done, and compares it with what there was."""
+    function = file.source.function_around(loop)
+    if function is None or isinstance(function, ast.Lambda):
+        return False
+    done = {
+        one.target.id
+        for statement in [*attempt.body, *attempt.orelse]
+        for one in ast.walk(statement)
+        if isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name)
+    }
+    end = loop.end_lineno or loop.lineno
+    return any(
+        isinstance(one, ast.Compare) and one.lineno > end and reads(one, done) and not _is_zero(one)
+        for one in ast.walk(function)
+    )
+
+
+def _is_zero(one: ast.Compare) -> bool:
+    """Tell whether a comparison only asks whether there was anything: of some lost items that says nothing."""
+    return all(isinstance(each, ast.Constant) and each.value == 0 for each in one.comparators)
 
 
 RULES = (

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.operators import constant, keywords
-from airflow_mapping_kit.lint.origins import defined, value_of
+from airflow_mapping_kit.lint.origins import defined, origin, value_of
 from airflow_mapping_kit.lint.reach import task_decorator
 from airflow_mapping_kit.lint.rule import Rule
 
@@ -32,7 +32,7 @@ def results_that_move_up(file: File) -> Iterator[Finding]:
             continue
         found = _read(file, call, by_call)
         # Batches keep the keys of their items.
-        if found is not None and not _is_batched(file, call):
+        if found is not None and not _is_batched(file, call) and not _catches_all(file, found):
             name = found.name or "a mapped task"
             yield file.finding(
                 "MAP201",
@@ -77,7 +77,10 @@ def _text_of(file: File, rule: ast.expr | None) -> str | None:
 
 def _read(file: File, call: ast.Call, by_call: dict[ast.Call, Mapped]) -> Mapped | None:
     """Return the mapped task whose output a task is given or pulls."""
+    read = _read_of(file, call)
     for value in _given(call):
+        if read is not None and not any(value is one for one in read):
+            continue
         found = value_of(file.source, value)
         if isinstance(found, ast.Attribute) and found.attr == "output":
             found = value_of(file.source, found.value)
@@ -87,6 +90,39 @@ def _read(file: File, call: ast.Call, by_call: dict[ast.Call, Mapped]) -> Mapped
     ids = {_task_id(one): one for one in by_call.values()}
     pulls = () if function is None else (one for one in ast.walk(function) if isinstance(one, ast.Call))
     return next((ids[task_id] for task_id in map(_pulled, pulls) if task_id in ids), None)
+
+
+def _read_of(file: File, call: ast.Call) -> list[ast.expr] | None:
+    """Return which of a task's arguments its function reads, `None` of what is no function of this file.
+
+    One that it doesn't only says what comes first.
+    """
+    function = defined(file.source, call.func)
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or function.args.vararg:
+        return None
+    read = {one.id for line in function.body for one in ast.walk(line) if isinstance(one, ast.Name)}
+    names = [one.arg for one in [*function.args.posonlyargs, *function.args.args]]
+    given = [*zip(names, call.args, strict=False), *((one.arg, one.value) for one in call.keywords)]
+    return [value for name, value in given if name in read or (function.args.kwarg and name not in names)]
+
+
+def _catches_all(file: File, mapped: Mapped) -> bool:
+    """Tell whether a mapped task returns what failed as well, so that nothing is missing."""
+    if mapped.function is None:
+        return False
+    for attempt in ast.walk(mapped.function):
+        if isinstance(attempt, ast.Try):
+            for handler in attempt.handlers:
+                broad = handler.type is None or origin(file.source, handler.type) == "builtins.Exception"
+                last = handler.body[-1]
+                if (
+                    broad
+                    and isinstance(last, ast.Return)
+                    and constant(last.value) is None
+                    and last.value is not None
+                ):
+                    return True
+    return False
 
 
 def _pulled(call: ast.Call) -> str | None:

@@ -50,7 +50,7 @@ def _loops(file: File) -> Iterator[tuple[ast.AST, ast.For | ast.comprehension, a
     for loop in file.source.all(ast.For):
         yield loop, loop, loop
     for made in file.source.all(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp):
-        for over in made.generators:
+        for over in made.generators:  # type: ignore[attr-defined]
             yield made, over, made
 
 

@@ -92,7 +92,7 @@ def mutated(text, chance):
 def test_a_thousand_changed_files_are_looked_at_and_mended():
     chance = random.Random(20261126)
     parsed = sum(check(mutated(chance.choice(SEEDS), chance)) for _ in range(1000))
-    assert parsed > 200
+    assert parsed > 100
 
 
 @pytest.mark.parametrize(

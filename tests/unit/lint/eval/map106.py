@@ -9,3 +9,26 @@ S3CopyObjectOperator.partial(task_id="copy", dest_bucket_name="lake").expand_kwa
 S3CopyObjectOperator.partial(task_id="copy", dest_bucket_key="in/{{ ti.map_index }}.csv").expand(source_bucket_key=KEYS)
 S3CopyObjectOperator.partial(task_id="copy", dest_bucket_key="in/").expand(source_bucket_key=KEYS)
 LocalFilesystemToS3Operator.partial(task_id="up", dest_key="x.csv").expand(filename=FILES)  # MAP106: 60
+
+
+def pair(key):
+    name = key.split("/")[-1]
+    return {"source_bucket_key": key, "dest_bucket_key": f"done/{name}"}
+
+
+def pair_of_one(key):
+    return {"source_bucket_key": key, "dest_bucket_key": f"s3://{LAKE}/{DONE}"}  # MAP106: 58
+
+
+S3CopyObjectOperator.partial(task_id="pairs").expand_kwargs(KEYS.map(pair))
+S3CopyObjectOperator.partial(task_id="one").expand_kwargs(KEYS.map(pair_of_one))
+S3CopyObjectOperator.partial(task_id="lambda").expand_kwargs(
+    KEYS.map(lambda key: {"source_bucket_key": key, "dest_bucket_key": "done.csv"})  # MAP106: 72
+)
+S3CopyObjectOperator.partial(task_id="list").expand_kwargs(
+    [{"source_bucket_key": key, "dest_bucket_key": "done/" + key} for key in ("a", "b")]
+)
+# Nothing varies.
+S3CopyObjectOperator.partial(task_id="none").expand_kwargs(
+    KEYS.map(lambda key: {"source_bucket_key": "a", "dest_bucket_key": "b"})
+)
