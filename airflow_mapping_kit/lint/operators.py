@@ -12,13 +12,12 @@ from airflow_mapping_kit.lint.origins import bindings, defined, origin, value_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from airflow_mapping_kit.lint.project import File
     from airflow_mapping_kit.lint.reach import Reaches
     from airflow_mapping_kit.lint.source import Source
 
 _CLASS = re.compile(r"[A-Z]\w*(Operator|Sensor|SensorAsync|OperatorAsync)")
-_EXPAND = frozenset({"expand", "expand_kwargs"})
-_BEFORE = frozenset({"partial", "override"})
+EXPAND = frozenset({"expand", "expand_kwargs"})
+BEFORE = frozenset({"partial", "override"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +112,11 @@ def all_made(source: Source) -> Iterator[Made]:
 
 def mapped(source: Source, reaches: Reaches, call: ast.Call) -> Mapped | None:
     """Return the mapped task that a call of `expand` or `expand_kwargs` makes, `None` of another call."""
-    if not (isinstance(call.func, ast.Attribute) and call.func.attr in _EXPAND):
+    if not (isinstance(call.func, ast.Attribute) and call.func.attr in EXPAND):
         return None
     fixed: dict[str, ast.expr] = {}
     base: ast.AST | None = value_of(source, call.func.value)
-    while isinstance(base, ast.Call) and isinstance(base.func, ast.Attribute) and base.func.attr in _BEFORE:
+    while isinstance(base, ast.Call) and isinstance(base.func, ast.Attribute) and base.func.attr in BEFORE:
         fixed = {**keywords(base), **fixed}
         base = value_of(source, base.func.value)
     if isinstance(base, ast.Call) and origin(source, base.func).rpartition(".")[2] == "task" and base.args:
@@ -145,34 +144,6 @@ def all_mapped(source: Source, reaches: Reaches) -> Iterator[Mapped]:
         found = mapped(source, reaches, call)
         if found is not None:
             yield found
-
-
-def mapped_groups(source: Source, reaches: Reaches) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Yield the task groups of a file that it maps."""
-    for call in source.all(ast.Call):
-        if not (isinstance(call.func, ast.Attribute) and call.func.attr in _EXPAND):
-            continue
-        base: ast.AST | None = value_of(source, call.func.value)
-        while (
-            isinstance(base, ast.Call) and isinstance(base.func, ast.Attribute) and base.func.attr in _BEFORE
-        ):
-            base = value_of(source, base.func.value)
-        function = defined(source, base)
-        if (
-            not isinstance(function, ast.ClassDef)
-            and function is not None
-            and reaches.kind(function) == "task_group"
-        ):
-            yield function
-
-
-def made_in_mapped_groups(file: File) -> Iterator[tuple[Made, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Yield the operators that are made in a mapped task group, and the group's function."""
-    groups = set(mapped_groups(file.source, file.reaches))
-    for one in file.made if groups else ():
-        around = file.source.function_around(one.call)
-        if around in groups:
-            yield one, around  # type: ignore[misc]
 
 
 def constant(node: ast.AST | None) -> object:

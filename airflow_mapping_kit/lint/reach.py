@@ -7,6 +7,7 @@ from enum import Flag, auto
 from typing import TYPE_CHECKING, TypeAlias
 
 from airflow_mapping_kit.lint.calls import function_of, handed_on
+from airflow_mapping_kit.lint.kinds import TASKS, decorator_kind, is_of_an_operator
 from airflow_mapping_kit.lint.modules import is_own
 from airflow_mapping_kit.lint.origins import origin
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-# What else of a package of Airflow's, or of the kit, makes a task of a function.
-_TASKS = frozenset({"task", "setup", "teardown", "batched", "generator"})
 # Where a function is handed over that runs in a task.
 _CALLED_IN_A_TASK = frozenset({"python_callable", "execute_callable", "callable"})
 _CALLBACK = "_callback"
@@ -32,31 +31,6 @@ class Reach(Flag):
     TASK = auto()
     CALLBACK = auto()
     OPERATOR = auto()
-
-
-def decorator_kind(source: Source, function: ast.AST) -> str:
-    """Return what Airflow makes of a function that is decorated: `task`, `task_group`, `dag`; else nothing."""
-    for one in getattr(function, "decorator_list", ()):
-        path = origin(source, one.func if isinstance(one, ast.Call) else one)
-        if not path.startswith(("airflow.", "airflow_mapping_kit.")):
-            continue
-        parts = path.split(".")
-        if parts[-1] in {"dag", "task_group"}:
-            return parts[-1]
-        if not _TASKS.isdisjoint(parts[1:]):
-            return "task"
-    return ""
-
-
-def task_decorator(source: Source, function: ast.AST) -> tuple[str, ast.expr] | None:
-    """Return the dotted path and the node of the decorator that makes a task of a function, `None` where none does."""
-    for one in getattr(function, "decorator_list", ()):
-        path = origin(source, one.func if isinstance(one, ast.Call) else one)
-        if path.startswith(("airflow.", "airflow_mapping_kit.")) and not _TASKS.isdisjoint(
-            path.split(".")[1:]
-        ):
-            return path, one
-    return None
 
 
 class Reaches:
@@ -116,7 +90,9 @@ class Reaches:
                 self._of[function] |= Reach.TASK
             elif kind:
                 self._of[function] |= Reach.PARSING
-            elif isinstance(self._source.parents.get(function), ast.ClassDef) and self._is_operator(function):
+            elif isinstance(self._source.parents.get(function), ast.ClassDef) and is_of_an_operator(
+                self._source, function
+            ):
                 self._of[function] |= Reach.OPERATOR
         for call in self._source.all(ast.Call):
             self._made_by(call)
@@ -136,7 +112,7 @@ class Reaches:
             around = self._source.function_around(call)
             if around is not None:
                 self._of[around] |= Reach.PARSING
-        elif call.args and not _TASKS.isdisjoint(path.split(".")[1:]):
+        elif call.args and not TASKS.isdisjoint(path.split(".")[1:]):
             self._hand_over(call.args[0], Reach.TASK)
 
     def _named(self, name: object, value: ast.AST) -> None:
@@ -212,19 +188,6 @@ class Reaches:
         function = function_of(self._source, call.func)
         found = [one for _, one in handed_on(self._source, call)]
         return found if function is None else [function, *found]
-
-    def _is_operator(self, method: ast.AST) -> bool:
-        """Tell whether a method is of an operator, a sensor, a hook, or another class that Airflow calls by itself."""
-        class_ = self._source.parents[method]
-        if not isinstance(class_, ast.ClassDef):
-            return False
-        names = [
-            origin(self._source, base) or getattr(base, "attr", getattr(base, "id", ""))
-            for base in class_.bases
-        ]
-        names.append(class_.name)
-        kinds = ("Operator", "Sensor", "Hook", "Trigger", "Plugin", "Mixin", "Notifier", "Timetable")
-        return any(name.endswith(kinds) or name.startswith("airflow.") for name in names)
 
     def _in_main(self, node: ast.AST) -> bool:
         """Tell whether code only runs where the file is a program: below `if __name__ == "__main__"`."""

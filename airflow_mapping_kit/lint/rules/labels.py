@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.findings import Edit, Finding, Fix
-from airflow_mapping_kit.lint.reach import task_decorator
+from airflow_mapping_kit.lint.kinds import task_decorator
 from airflow_mapping_kit.lint.rule import Rule
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.kinds import task_decorator
 from airflow_mapping_kit.lint.operators import constant, keywords
 from airflow_mapping_kit.lint.origins import defined, origin, value_of
-from airflow_mapping_kit.lint.reach import task_decorator
 from airflow_mapping_kit.lint.rule import Rule
 
 if TYPE_CHECKING:

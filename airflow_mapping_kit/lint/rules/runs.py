@@ -6,8 +6,9 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.groups import made_in_mapped_groups
 from airflow_mapping_kit.lint.loops import loops_around, reads, variables
-from airflow_mapping_kit.lint.operators import constant, made_in_mapped_groups
+from airflow_mapping_kit.lint.operators import constant
 from airflow_mapping_kit.lint.origins import defined, value_of
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
@@ -145,7 +146,7 @@ def _an_instance_each(file: File, node: ast.Call, dag_id: ast.expr | None) -> Fi
 
 
 def _in_a_mapped_group(file: File) -> Iterator[Finding]:
-    for one, group in made_in_mapped_groups(file):
+    for one, group in made_in_mapped_groups(file.source, file.reaches, file.made):
         dag_id = one.given.get("trigger_dag_id")
         if one.name == _TRIGGER and dag_id is not None and not reads(dag_id, arguments(group)):
             yield _an_instance_each(file, one.call, dag_id)

@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.findings import Finding, Fix
+from airflow_mapping_kit.lint.kinds import task_decorator
 from airflow_mapping_kit.lint.operators import constant
 from airflow_mapping_kit.lint.origins import defined, origin
-from airflow_mapping_kit.lint.reach import task_decorator
 from airflow_mapping_kit.lint.rule import Rule
 
 if TYPE_CHECKING:
