@@ -23,31 +23,39 @@ _MOST_VALUES = 6
 _SHOWN = 10
 
 
-def copies(shapes: Mapping[str, Shape], *, environments: Iterable[str] = ()) -> list[Finding]:
+def copies_within(path: str, dags: Mapping[int, Shape]) -> list[Finding]:
+    """Return a finding a family of DAGs of one file that are copies of one another."""
+    return copies({f"{path}:{line}": shape for line, shape in dags.items()}, what="DAGs of this file")
+
+
+def copies(
+    shapes: Mapping[str, Shape], *, environments: Iterable[str] = (), what: str = "files"
+) -> list[Finding]:
     """Return a finding a family of files that are copies of one another, with what they differ in.
 
-    :param shapes: those of files that define DAGs, by path.
+    :param shapes: those of files that define DAGs, by path; of DAGs of one file, by path and line.
     :param environments: names of folders whose files are copies by intention: `["dev", "prod"]`.
+    :param what: what they are.
     """
     found = []
     for family in _families(shapes, set(environments)):
         lines = sorted({shapes[path].lines for path in family})
         long = f"{lines[0]:,} lines each" if len(lines) == 1 else f"{lines[0]:,} to {lines[-1]:,} lines"
         differences = _differences([shapes[path] for path in family])
-        message = f"{len(family)} files, {long}, are copies of one another"
+        message = f"{len(family)} {what}, {long}, are copies of one another"
         if differences:
             names = list(differences)
             shown = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
             message += f", and differ in {shown}"
         related = tuple(
-            Related(Place(path, 1, 0, 1, 0), _table(differences, number, path))
+            Related(_place(path, shapes[path]), _table(differences, number, path))
             for number, path in enumerate(family)
             if number
         )
         found.append(
             Finding(
                 "MAP401",
-                Place(family[0], 1, 0, 1, 0),
+                _place(family[0], shapes[family[0]]),
                 message,
                 _remedy(differences),
                 "warning",
@@ -55,6 +63,10 @@ def copies(shapes: Mapping[str, Shape], *, environments: Iterable[str] = ()) -> 
             )
         )
     return found
+
+
+def _place(path: str, shape: Shape) -> Place:
+    return Place(path.removesuffix(f":{shape.line}"), shape.line, 0, shape.line, 0)
 
 
 def _families(shapes: Mapping[str, Shape], environments: set[str]) -> list[list[str]]:

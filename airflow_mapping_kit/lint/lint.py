@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint import noqa
-from airflow_mapping_kit.lint.copies import copies
+from airflow_mapping_kit.lint.copies import copies, copies_within
 from airflow_mapping_kit.lint.findings import Finding, Place
 from airflow_mapping_kit.lint.modules import file_of
 from airflow_mapping_kit.lint.project import File
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rules import RULES
-from airflow_mapping_kit.lint.shapes import shape_of
+from airflow_mapping_kit.lint.shapes import shape_of, shapes_of_dags
 from airflow_mapping_kit.lint.source import Source, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_mapping_kit.lint.config import Settings
-    from airflow_mapping_kit.lint.shapes import Shape
 
 COPIES = "MAP401"
 
@@ -62,9 +61,15 @@ def look(paths: Iterable[Path], settings: Settings) -> Result:
             continue
         file = File(source, settings)
         result.findings += findings(file, wanted)
-        shape = _shape(file, wanted)
-        if shape is not None and not settings.ignored(shown, COPIES):
-            shapes[shown] = shape
+        if (
+            COPIES in wanted
+            and file.defines_dags
+            and not file.is_test
+            and not settings.ignored(shown, COPIES)
+        ):
+            shapes[shown] = shape_of(source)
+            within = copies_within(shown, shapes_of_dags(source))
+            result.findings += [one for one in within if not noqa.is_meant(source, one)]
         _note(elsewhere, file)
     for path, handed in elsewhere.items():
         if path in by_file:
@@ -111,12 +116,6 @@ def findings(file: File, wanted: set[str]) -> list[Finding]:
             continue
         found += [one for one in rule.check(file) if not noqa.is_meant(file.source, one)]
     return found
-
-
-def _shape(file: File, wanted: set[str]) -> Shape | None:
-    """Return the shape of a file, if it is to be compared with others."""
-    compared = COPIES in wanted and file.defines_dags and not file.is_test
-    return shape_of(file.source) if compared else None
 
 
 def unreadable(path: str, error: Unreadable) -> Finding:

@@ -6,6 +6,9 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
+from airflow_mapping_kit.lint.kinds import decorator_kind
+from airflow_mapping_kit.lint.origins import origin
+
 if TYPE_CHECKING:
     from airflow_mapping_kit.lint.source import Source
 
@@ -32,21 +35,46 @@ class Shape:
 
     :param tokens: in the order of the file.
     :param values: what `tokens` leave out.
-    :param lines: how many lines the file has.
+    :param lines: how many lines it has.
+    :param line: where it begins.
     """
 
     tokens: tuple[str, ...]
     values: tuple[Value, ...]
     lines: int
+    line: int = 1
 
 
 def shape_of(source: Source) -> Shape:
     """Return the shape of a file."""
+    return _shape(source, _without_docstring(source.tree), 1, len(source.lines))
+
+
+def shapes_of_dags(source: Source) -> dict[int, Shape]:
+    """Return the shapes of the DAGs of a file, by the line where each begins; nothing of a file of one DAG."""
+    found = {}
+    for one in source.tree.body:
+        if isinstance(one, ast.With):
+            is_dag = any(_is_dag(source, item.context_expr) for item in one.items)
+        else:
+            is_dag = isinstance(one, ast.FunctionDef) and decorator_kind(source, one) == "dag"
+        if is_dag:
+            found[one.lineno] = _shape(
+                source, [one], one.lineno, (one.end_lineno or one.lineno) - one.lineno + 1
+            )
+    return found if len(found) > 1 else {}
+
+
+def _is_dag(source: Source, node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and origin(source, node.func).rpartition(".")[2] == "DAG"
+
+
+def _shape(source: Source, statements: list[ast.stmt], line: int, lines: int) -> Shape:
     tokens: list[str] = []
     values: list[Value] = []
     called = {id(call.func) for call in source.all(ast.Call)}
     imported = {alias.asname or alias.name.partition(".")[0] for alias in source.all(ast.alias)}
-    waiting: list[ast.AST | str] = [*reversed(_without_docstring(source.tree))]
+    waiting: list[ast.AST | str] = [*reversed(statements)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, str):
@@ -74,7 +102,7 @@ def shape_of(source: Source) -> Shape:
         else:
             tokens.append(type(node).__name__)
             waiting += reversed(list(ast.iter_child_nodes(node)))
-    return Shape(tuple(tokens), tuple(values), len(source.lines))
+    return Shape(tuple(tokens), tuple(values), lines, line)
 
 
 def _without_docstring(

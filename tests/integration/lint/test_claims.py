@@ -108,7 +108,9 @@ def test_of_triggers_that_a_task_executes_in_a_loop_only_the_first_starts_on_air
         for order in ("a", "b", "c"):
             with (tmp_path / "begun").open("a") as file:
                 file.write(order)
-            TriggerDagRunOperator(task_id=order, trigger_dag_id=child.dag_id, conf={"order": order}).execute(context)
+            TriggerDagRunOperator(task_id=order, trigger_dag_id=child.dag_id, conf={"order": order}).execute(
+                context
+            )
 
     assert states(sends) == {("sends", -1): SUCCESS}
     assert (tmp_path / "begun").read_text() == ("a" if AIRFLOW_3 else "abc")

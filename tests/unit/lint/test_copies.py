@@ -95,7 +95,8 @@ def test_copies_are_one_family_with_a_table_of_what_they_differ_in(families):
     assert found == [
         (
             "de.py",
-            "3 files, 42 lines each, are copies of one another, and differ in COUNTRY, dag_id, schedule and bash_command",
+            "3 files, 42 lines each, are copies of one another, and differ in "
+            "COUNTRY, dag_id, schedule and bash_command",
             [
                 'fr.py: COUNTRY="fr", dag_id="load_fr", schedule="@hourly", bash_command="echo fr"',
                 'us.py: COUNTRY="us", dag_id="load_us", schedule="@daily", bash_command="echo us"',
@@ -196,3 +197,28 @@ def test_files_that_are_ignored_say_so_or_define_no_dag_are_not_compared(familie
         .replace(") as dag:", ")")
     )
     assert families({"us.py": dag("us"), "old/fr.py": plain}) == []
+
+
+def in_one_file(*countries):
+    """Return a file with the DAG of each country, beside one another."""
+    texts = [dag(country) for country in countries]
+    tasks = "".join(
+        f'    t{number} = PythonOperator(task_id="t{number}", python_callable=extract, op_args=["t{number}"])\n'
+        for number in range(12)
+    )
+    before, _, _ = texts[0].partition("with DAG(")
+    return before + "\n".join("with DAG(" + text.partition("with DAG(")[2] + tasks for text in texts)
+
+
+def test_dags_of_one_file_are_compared_with_one_another(families):
+    ((path, message, related),) = families({"all.py": in_one_file("us", "fr", "de")})
+    assert (path, message.partition(",")[0]) == ("all.py", "3 DAGs of this file")
+    assert message.endswith("differ in dag_id and bash_command")
+    assert [one.partition(": ")[2] for one in related] == [
+        'dag_id="load_fr", bash_command="echo fr"',
+        'dag_id="load_de", bash_command="echo de"',
+    ]
+
+
+def test_one_dag_a_file_is_no_copy_of_itself(families):
+    assert families({"all.py": in_one_file("us")}) == []
