@@ -65,34 +65,39 @@ def _is_of_the_run(file: File, prefix: ast.expr) -> bool:
 
 def _comes_first(file: File, call: ast.Call, read: list[ast.Call]) -> bool:
     """Tell whether a delete clears the place before anything is read: by `>>`, else by where it stands."""
-    names = {one: _name(file, one) for one in [call, *read]}
+    names = {one: {one, _name(file, one)} for one in [call, *read]}
     for chain in _chains(file):
-        mine = [at for at, part in enumerate(chain) if names[call] in part]
-        others = [at for at, part in enumerate(chain) if any(names[one] in part for one in read)]
-        if names[call] and mine and others:
+        mine = [at for at, part in enumerate(chain) if names[call] & part]
+        others = [at for at, part in enumerate(chain) if any(names[one] & part for one in read)]
+        if mine and others:
             return mine[0] < min(others)
-        if names[call] and mine:
+        if mine:
             return len(chain) > 1 and mine[0] == 0
     return bool(read) and all(call.lineno < one.lineno for one in read)
 
 
-def _chains(file: File) -> Iterator[list[set[str]]]:
-    """Yield what `a >> [b, c] >> d` and `chain(a, b)` put one after another: names, in order."""
+def _chains(file: File) -> Iterator[list[set[ast.AST | str]]]:
+    """Yield what `a >> [b, c] >> d` and `chain(a, b)` put one after another: names and calls, in order."""
     for binary in file.source.all(ast.BinOp):
         if isinstance(binary.op, ast.RShift) and not isinstance(file.source.parents[binary], ast.BinOp):
             parts: list[ast.expr] = [binary]
             while isinstance(parts[0], ast.BinOp):
                 parts[:1] = [parts[0].left, parts[0].right]
-            yield [names_in(one) for one in parts]
+            yield [_parts(one) for one in parts]
     for call in file.source.all(ast.Call):
         if getattr(call.func, "id", getattr(call.func, "attr", "")) == "chain":
-            yield [names_in(one) for one in call.args]
+            yield [_parts(one) for one in call.args]
+
+
+def _parts(node: ast.expr) -> set[ast.AST | str]:
+    calls: set[ast.AST | str] = {one for one in ast.walk(node) if isinstance(one, ast.Call)}
+    return calls | names_in(node)
 
 
 def _name(file: File, call: ast.Call) -> str:
     parent = file.source.parents[call]
     target = parent.targets[0] if isinstance(parent, ast.Assign) else None
-    return target.id if isinstance(target, ast.Name) else ""
+    return target.id if isinstance(target, ast.Name) else "-"
 
 
 RULES = (

@@ -12,14 +12,15 @@ from airflow_mapping_kit.lint.operators import constant
 from airflow_mapping_kit.lint.origins import defined, value_of
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
-from airflow_mapping_kit.lint.rules.started import commanded, started
+from airflow_mapping_kit.lint.rules.started import addressed, commanded, started
 from airflow_mapping_kit.lint.rules.triggers import as_per_item, pollers, said
 from airflow_mapping_kit.lint.rules.turns import an_instance_each, arguments, shown, turn, turns_differ
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_mapping_kit.lint.findings import Finding
+    from airflow_mapping_kit.lint.loops import Loop
     from airflow_mapping_kit.lint.operators import Mapped
     from airflow_mapping_kit.lint.project import File
 
@@ -40,7 +41,7 @@ def a_run_an_item(file: File) -> Iterator[Finding]:
     yield from _multi(file)
     yield from _made_in_a_loop(file)
     yield from _in_a_mapped_group(file)
-    yield from _by_command(file)
+    yield from _by_an_operator_of_another_kind(file)
     yield from _started_in_a_task(file)
 
 
@@ -105,13 +106,7 @@ def _made_in_a_loop(file: File) -> Iterator[Finding]:
             if reads(dag_id, names) or reads(one.given.get("dag"), names) or dag_id is None:
                 break
             if reads(conf, names):
-                yield file.finding(
-                    "MAP001",
-                    one.call,
-                    f"A loop makes a task an item, each of which starts a run of {_dag(file, dag_id)}",
-                    _PER_ITEM,
-                    related=[file.related(shown(loop), "the loop")],
-                )
+                yield _a_task_an_item(file, one.call, dag_id, loop)
                 break
 
 
@@ -152,30 +147,43 @@ def _in_a_mapped_group(file: File) -> Iterator[Finding]:
             yield _an_instance_each(file, one.call, dag_id)
 
 
-def _by_command(file: File) -> Iterator[Finding]:
-    """Yield tasks that run `airflow dags trigger`, one an item."""
+def _by_an_operator_of_another_kind(file: File) -> Iterator[Finding]:
+    """Yield tasks that run `airflow dags trigger`, or post to the runs of a DAG, one an item."""
     for one in file.made:
-        dag_id = commanded(file, one.given.get("bash_command")) if one.name == _BASH else None
+        dag_id = _said_by(file, one.name, one.given)
         if dag_id is None or not file.reaches.of(one.call) & Reach.PARSING:
             continue
+        rest = [value_of(file.source, value) for name, value in one.given.items() if name != "task_id"]
         for loop in loops_around(file.source, one.call):
             names = variables(loop)
-            if not reads(dag_id, names) and reads(value_of(file.source, one.given["bash_command"]), names):
-                yield file.finding(
-                    "MAP001",
-                    one.call,
-                    f"A loop makes a task an item, each of which starts a run of {_dag(file, dag_id)}",
-                    _PER_ITEM,
-                    related=[file.related(shown(loop), "the loop")],
-                )
+            if not reads(dag_id, names) and any(reads(value, names) for value in rest):
+                yield _a_task_an_item(file, one.call, dag_id, loop)
                 break
     for each in file.mapped:
-        if each.name == _BASH:
-            dag_id = commanded(file, each.fixed.get("bash_command"))
-            if dag_id is None:
-                dag_id = _of_commands(file, each.over.get("bash_command"))
-            if dag_id is not None and isinstance(value_of(file.source, dag_id), ast.Constant):
-                yield _an_instance_each(file, each.call, dag_id)
+        dag_id = _said_by(file, each.name, each.fixed)
+        if dag_id is None and each.name == _BASH:
+            dag_id = _of_commands(file, each.over.get("bash_command"))
+        if dag_id is not None and (
+            each.name != _BASH or isinstance(value_of(file.source, dag_id), ast.Constant)
+        ):
+            yield _an_instance_each(file, each.call, dag_id)
+
+
+def _said_by(file: File, name: str, given: Mapping[str, ast.expr]) -> ast.expr | None:
+    """Return which DAG an operator starts a run of that is no trigger."""
+    if name == _BASH:
+        return commanded(file, given.get("bash_command"))
+    return addressed(file, given.get("endpoint")) if name.endswith("HttpOperator") else None
+
+
+def _a_task_an_item(file: File, call: ast.Call, dag_id: ast.expr, loop: Loop) -> Finding:
+    return file.finding(
+        "MAP001",
+        call,
+        f"A loop makes a task an item, each of which starts a run of {_dag(file, dag_id)}",
+        _PER_ITEM,
+        related=[file.related(shown(loop), "the loop")],
+    )
 
 
 def _of_commands(file: File, node: ast.expr | None) -> ast.expr | None:

@@ -128,11 +128,15 @@ def _posted(file: File, call: ast.Call, name: str) -> ast.expr | None:
         if not (isinstance(method, ast.Constant) and str(method.value).upper() == "POST"):
             return None
     places = [given.get("url"), given.get("endpoint"), *call.args[:2]]
-    for place in places:
-        if place is not None and any(_RUNS_OF_A_DAG.fullmatch(text) for text in _ends(file, place)):
-            value = value_of(file.source, place)
-            return value if isinstance(value, ast.expr) else place
-    return None
+    return next((one for one in (addressed(file, place) for place in places) if one is not None), None)
+
+
+def addressed(file: File, place: ast.expr | None) -> ast.expr | None:
+    """Return an address that is that of the runs of a DAG, as the file says it; `None` of another."""
+    if place is None or not any(_RUNS_OF_A_DAG.fullmatch(text) for text in _ends(file, place)):
+        return None
+    value = value_of(file.source, place)
+    return value if isinstance(value, ast.expr) else place
 
 
 def _ends(file: File, node: ast.AST, steps: int = _STEPS) -> Iterator[str]:

@@ -36,3 +36,7 @@ with DAG("loads"):
     loaded = S3ToSnowflakeOperator(task_id="loaded", stage="lake", table="t")
     deleted = S3DeleteObjectsOperator(task_id="deleted", bucket="lake", prefix=IN)  # MAP301: 15
     loaded >> deleted
+
+with DAG("unnamed"):
+    S3DeleteObjectsOperator(task_id="clear_it", bucket="lake", prefix=IN) >> S3ListOperator(task_id="l", bucket="lake")
+    S3ListOperator(task_id="m", bucket="lake") >> S3DeleteObjectsOperator(task_id="n", prefix=IN)  # MAP301: 51
