@@ -43,7 +43,7 @@ def look(paths: Iterable[Path], settings: Settings) -> Result:
     wanted = settings.wanted({id_: rule.on for id_, rule in RULES.items()})
     result, shapes = Result(), {}
     by_file: dict[Path, str] = {}
-    elsewhere: dict[Path, dict[str, Reach]] = {}
+    noted: list[tuple[str, str, Reach]] = []
     for path in paths:
         result.files += 1
         shown = str(path)
@@ -70,8 +70,8 @@ def look(paths: Iterable[Path], settings: Settings) -> Result:
             shapes[shown] = shape_of(source)
             within = copies_within(shown, shapes_of_dags(source))
             result.findings += [one for one in within if not noqa.is_meant(source, one)]
-        _note(elsewhere, file)
-    for path, handed in elsewhere.items():
+        noted += [(shown, dotted, reach) for dotted, reach in file.reaches.elsewhere.items()]
+    for path, handed in _handed(noted).items():
         if path in by_file:
             result.findings = _again(by_file[path], handed, settings, wanted, result.findings)
     if COPIES in wanted:
@@ -80,13 +80,24 @@ def look(paths: Iterable[Path], settings: Settings) -> Result:
     return result
 
 
-def _note(elsewhere: dict[Path, dict[str, Reach]], file: File) -> None:
-    """Note which functions of other files a file has run, and where."""
-    for dotted, reach in file.reaches.elsewhere.items():
-        found = file_of(file.source.path, dotted)
-        if found is not None:
-            names = elsewhere.setdefault(found[0], {})
-            names[found[1]] = names.get(found[1], Reach.NOWHERE) | reach
+def _handed(noted: list[tuple[str, str, Reach]]) -> dict[Path, dict[str, Reach]]:
+    """Return which functions of other files of the project files have run, and where.
+
+    What is only called while files are parsed is looked for where a task calls of the same module, too.
+    """
+    in_tasks = {
+        dotted.rpartition(".")[0].rpartition(".")[2] for _, dotted, reach in noted if reach & Reach.TASK
+    }
+    found: dict[Path, dict[str, Reach]] = {}
+    for importer, dotted, reach in noted:
+        module = dotted.rpartition(".")[0].rpartition(".")[2]
+        file = file_of(importer, dotted) if module in in_tasks else None
+        if file is not None:
+            names = found.setdefault(file[0], {})
+            names[file[1]] = names.get(file[1], Reach.NOWHERE) | reach
+    return {
+        path: names for path, names in found.items() if any(reach & Reach.TASK for reach in names.values())
+    }
 
 
 def _again(

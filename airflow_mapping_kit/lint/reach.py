@@ -161,8 +161,9 @@ class Reaches:
                     waiting.append((called, added))
         for call in self._source.all(ast.Call):
             around = self._source.function_around(call)
-            if around is not None and self._of[around] == Reach.TASK:
-                self._note(call.func, Reach.TASK)
+            reach = Reach.PARSING if around is None else self._of[around]
+            if reach and function_of(self._source, call.func) is None:
+                self._note(call.func, reach)
 
     def _all_calls(self) -> dict[ast.AST | None, list[ast.AST]]:
         """Return by function, `None` for the module, the functions of this file that are called in it."""

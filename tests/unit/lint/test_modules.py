@@ -125,3 +125,44 @@ def test_a_variable_is_a_question_where_the_project_says_so(tmp_path):
     assert found(tmp_path) == []
     result = look(python_files([tmp_path]), Settings(parse_time_sources=("Variable.get",)))
     assert [(one.rule, one.place.line) for one in result.findings] == [("MAP107", 12)]
+
+
+MAKES = """
+from airflow.operators.bash import BashOperator
+
+
+def make(name):
+    return BashOperator(task_id=name, bash_command="ls")
+
+
+def touch(name):
+    BashOperator(task_id=name, bash_command="ls")
+"""
+IN_A_TASK = """
+from airflow.decorators import task
+from makes import make, touch
+
+
+@task
+def each(name):
+    make(name)
+    touch(name)
+
+
+each("a")
+"""
+WHERE_A_DAG_IS_MADE = """
+from airflow import DAG
+from makes import touch
+
+with DAG("touches"):
+    touch("a")
+"""
+
+
+def test_what_also_runs_where_dags_are_made_makes_tasks(tmp_path):
+    (tmp_path / "makes.py").write_text(MAKES)
+    (tmp_path / "in_a_task.py").write_text(IN_A_TASK)
+    assert found(tmp_path) == [("MAP103", "makes.py", 10)]
+    (tmp_path / "a_dag.py").write_text(WHERE_A_DAG_IS_MADE)
+    assert found(tmp_path) == []
