@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 # Where a function is handed over that runs in a task.
-_CALLED_IN_A_TASK = frozenset({"python_callable", "execute_callable", "callable"})
+_CALLED_IN_A_TASK = frozenset(
+    "python_callable execute_callable callable apply_function apply_function_batch event_triggered_function".split()
+)
 _CALLBACK = "_callback"
 
 

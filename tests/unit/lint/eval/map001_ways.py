@@ -13,6 +13,7 @@ from airflow.operators.bash import BashOperator
 from airflow.operators.python import PythonOperator
 from airflow.operators.trigger_dagrun import TriggerDagRunOperator
 
+from shop.operators import FlexMultiDagRunOperator
 from shop.runs import trigger_dag_run
 
 API = "http://airflow:8080/api/v1"
@@ -229,6 +230,7 @@ def all_ways():
 
 
 all_ways()
+FlexMultiDagRunOperator(task_id="flex", trigger_dag_id="ship", python_callable=commands)  # MAP001: 1 "'ship'"
 
 
 # Another module calls it.

@@ -42,3 +42,23 @@ with DAG("mails", on_failure_callback=on_failure, default_args={"on_retry_callba
     start_one()
     by_a_helper()
     StartOperator(task_id="own")
+
+
+# A message came: the sensor calls it.
+def on_message(message, **context):
+    TriggerDagRunOperator(task_id="answer", trigger_dag_id="answer", conf=message).execute(context)  # MAP002: 5
+
+
+def start_of_helper(mail):
+    return TriggerDagRunOperator(task_id="answer", trigger_dag_id="answer", conf={"mail": mail})
+
+
+@task
+def one_after_another(mails, **context):
+    first = TriggerDagRunOperator(task_id="first", trigger_dag_id="first")
+    first.execute(context)  # MAP002: 5 "'first'"
+    for mail in mails:
+        start_of_helper(mail).execute(context)  # MAP002: 9 "only the first run starts"
+
+
+AwaitMessageTriggerFunctionSensor(task_id="await", event_triggered_function=on_message, topics=["mails"])
