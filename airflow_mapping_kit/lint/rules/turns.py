@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+_TAKES = frozenset({"pop", "popleft", "get_nowait", "poll", "next", "lpop", "rpop", "blpop", "brpop"})
+
+
 def turn(file: File, call: ast.Call, dag_id: ast.expr) -> ast.AST | None:
     """Return the loop in which a call starts a run an item, also where a function is called in it that does."""
     given = dict(enumerate(_values(call)))
@@ -48,14 +51,25 @@ def _loop(
 ) -> tuple[ast.AST | None, bool]:
     """Return the loop whose item a call is given, and whether the item says which DAG it is for."""
     for loop in loops_around(file.source, call):
-        names = variables(loop)
-        if isinstance(loop, ast.While):
-            continue
+        names = _taken(loop) if isinstance(loop, ast.While) else variables(loop)
         if any(reads(one, names) for one in routes):
             return None, True
         if any(reads(one, names) for one in given.values()):
             return shown(loop), False
     return None, False
+
+
+def _taken(loop: ast.While) -> set[str]:
+    """Return the names that hold what each turn takes from a queue: who only tries again takes nothing."""
+    return {
+        target.id
+        for line in loop.body
+        if isinstance(line, ast.Assign)
+        and isinstance(line.value, ast.Call)
+        and getattr(line.value.func, "attr", getattr(line.value.func, "id", "")) in _TAKES
+        for target in line.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def an_instance_each(file: File, call: ast.Call, dag_id: ast.expr) -> bool:

@@ -241,3 +241,20 @@ def make_dag(name, chunks):
         [TriggerDagRunOperator(task_id=f"y{y}", trigger_dag_id="ship", conf={"y": y}) for y in chunks]  # MAP001: 10
         [TriggerDagRunOperator(task_id=f"d{d}", trigger_dag_id=d) for d in chunks]
     return made
+
+
+@task
+def from_a_queue(orders):
+    while orders:
+        order = orders.pop()
+        trigger_dag("ship", conf=order)  # MAP001: 9
+
+
+@task
+def tries_to_start(order):
+    tried = 0
+    while tried < 3:
+        tried += 1
+        answer = trigger_dag("ship", run_id=f"try_{tried}", conf=order)
+        if answer:
+            break
