@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.project import File
 
 _LOGS = frozenset(
-    "print debug info warning warn error exception critical log write echo pprint print_exc capture_exception "
+    "print debug info warning warn error exception critical log write echo pprint capture_exception "
     "rollback".split()
 )
 _TEXTS = frozenset({"format", "format_exc", "join"})
@@ -87,7 +87,8 @@ def _says(loop: ast.For | ast.AsyncFor, value: ast.expr) -> bool:
     name = getattr(value.func, "attr", getattr(value.func, "id", ""))
     # Who waits in a loop over numbers tries again.
     tries = isinstance(loop.iter, ast.Call) and getattr(loop.iter.func, "id", "") == "range"
-    return name in _LOGS or (name == "sleep" and not tries)
+    # print_ too: what `traceback` has.
+    return name in _LOGS or name.startswith("print_") or (name == "sleep" and not tries)
 
 
 def _is_text_for_the_log(
