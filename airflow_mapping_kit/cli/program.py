@@ -9,6 +9,7 @@ import click
 from airflow_mapping_kit import __version__
 from airflow_mapping_kit.cli.failures import FAILED, Failure, said_of
 from airflow_mapping_kit.cli.lint import lint
+from airflow_mapping_kit.cli.migrate import migrate
 from airflow_mapping_kit.cli.partitions import partitions
 from airflow_mapping_kit.cli.plan import plan
 from airflow_mapping_kit.cli.retry import retry
@@ -26,13 +27,15 @@ def commands() -> None:
 
     \b
     mapping-kit lint dags                         before a DAG file is deployed
+    mapping-kit migrate main.py sub.py poll.py    one DAG in place of three
     mapping-kit plan flights                      before a run
     mapping-kit partitions flights                over all runs
     mapping-kit status flights latest --failed    after it
     mapping-kit retry flights latest              only what failed
     mapping-kit run set ship latest ship --pause  while it runs
 
-    Run it where Airflow is installed, with Airflow's settings; lint needs none.
+    Run it where Airflow is installed, with Airflow's settings; lint and
+    migrate need none.
     Where the metadata database can't be reached, all but plan ask the webserver
     (--api).
 
@@ -45,7 +48,7 @@ def commands() -> None:
     """  # noqa: D301 -- click's mark for lines that stay lines
 
 
-for _command in (lint, plan, partitions, status, retry, run):
+for _command in (lint, migrate, plan, partitions, status, retry, run):
     commands.add_command(_command)
 
 

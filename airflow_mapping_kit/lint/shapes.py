@@ -22,11 +22,13 @@ class Value(NamedTuple):
     :param name: what it is called there: the argument, the key or the variable that it is for.
     :param text: as it is written.
     :param line: where.
+    :param start: where it begins in the file's text, in characters.
     """
 
     name: str
     text: str
     line: int
+    start: int
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def _shape(source: Source, statements: list[ast.stmt], line: int, lines: int) ->
             continue
         elif _is_value(node):
             tokens.append(_kind(node))
-            values.append(Value(_name(source, node), source.code(node), node.lineno))
+            start, end = source.span(node)
+            values.append(Value(_name(source, node), source.text[start:end], node.lineno, start))
         elif isinstance(node, ast.Name):
             tokens.append(node.id if id(node) in called or node.id in imported else "v")
         elif isinstance(node, ast.Attribute):

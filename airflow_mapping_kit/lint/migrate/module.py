@@ -1,0 +1,174 @@
+"""A module around a DAG: the imports, constants and functions that it needs of the files that its parts are from."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.migrate import needed
+from airflow_mapping_kit.lint.migrate.changes import TODO
+from airflow_mapping_kit.lint.migrate.dags import dags_of
+from airflow_mapping_kit.lint.migrate.refused import Refused
+from airflow_mapping_kit.lint.operators import constant
+from airflow_mapping_kit.lint.reach import Reaches
+from airflow_mapping_kit.lint.source import Source, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_mapping_kit.lint.migrate.dags import Dag
+
+_OF_THE_KIT = {
+    "collect": "airflow_mapping_kit.fan_in",
+    "rows": "airflow_mapping_kit.fan_in",
+    "label": "airflow_mapping_kit.labels",
+}
+_OF_AIRFLOW = ("task", "task_group")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A part of the DAG.
+
+    :param dag: the DAG that it is from.
+    :param text: the code; it says which names it needs.
+    """
+
+    dag: Dag
+    text: str
+
+
+def module(parts: Sequence[Taken], text: str) -> str:
+    """Return a file.
+
+    :param parts: where the DAG is from, the first one's docstring is the file's.
+    :param text: the DAG.
+    :raises Refused: if parts need different things of one name.
+    """
+    imports: dict[str, None] = {}
+    others: dict[str, None] = {}
+    bound: dict[str, tuple[str, str]] = {}
+    wanted = needed.names(text)
+    for source in {id(one.dag.source): one.dag.source for one in parts}.values():
+        names = {name for one in parts if one.dag.source is source for name in needed.names(one.text)}
+        # The first part holds what was put into it.
+        names &= wanted | needed.names_of(ast.parse(text))
+        dags = [one.node for one in dags_of(source, Reaches(source))]
+        kept = needed.statements(source, names, dags)
+        all_names = _closed(kept, names)
+        for statement in kept:
+            if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+                continue
+            code = needed.text(source, statement, all_names)
+            _same(bound, source, statement, all_names)
+            top = needed.is_import(statement) or isinstance(statement, ast.Expr)
+            (imports if top else others)[code] = None
+    has = set(bound)
+    loaded = needed.names_of(ast.parse(text))
+    kit: dict[str, list[str]] = {}
+    for name, where in _OF_THE_KIT.items():
+        if name in loaded and name not in has:
+            kit.setdefault(where, []).append(name)
+    lines = "".join(f"from {where} import {', '.join(names)}\n" for where, names in kit.items())
+    missing = [name for name in _OF_AIRFLOW if name in loaded and name not in has]
+    head = _docstring(parts[0].dag.source) + "from __future__ import annotations\n\n"
+    code = head + "".join(imports).lstrip("\n") + _of_airflow(missing) + (f"\n{lines}" if lines else "")
+    code += ("\n" + _apart(others) if others else "") + f"\n\n{text}"
+    return checked(parts[0].dag.source.path, code)
+
+
+def _apart(codes: Iterable[str]) -> str:
+    """Return statements with empty lines around functions and classes."""
+    text, is_block = "", False
+    for code in codes:
+        was_block, is_block = is_block, bool(re.search(r"^(async def |def |class |@)", code, re.MULTILINE))
+        text = f"{text}\n\n{code.lstrip(chr(10))}" if text and (is_block or was_block) else text + code
+    return text.lstrip("\n")
+
+
+def _closed(kept: Sequence[ast.stmt], names: set[str]) -> set[str]:
+    """Return the names that some code needs, and those that what it needs needs."""
+    found = set(names)
+    while True:
+        more = {name for one in kept for name in needed.read(one, found)}
+        if more <= found:
+            return found
+        found |= more
+
+
+def _same(bound: dict[str, tuple[str, str]], source: Source, statement: ast.stmt, names: set[str]) -> None:
+    """Note what a statement binds.
+
+    :raises Refused: if another file has something else of that name.
+    """
+    for name in names & set(needed.bound(statement)):
+        dump = _what(statement, name)
+        path, other = bound.setdefault(name, (source.path, dump))
+        if path != source.path and other != dump:
+            raise Refused(
+                f"{name!r} is one thing in {path} and another one in {source.path}: rename one of them."
+            )
+
+
+def _what(statement: ast.stmt, name: str) -> str:
+    if isinstance(statement, ast.ImportFrom):
+        alias = next(one for one in statement.names if name in needed.bound_by(one))
+        return f"{statement.module}.{alias.name}"
+    if isinstance(statement, ast.Import):
+        return name
+    if isinstance(statement, ast.Try):
+        return (
+            _what(next(one for one in statement.body if name in needed.bound(one)), name)
+            if any(name in needed.bound(one) for one in statement.body)
+            else ast.dump(statement)
+        )
+    return ast.dump(statement)
+
+
+def _docstring(source: Source) -> str:
+    first = source.tree.body[0]
+    if isinstance(first, ast.Expr) and isinstance(constant(first.value), str):
+        return f"{source.code(first)}\n\n"
+    return ""
+
+
+def _of_airflow(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    listed = ", ".join(names)
+    return (
+        f"\ntry:\n    from airflow.sdk import {listed}\n"
+        f"except ImportError:  # Airflow 2\n    from airflow.decorators import {listed}\n"
+    )
+
+
+def checked(path: str, code: str) -> str:
+    """Return code that parses, with a mark at names that nothing defines."""
+    try:
+        source = Source(path, code.encode())
+    except Unreadable as error:
+        line = code.splitlines()[error.line - 1].strip() if error.line <= code.count("\n") else ""
+        raise Refused(
+            f"what came of it doesn't parse ({error}: {line}): these DAGs have to be joined by hand."
+        ) from None
+    from airflow_mapping_kit.lint.migrate.changes import Changes
+    from airflow_mapping_kit.lint.origins import origin
+
+    changes = Changes(source)
+    for node in source.all(ast.Name):
+        is_read = isinstance(node.ctx, ast.Load) and not node.id.startswith("__")
+        if is_read and source.lookup(node) is None and not origin(source, node):
+            changes.todo(node, f"`{node.id}` is not defined in this file.")
+    return changes.text(0, len(code))
+
+
+def todos(text: str, sources: Sequence[Source]) -> list[tuple[int, str]]:
+    """Return the lines of what is left to decide, and what it is; not of comments that the DAGs had."""
+    own = {line.strip() for source in sources for line in source.lines}
+    return [
+        (number, line.strip().removeprefix(TODO))
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip().startswith(TODO) and line.strip() not in own
+    ]

@@ -1,0 +1,207 @@
+"""The tasks of the DAG that was started once an item, as a mapped task, or as a mapped group where they are several."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mapping_kit.lint.migrate import functions
+from airflow_mapping_kit.lint.migrate.called import calls as calls_of
+from airflow_mapping_kit.lint.migrate.changes import Changes, extent
+from airflow_mapping_kit.lint.migrate.conf import arguments, reads
+from airflow_mapping_kit.lint.migrate.refused import Refused
+from airflow_mapping_kit.lint.operators import all_made, constant
+from airflow_mapping_kit.lint.reach import task_decorator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_mapping_kit.lint.migrate.called import Call
+    from airflow_mapping_kit.lint.migrate.conf import Function, Reads
+    from airflow_mapping_kit.lint.migrate.dags import Dag
+    from airflow_mapping_kit.lint.migrate.trigger import Trigger
+
+_TEMPLATES = ("dag_run.conf", "params.", "params[")
+
+
+@dataclass
+class Part:
+    """What stands in the new DAG for the tasks.
+
+    :param text: functions and, of a group, what is in it.
+    :param mapped: the code of the mapped task or group.
+    :param uses_params: whether they read the DAG's params.
+    """
+
+    text: str
+    mapped: str
+    uses_params: bool = False
+
+
+def as_mapped(
+    sub: Dag, trigger: Trigger, column: int, settings: Mapping[str, str], *, taken: set[str]
+) -> Part:
+    """Return a DAG's tasks as a mapped task or group of an item.
+
+    :param column: of the statements of the new DAG.
+    :param settings: arguments that a task of the DAG gets, as code.
+    :param taken: names that mean something else there: then the tasks are in a group.
+    """
+    calls = calls_of(sub)
+    operators = [
+        one for one in all_made(sub.source)
+        if any(one.call is node for node in sub.walk()) and not any(one.call is call.node for call in calls)
+    ]  # fmt: skip
+    if not calls and not operators:
+        raise Refused(f"{sub.source.path}: {sub.dag_id} has no tasks that can be followed.")
+    bound = {one.function.name for one in calls} | {
+        node.id for node in sub.walk() if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    is_one = len(calls) == 1 and not operators and not bound & taken and _stands_alone(sub, calls[0])
+    changes = Changes(sub.source, column - sub.indentation + (0 if is_one else 4))
+    return (_as_task if is_one else _as_group)(sub, calls, trigger, column, settings, changes, taken)
+
+
+def _as_task(
+    sub: Dag, calls: list[Call], trigger: Trigger, column: int, settings: Mapping[str, str], changes: Changes,
+    taken: set[str],
+) -> Part:  # fmt: skip
+    (call,) = calls
+    del taken
+    label = 'label("{trigger_run_id}")' if trigger.has_conf else "label()"
+    uses_params = _takes_the_item(sub, changes, call.function, trigger, always=True)
+    _settings(sub, changes, call.function, {"map_index_template": label, **settings})
+    statement = next(one for one in sub.body if any(call.node is node for node in ast.walk(one)))
+    changes.leave_out(statement)
+    given = ", ".join(f"{name}={value}" for name, value in call.given.items())
+    for node in call.node.args + [one.value for one in call.node.keywords]:
+        _templates(changes, node, sub)
+    partial = f".partial({given})" if given else ""
+    text = _moved(sub, changes, calls, column) + changes.statements(sub.body)
+    return Part(text, f"{call.name}{partial}.expand({trigger.item}={trigger.items})", uses_params)
+
+
+def _as_group(
+    sub: Dag, calls: list[Call], trigger: Trigger, column: int, settings: Mapping[str, str], changes: Changes,
+    taken: set[str],
+) -> Part:  # fmt: skip
+    uses_params = False
+    own = {one.function: _reads_an_item(one.function, sub) for one in calls}
+    for function in own:
+        uses_params |= _takes_the_item(sub, changes, function, trigger, always=False)
+        _settings(sub, changes, function, {})
+    for call in calls:
+        item = {trigger.item: trigger.item} if own[call.function] else {}
+        if (
+            call.settings
+            or isinstance(call.node.func, ast.Attribute)
+            or call.name != sub.source.code(call.node.func)
+        ):
+            text = ", ".join(f"{name}={value}" for name, value in {**item, **call.given}.items())
+            changes.replace(call.node, f"{call.name}({text})")
+        elif item and call.node.args:
+            start = sub.source.span(call.node.args[0])[0]
+            changes.replace_at(start, start, f"{trigger.item}, ")
+        else:
+            functions.added(changes, call.node, item)
+    for statement in sub.body:
+        _templates(changes, statement, sub)
+    indentation = " " * column
+    plain = sub.node.name if isinstance(sub.node, ast.FunctionDef) else re.sub(r"\W", "_", sub.dag_id)
+    name = functions.free([plain, f"{plain}_of_an_item"], taken)
+    given = ", ".join(
+        [f'group_id="{name}"', *([f"default_args={{{_as_dict(settings)}}}"] if settings else [])]
+    )
+    head = f"\n{indentation}@task_group({given})\n{indentation}def {name}({trigger.item}):\n"
+    body = (_moved(sub, changes, calls, column + 4) + changes.statements(sub.body)).lstrip("\n")
+    return Part(head + body, f"{name}.expand({trigger.item}={trigger.items})", uses_params)
+
+
+def _as_dict(settings: Mapping[str, str]) -> str:
+    parts = [
+        f"**{value}" if name == "default_args" else f'"{name}": {value}' for name, value in settings.items()
+    ]
+    return ", ".join(parts)
+
+
+def _stands_alone(sub: Dag, call: Call) -> bool:
+    """Tell whether a task is made by a statement that is nothing else."""
+    parent = sub.source.parents[call.node]
+    return isinstance(parent, ast.Expr | ast.Assign) and any(parent is one for one in sub.body)
+
+
+def _reads_an_item(function: Function, sub: Dag) -> bool:
+    found = reads(sub.source, function)
+    return bool(found.conf or found.params)
+
+
+def _takes_the_item(
+    sub: Dag, changes: Changes, function: Function, trigger: Trigger, *, always: bool
+) -> bool:
+    """Let a function read an item where it read its run; return whether it reads params that the DAG declares."""
+    found = reads(sub.source, function)
+    for node in found.conf:
+        changes.replace(node, trigger.conf)
+    gone = {"dag_run", *_reading_params(sub, changes, function, found, trigger)}
+    gone -= {name for _, name in found.others}
+    for node, name in found.others:
+        changes.todo(
+            node, f"`{name}` is now that of the one run for all items: was that of {sub.dag_id} meant?"
+        )
+    for node in found.pulls:
+        changes.todo(
+            node, "xcom_pull gets what all items pushed: pass what the task of this item returned instead."
+        )
+    if always or found.conf or found.params:
+        names = {one.arg for one in arguments(function)}
+        functions.takes(changes, function, [f"{trigger.item}: dict"], gone & names)
+    return "params" in sub.given and bool(found.params)
+
+
+def _reading_params(
+    sub: Dag, changes: Changes, function: Function, found: Reads, trigger: Trigger
+) -> set[str]:
+    """Let a function read an item where it read params; return the arguments that it needs no more."""
+    if "params" not in sub.given:
+        for node in found.params:
+            changes.replace(node, trigger.conf)
+        return {"params"}
+    for node in found.params:
+        if not isinstance(node, ast.Name):
+            changes.replace(node, f"{{**{sub.source.code(node)}, **{trigger.conf}}}")
+    if any(isinstance(node, ast.Name) for node in found.params):
+        functions.begins_with(changes, function, f"params = {{**params, **{trigger.conf}}}")
+    return set()
+
+
+def _settings(sub: Dag, changes: Changes, function: Function, settings: Mapping[str, str]) -> None:
+    found = task_decorator(sub.source, function)
+    if found is None:
+        text = ", ".join(f"{name}={value}" for name, value in settings.items())
+        changes.line_before(function, f"@task({text})" if text else "@task")
+    else:
+        functions.decorated(changes, found[1], settings)
+
+
+def _moved(sub: Dag, changes: Changes, calls: list[Call], column: int) -> str:
+    """Return the functions of tasks that stand outside of the DAG's body, moved into it."""
+    outside = {one.function: None for one in calls if not any(one.function is line for line in sub.body)}
+    kept = changes.shift
+    changes.shift = column
+    texts = [changes.text(*extent(sub.source, one)).strip("\n") for one in outside]
+    changes.shift = kept
+    return "".join(f"\n{text}\n" for text in texts) + ("\n" if texts else "")
+
+
+def _templates(changes: Changes, node: ast.AST, sub: Dag) -> None:
+    """Mark templates that read a run's `conf`: Jinja has no item."""
+    for one in ast.walk(node):
+        value = constant(one)
+        if isinstance(value, str) and "{{" in value and any(text in value for text in _TEMPLATES):
+            around = sub.source.function_around(one)
+            if around in {None, sub.node}:
+                changes.todo(
+                    one, "this template reads the conf of a run an item: give it the item's field instead."
+                )

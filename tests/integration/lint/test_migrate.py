@@ -1,0 +1,59 @@
+"""What `mapping-kit migrate` makes of the order that three DAGs ship, run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from airflow_mapping_kit.lint.migrate.program import main
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow 2
+    from airflow.models.dagbag import DagBag
+
+ROOT = Path(__file__).resolve().parents[3]
+THREE = "order_shipping_three_dags.py"
+
+
+@pytest.fixture
+def shipped(dag_test, tmp_path):
+    """Return a function that ships five items by a DAG, and says what it wrote and what a task of it returned."""
+    shutil.copytree(ROOT / "include" / "data", tmp_path / "include" / "data")
+    order = json.loads((tmp_path / "include" / "data" / "order.json").read_text())
+    order["items"] = order["items"][2:7]
+    (tmp_path / "order.json").write_text(json.dumps(order))
+
+    def ship(file, dag_id, task_id):
+        target = tmp_path / dag_id
+        dag = DagBag(str(file)).dags[dag_id]
+        done = dag_test(dag, run_conf={"order": str(tmp_path / "order.json"), "target": str(target)})
+        states = {place: one.state for place, one in done.items()}
+        files = {path.name: json.loads(path.read_text()) for path in sorted(target.iterdir())}
+        return files, done[task_id, -1].xcom_pull(task_ids=task_id), states
+
+    return ship
+
+
+def test_three_dags_as_one_write_the_same_files_and_sum_up_the_same(shipped, tmp_path, capsys):
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    shutil.copy(ROOT / "dags" / THREE, dags)
+    assert main([f"{dags / THREE}:{one}" for one in ("order_main", "order_sub", "order_poll")]) == 0
+    files, summary, states = shipped(dags / "order_main_mapped.py", "order_main_mapped", "summarise")
+    others, other_summary, _ = shipped(ROOT / "dags" / "order_shipping.py", "order_shipping", "summarise")
+    assert files == others
+    assert list(files) == ["item-03.json", "item-06.json", "item-07.json"]
+    # tests/e2e/test_three_dags.py shows that the three DAGs say this, of the whole order.
+    assert summary == {"success": [3, 6, 7], "failed": [4, 5]}
+    assert summary["success"] == other_summary["shipped"]
+    assert [states["ship", number] for number in range(5)] == [
+        "success",
+        "failed",
+        "failed",
+        "success",
+        "success",
+    ]
