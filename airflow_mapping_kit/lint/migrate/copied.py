@@ -176,7 +176,7 @@ class _Merged:
             functions.takes(changes, function, names)
             for call in source.all(ast.Call):
                 if defined(source, call.func) is function:
-                    functions.added(changes, call, {name: name for name in names})
+                    functions.given(changes, call, {name: name for name in names})
         if dag.id_node is not None:
             changes.replace(dag.id_node, f'"{self._new_id}"')
         elif isinstance(dag.node, ast.FunctionDef):

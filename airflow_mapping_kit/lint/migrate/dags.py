@@ -101,6 +101,9 @@ class Files:
                 raise Refused(f"{path}: it can't be read: {error.strerror}.") from None
             except Unreadable as error:
                 raise Refused(f"{path}:{error.line}: it can't be read: {error}.") from None
+            tabs = next((number for number, line in enumerate(source.lines, 1) if line[:1] == "\t"), 0)
+            if tabs:
+                raise Refused(f"{path}:{tabs}: it is indented by tabs: indent it by spaces first.")
             self._read[real] = source, Reaches(source)
         return self._read[real]
 

@@ -64,6 +64,15 @@ def added(changes: Changes, call: ast.Call, given: Mapping[str, str]) -> None:
         changes.replace_at(end, end, text)
 
 
+def given(changes: Changes, call: ast.Call, new: Mapping[str, str]) -> None:
+    """Give the call of a function what the function takes now, in front of its own arguments."""
+    if not call.args or not new:
+        added(changes, call, new)
+        return
+    start = changes.source.span(call.args[0])[0]
+    changes.replace_at(start, start, "".join(f"{value}, " for value in new.values()))
+
+
 def begins_with(changes: Changes, function: Function, line: str) -> None:
     """Put a line at the beginning of a function's body, below its docstring."""
     first = function.body[0]
@@ -84,27 +93,27 @@ def free(wanted: Iterable[str], taken: Iterable[str]) -> str:
 
 
 def _own(source: Source, function: Function, gone: set[str]) -> list[str]:
-    given = function.args
-    plain = [*given.posonlyargs, *given.args]
-    defaults: list[ast.expr | None] = [None] * (len(plain) - len(given.defaults))
+    its = function.args
+    plain = [*its.posonlyargs, *its.args]
+    defaults: list[ast.expr | None] = [None] * (len(plain) - len(its.defaults))
     found = [
         _argument(source, one, value)
-        for one, value in zip(plain, [*defaults, *given.defaults], strict=True)
+        for one, value in zip(plain, [*defaults, *its.defaults], strict=True)
         if one.arg not in gone
     ]
-    if given.posonlyargs:
-        found.insert(len([one for one in given.posonlyargs if one.arg not in gone]), "/")
-    if given.vararg:
-        found.append(f"*{source.code(given.vararg)}")
-    elif any(one.arg not in gone for one in given.kwonlyargs):
+    if its.posonlyargs:
+        found.insert(len([one for one in its.posonlyargs if one.arg not in gone]), "/")
+    if its.vararg:
+        found.append(f"*{source.code(its.vararg)}")
+    elif any(one.arg not in gone for one in its.kwonlyargs):
         found.append("*")
     found += [
         _argument(source, one, value)
-        for one, value in zip(given.kwonlyargs, given.kw_defaults, strict=True)
+        for one, value in zip(its.kwonlyargs, its.kw_defaults, strict=True)
         if one.arg not in gone
     ]
-    if given.kwarg:
-        found.append(f"**{source.code(given.kwarg)}")
+    if its.kwarg:
+        found.append(f"**{source.code(its.kwarg)}")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.migrate import needed
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.lint.migrate.dags import Dag
 
+# What is written for a name of the kit, which may mean something else in the DAG.
+COLLECT, ROWS, LABEL = "mapping_kit_collect", "mapping_kit_rows", "mapping_kit_label"
 _OF_THE_KIT = {
-    "collect": "airflow_mapping_kit.fan_in",
-    "rows": "airflow_mapping_kit.fan_in",
-    "label": "airflow_mapping_kit.labels",
+    COLLECT: "airflow_mapping_kit.fan_in",
+    ROWS: "airflow_mapping_kit.fan_in",
+    LABEL: "airflow_mapping_kit.labels",
 }
 _OF_AIRFLOW = ("task", "task_group")
 
@@ -34,10 +37,16 @@ class Taken:
 
     :param dag: the DAG that it is from.
     :param text: the code; it says which names it needs.
+    :param others: code of the same file that stands in another part.
     """
 
     dag: Dag
     text: str
+    others: tuple[ast.expr, ...] = ()
+
+    def names(self) -> set[str]:
+        """Return the names that it needs of its file."""
+        return needed.names(self.text) | {name for one in self.others for name in needed.names_of(one)}
 
 
 def module(parts: Sequence[Taken], text: str) -> str:
@@ -50,9 +59,10 @@ def module(parts: Sequence[Taken], text: str) -> str:
     imports: dict[str, None] = {}
     others: dict[str, None] = {}
     bound: dict[str, tuple[str, str]] = {}
+    text, lines = _of_the_kit(parts, text)
     wanted = needed.names(text)
     for source in {id(one.dag.source): one.dag.source for one in parts}.values():
-        names = {name for one in parts if one.dag.source is source for name in needed.names(one.text)}
+        names = {name for one in parts if one.dag.source is source for name in one.names()}
         # The first part holds what was put into it.
         names &= wanted | needed.names_of(ast.parse(text))
         dags = [one.node for one in dags_of(source, Reaches(source))]
@@ -61,22 +71,42 @@ def module(parts: Sequence[Taken], text: str) -> str:
         for statement in kept:
             if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
                 continue
-            code = needed.text(source, statement, all_names)
+            fresh = all_names - set(bound)
             _same(bound, source, statement, all_names)
             top = needed.is_import(statement) or isinstance(statement, ast.Expr)
-            (imports if top else others)[code] = None
+            if isinstance(statement, ast.Expr) or fresh & set(needed.bound(statement)):
+                code = needed.text(source, statement, fresh if top else all_names)
+                if _is_of_a_folder(statement) and _folder(source) != _folder(parts[0].dag.source):
+                    code = f"{TODO}this stood in {source.path}, another folder.\n{code.lstrip(chr(10))}"
+                (imports if top else others)[code] = None
     has = set(bound)
     loaded = needed.names_of(ast.parse(text))
-    kit: dict[str, list[str]] = {}
-    for name, where in _OF_THE_KIT.items():
-        if name in loaded and name not in has:
-            kit.setdefault(where, []).append(name)
-    lines = "".join(f"from {where} import {', '.join(names)}\n" for where, names in kit.items())
     missing = [name for name in _OF_AIRFLOW if name in loaded and name not in has]
     head = _docstring(parts[0].dag.source) + "from __future__ import annotations\n\n"
     code = head + "".join(imports).lstrip("\n") + _of_airflow(missing) + (f"\n{lines}" if lines else "")
     code += ("\n" + _apart(others) if others else "") + f"\n\n{text}"
     return checked(parts[0].dag.source.path, code)
+
+
+def _of_the_kit(parts: Sequence[Taken], text: str) -> tuple[str, str]:
+    """Return a DAG with names of the kit as they are imported, and the imports."""
+    tree = ast.parse(text)
+    used = needed.names_of(tree)
+    taken = used | {one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)}
+    taken |= {one.arg for one in ast.walk(tree) if isinstance(one, ast.arg)}
+    taken |= {name for part in parts for one in part.dag.source.tree.body for name in needed.bound(one)}
+    imports: dict[str, list[str]] = {}
+    for long, where in _OF_THE_KIT.items():
+        name = long.removeprefix("mapping_kit_")
+        if long not in used:
+            continue
+        if name in taken:
+            imports.setdefault(where, []).append(f"{name} as {long}")
+        else:
+            imports.setdefault(where, []).append(name)
+            text = re.sub(rf"\b{long}\b", name, text)
+    lines = [f"from {where} import {', '.join(names)}\n" for where, names in imports.items()]
+    return text, "".join(lines)
 
 
 def _apart(codes: Iterable[str]) -> str:
@@ -125,6 +155,15 @@ def _what(statement: ast.stmt, name: str) -> str:
             else ast.dump(statement)
         )
     return ast.dump(statement)
+
+
+def _is_of_a_folder(statement: ast.stmt) -> bool:
+    """Tell whether a statement means something else in another folder."""
+    return "__file__" in needed.names_of(statement) or bool(getattr(statement, "level", 0))
+
+
+def _folder(source: Source) -> Path:
+    return Path(source.path).resolve().parent
 
 
 def _docstring(source: Source) -> str:

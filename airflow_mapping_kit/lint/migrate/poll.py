@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.migrate import functions
 from airflow_mapping_kit.lint.migrate.conf import Function, Reads, arguments, reads
+from airflow_mapping_kit.lint.migrate.module import ROWS
 from airflow_mapping_kit.lint.migrate.waiting import asked, waiting
 from airflow_mapping_kit.lint.operators import constant, keywords
 from airflow_mapping_kit.lint.origins import bindings, defined, origin
@@ -39,7 +40,7 @@ def reading_a_report(
             continue
         called = defined(dag.source, node.func)
         if called is not None and called in added:
-            functions.added(changes, node, added[called])
+            functions.given(changes, node, added[called])
         called = defined(dag.source, keywords(node).get("python_callable"))
         if node not in gone.sensors and called is not None and any(asked(dag.source, called, sub_id)):
             changes.todo(node, f"{called.name} asked for the runs of {sub_id}: let it read rows({report}).")
@@ -134,7 +135,7 @@ def _states(
     line = (
         f"{states} = {{\n"
         f'    {run}["trigger_run_id"]: "success" if {row}["state"] in {{"success", "skipped"}} else "failed"\n'
-        f"    for {run}, {row} in zip({items}, rows(report), strict=True)\n"
+        f"    for {run}, {row} in zip({items}, {ROWS}(report), strict=True)\n"
         f"}}"
     )
     functions.begins_with(changes, function, line)

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         text, path, left = _written(options)
-        with path.open("x", encoding="utf-8") as file:
+        with path.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
     except FileExistsError:
         print(
@@ -55,6 +55,9 @@ def _written(options: argparse.Namespace) -> tuple[str, Path, list[tuple[int, st
         new_id = f"{dags[0].dag_id}_mapped"
         text = together(dags[0], dags[1], dags[2] if len(dags) > 2 else None, new_id)  # noqa: PLR2004
     path = dags[0].path.with_name(re.sub(r"[^\w.-]", "_", new_id) + ".py")
+    text = text.replace("\r\n", "\n")
+    if "\r\n" in dags[0].source.text:
+        text = text.replace("\n", "\r\n")
     return text, path, todos(text, [one.source for one in dags])
 
 

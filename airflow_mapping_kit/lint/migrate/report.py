@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.migrate import functions, needed
 from airflow_mapping_kit.lint.migrate.changes import TODO, Changes, extent
+from airflow_mapping_kit.lint.migrate.module import COLLECT
 from airflow_mapping_kit.lint.migrate.trigger import Trigger, of_poll, statement_of
 from airflow_mapping_kit.lint.migrate.waiting import waiting
 from airflow_mapping_kit.lint.operators import keywords
@@ -25,7 +26,7 @@ def in_place_of_the_poll(
     if polling is None and trigger.waits and not own.sensors:
         return name, "", None
     tolerance = "" if follows.raises else ", tolerated_failure_percentage=100"
-    code = f"collect({name}{tolerance})"
+    code = f"{COLLECT}({name}{tolerance})"
     call = of_poll(main, polling) if polling is not None else None
     indentation = " " * main.indentation
     if call is not None:

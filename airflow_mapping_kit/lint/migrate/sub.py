@@ -11,6 +11,7 @@ from airflow_mapping_kit.lint.migrate import functions
 from airflow_mapping_kit.lint.migrate.called import calls as calls_of
 from airflow_mapping_kit.lint.migrate.changes import Changes, extent
 from airflow_mapping_kit.lint.migrate.conf import arguments, reads
+from airflow_mapping_kit.lint.migrate.module import LABEL
 from airflow_mapping_kit.lint.migrate.refused import Refused
 from airflow_mapping_kit.lint.operators import all_made, constant
 from airflow_mapping_kit.lint.reach import task_decorator
@@ -70,7 +71,7 @@ def _as_task(
 ) -> Part:  # fmt: skip
     (call,) = calls
     del taken
-    label = 'label("{trigger_run_id}")' if trigger.has_conf else "label()"
+    label = f'{LABEL}("{{trigger_run_id}}")' if trigger.has_conf else f"{LABEL}()"
     uses_params = _takes_the_item(sub, changes, call.function, trigger, always=True)
     _settings(sub, changes, call.function, {"map_index_template": label, **settings})
     statement = next(one for one in sub.body if any(call.node is node for node in ast.walk(one)))
@@ -101,29 +102,37 @@ def _as_group(
         ):
             text = ", ".join(f"{name}={value}" for name, value in {**item, **call.given}.items())
             changes.replace(call.node, f"{call.name}({text})")
-        elif item and call.node.args:
-            start = sub.source.span(call.node.args[0])[0]
-            changes.replace_at(start, start, f"{trigger.item}, ")
         else:
-            functions.added(changes, call.node, item)
+            functions.given(changes, call.node, item)
     for statement in sub.body:
         _templates(changes, statement, sub)
     indentation = " " * column
     plain = sub.node.name if isinstance(sub.node, ast.FunctionDef) else re.sub(r"\W", "_", sub.dag_id)
     name = functions.free([plain, f"{plain}_of_an_item"], taken)
-    given = ", ".join(
-        [f'group_id="{name}"', *([f"default_args={{{_as_dict(settings)}}}"] if settings else [])]
-    )
+    given = ", ".join([f'group_id="{name}"', *([f"default_args={_as_dict(settings)}"] if settings else [])])
     head = f"\n{indentation}@task_group({given})\n{indentation}def {name}({trigger.item}):\n"
     body = (_moved(sub, changes, calls, column + 4) + changes.statements(sub.body)).lstrip("\n")
     return Part(head + body, f"{name}.expand({trigger.item}={trigger.items})", uses_params)
 
 
 def _as_dict(settings: Mapping[str, str]) -> str:
+    if list(settings) == ["default_args"]:
+        return settings["default_args"]
     parts = [
         f"**{value}" if name == "default_args" else f'"{name}": {value}' for name, value in settings.items()
     ]
-    return ", ".join(parts)
+    return f"{{{', '.join(parts)}}}"
+
+
+def names_within(sub: Dag) -> set[str]:
+    """Return the names that the tasks of a DAG use: what an item is called has to be another one."""
+    trees = [sub.node, *(one.function for one in calls_of(sub))]
+    return {
+        name
+        for tree in trees
+        for one in ast.walk(tree)
+        for name in [one.id if isinstance(one, ast.Name) else one.arg if isinstance(one, ast.arg) else ""]
+    }
 
 
 def _stands_alone(sub: Dag, call: Call) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.migrate import functions, needed, params, poll, sub
@@ -33,6 +34,8 @@ def together(main: Dag, started: Dag, polling: Dag | None, new_id: str) -> str:
     :raises Refused: if no such DAG can be written.
     """
     trigger = per_item(main, started)
+    item = functions.free([trigger.item, f"{trigger.item}_to_do"], sub.names_within(started))
+    trigger = replace(trigger, item=item)
     changes = Changes(main.source)
     taken = {name for one in main.body for name in needed.bound(one)}
     column = main.indentation
@@ -60,9 +63,11 @@ def together(main: Dag, started: Dag, polling: Dag | None, new_id: str) -> str:
     own = _renamed(changes, main, new_id)
     text = changes.text(*extent(main.source, main.node)).strip("\n") + "\n"
     call = f"\n\n{own}()\n" if isinstance(main.node, ast.FunctionDef) else ""
-    parts = [Taken(main, text), Taken(started, part.text)]
+    its = (started.given["params"],) if part.uses_params else ()
+    parts = [Taken(main, text), Taken(started, part.text, its)]
     if polling is not None:
-        parts.append(Taken(polling, tail))
+        its = (polling.given["params"],) if "params" in polling.given else ()
+        parts.append(Taken(polling, tail, its))
     return module(parts, text + tail + call)
 
 
