@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.migrate.dags import Dag
     from airflow_mapping_kit.lint.migrate.trigger import Trigger
 
+_A_FIELD = re.compile(
+    r"""["']\{\{\s*(?P<of>dag_run\.conf|params)(?:\.(?!get\b)(\w+)|\[["'](\w+)["']\]|\.get\(["'](\w+)["']\))\s*\}\}["']"""
+)
 _TEMPLATES = ("dag_run.conf", "params.", "params[")
 
 
@@ -34,11 +37,13 @@ class Part:
     :param text: functions and, of a group, what is in it.
     :param mapped: the code of the mapped task or group.
     :param uses_params: whether they read the DAG's params.
+    :param others: what of the DAG's code `mapped` has.
     """
 
     text: str
     mapped: str
     uses_params: bool = False
+    others: tuple[ast.expr, ...] = ()
 
 
 def as_mapped(
@@ -72,16 +77,21 @@ def _as_task(
     (call,) = calls
     del taken
     label = f'{LABEL}("{{trigger_run_id}}")' if trigger.has_conf else f"{LABEL}()"
-    uses_params = _takes_the_item(sub, changes, call.function, trigger, always=True)
+    fields = {name: field for name, value in call.given.items() if (field := _field(sub, value))}
+    uses_params = _takes_the_item(sub, changes, call.function, trigger, {**fields}, always=True)
     _settings(sub, changes, call.function, {"map_index_template": label, **settings})
     statement = next(one for one in sub.body if any(call.node is node for node in ast.walk(one)))
     changes.leave_out(statement)
-    given = ", ".join(f"{name}={value}" for name, value in call.given.items())
-    for node in call.node.args + [one.value for one in call.node.keywords]:
-        _templates(changes, node, sub)
+    others = [*call.node.args, *(one.value for one in call.node.keywords if one.arg != "python_callable")]
+    rest = {name: value for name, value in call.given.items() if name not in fields}
+    for name, value in rest.items():
+        if _reads_a_run(value):
+            changes.todo(call.function, f"{name} is a template of a run's conf: read the item here instead.")
+    given = ", ".join(f"{name}={value}" for name, value in rest.items())
     partial = f".partial({given})" if given else ""
     text = _moved(sub, changes, calls, column) + changes.statements(sub.body)
-    return Part(text, f"{call.name}{partial}.expand({trigger.item}={trigger.items})", uses_params)
+    mapped = f"{call.name}{partial}.expand({trigger.item}={trigger.items})"
+    return Part(text, mapped, uses_params, tuple(others))
 
 
 def _as_group(
@@ -91,7 +101,7 @@ def _as_group(
     uses_params = False
     own = {one.function: _reads_an_item(one.function, sub) for one in calls}
     for function in own:
-        uses_params |= _takes_the_item(sub, changes, function, trigger, always=False)
+        uses_params |= _takes_the_item(sub, changes, function, trigger, {}, always=False)
         _settings(sub, changes, function, {})
     for call in calls:
         item = {trigger.item: trigger.item} if own[call.function] else {}
@@ -147,14 +157,28 @@ def _reads_an_item(function: Function, sub: Dag) -> bool:
 
 
 def _takes_the_item(
-    sub: Dag, changes: Changes, function: Function, trigger: Trigger, *, always: bool
+    sub: Dag,
+    changes: Changes,
+    function: Function,
+    trigger: Trigger,
+    fields: Mapping[str, str],
+    *,
+    always: bool,
 ) -> bool:
-    """Let a function read an item where it read its run; return whether it reads params that the DAG declares."""
+    """Let a function read an item where it read its run; return whether it reads params that the DAG declares.
+
+    :param fields: arguments that were templates of a field of the run's `conf`, and the field.
+    """
     found = reads(sub.source, function)
     for node in found.conf:
         changes.replace(node, trigger.conf)
     gone = {"dag_run", *_reading_params(sub, changes, function, found, trigger)}
     gone -= {name for _, name in found.others}
+    gone |= set(fields)
+    for name, field in fields.items():
+        code = f'{trigger.conf}["{field}"]'
+        is_native = "render_template_as_native_obj" in sub.given
+        functions.begins_with(changes, function, f"{name} = {code if is_native else f'str({code})'}")
     for node, name in found.others:
         changes.todo(
             node, f"`{name}` is now that of the one run for all items: was that of {sub.dag_id} meant?"
@@ -204,11 +228,23 @@ def _moved(sub: Dag, changes: Changes, calls: list[Call], column: int) -> str:
     return "".join(f"\n{text}\n" for text in texts) + ("\n" if texts else "")
 
 
+def _field(sub: Dag, value: str) -> str:
+    """Return the field of a run's `conf` that a template is, and nothing else; else nothing."""
+    found = _A_FIELD.fullmatch(value)
+    if found is None or (found["of"] == "params" and "params" in sub.given):
+        return ""
+    return next(name for name in found.groups()[1:] if name)
+
+
+def _reads_a_run(text: str) -> bool:
+    return "{{" in text and any(one in text for one in _TEMPLATES)
+
+
 def _templates(changes: Changes, node: ast.AST, sub: Dag) -> None:
     """Mark templates that read a run's `conf`: Jinja has no item."""
     for one in ast.walk(node):
         value = constant(one)
-        if isinstance(value, str) and "{{" in value and any(text in value for text in _TEMPLATES):
+        if isinstance(value, str) and _reads_a_run(value):
             around = sub.source.function_around(one)
             if around in {None, sub.node}:
                 changes.todo(

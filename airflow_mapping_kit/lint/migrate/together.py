@@ -62,9 +62,11 @@ def together(main: Dag, started: Dag, polling: Dag | None, new_id: str) -> str:
         waits_for_the_report(changes, main, name, report)
     own = _renamed(changes, main, new_id)
     text = changes.text(*extent(main.source, main.node)).strip("\n") + "\n"
+    # Both the trigger and the poll are the fan-in now.
+    text = re.sub(rf"\b{report} (?:>>|<<) (?={report}\b)", "", text)
     call = f"\n\n{own}()\n" if isinstance(main.node, ast.FunctionDef) else ""
     its = (started.given["params"],) if part.uses_params else ()
-    parts = [Taken(main, text), Taken(started, part.text, its)]
+    parts = [Taken(main, text), Taken(started, part.text, (*its, *part.others))]
     if polling is not None:
         its = (polling.given["params"],) if "params" in polling.given else ()
         parts.append(Taken(polling, tail, its))

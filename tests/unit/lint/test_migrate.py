@@ -230,6 +230,76 @@ with DAG("loop", start_date=datetime(2024, 1, 1)):
     assert "Sensor" not in text
 
 
+ITSELF = '''\
+from datetime import datetime
+from airflow.decorators import dag, task
+from airflow.models.dagrun import DagRun
+from airflow.operators.trigger_dagrun import TriggerDagRunOperator
+
+LIMIT = 3
+
+
+@dag(start_date=datetime(2024, 1, 1), schedule=None)
+def parent():
+    @task
+    def plan(run_id=None):
+        return [{"trigger_run_id": f"{run_id}_{n}", "conf": {"n": n}} for n in range(3)]
+
+    @task
+    def ids(runs):
+        return [run["trigger_run_id"] for run in runs]
+
+    @task.sensor(poke_interval=1)
+    def wait(ids):
+        found = [DagRun.find(dag_id="child", run_id=one)[0].state for one in ids]
+        if "failed" in found:
+            raise ValueError("one failed")
+        return all(one == "success" for one in found)
+
+    @task
+    def summary(ids, title="x"):
+        """Sum up."""
+        return {one: DagRun.find(dag_id="child", run_id=one)[0].get_state() for one in ids}
+
+    runs = plan()
+    started = TriggerDagRunOperator.partial(task_id="started", trigger_dag_id="child").expand_kwargs(runs)
+    waited = wait(ids(runs))
+    started >> waited >> summary(ids(runs), title="all")
+
+
+@dag(start_date=datetime(2024, 1, 1), schedule=None)
+def child():
+    @task
+    def work(number, limit, text):
+        """Work."""
+        print(number, limit)
+
+    work("{{ dag_run.conf['n'] }}", LIMIT, text="no. {{ dag_run.conf.n }}")
+
+
+parent()
+child()
+'''
+
+
+def test_a_dag_that_polls_by_itself_reads_the_report_where_it_asked_for_states(files, capsys):
+    files(both=ITSELF)
+    assert migrate(["both.py:parent", "both.py:child"]) == 1
+    text, todos = written("parent_mapped.py", capsys)
+    assert todos == ["text is a template of a run's conf: read the item here instead."]
+    for code in (
+        '    def summary(report: dict, runs, ids, title="x"):\n        """Sum up."""\n        states = {\n',
+        "        return {one: states[one] for one in ids}\n",
+        '    def work(run: dict, limit, text):\n        """Work."""\n        number = str(run["conf"]["n"])\n',
+        '    started = work.partial(limit=LIMIT, text="no. {{ dag_run.conf.n }}").expand(run=runs)\n',
+        # The sensor failed where a run had failed.
+        '    report = collect(started)\n    report >> summary(report, runs, ids(runs), title="all")\n',
+        "LIMIT = 3\n",
+    ):
+        assert code in text
+    assert "DagRun" not in text
+
+
 def test_names_that_the_kit_and_an_item_have_give_way_to_those_of_the_dags(files, capsys):
     files(
         main=SENT.replace("start", "collect").replace("collect_date", "start_date"),
