@@ -47,6 +47,7 @@ class Changes:
 
     def todo(self, node: ast.AST, text: str) -> None:
         """Add a comment above the statement that a node is in, once, which says what a person has to look at."""
+        text = " ".join(text.split())
         statement: ast.AST = node
         while not isinstance(statement, ast.stmt):
             statement = self.source.parents[statement]

@@ -83,7 +83,8 @@ class _Merged:
             said = ", ".join(
                 f"{text} in {dag.path.name}" for text, dag in zip(one.texts, self._dags, strict=True)
             )
-            self._changes.todo(self._dag.node, f"{one.name} is {said}: one DAG has one.")
+            name = one.name or f"a value in line {nodes[0].lineno}"
+            self._changes.todo(self._dag.node, f"{name} is {said}: one DAG has one.")
         one.nodes = [node for node in one.nodes if id(node) not in self._heads]
         return not one.nodes
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.migrate import needed
 from airflow_mapping_kit.lint.migrate.refused import Refused
 from airflow_mapping_kit.lint.operators import constant, keywords
 from airflow_mapping_kit.lint.origins import origin, value_of
@@ -86,6 +87,7 @@ class Files:
             raise Refused(f"{path}: it defines no DAG {wanted!r}, but {ids}.")
         if len(chosen) > 1:
             raise Refused(f"{path}: it defines {ids}. Say which one: {path}:{chosen[0].dag_id}")
+        _check_that_all_is_within(chosen[0])
         return chosen[0]
 
     def read(self, path: Path) -> tuple[Source, Reaches]:
@@ -108,6 +110,18 @@ class Files:
         return self._read[real]
 
 
+def _check_that_all_is_within(dag: Dag) -> None:
+    """Refuse a DAG whose tasks are put in order outside of its `with`."""
+    if isinstance(dag.node, ast.FunctionDef):
+        return
+    own = {name for one in dag.node.body for name in needed.bound(one)}
+    for one in dag.source.tree.body:
+        if isinstance(one, ast.Expr) and own & needed.names_of(one):
+            raise Refused(
+                f"{dag.source.path}:{one.lineno}: it goes on with {dag.dag_id} outside of its `with`: move that into it."
+            )
+
+
 def dags_of(source: Source, reaches: Reaches) -> Iterator[Dag]:
     """Yield the DAGs of a file that stand at its top."""
     for node in source.tree.body:
@@ -120,7 +134,9 @@ def dags_of(source: Source, reaches: Reaches) -> Iterator[Dag]:
             if isinstance(call, ast.Call) and origin(source, call.func).rpartition(".")[2] == "DAG":
                 given = keywords(call)
                 id_node = given.get("dag_id", call.args[0] if call.args else None)
-                yield Dag(source, reaches, node, _text(source, id_node), id_node, given)
+                # An id that is computed is, where people do that, the file's name.
+                dag_id = _text(source, id_node) or Path(source.path).stem
+                yield Dag(source, reaches, node, dag_id, id_node, given)
 
 
 def _decorated(source: Source, function: ast.FunctionDef) -> tuple[Mapping[str, ast.expr], ast.expr | None]:

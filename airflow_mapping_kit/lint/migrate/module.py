@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.migrate import needed
-from airflow_mapping_kit.lint.migrate.changes import TODO
+from airflow_mapping_kit.lint.migrate.changes import TODO, Changes
 from airflow_mapping_kit.lint.migrate.dags import dags_of
 from airflow_mapping_kit.lint.migrate.refused import Refused
 from airflow_mapping_kit.lint.operators import constant
+from airflow_mapping_kit.lint.origins import origin
 from airflow_mapping_kit.lint.reach import Reaches
 from airflow_mapping_kit.lint.source import Source, Unreadable
 
@@ -60,11 +61,10 @@ def module(parts: Sequence[Taken], text: str) -> str:
     others: dict[str, None] = {}
     bound: dict[str, tuple[str, str]] = {}
     text, lines = _of_the_kit(parts, text)
-    wanted = needed.names(text)
+    loaded = needed.names_of(ast.parse(text))
     for source in {id(one.dag.source): one.dag.source for one in parts}.values():
         names = {name for one in parts if one.dag.source is source for name in one.names()}
-        # The first part holds what was put into it.
-        names &= wanted | needed.names_of(ast.parse(text))
+        names &= loaded
         dags = [one.node for one in dags_of(source, Reaches(source))]
         kept = needed.statements(source, names, dags)
         all_names = _closed(kept, names)
@@ -79,9 +79,7 @@ def module(parts: Sequence[Taken], text: str) -> str:
                 if _is_of_a_folder(statement) and _folder(source) != _folder(parts[0].dag.source):
                     code = f"{TODO}this stood in {source.path}, another folder.\n{code.lstrip(chr(10))}"
                 (imports if top else others)[code] = None
-    has = set(bound)
-    loaded = needed.names_of(ast.parse(text))
-    missing = [name for name in _OF_AIRFLOW if name in loaded and name not in has]
+    missing = [name for name in _OF_AIRFLOW if name in loaded and name not in bound]
     head = _docstring(parts[0].dag.source) + "from __future__ import annotations\n\n"
     code = head + "".join(imports).lstrip("\n") + _of_airflow(missing) + (f"\n{lines}" if lines else "")
     code += ("\n" + _apart(others) if others else "") + f"\n\n{text}"
@@ -145,7 +143,9 @@ def _same(bound: dict[str, tuple[str, str]], source: Source, statement: ast.stmt
 def _what(statement: ast.stmt, name: str) -> str:
     if isinstance(statement, ast.ImportFrom):
         alias = next(one for one in statement.names if name in needed.bound_by(one))
-        return f"{statement.module}.{alias.name}"
+        # Airflow 2 and 3 have the same at several places.
+        path = "airflow" if (statement.module or "").startswith("airflow.") else statement.module
+        return f"{path}.{alias.name}"
     if isinstance(statement, ast.Import):
         return name
     if isinstance(statement, ast.Try):
@@ -192,9 +192,6 @@ def checked(path: str, code: str) -> str:
         raise Refused(
             f"what came of it doesn't parse ({error}: {line}): these DAGs have to be joined by hand."
         ) from None
-    from airflow_mapping_kit.lint.migrate.changes import Changes
-    from airflow_mapping_kit.lint.origins import origin
-
     changes = Changes(source)
     for node in source.all(ast.Name):
         is_read = isinstance(node.ctx, ast.Load) and not node.id.startswith("__")

@@ -53,7 +53,13 @@ def _written(options: argparse.Namespace) -> tuple[str, Path, list[tuple[int, st
             )
         dags = [files.dag(one) for one in options.dags]
         new_id = f"{dags[0].dag_id}_mapped"
-        text = together(dags[0], dags[1], dags[2] if len(dags) > 2 else None, new_id)  # noqa: PLR2004
+        try:
+            text = together(dags[0], dags[1], dags[2] if len(dags) > 2 else None, new_id)  # noqa: PLR2004
+        except SyntaxError as error:
+            raise Refused(
+                f"what came of it doesn't parse ({error.msg}: {(error.text or '').strip()}): these DAGs have to be "
+                f"joined by hand."
+            ) from None
     path = dags[0].path.with_name(re.sub(r"[^\w.-]", "_", new_id) + ".py")
     text = text.replace("\r\n", "\n")
     if "\r\n" in dags[0].source.text:

@@ -220,7 +220,8 @@ def _settings(sub: Dag, changes: Changes, function: Function, settings: Mapping[
 
 def _moved(sub: Dag, changes: Changes, calls: list[Call], column: int) -> str:
     """Return the functions of tasks that stand outside of the DAG's body, moved into it."""
-    outside = {one.function: None for one in calls if not any(one.function is line for line in sub.body)}
+    top = sub.source.tree
+    outside = {one.function: None for one in calls if sub.source.parents[one.function] is top}
     kept = changes.shift
     changes.shift = column
     texts = [changes.text(*extent(sub.source, one)).strip("\n") for one in outside]

@@ -328,6 +328,8 @@ def test_names_that_the_kit_and_an_item_have_give_way_to_those_of_the_dags(files
         ({"main": SENT, "sub": 'FILES = []\n' + SUB.replace("(dag_run.conf", "(FILES, dag_run.conf")},
          ["main.py", "sub.py"], "'FILES' is one thing in main.py and another one in sub.py: rename one of them."),
         ({"main": SENT, "sub": SUB.replace("    ", "\t")}, ["main.py", "sub.py"], "sub.py:8: it is indented by tabs"),
+        ({"main": SENT + "\nstart >> send\n", "sub": SUB}, ["main.py", "sub.py"],
+         "main.py:16: it goes on with main outside of its `with`: move that into it."),
         ({"main": SENT, "sub": SUB, "main_mapped": "mine"}, ["main.py", "sub.py"],
          "main_mapped.py: there is such a file, which is not written over. Move it away first."),
         ({"main": SENT, "sub": SUB}, ["--copies", "main.py", "sub.py"], "sub.py does something else than main.py"),
