@@ -52,6 +52,11 @@ def as_one(dags: Sequence[Dag]) -> tuple[str, str]:
     named(own, first.source)
     for one in own:
         merged.put(one)
+    if first.mapped_line():
+        raise Refused(
+            f"{first.source.path}:{first.mapped_line()}: the DAG maps tasks by itself, which a mapped group can't: map "
+            f"them over what the copies differ in, too."
+        )
     return new_id, merged.text(own)
 
 

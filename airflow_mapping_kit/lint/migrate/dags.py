@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.migrate import needed
 from airflow_mapping_kit.lint.migrate.refused import Refused
-from airflow_mapping_kit.lint.operators import constant, keywords
+from airflow_mapping_kit.lint.operators import all_mapped, constant, keywords
 from airflow_mapping_kit.lint.origins import origin, value_of
 from airflow_mapping_kit.lint.reach import Reaches
 from airflow_mapping_kit.lint.source import Source, Unreadable
@@ -53,6 +53,12 @@ class Dag:
     def path(self) -> Path:
         """The file's path."""
         return Path(self.source.path)
+
+    def mapped_line(self) -> int:
+        """Return the line of a task that it maps by itself, 0 if it maps none: a mapped group holds no mapped task."""
+        nodes = set(self.walk())
+        found = [one.call.lineno for one in all_mapped(self.source, self.reaches) if one.call in nodes]
+        return min(found, default=0)
 
     def walk(self) -> Iterator[ast.AST]:
         """Yield all nodes of its body."""
@@ -118,7 +124,7 @@ def _check_that_all_is_within(dag: Dag) -> None:
     for one in dag.source.tree.body:
         if isinstance(one, ast.Expr) and own & needed.names_of(one):
             raise Refused(
-                f"{dag.source.path}:{one.lineno}: it goes on with {dag.dag_id} outside of its `with`: move that into it."
+                f"{dag.source.path}:{one.lineno}: it goes on with {dag.dag_id} outside of its `with`: move it in."
             )
 
 

@@ -55,6 +55,11 @@ def as_mapped(
     :param settings: arguments that a task of the DAG gets, as code.
     :param taken: names that mean something else there: then the tasks are in a group.
     """
+    if sub.mapped_line():
+        raise Refused(
+            f"{sub.source.path}:{sub.mapped_line()}: {sub.dag_id} maps tasks by itself, which a mapped group can't: "
+            f"keep it, and start it with TriggerDagRunPerItemOperator."
+        )
     calls = calls_of(sub)
     operators = [
         one for one in all_made(sub.source)
