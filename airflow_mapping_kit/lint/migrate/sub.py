@@ -10,24 +10,20 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.lint.migrate import functions
 from airflow_mapping_kit.lint.migrate.called import calls as calls_of
 from airflow_mapping_kit.lint.migrate.changes import Changes, extent
-from airflow_mapping_kit.lint.migrate.conf import arguments, reads
+from airflow_mapping_kit.lint.migrate.conf import reads
+from airflow_mapping_kit.lint.migrate.item import field, reads_a_run, takes_the_item, templates
 from airflow_mapping_kit.lint.migrate.module import LABEL
 from airflow_mapping_kit.lint.migrate.refused import Refused
-from airflow_mapping_kit.lint.operators import all_made, constant
+from airflow_mapping_kit.lint.operators import all_made
 from airflow_mapping_kit.lint.reach import task_decorator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_mapping_kit.lint.migrate.called import Call
-    from airflow_mapping_kit.lint.migrate.conf import Function, Reads
+    from airflow_mapping_kit.lint.migrate.conf import Function
     from airflow_mapping_kit.lint.migrate.dags import Dag
     from airflow_mapping_kit.lint.migrate.trigger import Trigger
-
-_A_FIELD = re.compile(
-    r"""["']\{\{\s*(?P<of>dag_run\.conf|params)(?:\.(?!get\b)(\w+)|\[["'](\w+)["']\]|\.get\(["'](\w+)["']\))\s*\}\}["']"""
-)
-_TEMPLATES = ("dag_run.conf", "params.", "params[")
 
 
 @dataclass
@@ -82,15 +78,15 @@ def _as_task(
     (call,) = calls
     del taken
     label = f'{LABEL}("{{trigger_run_id}}")' if trigger.has_conf else f"{LABEL}()"
-    fields = {name: field for name, value in call.given.items() if (field := _field(sub, value))}
-    uses_params = _takes_the_item(sub, changes, call.function, trigger, {**fields}, always=True)
+    fields = {name: found for name, value in call.given.items() if (found := field(sub, value))}
+    uses_params = takes_the_item(sub, changes, call.function, trigger, {**fields}, always=True)
     _settings(sub, changes, call.function, {"map_index_template": label, **settings})
     statement = next(one for one in sub.body if any(call.node is node for node in ast.walk(one)))
     changes.leave_out(statement)
     others = [*call.node.args, *(one.value for one in call.node.keywords if one.arg != "python_callable")]
     rest = {name: value for name, value in call.given.items() if name not in fields}
     for name, value in rest.items():
-        if _reads_a_run(value):
+        if reads_a_run(value):
             changes.todo(call.function, f"{name} is a template of a run's conf: read the item here instead.")
     given = ", ".join(f"{name}={value}" for name, value in rest.items())
     partial = f".partial({given})" if given else ""
@@ -106,7 +102,7 @@ def _as_group(
     uses_params = False
     own = {one.function: _reads_an_item(one.function, sub) for one in calls}
     for function in own:
-        uses_params |= _takes_the_item(sub, changes, function, trigger, {}, always=False)
+        uses_params |= takes_the_item(sub, changes, function, trigger, {}, always=False)
         _settings(sub, changes, function, {})
     for call in calls:
         item = {trigger.item: trigger.item} if own[call.function] else {}
@@ -120,7 +116,7 @@ def _as_group(
         else:
             functions.given(changes, call.node, item)
     for statement in sub.body:
-        _templates(changes, statement, sub)
+        templates(changes, statement, sub)
     indentation = " " * column
     plain = sub.node.name if isinstance(sub.node, ast.FunctionDef) else re.sub(r"\W", "_", sub.dag_id)
     name = functions.free([plain, f"{plain}_of_an_item"], taken)
@@ -161,59 +157,6 @@ def _reads_an_item(function: Function, sub: Dag) -> bool:
     return bool(found.conf or found.params)
 
 
-def _takes_the_item(
-    sub: Dag,
-    changes: Changes,
-    function: Function,
-    trigger: Trigger,
-    fields: Mapping[str, str],
-    *,
-    always: bool,
-) -> bool:
-    """Let a function read an item where it read its run; return whether it reads params that the DAG declares.
-
-    :param fields: arguments that were templates of a field of the run's `conf`, and the field.
-    """
-    found = reads(sub.source, function)
-    for node in found.conf:
-        changes.replace(node, trigger.conf)
-    gone = {"dag_run", *_reading_params(sub, changes, function, found, trigger)}
-    gone -= {name for _, name in found.others}
-    gone |= set(fields)
-    for name, field in fields.items():
-        code = f'{trigger.conf}["{field}"]'
-        is_native = "render_template_as_native_obj" in sub.given
-        functions.begins_with(changes, function, f"{name} = {code if is_native else f'str({code})'}")
-    for node, name in found.others:
-        changes.todo(
-            node, f"`{name}` is now that of the one run for all items: was that of {sub.dag_id} meant?"
-        )
-    for node in found.pulls:
-        changes.todo(
-            node, "xcom_pull gets what all items pushed: pass what the task of this item returned instead."
-        )
-    if always or found.conf or found.params:
-        names = {one.arg for one in arguments(function)}
-        functions.takes(changes, function, [f"{trigger.item}: dict"], gone & names)
-    return "params" in sub.given and bool(found.params)
-
-
-def _reading_params(
-    sub: Dag, changes: Changes, function: Function, found: Reads, trigger: Trigger
-) -> set[str]:
-    """Let a function read an item where it read params; return the arguments that it needs no more."""
-    if "params" not in sub.given:
-        for node in found.params:
-            changes.replace(node, trigger.conf)
-        return {"params"}
-    for node in found.params:
-        if not isinstance(node, ast.Name):
-            changes.replace(node, f"{{**{sub.source.code(node)}, **{trigger.conf}}}")
-    if any(isinstance(node, ast.Name) for node in found.params):
-        functions.begins_with(changes, function, f"params = {{**params, **{trigger.conf}}}")
-    return set()
-
-
 def _settings(sub: Dag, changes: Changes, function: Function, settings: Mapping[str, str]) -> None:
     found = task_decorator(sub.source, function)
     if found is None:
@@ -232,27 +175,3 @@ def _moved(sub: Dag, changes: Changes, calls: list[Call], column: int) -> str:
     texts = [changes.text(*extent(sub.source, one)).strip("\n") for one in outside]
     changes.shift = kept
     return "".join(f"\n{text}\n" for text in texts) + ("\n" if texts else "")
-
-
-def _field(sub: Dag, value: str) -> str:
-    """Return the field of a run's `conf` that a template is, and nothing else; else nothing."""
-    found = _A_FIELD.fullmatch(value)
-    if found is None or (found["of"] == "params" and "params" in sub.given):
-        return ""
-    return next(name for name in found.groups()[1:] if name)
-
-
-def _reads_a_run(text: str) -> bool:
-    return "{{" in text and any(one in text for one in _TEMPLATES)
-
-
-def _templates(changes: Changes, node: ast.AST, sub: Dag) -> None:
-    """Mark templates that read a run's `conf`: Jinja has no item."""
-    for one in ast.walk(node):
-        value = constant(one)
-        if isinstance(value, str) and _reads_a_run(value):
-            around = sub.source.function_around(one)
-            if around in {None, sub.node}:
-                changes.todo(
-                    one, "this template reads the conf of a run an item: give it the item's field instead."
-                )
