@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.kinds import task_decorator
 from airflow_mapping_kit.lint.migrate import functions
 from airflow_mapping_kit.lint.migrate.called import calls as calls_of
 from airflow_mapping_kit.lint.migrate.changes import Changes, extent
@@ -15,7 +16,6 @@ from airflow_mapping_kit.lint.migrate.item import field, reads_a_run, takes_the_
 from airflow_mapping_kit.lint.migrate.module import LABEL
 from airflow_mapping_kit.lint.migrate.refused import Refused
 from airflow_mapping_kit.lint.operators import all_made
-from airflow_mapping_kit.lint.reach import task_decorator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

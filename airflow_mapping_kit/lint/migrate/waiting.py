@@ -6,10 +6,10 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.kinds import task_decorator
 from airflow_mapping_kit.lint.migrate.conf import Function
 from airflow_mapping_kit.lint.operators import constant, keywords, made
 from airflow_mapping_kit.lint.origins import defined, origin
-from airflow_mapping_kit.lint.reach import task_decorator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
