@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import StorageError
+from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,6 +60,7 @@ def lines_of(text: Any) -> list[str]:
     """
     if not isinstance(text, str) or not text.startswith("{"):
         raise StorageError(
-            f"{text!r} is not what was kept of results: the XCom backend no longer gives what it was handed."
+            f"{shown(text)} is not what was kept of results: the XCom backend no longer gives what it was handed, or "
+            f"somebody has changed it. Clear the instance that it is of, with what follows it."
         )
     return text.split("\n")

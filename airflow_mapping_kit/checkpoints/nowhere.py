@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_mapping_kit.exceptions import StorageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -42,9 +44,15 @@ class Nowhere:
     def begin_afresh(self) -> None:
         """Delete nothing."""
 
-    def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> NoReturn:
-        """Refuse: results that are kept nowhere are a list."""
-        raise NotImplementedError
+    def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> NoReturn:  # noqa: ARG002 -- it keeps none
+        """Refuse: results that are kept nowhere are a list.
+
+        :raises StorageError: if they are to be none.
+        """
+        raise StorageError(
+            "The results of a slice of a plan are no list, and there is no place for them here. Name one that all "
+            "workers reach: [mapping_kit] storage = s3://aws_default@bucket/mapping_kit"
+        )
 
     def succeeded(self, session: Any) -> None:
         """Delete nothing."""

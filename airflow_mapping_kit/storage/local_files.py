@@ -53,6 +53,13 @@ def created(uri: str, data: bytes) -> bool:
         path.hardlink_to(own)
     except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+        raise StorageError(
+            f"can't make {str(path)!r} only where there is none: {error.strerror}. The file system has to have hard "
+            f"links; name another place, [mapping_kit] storage"
+        ) from error
     finally:
         own.unlink(missing_ok=True)
     return True

@@ -37,8 +37,8 @@ def saved(stack, dag_id, run_id):
     """Tell whether anything is kept of the second batch before it has ended."""
     if dag_id == STORAGE:
         keys = map(unquote, stack.s3.objects(stack.bucket))
-        return any(f"mapping_kit/{dag_id}/{run_id}/work/1." in key for key in keys)
-    table, key = ("task_state_store", "mapping_kit/0") if AIRFLOW_3 else ("xcom", "mapping_kit/work/1/%")
+        return any(f"mapping_kit/{dag_id}/{run_id}/ship/1." in key for key in keys)
+    table, key = ("task_state_store", "mapping_kit/0") if AIRFLOW_3 else ("xcom", "mapping_kit/ship/1/%")
     return stack.postgres.query(f"SELECT 1 FROM {table} WHERE run_id = %s AND key LIKE %s", [run_id, key])
 
 
@@ -61,7 +61,7 @@ def test_every_item_is_in_one_row_and_no_process_grows_with_their_number(stack, 
         assert stack.airflow.wait(dag_id, run_id, seconds=300) == "success"
     used = cpu_seconds() - used
 
-    report = stack.airflow.xcom(dag_id, run_id, "collect_work")
+    report = stack.airflow.xcom(dag_id, run_id, "collect_ship")
     assert (report["total"], report["succeeded"], report["failed"]) == (ITEMS, ITEMS, 0)
     assert stack.airflow.xcom(dag_id, run_id, "added_up") == {
         "rows": ITEMS,
@@ -69,7 +69,7 @@ def test_every_item_is_in_one_row_and_no_process_grows_with_their_number(stack, 
         "sum": ITEMS * (ITEMS - 1) // 2,
     }
     assert stack.airflow.xcom(dag_id, run_id, "collect_twice")["succeeded"] == ITEMS
-    labels = [one["rendered_map_index"] for one in stack.airflow.instances(dag_id, run_id, "work")]
+    labels = [one["rendered_map_index"] for one in stack.airflow.instances(dag_id, run_id, "ship")]
     assert labels[1].startswith(
         "items 10,001–20,000 of 100,000: key=landing%2F2026-11-26%2Forders%2F000010000"
     )
@@ -83,20 +83,20 @@ def test_every_item_is_in_one_row_and_no_process_grows_with_their_number(stack, 
 
 @pytest.mark.parametrize("dag_id", BOTH)
 def test_killing_the_generator_and_an_instance_loses_and_doubles_nothing(stack, tmp_path, dag_id):
-    for what in ("keys", "work"):
+    for what in ("keys", "ship"):
         Path(tmp_path, f"kill_{what}").touch()
     run_id = started(stack, dag_id, tmp_path, items=3000, batch_size=1000)
     killed(stack, tmp_path, "keys")
     stack.processes.wait("What is done is saved", lambda: saved(stack, dag_id, run_id), seconds=90)
-    killed(stack, tmp_path, "work")
+    killed(stack, tmp_path, "ship")
     assert stack.airflow.wait(dag_id, run_id, seconds=240) == "success"
 
     (generator,) = stack.airflow.instances(dag_id, run_id, "keys")
     assert generator["try_number"] == 2
-    tries = [one["try_number"] for one in stack.airflow.instances(dag_id, run_id, "work")]
+    tries = [one["try_number"] for one in stack.airflow.instances(dag_id, run_id, "ship")]
     assert tries == [1, 2, 1]
     # What was done when it was killed was not done again.
-    log = stack.airflow.log(dag_id, run_id, "work", 1, try_number=2)
+    log = stack.airflow.log(dag_id, run_id, "ship", 1, try_number=2)
     assert "which 0 are done already" not in log
     assert stack.airflow.xcom(dag_id, run_id, "added_up") == {
         "rows": 3000,
@@ -111,24 +111,24 @@ def test_one_failure_more_than_tolerated_fails_and_a_retry_works_on_these_items_
 ):
     run_id = started(stack, XCOMS, tmp_path, items=20_000, fail=100, tolerated=199)
     stack.airflow.wait(XCOMS, run_id)
-    (fan_in,) = stack.airflow.instances(XCOMS, run_id, "collect_work")
+    (fan_in,) = stack.airflow.instances(XCOMS, run_id, "collect_ship")
     assert fan_in["state"] == "failed"
-    report = stack.airflow.xcom(XCOMS, run_id, "collect_work")
+    report = stack.airflow.xcom(XCOMS, run_id, "collect_ship")
     assert (report["total"], report["succeeded"], report["failed"]) == (20_000, 19_800, 200)
     # What failed has no value for the batches after it.
     after = stack.airflow.xcom(XCOMS, run_id, "collect_twice")
     assert (after["total"], after["succeeded"], after["upstream_failed"]) == (20_000, 19_800, 200)
     assert stack.airflow.xcom(XCOMS, run_id, "added_up")["rows"] == 20_000
-    code, out, _ = mapping_kit("status", XCOMS, run_id, "work", "--failed", "--output", "json")
+    code, out, _ = mapping_kit("status", XCOMS, run_id, "ship", "--failed", "--output", "json")
     assert code == 1
     (task,) = json.loads(out)["tasks"]
     assert len(task["results"]) == 200
 
     Path(tmp_path, "healed").touch()
-    code, _, err = mapping_kit("retry", XCOMS, run_id, "work", "--yes")
+    code, _, err = mapping_kit("retry", XCOMS, run_id, "ship", "--yes")
     assert code == 0, err
     stack.airflow.wait(XCOMS, run_id)
-    assert stack.airflow.xcom(XCOMS, run_id, "collect_work")["succeeded"] == 20_000
+    assert stack.airflow.xcom(XCOMS, run_id, "collect_ship")["succeeded"] == 20_000
     assert stack.airflow.xcom(XCOMS, run_id, "added_up") == {
         "rows": 20_000,
         "keys": 20_000,

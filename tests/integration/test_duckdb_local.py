@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import unquote
 
 import duckdb
@@ -17,6 +16,7 @@ import airflows
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.partitions import parse_partition_key, product
 from airflows import AIRFLOW_3, DAG, AirflowException, AirflowFailException, AirflowSkipException
+from instances import INSTANCE
 
 SOURCE = str(Path(__file__).parents[2] / "include" / "data" / "flights-2013-01.csv.gz")
 COLUMNS = {
@@ -42,19 +42,6 @@ EWR = {"origin": "EWR", "date": "2013-01-02"}
 EWR_KEY = "date=2013-01-02/origin=EWR"
 # One row for any partition {"p": ...}; `parameters` may leave it out.
 ROW = "SELECT $p AS value, 1 AS n"
-
-
-# What the results of a batch are pushed to. It is of no run, so nothing is kept for a retry.
-INSTANCE = SimpleNamespace(
-    xcom_push=lambda *_: None,
-    test_mode=True,
-    dag_id="none",
-    task_id="load",
-    run_id="run",
-    map_index=-1,
-    try_number=1,
-    max_tries=0,
-)
 
 
 @pytest.fixture

@@ -6,28 +6,15 @@ import json
 import logging
 import sys
 import traceback
-from types import SimpleNamespace
 
 import duckdb
 import pytest
 
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflows import DAG, AirflowException, AirflowFailException, AirflowSkipException
+from instances import INSTANCE
 
 ROW = "SELECT $p AS value, 1 AS n"
-
-
-# What the results of a batch are pushed to. It is of no run, so nothing is kept for a retry.
-INSTANCE = SimpleNamespace(
-    xcom_push=lambda *_: None,
-    test_mode=True,
-    dag_id="none",
-    task_id="load",
-    run_id="run",
-    map_index=-1,
-    try_number=1,
-    max_tries=0,
-)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import pendulum
 import pytest
@@ -21,18 +20,8 @@ from airflow_mapping_kit.partitions import partition_key
 from airflow_mapping_kit.partitions import product as every_combination
 from airflow_mapping_kit.partitions import without as pure_without
 from airflows import DAG, dag, task
+from instances import INSTANCE
 
-# Of one run of no DAG: nothing is kept for a retry.
-INSTANCE = SimpleNamespace(
-    xcom_push=lambda *_: None,
-    test_mode=True,
-    dag_id="none",
-    task_id="load",
-    run_id="run",
-    map_index=-1,
-    try_number=1,
-    max_tries=0,
-)
 # What a scheme of a hundred days and a hundred customers has.
 SCHEME = every_combination(
     date=[pendulum.date(2013, 1, 1).add(days=day).isoformat() for day in range(100)], customer=range(100)

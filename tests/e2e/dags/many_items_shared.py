@@ -51,10 +51,10 @@ def many_items(dag_id: str):
     )
     def declared():
         @batched
-        def work(key, params=None, ti=None):
+        def ship(key, params=None, ti=None):
             number = int(key[-17:-8])
             if ti.map_index == 1 and number % 1000 == 500:  # half of a batch is done
-                wait_there(params["folder"], "work", ti.try_number)
+                wait_there(params["folder"], "ship", ti.try_number)
             if Path(params["folder"], "healed").exists():
                 with Path(params["folder"], f"calls-{ti.map_index}").open("a") as calls:
                     calls.write(f"{number}\n")
@@ -76,11 +76,11 @@ def many_items(dag_id: str):
         made = keys.override(batch_size="{{ params.batch_size }}")(
             items="{{ params['items'] }}", folder="{{ params.folder }}"
         )
-        worked = work.expand(key=made)
-        report = collect(worked, tolerated_failure_count="{{ params.tolerated }}")
+        shipped = ship.expand(key=made)
+        report = collect(shipped, tolerated_failure_count="{{ params.tolerated }}")
         added_up(report)
         collect(
-            twice.override(trigger_rule="all_done").expand(number=worked), tolerated_failure_percentage=100
+            twice.override(trigger_rule="all_done").expand(number=shipped), tolerated_failure_percentage=100
         )
 
     return declared()
