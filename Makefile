@@ -111,7 +111,9 @@ DAY_3.3.2 := 2026-11-01
 DUCKDB_2.10.5 := 1.4.4
 DUCKDB_2.11.2 := 1.5.1
 DUCKDB_3.3.2 := 1.5.5
-DUCKDB := duckdb duckdb-extensions duckdb-extension-httpfs
+DUCKDB := duckdb duckdb-extensions duckdb-extension-httpfs duckdb-extension-ducklake duckdb-extension-postgres-scanner
+# Newer than those days: what writes tables, and a store for tests.
+TABLES := pyiceberg deltalake arro3-core
 # The first that finds circles within packages, and what it reads imports with.
 IMPORTS := import-linter grimp
 # A uv of today: those of the environments can't tell the days of packages apart.
@@ -119,7 +121,7 @@ UV := build/uv/bin/uv
 
 constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 	printf '%s\n' apache-airflow==$(AIRFLOW) $(addsuffix ==$(DUCKDB_$(AIRFLOW)),$(DUCKDB)) | $(UV) pip compile --quiet --universal --python-version 3.10 \
-		--exclude-newer $(DAY_$(AIRFLOW)) $(foreach package,$(DUCKDB) $(IMPORTS),--exclude-newer-package $(package)=$(DAY_3.3.2)) \
+		--exclude-newer $(DAY_$(AIRFLOW)) $(foreach package,$(DUCKDB) $(IMPORTS) $(TABLES),--exclude-newer-package $(package)=$(DAY_3.3.2)) \
 		--no-annotate --no-header --no-emit-package airflow-mapping-kit --all-extras --output-file $(CONSTRAINTS) \
 		pyproject.toml -
 	printf 'mkdocs-material\nmkdocstrings[python]\nruff\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
