@@ -29,6 +29,8 @@ PURE := .venv-pure
 WHEELHOUSE := build/wheelhouse
 # The stand-in for Snowflake wants a newer DuckDB and a newer connector than Airflow has.
 SNOWFLAKE := .venv-fakesnow
+# The Iceberg catalog wants a newer SQLAlchemy than Airflow 2.10 has.
+CATALOG := .venv-catalog
 # What the kit is measured against wants packages that Airflow has other versions of.
 BENCH := .venv-bench
 # The site is made from the sources, without Airflow.
@@ -65,7 +67,7 @@ APART := $(addprefix --ignore tests/,property unit/lint unit/partitions unit/his
 	$(addprefix --ignore tests/unit/operators/,batched duckdb s3 snowflake)
 endif
 
-test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2)
+test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed $(CATALOG)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2)
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
 	$(VENV)/bin/uv pip check --python $(VENV)/bin/python
 	exec $(VENV)/bin/pytest -m "$(MARKED)" $(if $(filter tests,$(ONLY)),$(BESIDE)) $(APART) $(ONLY)
@@ -76,7 +78,7 @@ test-pure: $(PURE)/.installed
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates chromium debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 
-test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(BENCH)/.installed ## What needs Debian packages, which it installs: run it as root
+test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installed $(BENCH)/.installed ## What needs Debian packages, which it installs: run it as root
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
@@ -96,7 +98,7 @@ format: $(VENV)/.installed-dev ## Lay out the code and the documentation's block
 demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files go from S3 to Snowflake, and nothing is lost
 	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo s3
 
-bench: $(VENV)/.installed-dev $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
+bench: $(VENV)/.installed-dev $(CATALOG)/.installed $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
 	@exec $(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)
 
 # Not with --quiet: what it does not print it does not count.
@@ -126,6 +128,8 @@ constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 		pyproject.toml -
 	printf 'mkdocs-material\nmkdocstrings[python]\nruff\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_$(DEFAULT)) --no-annotate --no-header --output-file constraints/docs.txt -
+	printf 'pyiceberg[pyarrow,sql-sqlite]\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
+		--exclude-newer $(DAY_3.3.2) --no-annotate --no-header --output-file constraints/catalog.txt -
 	printf 'dagster\nmatplotlib\npandas\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_$(DEFAULT)) --no-annotate --no-header --output-file constraints/bench.txt -
 
@@ -152,6 +156,11 @@ $(WHEELHOUSE)/.fetched: $(VENV)/.installed-dev
 $(SNOWFLAKE)/.installed: constraints/fakesnow.txt | $(VENV)/bin/uv
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(SNOWFLAKE)
 	@$(VENV)/bin/uv pip install --quiet --python $(SNOWFLAKE)/bin/python --no-deps -r constraints/fakesnow.txt
+	@touch $@
+
+$(CATALOG)/.installed: constraints/catalog.txt | $(VENV)/bin/uv
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(CATALOG)
+	@$(VENV)/bin/uv pip install --quiet --python $(CATALOG)/bin/python --no-deps -r constraints/catalog.txt
 	@touch $@
 
 $(BENCH)/.installed: constraints/bench.txt | $(VENV)/bin/uv

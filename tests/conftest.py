@@ -16,6 +16,9 @@ import uuid
 import pytest
 from hypothesis import HealthCheck, settings
 
+from stack.catalog import Catalog
+from stack.processes import Processes
+
 # How long anything takes is no test: a busy machine is no reason to fail.
 settings.register_profile("kit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kit")
@@ -117,3 +120,44 @@ def s3_bucket(s3_client):
     name = f"b{uuid.uuid4().hex}"
     s3_client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     return name
+
+
+@pytest.fixture(scope="session")
+def iceberg_catalog(tmp_path_factory):
+    """Start an Iceberg catalog over REST, whose tables are on disk."""
+    folder = tmp_path_factory.mktemp("iceberg")
+    with Processes() as processes:
+        yield Catalog(processes, folder / "catalog.log", warehouse=folder / "warehouse")
+
+
+@pytest.fixture
+def iceberg_conn(iceberg_catalog, monkeypatch):
+    """Return the id of an Airflow connection to the Iceberg catalog."""
+    monkeypatch.setenv("AIRFLOW_CONN_ICEBERG_TEST", iceberg_catalog.airflow_connection)
+    return "iceberg_test"
+
+
+@pytest.fixture(scope="session")
+def iceberg_catalog_on_s3(s3_server, tmp_path_factory):
+    """Start an Iceberg catalog over REST, whose tables are in the bucket `warehouse` of the S3 server."""
+    import boto3
+
+    keys = {"aws_access_key_id": _S3_KEY, "aws_secret_access_key": _S3_SECRET}
+    client = boto3.client("s3", endpoint_url=s3_server, region_name="eu-west-1", **keys)
+    client.create_bucket(Bucket="warehouse", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    storage = {
+        "s3.endpoint": s3_server,
+        "s3.access-key-id": _S3_KEY,
+        "s3.secret-access-key": _S3_SECRET,
+        "s3.region": "eu-west-1",
+    }
+    folder = tmp_path_factory.mktemp("iceberg")
+    with Processes() as processes:
+        yield Catalog(processes, folder / "catalog.log", warehouse="s3://warehouse", storage=storage)
+
+
+@pytest.fixture
+def iceberg_conn_on_s3(iceberg_catalog_on_s3, monkeypatch):
+    """Return the id of an Airflow connection to the Iceberg catalog whose tables are on S3."""
+    monkeypatch.setenv("AIRFLOW_CONN_ICEBERG_S3_TEST", iceberg_catalog_on_s3.airflow_connection)
+    return "iceberg_s3_test"

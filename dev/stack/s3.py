@@ -71,6 +71,16 @@ class S3:
             }
         )
 
+    @property
+    def iceberg_storage(self) -> dict[str, str]:
+        """What pyiceberg needs to read and write here."""
+        return {
+            "s3.endpoint": self.endpoint_url,
+            "s3.access-key-id": ACCESS_KEY,
+            "s3.secret-access-key": SECRET_KEY,
+            "s3.region": REGION,
+        }
+
     def client(self) -> Any:
         """Return a boto3 client."""
         import boto3
