@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_mapping_kit.fan_in.collect import CollectOperator, collect
+from airflow_mapping_kit.fan_in.publish import publish
 from airflow_mapping_kit.fan_in.rows import rows
 
-__all__ = ["CollectOperator", "collect", "rows"]
+__all__ = ["CollectOperator", "collect", "publish", "rows"]

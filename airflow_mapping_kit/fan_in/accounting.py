@@ -29,6 +29,8 @@ from airflow_mapping_kit.steering.look import changed
 from airflow_mapping_kit.steering.settings import TOLERANCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.reading.instances import Reading
@@ -36,13 +38,17 @@ if TYPE_CHECKING:
 _MAX_MOVED = 5
 
 
-def accounted(fan_in: Any, context: Context) -> dict[str, Any]:
+def accounted(
+    fan_in: Any, context: Context, commit: Callable[[Outcome], dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Return what became of every piece; fail if more failed than is tolerated.
 
     :param fan_in: the `CollectOperator` that runs.
+    :param commit: what is done with the values of what passed, once it is known to be good enough; what it returns
+        becomes part of the report.
     """
     with bad_input_fails_at_once():
-        found = _outcome(fan_in, context)
+        found = _outcome(fan_in, context, values=fan_in.values or commit is not None)
         _check_plan(fan_in, found)
         too_many = _summary(fan_in, found, context["run_id"])
     if not found.counts["total"] and fan_in.on_empty != "succeed":
@@ -65,9 +71,10 @@ def accounted(fan_in: Any, context: Context) -> dict[str, Any]:
     if made.trouble:
         with bad_input_fails_at_once():
             raise made.trouble
+    done = {} if commit is None else commit(found)
     with bad_input_fails_at_once():
         mark_succeeded(found.rows(), context=context)
-    return made.pushed
+    return {**made.pushed, **done}
 
 
 def _where(fan_in: Any, context: Context) -> list[str]:
@@ -76,12 +83,12 @@ def _where(fan_in: Any, context: Context) -> list[str]:
     return [f"To see them and to run them again: {page}"] if "://" in page else []
 
 
-def _outcome(fan_in: Any, context: Context) -> Outcome:
+def _outcome(fan_in: Any, context: Context, *, values: bool) -> Outcome:
     target = Mapped.collected_by(fan_in)
     # A task of Airflow 3 has no database.
     read: Reading = Supervisor(context["ti"], target.task_ids) if AIRFLOW_3 else tables
     try:
-        return outcome(target, context["run_id"], read, values=fan_in.values)
+        return outcome(target, context["run_id"], read, values=values)
     except PlanError as error:
         generators = ", ".join(sorted({source.task_id for source in sources(target.expand_input)}))
         raise PlanError(

@@ -18,6 +18,8 @@ from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.mapped import Mapped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.compat import TaskGroup
@@ -37,7 +39,7 @@ class CollectOperator(BaseOperator):
     :param returned: of a mapped group the task whose value it returns, or a list or a dict of such.
     """
 
-    template_fields = ("tolerated_failure_count", "tolerated_failure_percentage", "write_to")
+    template_fields: Sequence[str] = ("tolerated_failure_count", "tolerated_failure_percentage", "write_to")
     operator_extra_links = (PartitionsLink(),)
     ui_color = "#e6eef8"
 
@@ -125,25 +127,32 @@ def collect(
     Example: `collect(load, tolerated_failure_percentage=5)` on 100 pieces of which 3 failed succeeds and
     returns `{"total": 100, "succeeded": 97, "failed": 3, ..., "results": [{"key": "date=2013-01-01", ...}]}`.
     """
-    target = Mapped.of(mapped)
+    arguments = {
+        "tolerated_failure_count": tolerated_failure_count,
+        "tolerated_failure_percentage": tolerated_failure_percentage,
+        "on_empty": on_empty,
+        "write_to": write_to,
+        "values": values,
+    }
+    return added(CollectOperator, Mapped.of(mapped), "collect", **arguments, **operator_arguments)
+
+
+def added(operator_class: type[CollectOperator], target: Mapped, verb: str, **arguments: Any) -> XComArg:
+    """Add a fan-in to the DAG of what it collects, and return its output.
+
+    :param verb: what its id begins with, if none is given.
+    :raises FanInError: as `collect` says.
+    """
     # What Airflow 2 calls fail_stop, Airflow 3 calls fail_fast.
     if stops := [name for name in ("fail_stop", "fail_fast") if getattr(target.dag, name, False)]:
         raise FanInError(
             f"The DAG {target.dag.dag_id!r} stops at the first failure, so {target.name} cannot be collected: "
             f"leave {stops[0]} out of the DAG; the fan-in decides how many failures are too many."
         )
-    if "task_id" not in operator_arguments:
-        operator_arguments["task_id"] = _task_id(target, operator_arguments.get("task_group"))
-    fan_in = CollectOperator(
-        collected=target.name,
-        collected_task_ids=target.task_ids,
-        returned=target.returns,
-        tolerated_failure_count=tolerated_failure_count,
-        tolerated_failure_percentage=tolerated_failure_percentage,
-        on_empty=on_empty,
-        write_to=write_to,
-        values=values,
-        **operator_arguments,
+    if "task_id" not in arguments:
+        arguments["task_id"] = _task_id(target, verb, arguments.get("task_group"))
+    fan_in = operator_class(
+        collected=target.name, collected_task_ids=target.task_ids, returned=target.returns, **arguments
     )
     dag = fan_in.get_dag()
     if dag is not None and dag is not target.dag:
@@ -154,12 +163,13 @@ def collect(
     if {*target.task_ids, *target.teardowns} & {
         task.task_id for group in fan_in.iter_mapped_task_groups() for task in group.iter_tasks()
     }:
-        raise FanInError(f"{target.name} cannot be collected within itself: call collect after the group.")
+        raise FanInError(f"{target.name} cannot be collected within itself: call {verb} after the group.")
     fan_in.set_upstream([target.dag.get_task(task_id) for task_id in target.awaited])
-    return fan_in.output
+    output: XComArg = fan_in.output
+    return output
 
 
-def _task_id(target: Mapped, group: TaskGroup | None) -> str:
+def _task_id(target: Mapped, verb: str, group: TaskGroup | None) -> str:
     """Return the id that a fan-in has by default, within the group that it will be in.
 
     Of `load` in the group `eu` it is `collect_eu_load`, and in that group itself `eu.collect_load`. A second one of
@@ -168,4 +178,4 @@ def _task_id(target: Mapped, group: TaskGroup | None) -> str:
     group = group or current_task_group(target.dag)
     inside = f"{group.group_id}." if group is not None and group.group_id else ""
     name = target.name.removeprefix(inside).replace(".", "_")
-    return get_unique_task_id(f"collect_{name}", target.dag, group)
+    return get_unique_task_id(f"{verb}_{name}", target.dag, group)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FIELD = "mapping_kit"
-# The class of the fan-in, by the name that a serialized DAG has of it.
-_FAN_IN = "CollectOperator"
+# The classes of fan-ins, by the names that a serialized DAG has of them.
+_FAN_INS = {"CollectOperator", "PublishOperator"}
 
 
 def write(operator: Any, note: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ def without_note(dag: Any) -> list[str]:
         task.task_id
         for task in dag.task_dict.values()
         if is_serialized(task)
-        and (getattr(task, "task_type", "") == _FAN_IN or is_mapped(task))
+        and (getattr(task, "task_type", "") in _FAN_INS or is_mapped(task))
         and _text(task) is None
     )
 

@@ -9,9 +9,12 @@ from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.partitions.keys import partition_key, unique_partitions
+from airflow_mapping_kit.tables.described import home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_mapping_kit.tables.described import Table
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,17 @@ class Address:
     directory: str
 
 
-def addresses(partitions: Iterable[Mapping[str, Any]], partition_by: Sequence[str] | None) -> list[Address]:
+def addresses(
+    partitions: Iterable[Mapping[str, Any]],
+    partition_by: Sequence[str] | None,
+    table: Table | None = None,
+) -> list[Address]:
     """Return where the partitions live, in their order.
 
     `{"origin": "EWR", "date": "2013-01-01"}` lives in `date=2013-01-01/origin=EWR`; with `partition_by` of
     `["origin", "date"]` in `origin=EWR/date=2013-01-01`.
 
+    :param table: what they are staged for, if for one: then a directory is called after the columns.
     :raises PartitionError: if one is no partition, two have the same key, or `partition_by` isn't exactly
         one's dimensions
     """
@@ -45,6 +53,8 @@ def addresses(partitions: Iterable[Mapping[str, Any]], partition_by: Sequence[st
                 f"partition {key}: partition_by={order} has to name each of its dimensions "
                 f"({', '.join(sorted(partition))}) once"
             )
-        directory = "/".join(partition_key({name: partition[name]}) for name in order)
+        # A table's own columns may have names that no dimension can have.
+        names = {name: home(table, name).column if table and table.get("hive") else name for name in order}
+        directory = "/".join(partition_key({names[name]: partition[name]}) for name in order)
         found.append(Address(partition, key, directory))
     return found

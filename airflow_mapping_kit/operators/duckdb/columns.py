@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from airflow_mapping_kit.exceptions import QueryError
-from airflow_mapping_kit.operators.duckdb.database import identifier, literal
 from airflow_mapping_kit.operators.duckdb.failures import REFUSED
+from airflow_mapping_kit.tables.database import identifier, literal
 
 # DuckDB would write both as DOUBLE, which has 15 digits. A sum() of integers is such.
 _WIDE = "DECIMAL(38,0)"

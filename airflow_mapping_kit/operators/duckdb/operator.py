@@ -22,11 +22,11 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.operators.duckdb.addresses import Address, addresses
 from airflow_mapping_kit.operators.duckdb.batch import published_each
-from airflow_mapping_kit.operators.duckdb.database import connected
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
 from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
 from airflow_mapping_kit.operators.duckdb.s3 import S3Target, let_duckdb_read_s3
 from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
+from airflow_mapping_kit.operators.duckdb.staging import TableTarget
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.partitions.zones import load_zone
 from airflow_mapping_kit.plans.held import batch_of
@@ -37,6 +37,9 @@ from airflow_mapping_kit.reading.records import ITEMS_KEY
 from airflow_mapping_kit.results import PART, SUCCESS
 from airflow_mapping_kit.storage.buckets import s3_hook
 from airflow_mapping_kit.storage.lake import s3_place
+from airflow_mapping_kit.tables.database import connected
+from airflow_mapping_kit.tables.described import table_of
+from airflow_mapping_kit.tables.staged import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.operators.duckdb.batch import Publish
     from airflow_mapping_kit.results import ItemRow, PartSummary
+    from airflow_mapping_kit.tables.described import Table
 
 _ON_EMPTY = ("fail", "skip", "replace")
 
@@ -90,7 +94,9 @@ class DuckDBPartitionOperator(BaseOperator):
         list of them, each published on its own: if some fail, the others are published all the same, the
         error names both, and a retry publishes only the rest. An empty list skips the task, as mapping over
         one does (templated; what comes from an XCom is taken as it is)
-    :param target: a directory, or `s3://bucket/prefix` (templated)
+    :param target: a directory, or `s3://bucket/prefix`; or a table, `iceberg_table(...)`, `delta_table(...)` or
+        `ducklake_table(...)`: then the rows are only staged, and `publish` makes those of all instances one commit
+        (templated)
     :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
     :param parameters: values for parameters of the query that are no dimensions: `$source`, say (templated)
     :param aws_conn_id: the Airflow connection for an `s3://` target, and for `s3://` in the query's text or
@@ -119,7 +125,7 @@ class DuckDBPartitionOperator(BaseOperator):
         *,
         sql: str,
         partition: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        target: str,
+        target: str | Table,
         partition_by: Sequence[str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         aws_conn_id: str | None = None,
@@ -204,16 +210,21 @@ class DuckDBPartitionOperator(BaseOperator):
 
     def _published(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         with ExitStack() as stack:
-            one = Slice.of(self.partition)
-            places = addresses(self._partitions(context), self.partition_by)
+            one, table = Slice.of(self.partition), table_of(self.target)
+            if table is not None and self.partition_by is not None:
+                raise PartitionError(
+                    f"partition_by={self.partition_by!r} is the order of directories, and the target is the table "
+                    f"{table['name']}, which has none: leave it out"
+                )
+            places = addresses(self._partitions(context), self.partition_by, table)
             if not places:
                 raise AirflowSkipException("the list of partitions is empty: nothing to publish")
             scratch = stack.enter_context(scratch_directory())
-            target = self._target(scratch)
+            target = self._target(scratch, table, context)
             connection = stack.enter_context(
                 connected(self.memory_limit, self.threads, scratch, self.timezone)
             )
-            query = PartitionQuery(connection, self.sql, self.parameters, self.unused)
+            query = PartitionQuery(connection, self.sql, self.parameters, self.unused, table)
             values: list[Any] = [self.sql]
             for place in places:
                 target.check(place.key, place.directory)
@@ -230,7 +241,8 @@ class DuckDBPartitionOperator(BaseOperator):
                 raise AirflowSkipException(
                     f"partition {places[0].key} has no rows: left as it is (on_empty='skip')"
                 )
-            mark_changed([result["key"]], context=context)
+            if table is None:
+                mark_changed([result["key"]], context=context)
             return result
 
     def _batch_published(
@@ -239,7 +251,8 @@ class DuckDBPartitionOperator(BaseOperator):
         done = published_each(publish, places, one, context)
         rows = done if isinstance(done, list) else self._rows(done[PART], context)
         states = Counter(row["state"] for row in done) if isinstance(done, list) else done[PART]["states"]
-        mark_changed((row["value"]["key"] for row in rows if row["state"] == SUCCESS), context=context)
+        if table_of(self.target) is None:
+            mark_changed((row["value"]["key"] for row in rows if row["state"] == SUCCESS), context=context)
         if not states.get(SUCCESS):
             raise AirflowSkipException(
                 "no partition of the batch has rows: all left as they are (on_empty='skip')"
@@ -264,16 +277,23 @@ class DuckDBPartitionOperator(BaseOperator):
             f"partition is {shown(given)}: pass a dict such as {{'date': '2013-01-01'}}, or a list of them"
         )
 
-    def _target(self, scratch: Path) -> LocalTarget | S3Target:
-        place = s3_place(self.target)
+    def _target(
+        self, scratch: Path, table: Table | None, context: Context
+    ) -> LocalTarget | S3Target | TableTarget:
+        if table is not None:
+            instance: Any = context["ti"]
+            run = run_of(instance.dag_id, instance.run_id, self.task_id)
+            return TableTarget(table, run, scratch, self.aws_conn_id or None)
+        where: Any = self.target
+        place = s3_place(where)
         if place is None:
-            return LocalTarget(self.target)
+            return LocalTarget(where)
         return S3Target(*place, s3_hook(self.aws_conn_id or None), scratch)
 
     def _publish(
         self,
         query: PartitionQuery,
-        target: LocalTarget | S3Target,
+        target: LocalTarget | S3Target | TableTarget,
         renew: Callable[[], None] | None,
         place: Address,
     ) -> dict[str, Any] | None:
@@ -296,6 +316,9 @@ class DuckDBPartitionOperator(BaseOperator):
                         f"(on_empty='fail'): check the source, or use on_empty='replace' where an empty "
                         f"partition is right, or 'skip'"
                     )
+                if rows == 0 and table_of(self.target) is not None:
+                    self.log.info("Staged %s: no rows, so it will be emptied", one_line(place.key))
+                    return self._result(place, None, 0, 0)
                 size = staged.path.stat().st_size
                 with self._stopped_by_on_kill():
                     path = staged.publish()
@@ -303,11 +326,16 @@ class DuckDBPartitionOperator(BaseOperator):
             raise AirflowException(f"partition {place.key}: can't be written: {error}") from error
         seconds = time.monotonic() - started
         self.log.info(
-            "Published %s: %d rows, %d bytes in %.2f s to %s",
+            "%s %s: %d rows, %d bytes in %.2f s to %s",
+            "Published" if table_of(self.target) is None else "Staged",
             one_line(place.key),
             rows,
             size,
             seconds,
             one_line(path),
         )
-        return {"key": place.key, "path": path, "rows": rows, "bytes": size}
+        return self._result(place, path, rows, size)
+
+    def _result(self, place: Address, path: str | None, rows: int, size: int) -> dict[str, Any]:
+        staged = {} if table_of(self.target) is None else {"partition": place.partition}
+        return {"key": place.key, **staged, "path": path, "rows": rows, "bytes": size}

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import QueryError
-from airflow_mapping_kit.operators.duckdb.database import expression
+from airflow_mapping_kit.tables.database import expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

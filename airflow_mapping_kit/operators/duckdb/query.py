@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import QueryError
 from airflow_mapping_kit.operators.duckdb.columns import stored
-from airflow_mapping_kit.operators.duckdb.database import expression, identifier, literal
 from airflow_mapping_kit.operators.duckdb.failures import REFUSED, duckdb_errors_named
+from airflow_mapping_kit.operators.duckdb.fitting import Fitting
 from airflow_mapping_kit.operators.duckdb.paths import check_paths, path_parameters
 from airflow_mapping_kit.partitions.hidden import is_hidden
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.tables.database import expression, identifier, literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
+
+    from airflow_mapping_kit.tables.described import Table
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Selection:
     partition: Mapping[str, Any]
     sql: str
     arguments: str
+    options: str = ""
 
 
 class PartitionQuery:
@@ -38,6 +42,7 @@ class PartitionQuery:
     :param sql: the query; `$name` stands for the value of dimension `name`
     :param shared: parameters that are no dimensions, and their values
     :param unused: dimensions that the query need not use
+    :param table: the table that its rows are for, if for one: then the file has all columns
     :raises QueryError: if the text isn't exactly one `SELECT`
     """
 
@@ -47,6 +52,7 @@ class PartitionQuery:
         sql: str,
         shared: Mapping[str, Any] | None = None,
         unused: Collection[str] = (),
+        table: Table | None = None,
     ) -> None:
         import duckdb
 
@@ -65,6 +71,7 @@ class PartitionQuery:
         self._text = _without_semicolon(statements[0].query)
         self._parameters = frozenset(statements[0].named_parameters)
         self._in_paths = path_parameters(connection, self._text)
+        self._fitting = None if table is None else Fitting(connection, table, self._variable)
 
     def bind(self, key: str, partition: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the query's parameters, without running anything.
@@ -114,17 +121,21 @@ class PartitionQuery:
             describe = f"DESCRIBE SELECT * FROM (\n{self._text}\n)"  # noqa: S608  the user's own query
             described = self._execute(describe, bound)
             columns = {name: column_type for name, column_type, *_ in described}
-            clause = self._clause(key, partition, columns)
-        return Selection(key, partition, f"{clause} FROM (\n{self._text}\n)", bound)
+            clause, options = (
+                (self._clause(key, partition, columns), "")
+                if self._fitting is None
+                else self._fitting.clause(key, partition, columns)
+            )
+        return Selection(key, partition, f"{clause} FROM (\n{self._text}\n)", bound, options)
 
     def write(self, selection: Selection, path: Path) -> int:
-        """Write the selected rows to `path` as Parquet, without the dimensions, and return how many.
+        """Write the selected rows to `path` as Parquet, and return how many.
 
         :raises QueryError: if a value can't be converted, or a row belongs to another partition
         :raises AirflowException: if reading or writing failed in a way that may pass
         """
         # Without USE_TMP_FILE false DuckDB would write beside the file that is held, and rename over it.
-        copy = f"COPY ({selection.sql}) TO {literal(str(path))} (FORMAT parquet, USE_TMP_FILE false)"
+        copy = f"COPY ({selection.sql}) TO {literal(str(path))} (FORMAT parquet, USE_TMP_FILE false{selection.options})"
         with duckdb_errors_named(selection.key, selection.partition):
             ((rows,),) = self._execute(copy, selection.arguments)
         return int(rows)

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import QueryError, TargetError
 from airflow_mapping_kit.operators.duckdb.claims import claimed_file
-from airflow_mapping_kit.operators.duckdb.database import literal
 from airflow_mapping_kit.operators.duckdb.local import Staged
 from airflow_mapping_kit.storage.buckets import s3_errors
 from airflow_mapping_kit.storage.lake import FILE_NAME
+from airflow_mapping_kit.tables.database import literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

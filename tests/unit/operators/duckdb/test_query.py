@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from airflow_mapping_kit.exceptions import QueryError
-from airflow_mapping_kit.operators.duckdb.database import connected
 from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
+from airflow_mapping_kit.tables.database import connected
 from airflows import AirflowException
 
 KEY = "date=2013-01-02/origin=EWR"

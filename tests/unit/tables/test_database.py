@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mapping_kit.exceptions import MappingKitError, QueryError
-from airflow_mapping_kit.operators.duckdb.database import connected, expression, identifier, literal
+from airflow_mapping_kit.tables.database import connected, expression, identifier, literal
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_without_duckdb_the_error_says_what_to_install(tmp_path, monkeypatch):
 
 def test_the_day_of_a_moment_is_that_of_utc_wherever_the_worker_is(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from airflow_mapping_kit.operators.duckdb.database import connected\n"
+        "import sys; from pathlib import Path; from airflow_mapping_kit.tables.database import connected\n"
         "with connected('100MiB', 1, Path(sys.argv[1])) as connection:\n"
         "    print(connection.execute(\"SELECT (TIMESTAMPTZ '2024-01-02 02:00:00+00')::DATE::VARCHAR\").fetchone())"
     )

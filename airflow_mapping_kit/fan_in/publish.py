@@ -1,0 +1,98 @@
+"""The fan-in that also publishes what was staged for a table: all partitions that passed, in one commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import (
+    XComArg,
+    expand_input_of,
+    group_argument_of,
+    is_mapped,
+    is_mapped_operator,
+)
+from airflow_mapping_kit.exceptions import FanInError
+from airflow_mapping_kit.fan_in.collect import CollectOperator, added
+from airflow_mapping_kit.plans.arguments import known_at_run_time
+from airflow_mapping_kit.plans.mapped import Mapped
+from airflow_mapping_kit.tables.described import table_of
+
+if TYPE_CHECKING:
+    from airflow.utils.context import Context
+
+# Which argument of a mapped task may be a table.
+_ARGUMENTS = ("target", "table")
+
+
+class PublishOperator(CollectOperator):
+    """Account for every piece, and make what passed one commit. Made by `publish`, which describes the arguments.
+
+    :param table: as it was looked up (templated)
+    :param staged_by: the id of the task that staged.
+    """
+
+    template_fields = (*CollectOperator.template_fields, "table")
+    ui_color = "#d9ead3"
+
+    def __init__(self, *, table: Any, staged_by: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.table, self.staged_by = table, staged_by
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return what became of every piece and of the table; fail, and publish nothing, if too many failed."""
+        # Every instance of the DAG pays for what its file imports: what only the fan-in takes waits for it.
+        from airflow_mapping_kit.fan_in.commit import published
+
+        return published(self, context)
+
+
+def publish(mapped: Any, **arguments: Any) -> XComArg:
+    """Add a task that waits for every piece of a mapped task and publishes what they staged for a table in one commit.
+
+    It is `collect`, with its arguments and its report. Where no more pieces failed than is tolerated, exactly the
+    partitions that passed are replaced: what failed keeps its old data, and so do other partitions. Where more failed
+    nothing is published, and what is staged stays: mend the cause, clear the failed instances with this task, and all
+    of them are published at once. Publishing again changes nothing.
+
+    :param mapped: a mapped task whose `target` is a table, or `table` of a `SQLPartitionOperator`; or such a task of a
+        mapped group.
+    :param arguments: those of `collect`.
+    :return: the task's output: the report of `collect`, and `"published": {"snapshot", "rows", "replaced_files",
+        "left_over"}`; `None` if no partition passed.
+    :raises FanInError: as `collect` does; if the task writes into no table.
+
+    Example: `publish(load, tolerated_failure_percentage=5)`.
+    """
+    target = Mapped.of(mapped)
+    if not isinstance(target.returns, str):
+        raise FanInError(
+            f"{target.name} is published by the task in it whose target is the table: publish(load), with what that "
+            f"task returned in the group."
+        )
+    task: Any = target.dag.get_task(target.returns)
+    table = _table_of(task)
+    return added(PublishOperator, target, "publish", table=table, staged_by=task.task_id, **arguments)
+
+
+def _table_of(task: Any) -> Any:
+    """Return what a task has as its table: looked up when the DAG runs, or plain JSON.
+
+    :raises FanInError: if it has none, or may have several
+    """
+    given = task.partial_kwargs if is_mapped_operator(task) else vars(task)
+    table = next((given[name] for name in _ARGUMENTS if given.get(name) is not None), None)
+    mapped = getattr(expand_input_of(task), "value", None) if is_mapped_operator(task) else None
+    several = isinstance(mapped, dict) and any(name in mapped for name in _ARGUMENTS)
+    if isinstance(table, XComArg):
+        several = several or any(is_mapped(operator) for operator, _ in table.iter_references())
+    if several or group_argument_of(table) is not None:
+        raise FanInError(
+            f"{task.task_id} is mapped over tables, and publish makes one commit to one: look the table up outside of "
+            f"what is mapped, and give it to .partial()."
+        )
+    if table_of(table) is None and not known_at_run_time(table):
+        raise FanInError(
+            f"{task.task_id} writes to {table!r}, which is no table, so there is nothing to publish: collect(...) it, "
+            f"or give it target=iceberg_table(...), delta_table(...) or ducklake_table(...)."
+        )
+    return table

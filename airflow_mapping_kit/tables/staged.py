@@ -1,0 +1,78 @@
+"""What an instance stages for a table, where, and how a commit tells that it is the one."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from airflow_mapping_kit.exceptions import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_mapping_kit.tables.described import Table
+
+
+class Staged(TypedDict):
+    """What is staged of one partition, as an instance returns it.
+
+    :param key: of the partition.
+    :param partition: its dimensions.
+    :param path: the file below the table's location; `None` if there are no rows: the partition is emptied.
+    :param rows: how many.
+    :param bytes: of the file.
+    """
+
+    key: str
+    partition: dict[str, Any]
+    path: str | None
+    rows: int
+    bytes: int
+
+
+def run_of(dag_id: str, run_id: str, task_id: str) -> str:
+    """Return what tells the files and the commits of one mapped task's run from those of any other."""
+    return f"{dag_id} {run_id} {task_id}"
+
+
+def prefix(table: Table, run: str) -> str:
+    """Return where one run stages: a folder of its own, so that what it left can be told from others' files.
+
+    Its name is a digest: the id of a run holds characters that each engine escapes in its own way in a path.
+    """
+    return f"{table['location']}/mapping-kit/{hashlib.sha256(run.encode()).hexdigest()[:16]}"
+
+
+def marker(run: str, pieces: Iterable[Staged]) -> str:
+    """Return what a commit says of itself, so that publishing the same files again is noticed."""
+    told = "\n".join(sorted(f"{piece['key']} {piece['path']}" for piece in pieces))
+    return f"{hashlib.sha256(run.encode()).hexdigest()[:16]}#{hashlib.sha256(told.encode()).hexdigest()[:24]}"
+
+
+def checked(pieces: Iterable[Any], name: str) -> list[Staged]:
+    """Return what instances returned as what they staged.
+
+    :param name: of the mapped task
+    :raises TargetError: if one staged nothing for a table, or two staged the same partition
+    """
+    found: dict[str, Staged] = {}
+    dimensions: set[str] | None = None
+    for piece in pieces:
+        if not isinstance(piece, dict) or not {"key", "partition", "rows"} <= piece.keys():
+            raise TargetError(
+                f"{name} returned what is staged for no table, so there is nothing to publish: clear its instances, "
+                f"and with them whatever of theirs is from before its target became a table"
+            )
+        if piece["key"] in found:
+            raise TargetError(
+                f"partition {piece['key']} was staged twice, so which rows are meant is not known: map {name} over "
+                f"each partition once"
+            )
+        dimensions = dimensions or set(piece["partition"])
+        if dimensions != set(piece["partition"]):
+            raise TargetError(
+                f"partition {piece['key']} has other dimensions than the others of {name} "
+                f"({', '.join(sorted(dimensions))}): publish those of one kind together"
+            )
+        found[piece["key"]] = piece  # type: ignore[assignment]
+    return list(found.values())
