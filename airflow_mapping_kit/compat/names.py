@@ -12,7 +12,12 @@ if TYPE_CHECKING or not AIRFLOW_3:
     from airflow import DAG
     from airflow.datasets import Dataset as Asset
     from airflow.decorators import dag, task, task_group
-    from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+    from airflow.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSkipException,
+    )
     from airflow.hooks.base import BaseHook
     from airflow.models.baseoperator import BaseOperator
     from airflow.models.baseoperatorlink import BaseOperatorLink
@@ -38,7 +43,12 @@ else:
         task_group,
         timezone,
     )
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSkipException,
+    )
 
 if TYPE_CHECKING:
     from airflow.decorators.base import DecoratedOperator, get_unique_task_id, task_decorator_factory
@@ -61,6 +71,7 @@ __all__ = [
     "KNOWN_CONTEXT_KEYS",
     "AirflowException",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSkipException",
     "Asset",
     "BaseHook",

@@ -63,6 +63,7 @@ def iceberg_table(
     *,
     iceberg_conn_id: str = "iceberg_default",
     dimensions: Mapping[str, str] | None = None,
+    branch: str | None = None,
     task_id: str | None = None,
     **operator_arguments: Any,
 ) -> XComArg:
@@ -72,13 +73,14 @@ def iceberg_table(
     :param iceberg_conn_id: the Airflow connection of its catalog: REST or Glue (templated)
     :param dimensions: where dimensions of the plan live: `{"date": "day(departed_at)"}`. By default each lives in the
         column of its name (templated)
+    :param branch: of the table, to publish to instead of `main`; it has to be there (templated)
     :param task_id: by default `table_` and the last part of the name
     :return: the task's output: the table as plain JSON, for `target`
     :raises TargetError: when it runs, if there is no such table, or a dimension has no column in it
 
     Example: `target=iceberg_table("lake.flights", iceberg_conn_id="lake", dimensions={"date": "day(departed_at)"})`.
     """
-    arguments = {"name": name, "conn_id": iceberg_conn_id}
+    arguments = {"name": name, "conn_id": iceberg_conn_id, "branch": branch}
     return _looked_up("iceberg", arguments, dimensions, task_id, operator_arguments)
 
 

@@ -1,0 +1,1 @@
+"""Iceberg tables, with pyiceberg: one snapshot for what many instances staged."""
