@@ -57,6 +57,7 @@ class Table(TypedDict, total=False):
     :param mapping_kit_table: which format publishes it.
     :param name: as users say it.
     :param conn_id: the Airflow connection of its catalog, if it has one.
+    :param aws_conn_id: the Airflow connection for its files in S3, where it was given with the table.
     :param location: the folder below which instances stage, without a slash at its end.
     :param columns: in their order.
     :param dimensions: those whose home was given, `{"column": ..., "transform": ...}`.
@@ -66,6 +67,7 @@ class Table(TypedDict, total=False):
     mapping_kit_table: str
     name: str
     conn_id: str | None
+    aws_conn_id: str | None
     location: str
     columns: list[Column]
     dimensions: dict[str, dict[str, str | None]]

@@ -283,7 +283,7 @@ class DuckDBPartitionOperator(BaseOperator):
         if table is not None:
             instance: Any = context["ti"]
             run = run_of(instance.dag_id, instance.run_id, self.task_id)
-            return TableTarget(table, run, scratch, self.aws_conn_id or None)
+            return TableTarget(table, run, scratch, self.aws_conn_id or table.get("aws_conn_id"))
         where: Any = self.target
         place = s3_place(where)
         if place is None:

@@ -1,0 +1,1 @@
+"""Delta tables, by deltalake: whole partitions are replaced, in one version."""
