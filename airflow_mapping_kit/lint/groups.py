@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.source import Source
 
 
-def mapped_groups(source: Source, reaches: Reaches) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Yield the task groups of a file that it maps."""
+def mapped_groups(
+    source: Source, reaches: Reaches
+) -> Iterator[tuple[ast.Call, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield the calls by which a file maps task groups, and the function of each."""
     for call in source.all(ast.Call):
         if not (isinstance(call.func, ast.Attribute) and call.func.attr in EXPAND):
             continue
@@ -32,14 +34,14 @@ def mapped_groups(source: Source, reaches: Reaches) -> Iterator[ast.FunctionDef 
             and function is not None
             and reaches.kind(function) == "task_group"
         ):
-            yield function
+            yield call, function
 
 
 def made_in_mapped_groups(
     source: Source, reaches: Reaches, made: Iterable[Made]
 ) -> Iterator[tuple[Made, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Yield the operators that are made in a mapped task group, and the group's function."""
-    groups = set(mapped_groups(source, reaches))
+    groups = {function for _, function in mapped_groups(source, reaches)}
     for one in made if groups else ():
         around = source.function_around(one.call)
         if around in groups:

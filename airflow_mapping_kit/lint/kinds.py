@@ -48,3 +48,12 @@ def is_of_an_operator(source: Source, method: ast.AST) -> bool:
     names.append(class_.name)
     kinds = ("Operator", "Sensor", "Hook", "Trigger", "Plugin", "Mixin", "Notifier", "Timetable")
     return any(name.endswith(kinds) or name.startswith("airflow.") for name in names)
+
+
+def opens(node: ast.AST, *classes: str) -> bool:
+    """Tell whether a `with` opens an object of one of some classes: `with DAG(...):`."""
+    if not isinstance(node, ast.With | ast.AsyncWith):
+        return False
+    made = (item.context_expr for item in node.items)
+    funcs = (one.func if isinstance(one, ast.Call) else one for one in made)
+    return any(getattr(func, "attr", getattr(func, "id", "")) in classes for func in funcs)

@@ -25,6 +25,8 @@ _SOURCE = re.compile(
 _DESTINATION = re.compile(
     r"(dest|dst|destination|target)_\w*(key|object|path|file|filename|blob|blob_name)|s3_key|dest_key"
 )
+# Some name a folder by it as well.
+_FILE_OR_FOLDER = frozenset({"dst", "dest", "destination"})
 
 
 def one_destination(file: File) -> Iterator[Finding]:
@@ -57,12 +59,20 @@ def _of_arguments(file: File, one: Mapped) -> Iterator[tuple[str, str, ast.expr]
     for name, value in one.fixed.items():
         text = constant(value_of(file.source, value))
         # A folder, or a template that may tell them apart, is no one place.
-        if _DESTINATION.fullmatch(name) and isinstance(text, str) and _is_a_place(text):
+        if (
+            isinstance(text, str)
+            and _is_a_place(text)
+            and (_DESTINATION.fullmatch(name) or _is_a_file(name, text))
+        ):
             yield varying[0], name, value
 
 
 def _is_a_place(text: str) -> bool:
     return bool(text) and "{{" not in text and not text.endswith("/")
+
+
+def _is_a_file(name: str, text: str) -> bool:
+    return name in _FILE_OR_FOLDER and "." in text.rpartition("/")[2]
 
 
 def _of_sets(file: File, one: Mapped) -> Iterator[tuple[str, str, ast.expr]]:

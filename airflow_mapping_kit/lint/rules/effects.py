@@ -19,7 +19,7 @@ _IO = re.compile(
     r"(get|post|put|patch|delete|head|request|urlopen|send\w*|upload\w*|download\w*|insert\w*|update\w*|write\w*|save\w*|"
     r"load\w*|execute\w*|executemany|run\w*|publish\w*|copy\w*|move\w*|remove_\w+|fetch\w*|read\w*|push\w*|store\w*|"
     r"process\w*|ingest\w*|import_\w+|export\w*|sync\w*|create\w*|transfer\w*|trigger\w*|call_\w+|"
-    r"to_(csv|sql|parquet|excel|gbq|feather|pickle)|open|scrape\w*|crawl\w*|extract\w*)"
+    r"to_(csv|sql|parquet|excel|gbq|feather|pickle)|open|scrape\w*|crawl\w*|extract\w*|result)"
 )
 _PURE = frozenset("get update copy split strip format replace lower upper items keys values append".split())
 # What works on values that are there already.

@@ -87,7 +87,7 @@ def _operator(file: File, call: ast.Call, node: ast.expr) -> Made | None:
             for given in (assigned(file.source, one) for one in bindings(file.source, value))
             if given is not None and given.lineno <= call.lineno
         ]
-        value = set_before[-1] if set_before else None
+        value = set_before[-1] if set_before else _of_a_list(file, call, value)
     if not isinstance(value, ast.Call):
         return None
     function = function_of(file.source, value.func)
@@ -96,6 +96,16 @@ def _operator(file: File, call: ast.Call, node: ast.expr) -> Made | None:
     returned = [one.value for one in ast.walk(function) if isinstance(one, ast.Return)]
     operators = [made(file.source, one) for one in returned if isinstance(one, ast.Call)]
     return operators[0] if operators and not file.reaches.kind(function) else None
+
+
+def _of_a_list(file: File, call: ast.Call, name: ast.Name) -> ast.expr | None:
+    """Return what a list holds that a loop around a call goes over, of the name that stands for each."""
+    loops = (one for one in loops_around(file.source, call) if not isinstance(one, ast.While))
+    over = (one.iter for one in loops if isinstance(one.target, ast.Name) and one.target.id == name.id)
+    held = value_of(file.source, next(over, None))
+    if isinstance(held, ast.ListComp):
+        return held.elt
+    return held.elts[0] if isinstance(held, ast.List | ast.Tuple) and held.elts else None
 
 
 def _of_dag(one: Made) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.kinds import opens
 from airflow_mapping_kit.lint.origins import bindings, defined
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.project import File
 
-# What makes a task or a DAG of what is made in it.
-_HOLDERS = frozenset({"DAG", "TaskGroup"})
 _CALLS = frozenset({"expand", "expand_kwargs", "partial", "override"})
 
 
@@ -80,15 +80,9 @@ def _task_that_is_called(file: File, call: ast.Call) -> ast.FunctionDef | ast.As
 
 def _makes_a_dag(file: File, node: ast.AST) -> bool:
     """Tell whether a node is within a DAG that the function around it declares."""
-    for around in file.source.above(node):
-        if isinstance(around, ast.With | ast.AsyncWith):
-            for item in around.items:
-                func = (
-                    item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
-                )
-                if getattr(func, "attr", getattr(func, "id", "")) in _HOLDERS:
-                    return True
-    return False
+    function = file.source.function_around(node)
+    around = itertools.takewhile(lambda one: one is not function, file.source.above(node))
+    return any(opens(one, "DAG", "TaskGroup") for one in around)
 
 
 def _used(file: File, call: ast.Call) -> str | None:

@@ -6,23 +6,16 @@ import ast
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.loops import loops_around, reads, variables
-from airflow_mapping_kit.lint.origins import origin
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
 from airflow_mapping_kit.lint.rules.effects import works_with
+from airflow_mapping_kit.lint.rules.handlers import is_broad, only_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.project import File
-
-_LOGS = frozenset(
-    "print debug info warning warn error exception critical log write echo pprint capture_exception "
-    "rollback".split()
-)
-_TEXTS = frozenset({"format", "format_exc", "join"})
-_BROAD = frozenset({"builtins.Exception", "builtins.BaseException"})
 
 
 def items_that_get_lost(file: File) -> Iterator[Finding]:
@@ -36,12 +29,8 @@ def items_that_get_lost(file: File) -> Iterator[Finding]:
         if not isinstance(loop, ast.For | ast.AsyncFor) or _tries_alternatives(loop, attempt):
             continue
         names = variables(loop)
-        handler = next((one for one in attempt.handlers if _is_broad(file, one)), None)
-        if (
-            handler is None
-            or not _only_logs(file, loop, handler)
-            or not works_with(file, attempt.body, names)
-        ):
+        handler = next((one for one in attempt.handlers if is_broad(file, one)), None)
+        if handler is None or not only_logs(file, loop, handler) or not works_with(file, attempt.body, names):
             continue
         if _is_counted(file, loop) or _is_looked_at(file, loop, attempt):
             continue
@@ -54,65 +43,6 @@ def items_that_get_lost(file: File) -> Iterator[Finding]:
             "and collect(..., tolerated_failure_count=...)",
             related=[file.related(loop, "the loop over the items")],
         )
-
-
-def _is_broad(file: File, handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(origin(file.source, one) in _BROAD for one in types)
-
-
-def _only_logs(file: File, loop: ast.For | ast.AsyncFor, handler: ast.ExceptHandler) -> bool:
-    """Tell whether a handler does nothing with a failure but say it."""
-    waiting: list[ast.stmt] = list(handler.body)
-    while waiting:
-        statement = waiting.pop()
-        if isinstance(statement, ast.If):
-            waiting += [*statement.body, *statement.orelse]
-        elif isinstance(statement, ast.Expr):
-            if not _says(loop, statement.value):
-                return False
-        elif isinstance(statement, ast.Assign | ast.AnnAssign):
-            if not _is_text_for_the_log(file, handler, statement):
-                return False
-        elif not isinstance(statement, ast.Pass | ast.Continue | ast.Import | ast.ImportFrom):
-            return False
-    return True
-
-
-def _says(loop: ast.For | ast.AsyncFor, value: ast.expr) -> bool:
-    if not isinstance(value, ast.Call):
-        return isinstance(value, ast.Constant)
-    name = getattr(value.func, "attr", getattr(value.func, "id", ""))
-    # Who waits in a loop over numbers tries again.
-    tries = isinstance(loop.iter, ast.Call) and getattr(loop.iter.func, "id", "") == "range"
-    # print_ too: what `traceback` has.
-    return name in _LOGS or name.startswith("print_") or (name == "sleep" and not tries)
-
-
-def _is_text_for_the_log(
-    file: File, handler: ast.ExceptHandler, statement: ast.Assign | ast.AnnAssign
-) -> bool:
-    """Tell whether what a handler sets is text that it alone reads."""
-    value = statement.value
-    is_text = isinstance(value, ast.JoinedStr | ast.Constant) or (
-        isinstance(value, ast.Call)
-        and (origin(file.source, value.func) == "builtins.str" or getattr(value.func, "attr", "") in _TEXTS)
-    )
-    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-    function = file.source.function_around(handler)
-    if not is_text or function is None or not all(isinstance(one, ast.Name) for one in targets):
-        return False
-    names = {one.id for one in targets if isinstance(one, ast.Name)}
-    inside = {id(one) for one in ast.walk(handler)}
-    return not any(
-        isinstance(one, ast.Name)
-        and one.id in names
-        and isinstance(one.ctx, ast.Load)
-        and id(one) not in inside
-        for one in ast.walk(function)
-    )
 
 
 def _tries_alternatives(loop: ast.For | ast.AsyncFor, attempt: ast.Try) -> bool:
@@ -133,10 +63,37 @@ def _is_counted(file: File, loop: ast.For | ast.AsyncFor) -> bool:
         return False
     end = loop.end_lineno or loop.lineno
     return any(
-        isinstance(node, ast.Raise | ast.Assert) and node.lineno > end
+        isinstance(node, ast.Raise | ast.Assert) and node.lineno > end and not _says_nothing_of_it(file, node)
         for node in ast.walk(function)
-        if not isinstance(node, ast.Lambda)
     )
+
+
+def _says_nothing_of_it(file: File, node: ast.AST) -> bool:
+    """Tell whether it is raised because of something else, or only where nothing worked at all."""
+    inside = node
+    for around in file.source.above(node):
+        if isinstance(around, ast.ExceptHandler):
+            return True
+        if isinstance(around, ast.If) and inside in around.body and _asks_for_any(around.test):
+            return True
+        if isinstance(around, ast.FunctionDef | ast.AsyncFunctionDef):
+            return False
+        inside = around
+    return False
+
+
+def _asks_for_any(test: ast.expr) -> bool:
+    """Tell whether a test is `not rows`, `len(rows) == 0`, `rows is None` or `df.empty`."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        return all(_asks_for_any(one) for one in test.values)
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return isinstance(test.operand, ast.Name | ast.Attribute)
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        other = test.comparators[0]
+        return isinstance(test.ops[0], ast.Eq | ast.Is) and (
+            isinstance(other, ast.Constant) and other.value in (0, None)
+        )
+    return isinstance(test, ast.Attribute) and test.attr == "empty"
 
 
 def _is_looked_at(file: File, loop: ast.For | ast.AsyncFor, attempt: ast.Try) -> bool:

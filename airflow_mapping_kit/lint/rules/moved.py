@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.lint.groups import mapped_groups
 from airflow_mapping_kit.lint.kinds import task_decorator
-from airflow_mapping_kit.lint.operators import constant, keywords
+from airflow_mapping_kit.lint.operators import Mapped, constant, keywords
 from airflow_mapping_kit.lint.origins import defined, origin, value_of
 from airflow_mapping_kit.lint.rule import Rule
+from airflow_mapping_kit.lint.rules.order import behind_branches
+from airflow_mapping_kit.lint.rules.pulled import read_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_mapping_kit.lint.findings import Finding
-    from airflow_mapping_kit.lint.operators import Mapped
     from airflow_mapping_kit.lint.project import File
 
 _RUNS_ALL_THE_SAME = frozenset(
@@ -25,14 +27,17 @@ _CHAIN = frozenset({"override", "partial", "expand"})
 
 def results_that_move_up(file: File) -> Iterator[Finding]:
     """Yield tasks that run whatever failed, and read what a mapped task returned: what is missing moves the rest up."""
-    by_call = {one.call: one for one in file.mapped}
+    by_call = {one.call: one for one in [*file.mapped, *_groups(file)]}
+    skipped = behind_branches(file.source) if by_call else set()
     for call in file.source.all(ast.Call):
         rule = _rule_of(file, call)
         if rule is None:
             continue
-        found = _read(file, call, by_call)
-        # Batches keep the keys of their items.
-        if found is not None and not _is_batched(file, call) and not _catches_all(file, found):
+        found = read_by(file, call, by_call)
+        # What a branch skips is what the rule is for; batches keep the keys of their items.
+        if found is None or found.call in skipped or _is_batched(file, call):
+            continue
+        if not _catches_all(file, found):
             name = found.name or "a mapped task"
             yield file.finding(
                 "MAP201",
@@ -43,6 +48,12 @@ def results_that_move_up(file: File) -> Iterator[Finding]:
                 f"Put collect({name}) between them, and read report['results']: a row a piece, those that failed too",
                 related=[file.related(found.call, f"the mapped task {name}")],
             )
+
+
+def _groups(file: File) -> Iterator[Mapped]:
+    """Yield the task groups that a file maps, as if they were tasks: what is handed over is what each returns."""
+    for call, function in mapped_groups(file.source, file.reaches):
+        yield Mapped(call, "", function, {})
 
 
 def _rule_of(file: File, call: ast.Call) -> str | None:
@@ -75,37 +86,6 @@ def _text_of(file: File, rule: ast.expr | None) -> str | None:
     return text if isinstance(text, str) and text in _RUNS_ALL_THE_SAME else None
 
 
-def _read(file: File, call: ast.Call, by_call: dict[ast.Call, Mapped]) -> Mapped | None:
-    """Return the mapped task whose output a task is given or pulls."""
-    read = _read_of(file, call)
-    for value in _given(call):
-        if read is not None and not any(value is one for one in read):
-            continue
-        found = value_of(file.source, value)
-        if isinstance(found, ast.Attribute) and found.attr == "output":
-            found = value_of(file.source, found.value)
-        if isinstance(found, ast.Call) and found in by_call:
-            return by_call[found]
-    function = defined(file.source, call.func) or defined(file.source, keywords(call).get("python_callable"))
-    ids = {_task_id(one): one for one in by_call.values()}
-    pulls = () if function is None else (one for one in ast.walk(function) if isinstance(one, ast.Call))
-    return next((ids[task_id] for task_id in map(_pulled, pulls) if task_id in ids), None)
-
-
-def _read_of(file: File, call: ast.Call) -> list[ast.expr] | None:
-    """Return which of a task's arguments its function reads, `None` of what is no function of this file.
-
-    One that it doesn't only says what comes first.
-    """
-    function = defined(file.source, call.func)
-    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or function.args.vararg:
-        return None
-    read = {one.id for line in function.body for one in ast.walk(line) if isinstance(one, ast.Name)}
-    names = [one.arg for one in [*function.args.posonlyargs, *function.args.args]]
-    given = [*zip(names, call.args, strict=False), *((one.arg, one.value) for one in call.keywords)]
-    return [value for name, value in given if name in read or (function.args.kwarg and name not in names)]
-
-
 def _catches_all(file: File, mapped: Mapped) -> bool:
     """Tell whether a mapped task returns what failed as well, so that nothing is missing."""
     if mapped.function is None:
@@ -125,28 +105,6 @@ def _catches_all(file: File, mapped: Mapped) -> bool:
     return False
 
 
-def _pulled(call: ast.Call) -> str | None:
-    """Return the id of the task all of whose results a call pulls."""
-    given = keywords(call)
-    if getattr(call.func, "attr", "") != "xcom_pull" or "map_indexes" in given:
-        return None
-    task_id = constant(given.get("task_ids") or (call.args[0] if call.args else None))
-    return task_id if isinstance(task_id, str) else None
-
-
-def _given(call: ast.Call) -> list[ast.AST]:
-    """Return what a task is given when it is declared."""
-    values: list[ast.AST] = [*call.args]
-    for keyword in call.keywords:
-        if keyword.arg in {"op_args", "op_kwargs"} and isinstance(
-            keyword.value, ast.List | ast.Tuple | ast.Dict
-        ):
-            values += keyword.value.elts if not isinstance(keyword.value, ast.Dict) else keyword.value.values
-        elif keyword.arg not in {"trigger_rule", "python_callable", "dag", "task_id"}:
-            values.append(keyword.value)
-    return values
-
-
 def _is_batched(file: File, call: ast.Call) -> bool:
     func: ast.AST = call.func
     while isinstance(func, ast.Attribute | ast.Call):
@@ -154,11 +112,6 @@ def _is_batched(file: File, call: ast.Call) -> bool:
     function = defined(file.source, func)
     decorator = None if function is None else task_decorator(file.source, function)
     return decorator is not None and decorator[0].rpartition(".")[2] == "batched"
-
-
-def _task_id(one: Mapped) -> str:
-    text = constant(one.fixed.get("task_id"))
-    return text if isinstance(text, str) else one.function.name if one.function is not None else ""
 
 
 RULES = (

@@ -7,11 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.groups import made_in_mapped_groups
+from airflow_mapping_kit.lint.kinds import opens
 from airflow_mapping_kit.lint.loops import loops_around, reads, variables
 from airflow_mapping_kit.lint.operators import constant
 from airflow_mapping_kit.lint.origins import defined, value_of
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
+from airflow_mapping_kit.lint.rules.routes import routes
 from airflow_mapping_kit.lint.rules.started import addressed, commanded, started
 from airflow_mapping_kit.lint.rules.triggers import as_per_item, pollers, said
 from airflow_mapping_kit.lint.rules.turns import an_instance_each, arguments, shown, turn, turns_differ
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.loops import Loop
-    from airflow_mapping_kit.lint.operators import Mapped
     from airflow_mapping_kit.lint.project import File
 
 _TRIGGER = "TriggerDagRunOperator"
@@ -49,7 +50,7 @@ def _mapped(file: File) -> Iterator[Finding]:
     for one in file.mapped:
         if one.name != _TRIGGER and not _MULTI.fullmatch(one.name):
             continue
-        if "trigger_dag_id" in one.over or _routes(file, one):
+        if "trigger_dag_id" in one.over or routes(file, one):
             continue
         yield file.finding(
             "MAP001",
@@ -61,28 +62,6 @@ def _mapped(file: File) -> Iterator[Finding]:
             related=pollers(file, one.fixed.get("trigger_dag_id")),
             fix=as_per_item(file, one),
         )
-
-
-def _routes(file: File, one: Mapped) -> bool:
-    """Tell whether the items say which DAG each is for."""
-    if one.sets is None:
-        return False
-    if "trigger_dag_id" not in one.fixed:
-        return True
-    return _holds(file, one.sets, "trigger_dag_id")
-
-
-def _holds(file: File, node: ast.expr, name: str) -> bool:
-    """Tell whether a list, or the function that makes it, names a key of its items."""
-    value = value_of(file.source, node)
-    looked_into: list[ast.AST] = [value] if value is not None else []
-    if isinstance(value, ast.Call):
-        function = defined(file.source, value.func)
-        if function is not None:
-            looked_into.append(function)
-    return any(
-        isinstance(one, ast.Constant) and one.value == name for each in looked_into for one in ast.walk(each)
-    )
 
 
 def _multi(file: File) -> Iterator[Finding]:
@@ -100,7 +79,7 @@ def _made_in_a_loop(file: File) -> Iterator[Finding]:
     for one in file.made:
         if one.name != _TRIGGER or not file.reaches.of(one.call) & Reach.PARSING:
             continue
-        for loop in loops_around(file.source, one.call):
+        for loop in _loops_of_one_dag(file, one.call):
             names = variables(loop)
             conf, dag_id = one.given.get("conf"), one.given.get("trigger_dag_id")
             if reads(dag_id, names) or reads(one.given.get("dag"), names) or dag_id is None:
@@ -108,6 +87,13 @@ def _made_in_a_loop(file: File) -> Iterator[Finding]:
             if reads(conf, names):
                 yield _a_task_an_item(file, one.call, dag_id, loop)
                 break
+
+
+def _loops_of_one_dag(file: File, call: ast.Call) -> Iterator[Loop]:
+    """Yield the loops that make a call again and again in one and the same DAG."""
+    of_dag = next((one for one in file.source.above(call) if opens(one, "DAG")), None)
+    outside = set() if of_dag is None else set(file.source.above(of_dag))
+    return (one for one in loops_around(file.source, call) if one not in outside)
 
 
 def _started_in_a_task(file: File) -> Iterator[Finding]:
@@ -154,7 +140,7 @@ def _by_an_operator_of_another_kind(file: File) -> Iterator[Finding]:
         if dag_id is None or not file.reaches.of(one.call) & Reach.PARSING:
             continue
         rest = [value_of(file.source, value) for name, value in one.given.items() if name != "task_id"]
-        for loop in loops_around(file.source, one.call):
+        for loop in _loops_of_one_dag(file, one.call):
             names = variables(loop)
             if not reads(dag_id, names) and any(reads(value, names) for value in rest):
                 yield _a_task_an_item(file, one.call, dag_id, loop)

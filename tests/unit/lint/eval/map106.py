@@ -32,3 +32,15 @@ S3CopyObjectOperator.partial(task_id="list").expand_kwargs(
 S3CopyObjectOperator.partial(task_id="none").expand_kwargs(
     KEYS.map(lambda key: {"source_bucket_key": "a", "dest_bucket_key": "b"})
 )
+
+
+from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
+
+LocalFilesystemToGCSOperator.partial(
+    task_id="upload",
+    bucket="lake",
+    dst="raw/data.csv",  # MAP106: 9 "dst='raw/data.csv'"
+).expand(src=["/a.csv", "/b.csv"])
+# Names a folder.
+LocalFilesystemToGCSOperator.partial(task_id="into", bucket="lake", dst="raw/").expand(src=["/a.csv", "/b.csv"])
+LocalFilesystemToGCSOperator.partial(task_id="into_it", bucket="lake", dst="raw").expand(src=["/a.csv", "/b.csv"])
