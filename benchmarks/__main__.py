@@ -38,6 +38,7 @@ SMALL = {
     "missing": ["--rounds", "1"],
     "parsing": ["--rounds", "1"],
     "page": ["--rounds", "1", "--shapes", "even_1095"],
+    "lint": ["--files", "20", "--rounds", "1"],
 }
 # What Airflow 3 measures of a part, beside Airflow 2.
 ON_3 = {"ways": ["--items", "100", "--waits", "0", "--sizes", "50"]}
@@ -54,6 +55,7 @@ PARTS = (
     "early_labels",
     "redrive",
     "page",
+    "lint",
     "s3_list",
     "s3_move",
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint import noqa
-from airflow_mapping_kit.lint.copies import copies, copies_within
+from airflow_mapping_kit.lint.copies import copies, copies_within, outline
 from airflow_mapping_kit.lint.findings import Finding, Place
 from airflow_mapping_kit.lint.modules import file_of
 from airflow_mapping_kit.lint.project import File
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_mapping_kit.lint.config import Settings
+    from airflow_mapping_kit.lint.shapes import Shape
 
 COPIES = "MAP401"
 
@@ -41,7 +42,7 @@ class Result:
 def look(paths: Iterable[Path], settings: Settings) -> Result:
     """Return what the rules find in some files."""
     wanted = settings.wanted({id_: rule.on for id_, rule in RULES.items()})
-    result, shapes = Result(), {}
+    result, outlines = Result(), {}
     by_file: dict[Path, str] = {}
     noted: list[tuple[str, str, Reach]] = []
     for path in paths:
@@ -67,7 +68,7 @@ def look(paths: Iterable[Path], settings: Settings) -> Result:
             and not file.is_test
             and not settings.ignored(shown, COPIES)
         ):
-            shapes[shown] = shape_of(source)
+            outlines[shown] = outline(shape_of(source))
             within = copies_within(shown, shapes_of_dags(source))
             result.findings += [one for one in within if not noqa.is_meant(source, one)]
         noted += [(shown, dotted, reach) for dotted, reach in file.reaches.elsewhere.items()]
@@ -75,9 +76,17 @@ def look(paths: Iterable[Path], settings: Settings) -> Result:
         if path in by_file:
             result.findings = _again(by_file[path], handed, settings, wanted, result.findings)
     if COPIES in wanted:
-        result.findings += copies(shapes, environments=settings.environments)
+        result.findings += copies(outlines, _shape, environments=settings.environments)
     result.findings.sort(key=lambda one: (one.place, one.rule))
     return result
+
+
+def _shape(shown: str) -> Shape | None:
+    """Return the shape of a file again: that of all of them would be much to keep."""
+    try:
+        return shape_of(Source(shown, Path(shown).read_bytes()))
+    except (OSError, Unreadable):
+        return None
 
 
 def _handed(noted: list[tuple[str, str, Reach]]) -> dict[Path, dict[str, Reach]]:

@@ -25,7 +25,11 @@ def origin(source: Source, node: ast.AST | None, steps: int = _STEPS) -> str:
         node = node.value
     if not isinstance(node, ast.Name):
         return ""
-    found = _of_name(source, node, steps)
+    found = source.origins.get(node)
+    if found is None:
+        found = _of_name(source, node, steps)
+        if steps == _STEPS:
+            source.origins[node] = found
     return ".".join([found, *reversed(attributes)]) if found else ""
 
 
@@ -78,7 +82,9 @@ def defined(
 def _of_name(source: Source, node: ast.Name, steps: int) -> str:
     found = source.lookup(node)
     if found is None:
-        return f"builtins.{node.id}" if node.id in _BUILTINS else _of_star(source, node.id)
+        if node.id in _BUILTINS:
+            return f"builtins.{node.id}"
+        return f"{source.star}.{node.id}" if source.star else ""
     # Of several (an import that falls back to another) the first that says anything.
     for one in found[1]:
         if isinstance(one, ast.alias):
@@ -99,13 +105,3 @@ def _of_import(source: Source, alias: ast.alias) -> str:
         module = "." * statement.level + (statement.module or "")
         return f"{module}{'' if module.endswith('.') else '.'}{alias.name}"
     return alias.name if alias.asname else alias.name.partition(".")[0]
-
-
-def _of_star(source: Source, name: str) -> str:
-    """Return the path of a name that may come from `from airflow... import *`, where that is the only such import."""
-    stars = [
-        one
-        for one in source.all(ast.ImportFrom)
-        if one.module and not one.level and any(alias.name == "*" for alias in one.names)
-    ]
-    return f"{stars[0].module}.{name}" if len(stars) == 1 else ""

@@ -52,6 +52,7 @@ class Source:
         self.parents: dict[ast.AST, ast.AST] = {}
         self.children: dict[ast.AST, list[ast.AST]] = {}
         self._lookups: dict[ast.Name, tuple[Scope, list[ast.AST]] | None] = {}
+        self.origins: dict[ast.Name, str] = {}
         self._by_type: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         self._walk()
 
@@ -128,6 +129,16 @@ class Source:
             found = self._lookups[name] = self.scope_of(name).lookup(name.id)
             return found
 
+    @cached_property
+    def star(self) -> str:
+        """The module that `from airflow... import *` names, where that is the only such import; else nothing."""
+        found = [
+            one.module
+            for one in self.all(ast.ImportFrom)
+            if one.module and not one.level and any(alias.name == "*" for alias in one.names)
+        ]
+        return found[0] if len(found) == 1 else ""
+
     def offset(self, line: int, column: int) -> int:
         """Return where a place of the tree is in the text, in characters.
 
@@ -166,16 +177,31 @@ class Source:
         while waiting:
             node = waiting.pop()
             by_type[type(node)].append(node)
-            # Contexts and operators are no code, and shared by all nodes that have them.
-            found = [child for child in ast.iter_child_nodes(node) if not isinstance(child, _MARKS)]
-            self.children[node] = found
+            found = self.children[node] = _children(node)
             for child in found:
                 parents[child] = node
             waiting += reversed(found)
 
 
-_MARKS = (ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop)
+_MARKS = frozenset({"ctx", "op", "ops"})
 _OWN_BODY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    """Return what is in a node but contexts and operators, which are no code, and shared by all that have them.
+
+    It is `ast.iter_child_nodes`, of which most of the time of a file went, in one loop.
+    """
+    found: list[ast.AST] = []
+    for name in node._fields:
+        if name in _MARKS:
+            continue
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [one for one in value if isinstance(one, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
 
 
 def _before_the_body(scope: ast.AST, inside: ast.AST) -> bool:

@@ -25,6 +25,7 @@ PARTS = [
     "early_labels",
     "redrive",
     "page",
+    "lint",
 ]
 
 
@@ -72,4 +73,5 @@ def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
     assert "| `collect` |" in measured["collect"]
     assert "| `mapping-kit retry --repacked` | 2 |" in measured["redrive"]
     assert "| 1,095 × 25 runs |" in measured["page"]
+    assert "findings in 20 files" in measured["lint"]
     assert "<svg" in plot.read_text()
