@@ -33,7 +33,7 @@ def fixed(
             one = left[number] if number < len(left) else None
             changed = None if one is None or one.fix is None else _mended(source, one, one.fix, look)
             if one is not None and changed is not None:
-                source = changed
+                source, _ = changed
                 mended.append(one)
     return source, mended
 
@@ -67,24 +67,24 @@ def encoded(source: Source) -> bytes:
     return source.text.encode(source.encoding)
 
 
+def checked(
+    source: Source, finding: Finding, look: Callable[[Source], Sequence[Finding]]
+) -> list[Edit] | None:
+    """Return the edits that mend one finding and change nothing else, `None` where there are none such."""
+    made = None if finding.fix is None else _mended(source, finding, finding.fix, look)
+    return None if made is None else made[1]
+
+
 def _mended(
     source: Source, finding: Finding, fix: Fix, look: Callable[[Source], Sequence[Finding]]
-) -> Source | None:
-    """Return the file with one finding mended, `None` where that is not possible."""
-    edits = list(fix.edits)
-    for module, name in fix.imports:
-        if _is_imported(source, module, name):
-            continue
-        if name in source.scopes[source.tree].names:
-            return None  # it is something else here
-        edit = _import(source, module, name)
-        if edit is None:
-            return None
-        edits.append(edit)
-    newline = "\r\n" if "\r\n" in source.text else "\n"
+) -> tuple[Source, list[Edit]] | None:
+    """Return the file with one finding mended, and the edits; `None` where that is not possible."""
+    edits = _with_imports(source, fix)
+    if edits is None:
+        return None
     text = source.text
-    for edit in sorted(edits, reverse=True):
-        text = text[: edit.start] + edit.text.replace("\n", newline) + text[edit.end :]
+    for edit in reversed(edits):
+        text = text[: edit.start] + edit.text + text[edit.end :]
     try:
         changed = Source(source.path, text.encode(source.encoding))
     except (Unreadable, UnicodeEncodeError):
@@ -99,7 +99,23 @@ def _mended(
         != sum(one.rule == finding.rule for one in before) - 1
     ):
         return None
-    return changed
+    return changed, edits
+
+
+def _with_imports(source: Source, fix: Fix) -> list[Edit] | None:
+    """Return the edits of a fix, those of its imports too, in order and with the line ends of the file."""
+    edits = list(fix.edits)
+    for module, name in fix.imports:
+        if _is_imported(source, module, name):
+            continue
+        if name in source.scopes[source.tree].names:
+            return None  # it is something else here
+        edit = _import(source, module, name)
+        if edit is None:
+            return None
+        edits.append(edit)
+    newline = "\r\n" if "\r\n" in source.text else "\n"
+    return sorted(edit._replace(text=edit.text.replace("\n", newline)) for edit in edits)
 
 
 def _is_imported(source: Source, module: str, name: str) -> bool:

@@ -36,6 +36,13 @@ class Edit(NamedTuple):
     text: str
 
 
+class Replacement(NamedTuple):
+    """Text that takes the place of a part of a file."""
+
+    place: Place
+    text: str
+
+
 @dataclass(frozen=True)
 class Fix:
     """A change that mends a finding.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint import edits
+from airflow_mapping_kit.lint.findings import Place, Replacement
 from airflow_mapping_kit.lint.lint import Result, of_source
 from airflow_mapping_kit.lint.rules import RULES
 from airflow_mapping_kit.lint.source import Source, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_mapping_kit.lint.config import Settings
     from airflow_mapping_kit.lint.findings import Finding
@@ -43,12 +45,8 @@ def mend(result: Result, settings: Settings, *, unsafe: bool, write: bool) -> Me
     for one in result.findings:
         if one.fix is not None and (one.fix.safe or unsafe):
             by_path.setdefault(one.place.path, set()).add(one.rule)
-    wanted = settings.wanted({id_: rule.on for id_, rule in RULES.items()})
     mended = Mended(replace(result, findings=list(result.findings), unread=list(result.unread)))
-
-    def look(source: Source) -> Sequence[Finding]:
-        return of_source(source, settings, wanted - {"MAP401"})
-
+    look = _look(settings)
     for path, rules in by_path.items():
         try:
             before = Source(path, Path(path).read_bytes())
@@ -67,6 +65,31 @@ def mend(result: Result, settings: Settings, *, unsafe: bool, write: bool) -> Me
         ]
         mended.left.findings = sorted([*others, *look(after)], key=lambda one: (one.place, one.rule))
     return mended
+
+
+def replacements(findings: Sequence[Finding], settings: Settings) -> dict[Finding, list[Replacement]]:
+    """Return how findings can be mended, each by itself, where that changes nothing else."""
+    found: dict[Finding, list[Replacement]] = {}
+    look = _look(settings)
+    for path, group in groupby((one for one in findings if one.fix is not None), lambda one: one.place.path):
+        try:
+            source = Source(path, Path(path).read_bytes())
+        except (OSError, Unreadable):
+            continue
+        for one in group:
+            made = edits.checked(source, one, look)
+            if made is not None:
+                found[one] = [
+                    Replacement(Place(path, *source.at(edit.start), *source.at(edit.end)), edit.text)
+                    for edit in made
+                ]
+    return found
+
+
+def _look(settings: Settings) -> Callable[[Source], Sequence[Finding]]:
+    """Return what looks at one file as the rules that are wanted do."""
+    wanted = settings.wanted({id_: rule.on for id_, rule in RULES.items()}) - {"MAP401"}
+    return lambda source: of_source(source, settings, wanted)
 
 
 def _diff(path: str, before: Source, after: Source) -> list[str]:

@@ -62,11 +62,11 @@ def main(arguments: Sequence[str]) -> int:
         result = mended.left
     for path, why in result.unread:
         print(f"{path}: it can't be read: {why}", file=sys.stderr)
-    text = (
-        report.statistics(result.findings)
-        if options.statistics
-        else report.written(result.findings, options.output)
-    )
+    if options.statistics:
+        text = report.statistics(result.findings)
+    else:
+        fixes = mending.replacements(result.findings, settings) if options.output == "sarif" else {}
+        text = report.written(result.findings, options.output, fixes)
     if text:
         print(text)
     if options.output == "text":

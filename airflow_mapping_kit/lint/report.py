@@ -7,27 +7,31 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit import __version__
 from airflow_mapping_kit.lint.rules import RULES
+from airflow_mapping_kit.lint.sarif import sarif
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from airflow_mapping_kit.lint.findings import Finding, Place
+    from airflow_mapping_kit.lint.findings import Finding, Place, Replacement
 
 FORMATS = ("text", "json", "sarif", "github")
 _AROUND = 1
 _WIDEST = 160
-_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 _GITHUB = {"error": "error", "warning": "warning", "info": "notice"}
 
 
-def written(findings: Sequence[Finding], form: str) -> str:
-    """Return findings in one of the formats; of none that is nothing, or an empty document."""
+def written(
+    findings: Sequence[Finding], form: str, fixes: Mapping[Finding, Sequence[Replacement]] | None = None
+) -> str:
+    """Return findings in one of the formats; of none that is nothing, or an empty document.
+
+    :param fixes: how findings can be mended, which SARIF says.
+    """
     if form == "json":
         return json.dumps([_as_json(one) for one in findings], indent=1)
     if form == "sarif":
-        return json.dumps(_sarif(findings), indent=1)
+        return json.dumps(sarif(findings, fixes or {}), indent=1)
     if form == "github":
         return "\n".join(map(_annotation, findings))
     return "\n\n".join("\n".join(_text(one)) for one in findings)
@@ -92,66 +96,6 @@ def _place(place: Place) -> dict[str, Any]:
         "end_line": place.end_line,
         "end_column": place.end_column + 1,
     }
-
-
-def _sarif(findings: Sequence[Finding]) -> dict[str, Any]:
-    ids = list(RULES)
-    return {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "mapping-kit lint",
-                        "version": __version__,
-                        "rules": [
-                            {
-                                "id": rule.id,
-                                "name": rule.name,
-                                "shortDescription": {"text": rule.summary},
-                                "defaultConfiguration": {"level": _LEVELS[rule.severity], "enabled": rule.on},
-                            }
-                            for rule in RULES.values()
-                        ],
-                    }
-                },
-                "columnKind": "unicodeCodePoints",
-                "results": [
-                    {
-                        "ruleId": one.rule,
-                        "ruleIndex": ids.index(one.rule),
-                        "level": _LEVELS[one.severity],
-                        "message": {"text": f"{one.message}. {one.remedy}."},
-                        "locations": [_location(one.place)],
-                        "relatedLocations": [
-                            {"id": number, **_location(other.place), "message": {"text": other.message}}
-                            for number, other in enumerate(one.related)
-                        ],
-                    }
-                    for one in findings
-                ],
-            }
-        ],
-    }
-
-
-def _location(place: Place) -> dict[str, Any]:
-    region = {
-        "startLine": place.line,
-        "startColumn": place.column + 1,
-        "endLine": place.end_line,
-        "endColumn": max(place.end_column + 1, place.column + 1 if place.line == place.end_line else 1),
-    }
-    path = Path(place.path)
-    uri = path.as_uri() if path.is_absolute() else _quoted(path.as_posix())
-    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}
-
-
-def _quoted(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(path.removeprefix("./"))
 
 
 def _annotation(one: Finding) -> str:

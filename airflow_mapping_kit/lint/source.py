@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import bisect
 import io
 import re
 import tokenize
@@ -156,6 +157,11 @@ class Source:
             self.offset(node.lineno, node.col_offset),  # type: ignore[attr-defined]
             self.offset(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
         )
+
+    def at(self, offset: int) -> tuple[int, int]:
+        """Return the line from 1, and the column in characters from 0, of a place in the text."""
+        line = min(bisect.bisect_right(self._starts, offset), max(len(self.lines), 1))
+        return line, offset - self._starts[line - 1]
 
     def code(self, node: ast.AST) -> str:
         """Return the text of a node as it stands there."""

@@ -16,6 +16,7 @@ import yaml
 import airflow_mapping_kit
 from airflow_mapping_kit.lint.config import Settings
 from airflow_mapping_kit.lint.lint import look
+from airflow_mapping_kit.lint.mending import replacements
 from airflow_mapping_kit.lint.report import written
 from airflow_mapping_kit.lint.rules import RULES
 
@@ -109,8 +110,10 @@ def test_sarif_is_as_its_schema_wants_it(tmp_path):
     settings = Settings(select=tuple(RULES))
     findings = look([*sorted(EVAL.glob("*.py")), broken], settings).findings
     assert {one.rule for one in findings} >= {id_ for id_, rule in RULES.items() if rule.check} | {"MAP000"}
+    fixes = replacements(findings, settings)
+    assert {one.rule for one in fixes} >= {"MAP001", "MAP003", "MAP101", "MAP108"}
     for some in (findings, []):
-        jsonschema.Draft4Validator(schema).validate(json.loads(written(some, "sarif")))
+        jsonschema.Draft4Validator(schema).validate(json.loads(written(some, "sarif", fixes)))
 
 
 def test_hooks_of_pre_commit_are_programs_that_run_with_nothing_installed(tmp_path):

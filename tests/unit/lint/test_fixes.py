@@ -12,7 +12,7 @@ import pytest
 from airflow_mapping_kit.lint import edits
 from airflow_mapping_kit.lint.config import Settings
 from airflow_mapping_kit.lint.lint import Result, look
-from airflow_mapping_kit.lint.mending import mend
+from airflow_mapping_kit.lint.mending import mend, replacements
 
 FIX = Path(__file__).parent / "fix"
 CASES = [path for path in sorted(FIX.glob("*.py")) if not path.stem.endswith(".after")]
@@ -51,6 +51,25 @@ def test_what_is_not_safe_is_left_alone_unless_it_is_asked_for(tmp_path):
     path.write_text((FIX / "map001.py").read_text())
     assert mended(path, "MAP001", unsafe=False).number == 0
     assert path.read_text() == (FIX / "map001.py").read_text()
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_each_fix_by_itself_is_said_by_line_and_column(case, ends, tmp_path):
+    path = tmp_path / "dag.py"
+    path.write_bytes(case.read_text().replace("\n", ends).encode())
+    settings = Settings(select=(case.stem.upper(),))
+    findings = look([path], settings).findings
+    fixes = replacements(findings, settings)
+    assert fixes
+    before = path.read_bytes().decode().splitlines(keepends=True)
+    for made in fixes.values():
+        lines = list(before)
+        for place, text in sorted(made, reverse=True):
+            end = lines[place.end_line - 1][place.end_column :]
+            lines[place.line - 1 : place.end_line] = [lines[place.line - 1][: place.column] + text + end]
+        path.write_bytes("".join(lines).encode())
+        assert len(look([path], settings).findings) == len(findings) - 1
 
 
 def test_a_diff_writes_nothing(tmp_path):

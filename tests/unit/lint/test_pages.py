@@ -44,7 +44,9 @@ def test_there_is_a_page_for_each_rule_and_no_other():
 
 def test_the_table_of_the_documentation_says_what_the_rules_are():
     rows = re.findall(
-        r"^\| (MAP\d+) \| (.+) \| (.+) \| (.+) \|$", (ROOT / "docs" / "lint.md").read_text(), re.MULTILINE
+        r"^\| \[(MAP\d+)\]\(\.\./airflow_mapping_kit/lint/pages/\1\.md\) \| (.+) \| (.+) \| (.+) \|$",
+        (ROOT / "docs" / "lint.md").read_text(),
+        re.MULTILINE,
     )
     assert rows == [
         (rule.id, rule.name, rule.summary, rule.severity if rule.on else "off") for rule in RULES.values()
