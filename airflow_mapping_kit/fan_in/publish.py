@@ -16,6 +16,7 @@ from airflow_mapping_kit.fan_in.collect import CollectOperator, added
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.mapped import Mapped
 from airflow_mapping_kit.tables.described import table_of
+from airflow_mapping_kit.tables.planned import wait_for_plan
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
@@ -71,6 +72,8 @@ def publish(mapped: Any, **arguments: Any) -> XComArg:
         )
     task: Any = target.dag.get_task(target.returns)
     table = _table_of(task)
+    for lookup, _ in table.iter_references() if isinstance(table, XComArg) else ():
+        wait_for_plan(lookup, task)
     return added(PublishOperator, target, "publish", table=table, staged_by=task.task_id, **arguments)
 
 
@@ -89,6 +92,11 @@ def _table_of(task: Any) -> Any:
         raise FanInError(
             f"{task.task_id} is mapped over tables, and publish makes one commit to one: look the table up outside of "
             f"what is mapped, and give it to .partial()."
+        )
+    if outlets := given.get("outlets"):
+        raise FanInError(
+            f"{task.task_id} has outlets={outlets!r}, and what it stages changes nothing yet: give them to publish, "
+            f"publish({task.task_id}, outlets=[...])."
         )
     if table_of(table) is None and not known_at_run_time(table):
         raise FanInError(

@@ -13,7 +13,7 @@ from airflow_mapping_kit.partitions.periods import EXAMPLES, parse_period
 from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 # What tells a table from any other dict, and which format publishes it.
 KIND = "mapping_kit_table"
@@ -111,6 +111,21 @@ def _home(name: Any, said: Any) -> Home:
             f"itself, and of its {', '.join(f'{one}()' for one in TRANSFORMS)}{near(match[1], TRANSFORMS)}"
         )
     return Home(column, transform)
+
+
+def with_planned(homes: Mapping[str, Home], planned: Collection[str]) -> dict[str, Home]:
+    """Return where the dimensions of a plan live: those of which nothing was said in the column of their name.
+
+    :param planned: the plan's dimensions; none if they aren't known.
+    :raises TargetError: if something was said of one that the plan hasn't
+    """
+    for name in homes:
+        if planned and name not in planned:
+            raise TargetError(
+                f"dimensions: the plan has no dimension {name!r}{near(name, planned)}: it has "
+                f"{', '.join(sorted(planned))}"
+            )
+    return {**{name: Home(name, None) for name in sorted(planned)}, **homes}
 
 
 def home(table: Table, dimension: str) -> Home:

@@ -12,7 +12,7 @@ from airflow_mapping_kit.compat import (
     get_unique_task_id,
 )
 from airflow_mapping_kit.plans.arguments import known_at_run_time
-from airflow_mapping_kit.tables.described import column_of, homes_of
+from airflow_mapping_kit.tables.described import column_of, homes_of, with_planned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,13 +41,14 @@ class TableOperator(BaseOperator):
             homes_of(dimensions)
         self.kind, self.arguments, self.dimensions = kind, dict(arguments), dimensions
 
-    def execute(self, context: Context) -> Table:  # noqa: ARG002 -- Airflow's own signature
+    def execute(self, context: Context) -> Table:
         """Return the table as plain JSON."""
         # An instance of the DAG pays for what its file imports: what only this takes waits for it.
         from airflow_mapping_kit.tables import formats
+        from airflow_mapping_kit.tables.planned import dimensions_of
 
         with bad_input_fails_at_once():
-            homes = homes_of(self.dimensions)
+            homes = with_planned(homes_of(self.dimensions), dimensions_of(self, context))
             table = formats.look(self.kind, self.arguments, homes)
             table["dimensions"] = {name: home._asdict() for name, home in homes.items()}
             for dimension in homes:

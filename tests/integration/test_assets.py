@@ -25,31 +25,11 @@ from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.operators.batched import batched
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.partitions import parse_partition_key, partition_key
-from airflows import AIRFLOW_3, DAG, EmptyOperator, create_session, store, task
+from airflows import AIRFLOW_3, DAG, EmptyOperator, create_session, events_of, store, task
 
 START = pendulum.datetime(2024, 1, 1)
 # Airflow 3.3 and later have events of partitions.
 PARTITIONED = AIRFLOW_3 and find_spec("airflow.state") is not None
-
-
-def events_of(asset):
-    """Return the stored events of an asset, oldest first."""
-    if AIRFLOW_3:
-        from airflow.models.asset import AssetEvent as Event
-        from airflow.models.asset import AssetModel as Model
-
-        of_asset = Event.asset_id == Model.id
-    else:
-        from airflow.models.dataset import DatasetEvent as Event
-        from airflow.models.dataset import DatasetModel as Model
-
-        of_asset = Event.dataset_id == Model.id
-    with create_session() as session:
-        rows = (
-            session.query(Event).join(Model, of_asset).filter(Model.uri == asset.uri).order_by(Event.id).all()
-        )
-        session.expunge_all()
-    return rows
 
 
 def told(asset):

@@ -94,6 +94,7 @@ __all__ = [
     "dag",
     "dag_test",
     "delete_xcom",
+    "events_of",
     "get_current_context",
     "make_tables",
     "run_alone",
@@ -260,6 +261,26 @@ def xcom_of(run, task_id, *, map_index=-1, key="return_value"):
     from airflow_mapping_kit.reading import tables
 
     return tables.xcoms(run.dag_id, run.run_id, [(task_id, key)])[task_id, key].get(map_index)
+
+
+def events_of(asset):
+    """Return the stored events of an asset, oldest first."""
+    if AIRFLOW_3:
+        from airflow.models.asset import AssetEvent as Event
+        from airflow.models.asset import AssetModel as Model
+
+        of_asset = Event.asset_id == Model.id
+    else:
+        from airflow.models.dataset import DatasetEvent as Event
+        from airflow.models.dataset import DatasetModel as Model
+
+        of_asset = Event.dataset_id == Model.id
+    with create_session() as session:
+        rows = (
+            session.query(Event).join(Model, of_asset).filter(Model.uri == asset.uri).order_by(Event.id).all()
+        )
+        session.expunge_all()
+    return rows
 
 
 def store_xcom(run, task_id, value, *, map_index=-1, key="return_value"):

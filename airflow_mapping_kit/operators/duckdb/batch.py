@@ -39,12 +39,18 @@ _MAX_NAMED = 20
 
 @one_connection()
 def published_each(
-    publish: Publish, places: Sequence[Address], one: Slice | None, context: Context
+    publish: Publish,
+    places: Sequence[Address],
+    one: Slice | None,
+    context: Context,
+    *,
+    verb: str = "Published",
 ) -> list[ItemResult] | dict[str, Any]:
     """Publish all that an earlier try hasn't, and return what became of every partition, in their order.
 
     If some fail the others are published all the same, and the fan-in finds what became of each.
 
+    :param verb: what becomes of a partition, for the error.
     :param one: the slice that the partitions are of, if they are of one: then the summary of them all is returned.
     :raises AirflowException: if some failed and may pass, naming them and what is published
     :raises MappingKitError: if all that failed would fail again
@@ -78,7 +84,7 @@ def published_each(
     rows = pushed if isinstance(pushed, list) else None
     if errors:
         same_again = all(isinstance(error, MappingKitError) for error in errors)
-        message = _said_of(part, rows, errors[0])
+        message = _said_of(part, rows, errors[0], verb)
         raise (MappingKitError if same_again else AirflowException)(message) from errors[0]
     return pushed
 
@@ -107,7 +113,7 @@ def _put(results: Results, publish: Publish, number: int, key: str, place: Addre
     return []
 
 
-def _said_of(part: Part, rows: Sequence[ItemResult] | None, first: Exception) -> str:
+def _said_of(part: Part, rows: Sequence[ItemResult] | None, first: Exception, verb: str) -> str:
     number, kept = part.span.count, part.place.outlives_tries
     published, failed = part.states[SUCCESS], [row["key"] for row in part.failed]
     done = (
@@ -115,7 +121,7 @@ def _said_of(part: Part, rows: Sequence[ItemResult] | None, first: Exception) ->
     )
     return (
         f"{part.states[FAILED]:,} of {number:,} partitions failed: {_named(failed, part.states[FAILED])}. "
-        f"Published: {done}{', which a retry leaves alone' if kept and published else ''}. "
+        f"{verb}: {done}{', which a retry leaves alone' if kept and published else ''}. "
         f"The first error: {error_of(first)['message']}"
     )
 

@@ -248,7 +248,8 @@ class DuckDBPartitionOperator(BaseOperator):
     def _batch_published(
         self, publish: Publish, places: Sequence[Address], one: Slice | None, context: Context
     ) -> list[dict[str, Any]] | dict[str, Any]:
-        done = published_each(publish, places, one, context)
+        verb = "Published" if table_of(self.target) is None else "Staged"
+        done = published_each(publish, places, one, context, verb=verb)
         rows = done if isinstance(done, list) else self._rows(done[PART], context)
         states = Counter(row["state"] for row in done) if isinstance(done, list) else done[PART]["states"]
         if table_of(self.target) is None:
