@@ -33,3 +33,11 @@ def clone(tmp_path_factory):
             shutil.copy2(ROOT / name, target / name)
     yield target
     shutil.rmtree(target)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Run the browser's tests in one process, which share an Airflow, and those of each other file in any."""
+    for item in items:
+        group = "browser" if item.path.parent.name == "browser" else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
