@@ -40,8 +40,8 @@ PARTS ?=
 # `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
 ONLY ?= tests
 
-# Two processes side by side, each with an Airflow of its own for its share of the end-to-end tests.
-BESIDE := --numprocesses 2 --dist loadgroup --durations 10
+# Side by side: two with an Airflow of their own for their share of the end-to-end tests, which mostly wait, and a third.
+BESIDE := --dist loadgroup --durations 10
 
 .PHONY: help demo demo-s3 up test test-pure test-system lint format bench docs constraints clean stale
 
@@ -70,7 +70,7 @@ endif
 test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed $(CATALOG)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2)
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
 	$(VENV)/bin/uv pip check --python $(VENV)/bin/python
-	exec $(VENV)/bin/pytest -m "$(MARKED)" $(if $(filter tests,$(ONLY)),$(BESIDE)) $(APART) $(ONLY)
+	exec $(VENV)/bin/pytest -m "$(MARKED)" $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 3) $(APART) $(ONLY)
 
 test-pure: $(PURE)/.installed
 	exec $(PURE)/bin/pytest -q tests/unit/partitions tests/unit/lint tests/property
@@ -82,7 +82,7 @@ test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installe
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
-	exec $(VENV)/bin/pytest -m system $(if $(filter tests,$(ONLY)),$(BESIDE)) $(ONLY)
+	exec $(VENV)/bin/pytest -m system $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2) $(ONLY)
 
 lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
 	$(VENV)/bin/ruff check .
