@@ -13,7 +13,7 @@ from jinja2.nativetypes import NativeEnvironment
 from airflow_mapping_kit import labels
 from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, parts, redacted
 from airflow_mapping_kit.failures import traceback_of
-from airflow_mapping_kit.listeners import instances, runs, supervised, waiting
+from airflow_mapping_kit.listeners import instances, runs, starting, supervised, waiting
 from airflow_mapping_kit.plans.arguments import arguments, chosen_key_of_instance, mapped_arguments
 from airflow_mapping_kit.plans.ranges import held_by
 from airflow_mapping_kit.ui import tabs
@@ -96,6 +96,7 @@ class MappingKitPlugin(AirflowPlugin):
     macros: list[Any] = [] if parts.switched_off(parts.LABELS) else [label, composed]
     # The hooks of instances have other arguments on Airflow 3, and run where there is no database.
     listeners: list[Any] = [  # noqa: RUF012 -- so too
+        starting,
         *([] if parts.switched_off(parts.LITERALS) else [runs]),
         *([] if parts.switched_off(parts.COLLECT) else [supervised if AIRFLOW_3 else instances]),
     ]

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 KINDS = (
     ("postgres", "PostgreSQL"),
     ("task supervisor", "a supervisor"),
+    ("airflow supervisor", "a supervisor"),
     ("task runner", "a task"),
+    ("worker -- LocalExecutor", "other"),
+    # Airflow 3 calls it by the id of the instance.
+    ("airflow worker -- ", "a task"),
     ("api-server", "the API server"),
     ("api_server", "the API server"),
     ("scheduler", "the scheduler"),
