@@ -78,10 +78,11 @@ class Files:
 
     def load(self) -> Iterator[str]:
         """Yield the lines that earlier tries left."""
-        if is_first(self._instance):
-            self.begin()
         moved = self._pointer.read() if self._pointer is not None else None
         self._pointed = moved is not None
+        # Whoever of this run kept anything said so before, which goes with the run.
+        if moved is None and (self._pointer is not None or is_first(self._instance)):
+            self.begin()
         if moved is not None and moved != self._name:
             self._take_from(f"{self._task}/{moved}")
         self._found = _ours(self._folder)
@@ -194,7 +195,10 @@ class Files:
 
 
 def is_first(instance: Any) -> bool:
-    """Tell whether a try is the first since somebody cleared its instance, or the first of all."""
+    """Tell whether a try is the first since somebody cleared its instance, or the first of all.
+
+    Where `retries` was lowered meanwhile another may be told to be: then it does all of it again.
+    """
     retries = getattr(instance.task, "retries", 0)
     return bool(instance.try_number <= instance.max_tries - retries + 1)
 

@@ -64,9 +64,12 @@ def retry(
     """  # noqa: D301 -- click's mark for lines that stay lines
     request = Request(dag_id, run_id, task_id, keys, fresh, dry_run, yes, output)
     if repacked:
-        if keys or fresh or api is not None:
+        if keys or fresh:
+            raise click.UsageError("--repacked takes neither --key nor --fresh: it packs all that failed.")
+        if api is not None:
             raise click.UsageError(
-                "--repacked takes neither --key nor --fresh, and needs the database: no --api."
+                "--repacked goes beside the metadata database, not with --api: it reads which items are not done "
+                "from results that may be in files, which Airflow's API doesn't give. Run it where Airflow is."
             )
         from airflow_mapping_kit.cli.repacked import retried_in_a_new_run
 

@@ -88,7 +88,8 @@ def _gone(held: Slice) -> StorageError:
 
 
 def _not_the_plan(held: Slice, what: str) -> StorageError:
+    place = f"chunks {held.start:,}" if held.where.startswith(XCOMS) else f"bytes {held.start:,}"
     return StorageError(
-        f"{held.where} is not what the plan was made of: from {held.start:,} to {held.end:,} there should be "
+        f"{held.where} is not what the plan was made of: in its {place} to {held.end - 1:,} there should be "
         f"{held.count:,} items, and {what}. Something has changed it. Clear the task that made it, with what follows."
     )

@@ -28,9 +28,12 @@ def root() -> str | None:
     """
     place, beside = _places()
     if place:
-        _check(place)
+        _check("[mapping_kit] storage", place)
         return place
-    return f"{beside}/{_BESIDE_XCOMS}" if beside else None
+    if not beside:
+        return None
+    _check("[common.io] xcom_objectstorage_path", beside)
+    return f"{beside}/{_BESIDE_XCOMS}"
 
 
 def is_set() -> bool:
@@ -72,12 +75,12 @@ def _quoted(name: str) -> str:
     return f"{quoted[: _NAME_BYTES - 13]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-def _check(place: str) -> None:
+def _check(setting: str, place: str) -> None:
     from airflow.configuration import conf
 
     if "://" not in place and not place.startswith("/"):
         raise StorageError(
-            f"[mapping_kit] storage is {place!r}, which is no place: write where all workers reach it, such as "
+            f"{setting} is {place!r}, which is no place: write where all workers reach it, such as "
             f"{_EXAMPLE}, with the Airflow connection before the @"
         )
     executors = {
@@ -86,6 +89,6 @@ def _check(place: str) -> None:
     }
     if is_local(place) and not executors <= _ON_THIS_MACHINE:
         raise StorageError(
-            f"[mapping_kit] storage is {place!r}, a folder of one machine, and with {', '.join(sorted(executors))} "
-            f"tasks run on several, which would not find each other's files: name object storage, such as {_EXAMPLE}"
+            f"{setting} is {place!r}, a folder of one machine, and with {', '.join(sorted(executors))} tasks run on "
+            f"several, which would not find each other's files: name object storage, [mapping_kit] storage = {_EXAMPLE}"
         )

@@ -308,6 +308,8 @@ def test_what_a_new_run_would_not_mend_alone_is_refused_and_said(home):
     assert "What failed is of alone, which works on no batches that a generator alone makes" in errors
     status, _, errors = home.cli("retry", "chain", run.run_id, "--repacked", "--key", "a")
     assert (status, "--repacked takes neither --key nor --fresh" in errors) == (2, True)
+    status, _, errors = home.cli("retry", "chain", run.run_id, "--repacked", "--api", "http://localhost:1")
+    assert (status, "which Airflow's API doesn't give. Run it where Airflow is" in errors) == (2, True)
 
     shown = home.json("retry", "chain", run.run_id, "first", "--repacked", "--dry-run")["would_be_started"]
     assert (shown["works_on"][0]["items"], shown["others"]) == (1, ["alone"])

@@ -195,6 +195,17 @@ def test_what_a_run_of_the_same_id_has_left_does_not_count():
     assert not begun(2, max_tries=6).is_done(100)
 
 
+@pytest.mark.parametrize("retries", [0, 1, 9])
+def test_retries_that_somebody_changes_while_it_is_at_work_change_nothing_of_what_is_done(retries):
+    pointer = Pointer()
+    work(begun(pointer=pointer), range(100, 121))
+    part = begun(2, pointer=pointer, retries=retries)
+    assert [item for item in ALL if not part.is_done(item)] == list(range(121, 140))
+    # What a run of the same id left, which somebody has deleted, does not count all the same.
+    part = begun(2, pointer=Pointer(), retries=retries)
+    assert not part.is_done(100)
+
+
 def test_a_plan_that_was_made_again_has_all_done_again():
     part = begun()
     work(part, range(100, 120))

@@ -26,9 +26,8 @@ def test_without_a_setting_there_is_none():
 
 
 def test_it_is_where_the_deployment_has_its_large_xcoms_or_what_is_said_instead(settings):
-    # Workers of several machines share what Airflow's own backend is pointed at.
-    settings(CORE__EXECUTOR="CeleryExecutor", COMMON_IO__XCOM_OBJECTSTORAGE_PATH="file:///mnt/shared/xcoms/")
-    assert root() == "file:///mnt/shared/xcoms/mapping_kit"
+    settings(CORE__EXECUTOR="CeleryExecutor", COMMON_IO__XCOM_OBJECTSTORAGE_PATH="s3://aws@lake/xcoms/")
+    assert root() == "s3://aws@lake/xcoms/mapping_kit"
     settings(MAPPING_KIT__STORAGE=" gs://google@lake/kit/ ")
     assert root() == "gs://google@lake/kit"
 
@@ -60,10 +59,15 @@ def test_a_folder_of_this_machine_will_do_where_all_tasks_run_on_it(settings, ex
 @pytest.mark.parametrize(
     "executor", ["CeleryExecutor", "LocalExecutor,KubernetesExecutor", "my.own.Executor"]
 )
-def test_a_folder_of_one_of_several_machines_is_refused(settings, executor):
-    settings(CORE__EXECUTOR=executor, MAPPING_KIT__STORAGE="/var/kit")
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [("MAPPING_KIT__STORAGE", "/var/kit"), ("COMMON_IO__XCOM_OBJECTSTORAGE_PATH", "file:///var/xcoms")],
+)
+def test_a_folder_of_one_of_several_machines_is_refused_whoever_names_it(settings, executor, option, place):
+    settings(CORE__EXECUTOR=executor, **{option: place})
+    name = option.partition("__")[2].lower()
     with pytest.raises(
-        StorageError, match=r"'/var/kit', a folder of one machine, and with .*Executor.* s3://aws"
+        StorageError, match=rf"\] {name} is '{place}', a folder of one machine, and with .*Executor.* s3://aws"
     ):
         root()
 
