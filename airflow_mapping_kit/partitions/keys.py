@@ -28,6 +28,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _NULL = re.compile("null", re.IGNORECASE)
 # What is its own key, as most texts are.
 _PLAIN = re.compile(r"(?!__|[Nn][Uu][Ll][Ll]\Z)[-.\w]+", re.ASCII)
+# What only slashes keep from that, as most keys of object storage.
+_PATH = re.compile(r"[-.\w/]*/[-.\w/]*", re.ASCII)
 
 
 def partition_key(partition: Mapping[str, Any]) -> str:
@@ -179,8 +181,8 @@ def value_key(name: str, value: Any) -> str:
 
     :raises PartitionError: naming the dimension and the value, if it can't be part of a key
     """
-    if type(value) is str and _PLAIN.fullmatch(value):
-        return value
+    if type(value) is str:
+        return value if _PLAIN.fullmatch(value) else _text_key(name, value)
     if value is None:
         return DEFAULT_PARTITION
     # The unbound methods: a subclass (an Enum, NumPy's float64) may print itself differently.
@@ -203,6 +205,8 @@ def value_key(name: str, value: Any) -> str:
 
 
 def _text_key(name: str, value: str) -> str:
+    if type(value) is str and _PATH.fullmatch(value):
+        return value.replace("/", "%2F")
     if value == "":
         raise PartitionError(
             f"dimension {shown(name)} has an empty string as a value: use None for 'no value'"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES, as_json, digest, hide
+from airflow_mapping_kit.partitions.hidden import HIDDEN_NAMES, as_json, digest, hide, is_hidden
 from airflow_mapping_kit.partitions.keys import CUT_LENGTH, cut_mark, escape, partition_key, value_key
 from airflow_mapping_kit.partitions.sequences import shown
 
@@ -39,6 +39,11 @@ def piece_key(mapped_arguments: Mapping[str, Any], *, hidden: frozenset[str] = H
     """
     if not isinstance(mapped_arguments, Mapping) or not mapped_arguments:
         raise PartitionError(f"a piece needs at least one mapped argument, not {shown(mapped_arguments)}")
+    if len(mapped_arguments) == 1:
+        ((name, value),) = mapped_arguments.items()
+        # What most items of a million are: nothing within it is looked for.
+        if type(name) is type(value) is str and not is_hidden(name, hidden):
+            return _cut(_component(name, value))
     pieces = {str(name): _only_element(value) for name, value in hide(mapped_arguments, hidden).items()}
     if len(pieces) == 1:
         (value,) = pieces.values()
@@ -99,6 +104,8 @@ def _component(argument: str, value: Any) -> str:
 
 
 def _cut(key: str) -> str:
+    if len(key) <= MAX_PIECE_KEY_BYTES and key.isascii():
+        return key
     encoded = key.encode()
     if len(encoded) <= MAX_PIECE_KEY_BYTES:
         return key

@@ -11,6 +11,7 @@ from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
+_plain = json.JSONDecoder().decode
 # What begins so is in the form that Airflow gives to what plain JSON can't hold, such as a datetime.
 AIRFLOWS = " "
 
@@ -39,6 +40,5 @@ def item_of(line: str | bytes) -> Any:
 
     :raises Exception: of whatever kind, if it holds none.
     """
-    if line[:1] in (AIRFLOWS, AIRFLOWS.encode()):
-        return from_xcom_json(line[1:] if isinstance(line, str) else line[1:].decode())
-    return json.loads(line)
+    text = line if isinstance(line, str) else line.decode()
+    return from_xcom_json(text[1:]) if text.startswith(AIRFLOWS) else _plain(text)

@@ -57,7 +57,9 @@ def key_of(mapped: Mapping[str, Any], over: Any = None) -> str:
     :param mapped: the arguments of the piece, by name.
     :param over: the value of the expand input that they are from, whose generators may choose what names a piece.
     """
-    return chosen_key(mapped, over) or (piece_key(mapped, hidden=hidden_names()) if mapped else "{}")
+    if not mapped:
+        return "{}"
+    return (over is not None and chosen_key(mapped, over)) or piece_key(mapped, hidden=hidden_names())
 
 
 def chosen_key(mapped: Mapping[str, Any], over: Any) -> str | None:

@@ -50,6 +50,11 @@ def sizes(stack, run_id):
     return int(row["bytes"])
 
 
+def all_of(items):
+    """Return what is added up of all rows, once each."""
+    return {"rows": items, "keys": items, "sum": items * (items - 1) // 2}
+
+
 @pytest.mark.parametrize("dag_id", BOTH)
 def test_every_item_is_in_one_row_and_no_process_grows_with_their_number(stack, tmp_path, dag_id):
     few = started(stack, dag_id, tmp_path, items=20, batch_size=10)
@@ -63,12 +68,8 @@ def test_every_item_is_in_one_row_and_no_process_grows_with_their_number(stack, 
 
     report = stack.airflow.xcom(dag_id, run_id, "collect_ship")
     assert (report["total"], report["succeeded"], report["failed"]) == (ITEMS, ITEMS, 0)
-    assert stack.airflow.xcom(dag_id, run_id, "added_up") == {
-        "rows": ITEMS,
-        "keys": ITEMS,
-        "sum": ITEMS * (ITEMS - 1) // 2,
-    }
-    assert stack.airflow.xcom(dag_id, run_id, "collect_twice")["succeeded"] == ITEMS
+    assert stack.airflow.xcom(dag_id, run_id, "added_up") == all_of(ITEMS)
+    assert stack.airflow.xcom(dag_id, run_id, "collect_times")["succeeded"] == ITEMS
     labels = [one["rendered_map_index"] for one in stack.airflow.instances(dag_id, run_id, "ship")]
     assert labels[1].startswith(
         "items 10,001–20,000 of 100,000: key=landing%2F2026-11-26%2Forders%2F000010000"
@@ -81,16 +82,42 @@ def test_every_item_is_in_one_row_and_no_process_grows_with_their_number(stack, 
         assert sizes(stack, run_id) < 100_000
 
 
-@pytest.mark.parametrize("dag_id", BOTH)
-def test_killing_the_generator_and_an_instance_loses_and_doubles_nothing(stack, tmp_path, dag_id):
+@pytest.fixture
+def killed_at(stack):
+    """Return a function that has the process of a task killed when it writes a file in storage."""
+    done = []
+
+    def arrange(dag_id, run_id, task_id, name):
+        def before(request):
+            path = unquote(request.path).partition("?")[0]
+            if done or request.kind != "PUT" or not path.endswith(f"{run_id}/{task_id}/{name}"):
+                return None
+            (one,) = stack.airflow.instances(dag_id, run_id, task_id)
+            os.kill(one["pid"], signal.SIGKILL)
+            done.append(path)
+            return "reset"
+
+        stack.proxy.before = before
+        return done
+
+    yield arrange
+    stack.proxy.reset()
+
+
+def killed_twice(stack, tmp_path, dag_id, items):
+    """Start a run of three batches whose generator and second instance are killed; return its id."""
     for what in ("keys", "ship"):
         Path(tmp_path, f"kill_{what}").touch()
-    run_id = started(stack, dag_id, tmp_path, items=3000, batch_size=1000)
+    run_id = started(stack, dag_id, tmp_path, items=items, batch_size=items // 3)
     killed(stack, tmp_path, "keys")
     stack.processes.wait("What is done is saved", lambda: saved(stack, dag_id, run_id), seconds=90)
     killed(stack, tmp_path, "ship")
-    assert stack.airflow.wait(dag_id, run_id, seconds=240) == "success"
+    return run_id
 
+
+def ended_well(stack, dag_id, run_id, items):
+    """Check that what was killed was tried once more, and that every item is in one row."""
+    assert stack.airflow.wait(dag_id, run_id, seconds=240) == "success"
     (generator,) = stack.airflow.instances(dag_id, run_id, "keys")
     assert generator["try_number"] == 2
     tries = [one["try_number"] for one in stack.airflow.instances(dag_id, run_id, "ship")]
@@ -98,11 +125,46 @@ def test_killing_the_generator_and_an_instance_loses_and_doubles_nothing(stack, 
     # What was done when it was killed was not done again.
     log = stack.airflow.log(dag_id, run_id, "ship", 1, try_number=2)
     assert "which 0 are done already" not in log
-    assert stack.airflow.xcom(dag_id, run_id, "added_up") == {
-        "rows": 3000,
-        "keys": 3000,
-        "sum": 3000 * 2999 // 2,
-    }
+    assert stack.airflow.xcom(dag_id, run_id, "added_up") == all_of(items)
+
+
+@pytest.mark.versions
+def test_killing_the_generator_and_an_instance_loses_and_doubles_nothing(stack, tmp_path):
+    ended_well(stack, XCOMS, killed_twice(stack, tmp_path, XCOMS, 3000), 3000)
+
+
+def test_killing_all_three_in_storage_does_so_neither_and_a_plan_that_is_cut_off_is_told(
+    stack, tmp_path, killed_at, mapping_kit
+):
+    # Of fewer the rows are in the report itself.
+    run_id = killed_twice(stack, tmp_path, STORAGE, 9000)
+    done = killed_at(STORAGE, run_id, "collect_ship", "manifest.json")
+    ended_well(stack, STORAGE, run_id, 9000)
+    (fan_in,) = stack.airflow.instances(STORAGE, run_id, "collect_ship")
+    assert (fan_in["try_number"], len(done)) == (2, 1)
+
+    # Somebody clears the generator alone: what was done is there, in another file is the plan.
+    stack.airflow.clear(STORAGE, run_id, "keys")
+    assert stack.airflow.wait(STORAGE, run_id) == "success"
+    (plan,) = (key for key in stack.s3.objects(stack.bucket) if f"{run_id}/keys/" in unquote(key))
+    whole, place = stack.s3.objects(stack.bucket)[plan], {"Bucket": stack.bucket, "Key": plan}
+    # Half of it is lost, and the second batch is to be done again.
+    stack.s3.client().put_object(**place, Body=whole[: len(whole) // 2])
+    stack.airflow.clear(STORAGE, run_id, "ship", 1)
+    stack.airflow.wait(STORAGE, run_id)
+    states = [one["state"] for one in stack.airflow.instances(STORAGE, run_id, "ship")]
+    assert states == ["success", "failed", "success"]
+    tries = stack.airflow.instances(STORAGE, run_id, "ship")[1]["try_number"]
+    log = stack.airflow.log(STORAGE, run_id, "ship", 1, try_number=tries)
+    assert "there should be 3,000 items, and it is cut off" in log
+    # It is mended, and what failed runs again with what follows.
+    stack.s3.client().put_object(**place, Body=whole)
+    code, _, err = mapping_kit("retry", STORAGE, run_id, "ship", "--yes")
+    assert code == 0, err
+    assert stack.airflow.wait(STORAGE, run_id) == "success"
+    assert stack.airflow.xcom(STORAGE, run_id, "added_up") == all_of(9000)
+    report = stack.airflow.xcom(STORAGE, run_id, "collect_times")
+    assert (report["total"], report["succeeded"]) == (9000, 9000)
 
 
 @pytest.mark.versions
@@ -116,7 +178,7 @@ def test_one_failure_more_than_tolerated_fails_and_a_retry_works_on_these_items_
     report = stack.airflow.xcom(XCOMS, run_id, "collect_ship")
     assert (report["total"], report["succeeded"], report["failed"]) == (20_000, 19_800, 200)
     # What failed has no value for the batches after it.
-    after = stack.airflow.xcom(XCOMS, run_id, "collect_twice")
+    after = stack.airflow.xcom(XCOMS, run_id, "collect_times")
     assert (after["total"], after["succeeded"], after["upstream_failed"]) == (20_000, 19_800, 200)
     assert stack.airflow.xcom(XCOMS, run_id, "added_up")["rows"] == 20_000
     code, out, _ = mapping_kit("status", XCOMS, run_id, "ship", "--failed", "--output", "json")
@@ -129,10 +191,6 @@ def test_one_failure_more_than_tolerated_fails_and_a_retry_works_on_these_items_
     assert code == 0, err
     stack.airflow.wait(XCOMS, run_id)
     assert stack.airflow.xcom(XCOMS, run_id, "collect_ship")["succeeded"] == 20_000
-    assert stack.airflow.xcom(XCOMS, run_id, "added_up") == {
-        "rows": 20_000,
-        "keys": 20_000,
-        "sum": 20_000 * 19_999 // 2,
-    }
+    assert stack.airflow.xcom(XCOMS, run_id, "added_up") == all_of(20_000)
     worked = [line for path in Path(tmp_path).glob("calls-*") for line in path.read_text().split()]
     assert len(worked) == 200

@@ -22,6 +22,10 @@ class Over(Protocol):
 class Gate(Protocol):
     """What stands before every try of an item."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether all may go through as they come, without a word."""
+
     def stands_before(self, workers: Workers) -> None:
         """Learn who goes through it. Called once, before anybody does."""
 

@@ -11,6 +11,7 @@ from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.partitions.pieces import Distinct
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.plans.batches import Item
 from airflow_mapping_kit.plans.early_labels import fixed_arguments
 from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.reading import of_task
@@ -19,7 +20,7 @@ from airflow_mapping_kit.results import SUCCESS, part_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_mapping_kit.plans.batches import Batched, Item
+    from airflow_mapping_kit.plans.batches import Batched
     from airflow_mapping_kit.results import PartSummary
 
 
@@ -41,7 +42,7 @@ class Given:
     :param how: how the task gets its batches.
     :param declared: its operator, as the DAG keeps it.
     :param mapped: what the instance was mapped over.
-    :param check: raises where items have not the fields that their keys are made of.
+    :param check: raises where items have not the fields that their keys are made of, `None` where none are said.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Given:
         how: Batched,
         declared: Any,
         mapped: Mapping[str, Any],
-        check: Callable[..., None],
+        check: Callable[..., None] | None,
     ) -> None:
         self._value = value
         self._instance = instance
@@ -69,7 +70,8 @@ class Given:
             self.span = Span(self._part["first"], self._part["count"], self._part["total"])
         elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
             self.span = Span(0, len(value), len(value))
-            check(value)
+            if check is not None:
+                check(value)
         else:
             raise PlanError(
                 f"{declared.task_id} got {shown(value)} as its batch, which is no list: map it over batches, "
@@ -83,13 +85,13 @@ class Given:
         """
         name = Distinct()
         for number, value in self._values():
-            if self._slice is not None:
+            if self._check is not None and self._slice is not None:
                 self._check([value], called=f"item {number:,} of the plan")
-            (item,) = self._how.items(self._mapped, [value])
+            item = self._how.item(self._mapped, value)
             label = self._label_of(item)
             # Those that another batched task has named keep their names, in whichever order they come.
             key = value["key"] if self._part is not None and self._how.chained else name(item.key)
-            yield Numbered(number, item._replace(key=key), label)
+            yield Numbered(number, Item(key, item.value, item.state, item.error), label)
 
     def keyed(self) -> Iterator[tuple[int, str]]:
         """Yield the numbers and the keys of all items."""
@@ -110,6 +112,8 @@ class Given:
 
     def _label_of(self, item: Item) -> str | None:
         if self._label is None or item.state != SUCCESS:
+            return None
+        if not self._label and len(item.key) <= labels.MAX_LABEL_LENGTH and item.key.isprintable():
             return None
         arguments = self._how.arguments(self._mapped, item.value)
         label = labels.render(

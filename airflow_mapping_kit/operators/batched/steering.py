@@ -91,6 +91,11 @@ class Steering:
             self._thread.join(LOOK_SECONDS)
 
     @property
+    def is_open(self) -> bool:
+        """Whether tries begin as they come."""
+        return self._open
+
+    @property
     def concurrency(self) -> int:
         """How many items are worked on at once as things are."""
         return int(self._holds[CONCURRENCY])

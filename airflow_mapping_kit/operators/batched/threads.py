@@ -97,6 +97,8 @@ class Threads:
 
     def _is_one_too_many(self) -> bool:
         """Tell whether more are at work than there are places: whoever asks is to end."""
+        if self._at_work <= self.count:
+            return False
         with self._sizing:
             if self._at_work <= self.count:
                 return False
@@ -137,7 +139,7 @@ class Threads:
 
     def _next(self) -> Call | None:
         """Return the next call, `None` if there is none for this thread."""
-        if self._gate is None:
+        if self._gate is None or self._gate.is_open:
             allowed = not self._over.is_set()
         else:
             allowed = not self._none_left.is_set() and self._gate.enter(self._none_left)

@@ -111,7 +111,8 @@ def _given(operator: Any, context: Context) -> tuple[Given, dict[str, Any]]:
     batch, declared = named.pop(parameter, None), operator.dag.get_task(operator.task_id)
     how = received(declared)
     check = partial(check_key, operator.task_id, operator.key, chained=how.chained)
-    given = Given(batch, context["ti"], how, declared, mapped_arguments(context), check)
+    named_by = check if operator.key is not None else None
+    given = Given(batch, context["ti"], how, declared, mapped_arguments(context), named_by)
     context_merge(context, named)
     fixed = dict(determine_kwargs(operator.python_callable, (), context))
     fixed.pop(parameter, None)

@@ -63,8 +63,8 @@ def many_items(dag_id: str):
             return number
 
         @batched
-        def twice(number):
-            return 2 * number
+        def times(number, factor):
+            return factor * number
 
         @task(trigger_rule="all_done")
         def added_up(report):
@@ -79,8 +79,8 @@ def many_items(dag_id: str):
         shipped = ship.expand(key=made)
         report = collect(shipped, tolerated_failure_count="{{ params.tolerated }}")
         added_up(report)
-        collect(
-            twice.override(trigger_rule="all_done").expand(number=shipped), tolerated_failure_percentage=100
-        )
+        # Beside what is elsewhere a list: each batch meets each of its values.
+        twice = times.override(trigger_rule="all_done").expand(number=shipped, factor=[2])
+        collect(twice, tolerated_failure_percentage=100)
 
     return declared()

@@ -67,7 +67,8 @@ def test_a_folder_of_one_of_several_machines_is_refused_whoever_names_it(setting
     settings(CORE__EXECUTOR=executor, **{option: place})
     name = option.partition("__")[2].lower()
     with pytest.raises(
-        StorageError, match=rf"\] {name} is '{place}', a folder of one machine, and with .*Executor.* s3://aws"
+        StorageError,
+        match=rf"\] {name} is '{place}', a folder of one machine, and with .*Executor.* s3://aws",
     ):
         root()
 

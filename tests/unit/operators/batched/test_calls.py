@@ -19,6 +19,8 @@ from airflow_mapping_kit.operators.batched.calls import Call
 class Turnstile:
     """A gate that lets so many tries through, and may change how many there are at a time."""
 
+    is_open = False
+
     def __init__(self, lets_through):
         self.lets_through = lets_through
         self.asked = count()
