@@ -40,15 +40,19 @@ class Chunks(NamedTuple):
 
 
 def packed(lines: Iterable[str], most: int) -> Iterator[list[str]]:
-    """Yield lines in chunks of at most so many bytes, but for a line that is longer by itself."""
+    """Yield lines of ASCII in chunks of at most so many bytes as an XCom has them, JSON within JSON.
+
+    A line that is longer is a chunk by itself.
+    """
     chunk: list[str] = []
     size = 0
     for line in lines:
-        if chunk and size + len(line) >= most:
+        escaped = len(line) + line.count('"') + line.count("\\") + len("\\n")
+        if chunk and size + escaped > most:
             yield chunk
             chunk, size = [], 0
         chunk.append(line)
-        size += len(line) + 1
+        size += escaped
     if chunk:
         yield chunk
 

@@ -1,4 +1,4 @@
-"""Mapped instances that do nothing, in a DAG that knows nothing of the kit."""
+"""Mapped instances that return a number, in a DAG that knows nothing of the kit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def plain_instances():
         return [{"item": number} for number in range(params["instances"])]
 
     @task
-    def one(piece): ...
+    def one(piece):
+        return piece["item"]
 
     @task(trigger_rule="all_done")
     def after(): ...

@@ -1,4 +1,4 @@
-"""The same mapped instances, that do nothing: with a label and a fan-in, and with a batch each."""
+"""The same mapped instances, that return a number: with a label and a fan-in, and with a batch each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def collected_instances():
         return [{"item": number} for number in range(params["instances"])]
 
     @task(map_index_template=label("{item}"))
-    def one(piece): ...
+    def one(piece):
+        return piece["item"]
 
     collect(one.expand(piece=pieces()))
 
@@ -35,7 +36,8 @@ def batched_instances():
         return [[{"item": 10 * number + n} for n in range(10)] for number in range(params["instances"])]
 
     @batched
-    def one(piece): ...
+    def one(piece):
+        return piece["item"]
 
     collect(one.expand(piece=pieces()))
 
