@@ -6,11 +6,13 @@ So has what reads DAG files. Elsewhere a task imports what it needs when it need
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 from airflow.listeners import hookimpl
 
+from airflow_mapping_kit.exceptions import MissingNameError
 from airflow_mapping_kit.guarded import guarded
 
 # Airflow 2 tells of a job before that knows of which kind it is.
@@ -36,4 +38,6 @@ def on_starting(component: Any) -> None:  # noqa: ARG001 -- the hook's
     if _COMMANDS & set(sys.argv[1:2]):
         package = __name__.partition(".")[0]
         for name in _MODULES:
-            import_module(f"{package}.{name}")
+            # A DAG that uses a part that is switched off says so by itself.
+            with suppress(MissingNameError):
+                import_module(f"{package}.{name}")

@@ -106,14 +106,15 @@ def test_what_is_saved_bit_by_bit_is_loaded_in_its_order_from_few_rows(kept):
         checkpoint.save([result(f"n={n}", n) for n in range(start, start + 35)])
     again = kept.checkpoint()
     assert again.rows() == [result(f"n={n}", n) for n in range(700)]
-    assert sorted(kept.rows()) == ["mapping_kit", "mapping_kit/0", "mapping_kit/1", "mapping_kit/2"]
+    assert sorted(kept.rows()) == ["mapping_kit", "mapping_kit/0", "mapping_kit/1"]
 
     again.save([result("n=700")])
     assert [row["key"] for row in kept.checkpoint().rows()] == [f"n={n}" for n in range(701)]
 
 
 def test_what_is_large_is_spread_over_rows_that_airflow_does_not_warn_of(kept):
-    rows = [result(f"n={n}", "x" * 10_000) for n in range(20)]
+    # JSON within JSON: what is escaped in the one is so again in the other.
+    rows = [result(f"n={n}", ("x" if n % 2 else '"\\é') * 2500) for n in range(20)]
     kept.checkpoint().save(rows)
     assert max(map(len, kept.rows().values())) < 65_535
     assert kept.checkpoint().rows() == rows
@@ -205,7 +206,7 @@ class TestWhatABackendKeeps:
         checkpoint = kept.checkpoint()
         for start in range(0, 700, 35):
             checkpoint.save([result(f"n={n}", n) for n in range(start, start + 35)])
-        assert len(objects()) == 3
+        assert len(objects()) == 2
         assert [row["value"] for row in kept.checkpoint().rows()] == list(range(700))
         checkpoint.succeeded()
         assert objects() == []

@@ -84,6 +84,26 @@ print(sorted({{name.split(".")[0] for name in set(sys.modules) - before}}))
     assert not imported & {"boto3", "botocore", "snowflake", "duckdb", "pandas", "numpy", "pyarrow"}
 
 
+def test_a_scheduler_imports_once_what_its_forks_need_and_no_optional_sdk():
+    program = """
+import sys
+from airflow_mapping_kit import plugin
+assert plugin.starting in plugin.MappingKitPlugin.listeners
+sys.argv = ["airflow", "tasks", "run"]
+plugin.starting.on_starting(None)
+before = set(sys.modules)
+sys.argv = ["airflow", "scheduler"]
+plugin.starting.on_starting(None)
+print(sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=True
+    )
+    imported = eval(done.stdout.splitlines()[-1])
+    assert {"airflow_mapping_kit.operators.batched.work", "airflow_mapping_kit.generators"} <= set(imported)
+    assert not {name.split(".")[0] for name in imported} & {"boto3", "duckdb", "pandas", "pyarrow"}
+
+
 @pytest.mark.parametrize("module", ["partitions", "exceptions", "labels"])
 def test_the_pure_modules_import_no_airflow(module):
     program = f"import sys, airflow_mapping_kit.{module}; print('airflow' in sys.modules)"
