@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
 
+_PASSING = (
+    exceptions.AuthorizationExpiredError,
+    exceptions.CommitStateUnknownException,
+    exceptions.ServerError,
+    exceptions.ServiceUnavailableError,
+    exceptions.TooManyRequestsError,
+)
 # What AWS calls credentials that it doesn't take, of Glue and of S3 alike.
 _REFUSED = (
     "AccessDenied",
@@ -74,6 +81,12 @@ def catalog_of(conn_id: str) -> Catalog:
             f"something isn't installed here: {one_line(error)}. REST and Glue work everywhere; SQL catalogs need "
             f"SQLAlchemy 2, which Airflow 2 doesn't have"
         ) from error
+    except ValueError as error:
+        # pydantic's, of an answer that is no catalog's, is one.
+        raise TargetError(
+            f"no Iceberg catalog can be made of the Airflow connection {conn_id!r}: {one_line(error)}: check its host, "
+            f"which has to be the URL before /v1, and its extra"
+        ) from error
 
 
 def table_of(catalog: Catalog, name: str) -> Table:
@@ -118,11 +131,11 @@ def asking(conn_id: str, what: str) -> Iterator[None]:
             f"can't {what}: the catalog refuses the credentials of the Airflow connection {conn_id!r}: "
             f"{one_line(error)}: check its login and password, and what they may do"
         ) from error
-    except (exceptions.RESTError, RequestException) as error:
+    except (*_PASSING, RequestException) as error:
         raise AirflowException(
             f"can't {what}: the catalog of the Airflow connection {conn_id!r} says {one_line(error)}"
         ) from error
-    except (exceptions.NoSuchNamespaceError, exceptions.NoSuchTableError) as error:
+    except (exceptions.RESTError, exceptions.NoSuchNamespaceError, exceptions.NoSuchTableError) as error:
         raise TargetError(
             f"can't {what}: the catalog of the Airflow connection {conn_id!r} says {one_line(error)}: check the "
             f"connection's host and its warehouse"

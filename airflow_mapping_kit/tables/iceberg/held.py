@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from pyiceberg.conversions import from_bytes
 
@@ -88,7 +89,9 @@ def of_file(dimensions: Sequence[Dimension], file: DataFile, metadata: TableMeta
     found = []
     for one in dimensions:
         position = _position(one, spec)
-        found.append(by_bounds(one, file) if position is None else file.partition[position])
+        value = by_bounds(one, file) if position is None else file.partition[position]
+        # Bounds have the bytes.
+        found.append(value.bytes if isinstance(value, UUID) else value)
     return tuple(found)
 
 
@@ -127,9 +130,6 @@ def _of_manifest(dimension: Dimension, manifest: ManifestFile, metadata: TableMe
 
 def _position(dimension: Dimension, spec: PartitionSpec) -> int | None:
     """Return which field of a partitioning the dimension is, `None` if it is none."""
-    for position, field in enumerate(spec.fields):
-        if field.source_id == dimension.field_id and str(field.transform) == (
-            dimension.transform or "identity"
-        ):
-            return position
-    return None
+    return next(
+        (place for place, field in enumerate(spec.fields) if dimension.is_partitioned_by(field)), None
+    )

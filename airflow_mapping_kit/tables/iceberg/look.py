@@ -116,13 +116,21 @@ def _said(table: IcebergTable) -> str:
 
 def _check_partitioning(table: IcebergTable, name: str) -> None:
     for field in table.spec().fields:
+        column, kind = (
+            of(field.source_id) for of in (table.schema().find_column_name, table.schema().find_type)
+        )
         # What a column that was dropped from a table of version 1 leaves behind is void.
         if not field.transform.preserves_order and str(field.transform) != "void":
-            column = table.schema().find_column_name(field.source_id)
             raise TargetError(
                 f"the table {name} is partitioned by {field.transform}({column}), and rows of one partition of the "
                 f"plan may fall into any of these: the kit publishes one file for each, so it takes tables that are "
                 f"partitioned by columns, or their years, months, days or hours"
+            )
+        # Its decoder gives them back with 32 bits, also when it writes a list of other partitions' files anew.
+        if str(kind) == "double":
+            raise TargetError(
+                f"the table {name} is partitioned by {column}, a double, and pyiceberg reads partitions of doubles "
+                f"wrong: partition it by a decimal or by text"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.exceptions import ResolveError
@@ -13,6 +14,7 @@ from pyiceberg.io.pyarrow import (
     pyarrow_to_schema,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import promote
 from pyiceberg.typedef import Record
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from pyarrow.parquet import FileMetaData
     from pyiceberg.io import FileIO
+    from pyiceberg.io.fileformat import DataFileStatistics
+    from pyiceberg.partitioning import PartitionField
     from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
 
@@ -94,23 +98,7 @@ class NewFiles:
         self, footer: FileMetaData, uri: str, size: int, value: tuple[Any, ...], piece: Staged
     ) -> DataFile:
         counted = data_file_statistics_from_parquet_metadata(footer, self._plan, self._ids)
-        try:
-            record = counted.partition(self._spec, self._schema)
-        except ValueError as error:
-            fields = ", ".join(
-                f"{one.transform}({self._schema.find_column_name(one.source_id)})"
-                for one in self._spec.fields
-            )
-            raise TargetError(
-                f"partition {piece['key']}: its rows belong to several partitions of the table {self._name}, which is "
-                f"partitioned by {fields}: make each of these a dimension of the plan ({error})"
-            ) from error
-        partition: list[Any] = [record[position] for position in range(len(self._spec.fields))]
-        for position, field in enumerate(self._spec.fields):
-            for one, known in zip(self._dimensions, value, strict=True):
-                # Long text has no bounds: a partition without them would be NULL.
-                if field.source_id == one.field_id and str(field.transform) == (one.transform or "identity"):
-                    partition[position] = known if partition[position] is None else partition[position]
+        partition = [self._partition_value(counted, field, value, piece) for field in self._spec.fields]
         file = DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=uri,
@@ -125,13 +113,36 @@ class NewFiles:
         )
         held = [by_bounds(one, file) for one in self._dimensions]
         # What bounds don't tell, the query that wrote the file has looked at.
-        if file.record_count != piece["rows"] or not may_hold(held, value):
+        nulls_are_right = all(map(partial(_has_right_nulls, file), self._dimensions, value))
+        if file.record_count != piece["rows"] or not may_hold(held, value) or not nulls_are_right:
             raise TargetError(
                 f"partition {piece['key']}: {uri} isn't what was staged, {piece['rows']} rows of {list(value)}: it "
                 f"has {file.record_count} of {held}: {_AGAIN}"
             )
         self._check_required(file.null_value_counts, piece)
         return file
+
+    def _partition_value(
+        self, counted: DataFileStatistics, field: PartitionField, value: tuple[Any, ...], piece: Staged
+    ) -> Any:
+        for one, known in zip(self._dimensions, value, strict=True):
+            # Of long text a file has no bounds: told by them, its partition would be NULL.
+            if one.is_partitioned_by(field):
+                return known
+        try:
+            told = counted.partition(PartitionSpec(field), self._schema)[0]
+        except ValueError:
+            said = "more than one"
+        else:
+            # Bounds leave NULL out: a file of 'EWR' and NULL would be one of 'EWR'.
+            if told is None or not counted.null_value_counts.get(field.source_id):
+                return told
+            said = f"{told} and NULL"
+        column = self._schema.find_column_name(field.source_id)
+        raise TargetError(
+            f"partition {piece['key']}: its rows belong to several partitions of the table {self._name}, which is "
+            f"partitioned by {field.transform}({column}), too: they have {said}. Make that a dimension of the plan"
+        )
 
     def _check_required(self, nulls: Mapping[int, int], piece: Staged) -> None:
         for field in self._schema.fields:
@@ -171,3 +182,8 @@ class NewFiles:
             one.name for one in self._schema.fields if one.required and one.field_id not in given.field_ids
         ]
         return f"it has no {', '.join(map(repr, missing))}, which the table requires" if missing else None
+
+
+def _has_right_nulls(file: DataFile, dimension: Dimension, value: Any) -> bool:
+    nulls = file.null_value_counts.get(dimension.field_id)
+    return nulls is None or nulls == (file.record_count if value is None else 0)

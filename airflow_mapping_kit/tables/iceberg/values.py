@@ -16,6 +16,7 @@ from airflow_mapping_kit.tables.described import column_of, home, period_begin
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pyiceberg.partitioning import PartitionField
     from pyiceberg.schema import Schema
 
     from airflow_mapping_kit.tables.described import Table
@@ -58,6 +59,10 @@ class Dimension:
                 f"{shown(given)} can't be a value of the dimension {self.name!r}, which lives in the column "
                 f"{self.column!r} of the type {self.kind}: {error}"
             ) from error
+
+    def is_partitioned_by(self, field: PartitionField) -> bool:
+        """Return whether a field of a partitioning is this dimension."""
+        return field.source_id == self.field_id and str(field.transform) == (self.transform or "identity")
 
     def of_moment(self, moment: Any) -> Any:
         """Return the period that a moment of the column is in; without a transform the moment itself."""
