@@ -128,7 +128,7 @@ constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 		pyproject.toml -
 	printf 'mkdocs-material\nmkdocstrings[python]\nruff\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_$(DEFAULT)) --no-annotate --no-header --output-file constraints/docs.txt -
-	printf 'pyiceberg[pyarrow,sql-sqlite]\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
+	printf 'duckdb\nduckdb-extension-avro\nduckdb-extension-httpfs\nduckdb-extension-iceberg\npyiceberg[pyarrow,sql-sqlite]\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_3.3.2) --no-annotate --no-header --output-file constraints/catalog.txt -
 	printf 'dagster\nmatplotlib\npandas\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_$(DEFAULT)) --no-annotate --no-header --output-file constraints/bench.txt -

@@ -162,7 +162,7 @@ class Protocol:
         return 204, None
 
     def _described(self, table: Table) -> dict[str, Any]:
-        config = self.storage if table.location().startswith("s3://") else {}
+        config = self.storage if table.location().startswith(("s3://", "s3a://")) else {}
         return {
             "metadata-location": table.metadata_location,
             "metadata": _plain(table.metadata),
