@@ -43,7 +43,7 @@ ONLY ?= tests
 # Side by side: two with an Airflow of their own for their share of the end-to-end tests, which mostly wait, and a third.
 BESIDE := --dist loadgroup --durations 10
 
-.PHONY: help demo demo-s3 up test test-pure test-system lint format bench docs constraints clean stale
+.PHONY: help demo demo-s3 demo-table up test test-pure test-system lint format bench docs constraints clean stale
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -97,6 +97,9 @@ format: $(VENV)/.installed-dev ## Lay out the code and the documentation's block
 
 demo-s3: $(VENV)/.installed-snowflake-demo $(SNOWFLAKE)/.installed ## 93 files go from S3 to Snowflake, and nothing is lost
 	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo s3
+
+demo-table: $(VENV)/.installed-table-demo $(CATALOG)/.installed ## A year of flights becomes one snapshot of an Iceberg table
+	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo table
 
 bench: $(VENV)/.installed-dev $(CATALOG)/.installed $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
 	@exec $(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)

@@ -1,6 +1,6 @@
 """Run the demo: ``python -m demo run`` ends when it is done, ``python -m demo up`` leaves Airflow's UI open.
 
-``python -m demo s3`` loads files from S3 into Snowflake instead.
+``python -m demo s3`` loads files from S3 into Snowflake instead, ``python -m demo table`` a year into a table.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ def demo(console: Console, *, what: str, port: int) -> int:
         with Processes(lock) as processes:
             if what == "s3":
                 succeeded, password = load(console, processes, home), ""
+            elif what == "table":
+                # Imported where it is asked for: the other demos have no pyiceberg.
+                from demo.table import table
+
+                succeeded, password = table(console, processes, home), ""
             else:
                 succeeded, password = _reload(console, processes, home, port if stay else None)
             if stay:
@@ -135,7 +140,7 @@ def _stop(signum: int, _frame: object) -> None:
 def main() -> int:
     """Read the arguments, run, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("what", choices=["run", "up", "s3"])
+    parser.add_argument("what", choices=["run", "up", "s3", "table"])
     parser.add_argument("--port", type=int, default=8080, help="the UI's port (default %(default)s)")
     arguments = parser.parse_args()
     for name in ("SIGTERM", "SIGHUP"):

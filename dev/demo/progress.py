@@ -72,20 +72,24 @@ class Bar:
         self._line = ""
         self._printed = 0.0
 
-    def update(self, instances: Sequence[dict[str, Any]]) -> None:
-        """Show the states of the instances."""
+    def update(self, instances: Sequence[dict[str, Any]], partitions: tuple[int, int] | None = None) -> None:
+        """Show the states of the instances.
+
+        :param partitions: how many are done, and of how many, where an instance works on several.
+        """
         counts = states(instances)
         finished = sum(n for state, n in counts.items() if state in FINISHED)
+        done, total = partitions or (finished, len(instances))
         line = described(counts)
-        self._live.update(self._task, total=len(instances) or None, completed=finished, states=line.markup)
+        self._live.update(self._task, total=total or None, completed=done, states=line.markup)
         if self._console.is_terminal:
             return
-        plain = f"  {finished}/{len(instances)}: {line.plain}"
-        done = finished == len(instances)
+        plain = f"  {done:,}/{total:,}: {line.plain}"
+        ended = finished == len(instances)
         if (
             instances
             and plain != self._line
-            and (done or time.monotonic() - self._printed > SECONDS_BETWEEN_LINES)
+            and (ended or time.monotonic() - self._printed > SECONDS_BETWEEN_LINES)
         ):
             self._console.print(plain, highlight=False, soft_wrap=True)
             self._line, self._printed = plain, time.monotonic()

@@ -42,7 +42,7 @@ def report(console: Console, airflow: Airflow, dag_id: str, run_id: str, lake: P
     table.add_row("Rows in the lake", f"{rows:,}")
     table.add_row("Seconds of the run", f"{(run['end_date'] - run['start_date']).total_seconds():.1f}")
     table.add_row("Most tasks at once", str(airflow.most_at_once(dag_id, run_id)))
-    table.add_row("The lake", _short(lake))
+    table.add_row("The lake", shortened(lake))
     console.print()
     console.print(table)
 
@@ -66,9 +66,9 @@ def failures(console: Console, airflow: Airflow, dag_id: str, run_id: str) -> No
         last = max(instance["try_number"], 1)
         where = airflow.log_path(*place, last)
         text = airflow.log(*place, last) if where.exists() else ""
-        print(f"\n  {_name(instance)}\n    {error_line(text)}\n    log: {_short(where)}")
+        print(f"\n  {_name(instance)}\n    {error_line(text)}\n    log: {shortened(where)}")
     if len(failed) > FAILURES_SHOWN:
-        print(f"\n  and {len(failed) - FAILURES_SHOWN} more; their logs: {_short(airflow.logs)}")
+        print(f"\n  and {len(failed) - FAILURES_SHOWN} more; their logs: {shortened(airflow.logs)}")
 
 
 def error_line(log: str) -> str:
@@ -106,13 +106,14 @@ def _name(instance: dict[str, Any]) -> str:
     return f"{instance['task_id']} {instance['rendered_map_index'] or instance['map_index']}"
 
 
-def _short(path: Path) -> str:
+def shortened(path: Path) -> str:
+    """Return a path as it is typed here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _command(files: str) -> str:
-    python = _short(Path(sys.executable))
+    python = shortened(Path(sys.executable))
     query = "SELECT * FROM flights LIMIT 5"
-    code = f"import duckdb; duckdb.read_parquet('{_short(Path(files))}', hive_partitioning=True)"
+    code = f"import duckdb; duckdb.read_parquet('{shortened(Path(files))}', hive_partitioning=True)"
     return f"{python} -c \"{code}.query('flights', '{query}').show()\""

@@ -13,6 +13,7 @@ import pytest
 from fault_proxy import FaultProxy, fault_proxy
 from stack.airflow import Airflow
 from stack.api import Api
+from stack.catalog import Catalog
 from stack.postgres import Postgres
 from stack.processes import Processes
 from stack.s3 import ACCESS_KEY, S3, SECRET_KEY
@@ -69,6 +70,7 @@ class Stack:
             s3_access_key=ACCESS_KEY,
             s3_secret_key=SECRET_KEY,
         )
+        self.catalog = Catalog(processes, folder / "catalog.log", warehouse=folder / "warehouse")
         self.s3_connection = S3_CONNECTION
         self.airflow = Airflow(
             processes,
@@ -78,6 +80,7 @@ class Stack:
             connections={
                 S3_CONNECTION: self.s3.airflow_connection_by(proxy.url),
                 "snowflake_default": self.snowflake.airflow_connection,
+                "lake": self.catalog.airflow_connection,
                 "warehouse": self.postgres.make_database("warehouse"),
                 "api": Api(processes, folder / "api.log").airflow_connection,
             },

@@ -132,7 +132,9 @@ def test_make_leaves_nothing_of_the_demo_when_it_is_ended(tmp_path):
         make.wait(60)
 
 
-@pytest.mark.parametrize("target", ["bench", "demo", "demo-s3", "test", "test-pure", "test-system", "up"])
+@pytest.mark.parametrize(
+    "target", ["bench", "demo", "demo-s3", "demo-table", "test", "test-pure", "test-system", "up"]
+)
 def test_the_shell_of_every_long_recipe_becomes_what_it_starts(target):
     # The tests may have been started by make itself, which tells another make so.
     environment = {
