@@ -39,6 +39,7 @@ SMALL = {
     "parsing": ["--rounds", "1"],
     "page": ["--rounds", "1", "--shapes", "even_1095"],
     "lint": ["--files", "20", "--rounds", "1"],
+    "tables": ["--days", "3", "--writers", "3", "--seconds", "10", "--look-every", "0.5"],
 }
 # What Airflow 3 measures of a part, beside Airflow 2.
 ON_3 = {"ways": ["--items", "100", "--waits", "0", "--sizes", "50"]}
@@ -56,6 +57,7 @@ PARTS = (
     "redrive",
     "page",
     "lint",
+    "tables",
     "s3_list",
     "s3_move",
 )

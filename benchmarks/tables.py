@@ -108,7 +108,7 @@ def commit(work: dict[str, Any]) -> Iterator[Any]:
     source = duckdb.connect(config={"threads": 1})
     done, refused, again = 0, 0, []
     # It says so each time that it tries again by itself.
-    logging.getLogger("pyiceberg.table").addFilter(lambda record: again.append(record) is not None)
+    logging.getLogger("pyiceberg.table").addFilter(again.append)
     yield None
     ends = time.monotonic() + work["seconds"]
     for partition in work["partitions"]:

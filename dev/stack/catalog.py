@@ -63,7 +63,8 @@ class Catalog:
                 "CATALOG_NAME": NAME,
                 "CATALOG_PORT": str(self.port),
                 "CATALOG_STORAGE": json.dumps(storage or {}),
-                "CATALOG_WAREHOUSE": warehouse if isinstance(warehouse, str) else warehouse.as_uri(),
+                # Not as a URI has it: pyiceberg takes the %20 of a path literally.
+                "CATALOG_WAREHOUSE": warehouse if isinstance(warehouse, str) else f"file://{warehouse}",
             },
             cwd=folder,
             grace=2,

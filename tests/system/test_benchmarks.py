@@ -26,6 +26,7 @@ PARTS = [
     "redrive",
     "page",
     "lint",
+    "tables",
 ]
 
 
@@ -74,4 +75,10 @@ def test_every_part_measures_and_writes_its_tables_into_the_page(tmp_path):
     assert "| `mapping-kit retry --repacked` | 2 |" in measured["redrive"]
     assert "| 1,095 × 25 runs |" in measured["page"]
     assert "findings in 20 files" in measured["lint"]
+    (ours,) = re.findall(r"\| staged, then one commit \| (.*) \|", measured["tables"])
+    # All is done and nothing was refused; it made one snapshot, and no reader saw half of it.
+    done, *_, refused, snapshots, _, looks, mixtures = ours.split(" | ")
+    assert (done, refused, snapshots, mixtures) == ("9", "0", "1", "0")
+    assert int(looks) > 0
+    assert "| a commit for each | 9 |" in measured["tables"]
     assert "<svg" in plot.read_text()
