@@ -1,0 +1,1 @@
+"""Tables of databases: one partition, or many, replaced in one transaction."""
