@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pendulum
 import pytest
@@ -76,7 +77,13 @@ def load():
     from airflow_mapping_kit.operators.sql import SQLPartitionOperator
 
     def run(
-        partition, sql=SQL, table="flights", conn_id="warehouse", before=lambda operator: None, **arguments
+        partition,
+        sql=SQL,
+        table="flights",
+        conn_id="warehouse",
+        before=lambda operator: None,
+        run_id="run",
+        **arguments,
     ):
         with airflows.DAG("loads", schedule=None, start_date=pendulum.datetime(2013, 1, 1)):
             operator = SQLPartitionOperator(
@@ -84,7 +91,8 @@ def load():
             )
         before(operator)
         # Airflow lets a task be executed from one thread only.
-        return type(operator).execute.__wrapped__(operator, {"ti": instances.INSTANCE, "task": operator})
+        instance = SimpleNamespace(**{**vars(instances.INSTANCE), "run_id": run_id})
+        return type(operator).execute.__wrapped__(operator, {"ti": instance, "task": operator})
 
     return run
 
