@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
 import pytest
 
 from fault_proxy import FaultProxy, fault_proxy
@@ -72,6 +75,7 @@ class Stack:
         )
         self.catalog = Catalog(processes, folder / "catalog.log", warehouse=folder / "warehouse")
         self.s3_connection = S3_CONNECTION
+        self._warehouse = self.postgres.make_database("warehouse")
         self.airflow = Airflow(
             processes,
             self.postgres,
@@ -81,7 +85,7 @@ class Stack:
                 S3_CONNECTION: self.s3.airflow_connection_by(proxy.url),
                 "snowflake_default": self.snowflake.airflow_connection,
                 "lake": self.catalog.airflow_connection,
-                "warehouse": self.postgres.make_database("warehouse"),
+                "warehouse": self._warehouse,
                 "api": Api(processes, folder / "api.log").airflow_connection,
             },
             settings=SETTINGS,
@@ -90,6 +94,18 @@ class Stack:
         )
         self.airflow.migrate()
         self.airflow.start_scheduler()
+
+    def warehouse(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query in the database of the connection `warehouse`."""
+        place = json.loads(self._warehouse)
+        with (
+            closing(
+                psycopg2.connect(host=place["host"], user=place["login"], dbname=place["schema"])
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(query)
+            return cursor.fetchall()
 
     def tested(self, dag_id: str, **conf: Any) -> str:
         """Run a whole DAG without the scheduler, which adds nothing to it; return the run id once it has succeeded."""

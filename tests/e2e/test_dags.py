@@ -85,6 +85,28 @@ def test_models_are_trained_one_by_one_and_the_best_of_those_that_succeeded_is_c
     ]
 
 
+def test_a_table_of_a_warehouse_has_all_partitions_of_a_run_at_once_and_those_of_others_stay(stack):
+    def loaded(start, end, *origins):
+        conf = {"mode": "custom", "start_date": start, "end_date": end, "origin": list(origins)}
+        run_id = stack.tested("flights_warehouse", **conf)
+        return stack.airflow.xcom("flights_warehouse", run_id, "publish_load")["published"]
+
+    assert loaded("2013-01-01", "2013-01-02", "EWR", "JFK")["replaced_rows"] == 0
+    assert loaded("2013-01-02", "2013-01-03", "EWR")["replaced_rows"] > 0
+    expected = duckdb.execute(
+        """
+        SELECT origin, day, carrier, count(*), round(avg(arr_delay), 1) FROM read_csv($path, nullstr = 'NA')
+        WHERE (origin, day) IN (('EWR', 1), ('EWR', 2), ('EWR', 3), ('JFK', 1), ('JFK', 2)) GROUP BY ALL ORDER BY ALL
+        """,
+        {"path": str(stack.project / "include" / "data" / "flights-2013-01.csv.gz")},
+    ).fetchall()
+    query = "SELECT origin, extract(day FROM date)::int, carrier, flights, mean_delay::float FROM flights_by_carrier"
+    assert stack.warehouse(f"{query} ORDER BY 1, 2, 3") == expected
+    assert stack.warehouse(
+        "SELECT relname FROM pg_class WHERE relname LIKE 'mapping_kit_%' AND relkind = 'r'"
+    ) == [("mapping_kit_published",)]
+
+
 def test_only_the_partitions_that_changed_are_followed_and_until_then_they_are_stale(stack, mapping_kit):
     airflow = stack.airflow
     airflow.wait_for_dag("carrier_delays")

@@ -20,6 +20,7 @@ class Dialect:
     :param parameter: what stands for the value of a name in SQL
     :param fold: what the database makes of a name without quotes
     :param begin: what begins a transaction; `None` where the driver does so by itself
+    :param keeps_ddl: whether what makes and drops tables can be a part of one
     :param staging: the words that make a table which is gone soon
     :param indexes: whether it has indexes
     :param is_postgres: whether it has PostgreSQL's locks and settings
@@ -29,6 +30,7 @@ class Dialect:
     parameter: str
     fold: Callable[[str], str]
     begin: str | None = None
+    keeps_ddl: bool = True
     staging: str = "TABLE"
     indexes: bool = True
     is_postgres: bool = False
@@ -45,7 +47,7 @@ class Dialect:
 # statement is one of its own, a reader would see the partition without rows, and a kill would leave it so.
 DIALECTS = {
     "postgres": Dialect(PYFORMAT, str.lower, staging="UNLOGGED TABLE", is_postgres=True),
-    "snowflake": Dialect(PYFORMAT, str.upper, begin="BEGIN", indexes=False),
+    "snowflake": Dialect(PYFORMAT, str.upper, begin="BEGIN", keeps_ddl=False, indexes=False),
     # The only writer from the start: one that becomes it later may be too late, and has to begin again.
     "sqlite": Dialect(NAMED, str, begin="BEGIN IMMEDIATE", tables="SELECT name FROM sqlite_master"),
 }

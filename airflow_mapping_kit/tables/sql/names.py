@@ -28,7 +28,7 @@ class TableName(NamedTuple):
 
     def beside(self, name: str) -> TableName:
         """Return another table of the same schema."""
-        return self._replace(parts=(*self.parts[:-1], name))
+        return self._replace(parts=(*self.parts[:-1], self.dialect.fold(name)))
 
 
 def table_name(text: Any, dialect: Dialect) -> TableName:

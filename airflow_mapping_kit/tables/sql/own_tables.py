@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # The column that tells the rows of one try of one partition from all others.
 PIECE = "mapping_kit_piece"
-PIECE_TYPE = "VARCHAR(32)"
+PIECE_TYPE = "VARCHAR"
 
 
 def staging_table(table: TableName, run: str, of: str = "") -> TableName:
@@ -44,7 +44,7 @@ def make(session: Session, name: TableName, *statements: str) -> None:
         for statement in statements:
             session.run(f"the table {name}", statement, kind=TargetError)
 
-    session.in_transaction(work)
+    session.in_transaction(work, is_ddl=True)
 
 
 def make_staging(session: Session, table: TableName, staging: TableName) -> None:
@@ -67,7 +67,7 @@ def make_published(session: Session, published: TableName) -> None:
         session,
         published,
         f"CREATE TABLE IF NOT EXISTS {published} ({session.quoted(PIECE)} {PIECE_TYPE} PRIMARY KEY, "
-        f'"published_at" VARCHAR(40))',
+        f'"published_at" VARCHAR)',
     )
 
 

@@ -61,7 +61,7 @@ def publish(table: Table, pieces: Sequence[Staged], run: str) -> Published:
         _list(session, names, columns, pieces)
         staged = is_there(session, names.staging)
         replaced = session.in_transaction(lambda: _replace(session, names, columns, pieces, staged))
-        left_over = _tidy(session, names, staged)
+        left_over = _tidy(session, names, staged=staged)
     return {  # type: ignore[typeddict-unknown-key]
         "snapshot": marker(run, pieces),
         "rows": sum(piece["rows"] for piece in pieces),
@@ -136,7 +136,7 @@ def _replace(
     now = session.value("mapping_kit_now")
     session.run(
         what,
-        f'INSERT INTO {names.published} ({piece}, "published_at") SELECT {piece}, CAST({now} AS VARCHAR(40)) '
+        f'INSERT INTO {names.published} ({piece}, "published_at") SELECT {piece}, CAST({now} AS VARCHAR) '
         f"FROM {names.todo}",
         {"mapping_kit_now": _ago(timedelta())},
     )
@@ -176,27 +176,27 @@ def _delete(session: Session, names: _Names, columns: Mapping[str, str], nulls: 
     )
 
 
-def _tidy(session: Session, names: _Names, staged: bool) -> int:
+def _tidy(session: Session, names: _Names, *, staged: bool) -> int:
     """Remove what nobody needs after the commit, and return how many tries had staged in vain."""
-    what, piece = f"the table {names.staging}", session.quoted(PIECE)
+    what, piece, old = f"the table {names.staging}", session.quoted(PIECE), session.value("mapping_kit_old")
+    known = f"SELECT {piece} FROM {names.published}"
 
-    def work() -> int:
-        left_over = 0
-        if staged:
-            known = f"SELECT {piece} FROM {names.published}"
-            count = f"SELECT COUNT(DISTINCT {piece}) FROM {names.staging} WHERE {piece} NOT IN ({known})"
-            ((left_over,),) = session.rows(what, count)
-        old = session.value("mapping_kit_old")
-        session.run(
-            what,
-            f'DELETE FROM {names.published} WHERE "published_at" < {old}',
-            {"mapping_kit_old": _ago(_KEPT_FOR)},
-        )
-        for name in (names.staging, names.todo):
-            session.run(what, f"DROP TABLE IF EXISTS {name}")
+    def forget() -> int:
+        forgotten = f'DELETE FROM {names.published} WHERE "published_at" < {old}'
+        session.run(what, forgotten, {"mapping_kit_old": _ago(_KEPT_FOR)})
+        if not staged:
+            return 0
+        count = f"SELECT COUNT(DISTINCT {piece}) FROM {names.staging} WHERE {piece} NOT IN ({known})"
+        ((left_over,),) = session.rows(what, count)
         return int(left_over)
 
-    return session.in_transaction(work)
+    def drop() -> None:
+        for name in (names.staging, names.todo):
+            session.run(what, f"DROP TABLE IF EXISTS {name}")
+
+    left_over = session.in_transaction(forget)
+    session.in_transaction(drop, is_ddl=True)
+    return left_over
 
 
 def _ago(duration: timedelta) -> str:

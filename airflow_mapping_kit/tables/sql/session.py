@@ -93,23 +93,25 @@ class Session:
             except Exception as error:
                 raise refusal(error, what) from error
 
-    def in_transaction(self, work: Callable[[], T]) -> T:
+    def in_transaction(self, work: Callable[[], T], *, is_ddl: bool = False) -> T:
         """Return what some work returns, when it is committed; begin it again where another transaction was in the way.
 
+        :param is_ddl: whether it makes or drops tables, which some databases commit by themselves
         :raises ConflictError: if one still is after half a minute
         """
         for pause in _PAUSES:
             try:
-                return self._transaction(work)
+                return self._transaction(work, is_ddl=is_ddl)
             except ConflictError as error:  # noqa: PERF203  few, and far between
                 log.info("Begun again, for %s", error)
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  no secret
-        return self._transaction(work)
+        return self._transaction(work, is_ddl=is_ddl)
 
-    def _transaction(self, work: Callable[[], T]) -> T:
+    def _transaction(self, work: Callable[[], T], *, is_ddl: bool) -> T:
         try:
             self._go_on()
-            self._begin()
+            if self.dialect.keeps_ddl or not is_ddl:
+                self._begin()
             done = work()
             self._go_on()
             self._commit()
