@@ -1,0 +1,69 @@
+"""SQLPartitionOperator and publish on SQLite, which has one writer at a time."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+
+from airflow_mapping_kit.compat import AirflowFailException
+from airflow_mapping_kit.tables.formats import look, publish
+from airflow_mapping_kit.tables.staged import run_of
+
+RUN = run_of("none", "run", "load")
+SQL = "SELECT number FROM raw WHERE origin IS :origin AND date = :date AND note <> 'at 10:30 %'"
+PLAN = [{"origin": origin, "date": f"2013-01-0{day}"} for origin in ("EWR", None) for day in (1, 2)]
+
+
+@pytest.fixture
+def sqlite(tmp_path, monkeypatch):
+    path = str(tmp_path / "a.db")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": path}))
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE flights (origin TEXT, date TEXT, number INT)")
+    connection.execute("CREATE TABLE raw (origin TEXT, date TEXT, number INT, note TEXT)")
+    rows = [(one["origin"], one["date"], number, "") for one in PLAN for number in range(3)]
+    connection.executemany("INSERT INTO raw VALUES (?, ?, ?, ?)", rows)
+    connection.execute("INSERT INTO flights VALUES ('EWR', '2013-01-01', 99), ('JFK', '2013-01-01', 98)")
+    yield connection
+    connection.close()
+
+
+def counts(sqlite):
+    return sqlite.execute(
+        "SELECT origin, date, count(*), sum(number) FROM flights GROUP BY 1, 2 ORDER BY 1, 2"
+    ).fetchall()
+
+
+EXPECTED = [
+    (None, "2013-01-01", 3, 3),
+    (None, "2013-01-02", 3, 3),
+    ("EWR", "2013-01-01", 3, 3),
+    ("EWR", "2013-01-02", 3, 3),
+]
+
+
+def test_partitions_are_replaced_one_by_one_and_many_writers_wait_for_one_another(sqlite, load, at_once):
+    done = at_once(*(lambda partition=partition: load(partition, SQL) for partition in PLAN * 2))
+    assert sorted(one["rows"] for one in done) == [3] * 8
+    assert counts(sqlite) == [*EXPECTED, ("JFK", "2013-01-01", 1, 98)]
+    with pytest.raises(
+        AirflowFailException, match="3 of the query's 6 rows belong to other partitions, such as "
+    ):
+        load(PLAN[0], "SELECT origin, date, number FROM raw WHERE date = :date OR origin = :origin AND 0")
+    with pytest.raises(AirflowFailException, match=r"no such table: main.flihgts(?s:.*)near: 'flights'"):
+        load(PLAN[0], SQL, "main.flihgts")
+    assert counts(sqlite) == [*EXPECTED, ("JFK", "2013-01-01", 1, 98)]
+
+
+def test_all_that_was_staged_is_published_at_once_and_once(sqlite, load):
+    table = look("sql", {"name": "flights", "conn_id": "warehouse"}, {})
+    pieces = [load(partition, SQL, table) for partition in PLAN]
+    assert counts(sqlite) == [("EWR", "2013-01-01", 1, 99), ("JFK", "2013-01-01", 1, 98)]
+    for replaced in (1, 0):
+        done = publish(table, pieces, RUN)
+        assert (done["rows"], done["replaced_rows"]) == (12, replaced)
+        assert counts(sqlite) == [*EXPECTED, ("JFK", "2013-01-01", 1, 98)]
+    names = "SELECT name FROM sqlite_master WHERE name LIKE 'mapping_kit_%'"
+    assert sqlite.execute(names).fetchall() == [("mapping_kit_published",)]
