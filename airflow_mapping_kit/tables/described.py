@@ -61,7 +61,7 @@ class Table(TypedDict, total=False):
     :param location: the folder below which instances stage, without a slash at its end.
     :param columns: in their order.
     :param dimensions: those whose home was given, `{"column": ..., "transform": ...}`.
-    :param hive: whether a staged file lies in directories that are called after its partition.
+    :param hive: the columns that the table is partitioned by, if it takes their values from the directories of a file.
     """
 
     mapping_kit_table: str
@@ -71,7 +71,7 @@ class Table(TypedDict, total=False):
     location: str
     columns: list[Column]
     dimensions: dict[str, dict[str, str | None]]
-    hive: bool
+    hive: list[str]
 
 
 def table_of(value: Any) -> Table | None:

@@ -97,8 +97,9 @@ def delta_table(
     """Add a task that looks a Delta table up, for `DuckDBPartitionOperator.partial(target=...)`.
 
     :param uri: a directory or `s3://bucket/prefix` (templated)
-    :param aws_conn_id: the Airflow connection for `s3://` (templated)
-    :param storage_options: what else `deltalake` takes (templated)
+    :param aws_conn_id: the Airflow connection for `s3://`, without one boto's own credentials (templated)
+    :param storage_options: what else `deltalake` is to know, no credentials: which table of DynamoDB locks the log
+        where other writers of the table use one (templated)
     :param dimensions: which column each dimension of the plan is, where it isn't that of its name (templated)
     :param task_id: by default `table_` and the last part of the URI
     :return: the task's output: the table as plain JSON, for `target`
@@ -114,14 +115,17 @@ def ducklake_table(
     name: str,
     *,
     ducklake_conn_id: str = "ducklake_default",
+    aws_conn_id: str | None = None,
     dimensions: Mapping[str, str] | None = None,
     task_id: str | None = None,
     **operator_arguments: Any,
 ) -> XComArg:
     """Add a task that looks a DuckLake table up, for `DuckDBPartitionOperator.partial(target=...)`.
 
-    :param name: `schema.table` (templated)
-    :param ducklake_conn_id: the Airflow connection of the catalog's database (templated)
+    :param name: `schema.table`, or a table of the schema `main` (templated)
+    :param ducklake_conn_id: the Airflow connection of the catalog's database: PostgreSQL, or of type `duckdb` with the
+        path of a file as its host. `metadata_schema` in its extra says where in PostgreSQL the catalog is (templated)
+    :param aws_conn_id: the Airflow connection for a lake in `s3://` (templated)
     :param dimensions: where dimensions of the plan live, where it isn't the column of their name (templated)
     :param task_id: by default `table_` and the last part of the name
     :return: the task's output: the table as plain JSON, for `target`
@@ -129,7 +133,7 @@ def ducklake_table(
 
     Example: `target=ducklake_table("flights", ducklake_conn_id="lake")`.
     """
-    arguments = {"name": name, "conn_id": ducklake_conn_id}
+    arguments = {"name": name, "conn_id": ducklake_conn_id, "aws_conn_id": aws_conn_id}
     return _looked_up("ducklake", arguments, dimensions, task_id, operator_arguments)
 
 

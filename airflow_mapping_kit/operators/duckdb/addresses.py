@@ -9,7 +9,7 @@ from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.partitions.keys import partition_key, unique_partitions
-from airflow_mapping_kit.tables.described import home
+from airflow_mapping_kit.tables.hive import hive_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ def addresses(
     `{"origin": "EWR", "date": "2013-01-01"}` lives in `date=2013-01-01/origin=EWR`; with `partition_by` of
     `["origin", "date"]` in `origin=EWR/date=2013-01-01`.
 
-    :param table: what they are staged for, if for one: then a directory is called after the columns.
+    :param table: what they are staged for, if for one: then the directories are those that it looks at.
     :raises PartitionError: if one is no partition, two have the same key, or `partition_by` isn't exactly
         one's dimensions
     """
@@ -53,8 +53,9 @@ def addresses(
                 f"partition {key}: partition_by={order} has to name each of its dimensions "
                 f"({', '.join(sorted(partition))}) once"
             )
-        # A table's own columns may have names that no dimension can have.
-        names = {name: home(table, name).column if table and table.get("hive") else name for name in order}
-        directory = "/".join(partition_key({names[name]: partition[name]}) for name in order)
+        if table is None:
+            directory = "/".join(partition_key({name: partition[name]}) for name in order)
+        else:
+            directory = hive_directory(table, partition)
         found.append(Address(partition, key, directory))
     return found

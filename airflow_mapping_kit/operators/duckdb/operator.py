@@ -24,7 +24,7 @@ from airflow_mapping_kit.operators.duckdb.addresses import Address, addresses
 from airflow_mapping_kit.operators.duckdb.batch import published_each
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
 from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
-from airflow_mapping_kit.operators.duckdb.s3 import S3Target, let_duckdb_read_s3
+from airflow_mapping_kit.operators.duckdb.s3 import S3Target
 from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
 from airflow_mapping_kit.operators.duckdb.staging import TableTarget
 from airflow_mapping_kit.partitions.sequences import shown
@@ -39,6 +39,7 @@ from airflow_mapping_kit.storage.buckets import s3_hook
 from airflow_mapping_kit.storage.lake import s3_place
 from airflow_mapping_kit.tables.database import connected
 from airflow_mapping_kit.tables.described import table_of
+from airflow_mapping_kit.tables.reading_s3 import let_duckdb_read_s3
 from airflow_mapping_kit.tables.staged import run_of
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ class TableTarget:
         :raises TargetError: if the folder can't be made or written to
         :raises OSError: if it could be another time: the disk is full
         """
-        folder = f"{self._prefix}/{directory}" if self._table.get("hive") else self._prefix
+        folder = f"{self._prefix}/{directory}" if directory else self._prefix
         path = f"{folder}/{uuid.uuid4()}.parquet"
         if is_local(path):
             with self._on_disk(key, Path(path)) as staged:
