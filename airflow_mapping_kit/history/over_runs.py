@@ -21,6 +21,7 @@ from airflow_mapping_kit.history.shelf import Shelf
 from airflow_mapping_kit.history.stale import STALE, Stale, find_stale
 from airflow_mapping_kit.history.tables import Tables
 from airflow_mapping_kit.history.targets import Target, target_of, targets_of
+from airflow_mapping_kit.results import SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +77,8 @@ def history(
         letters = {place: one.letters for place, one in items.items()}
         cells = {place: one.cells(matrix, target.form) for place, one in waiting.items() if target.form}
         gaps = {place for place, one in waiting.items() if one.gaps}
-        reckoning = Reckoning(target, matrix, works, letters, cells, gaps, now, run_id)
+        staged = _staged(tables, target, works)
+        reckoning = Reckoning(target, matrix, works, letters, cells, gaps, staged, now, run_id)
         stale = Stale({}, []) if run_id else find_stale(dag, target, works, matrix, reckoning, tables)
         for cell in stale.since:
             reckoning.letters[cell] = STALE
@@ -116,6 +118,18 @@ def _read_tries(
         by_id[row.run_id].add(row, now)
     for of_run in whole:
         by_id[of_run].fill(target.task_ids, now)
+
+
+def _staged(tables: Tables, target: Target, works: Sequence[Work]) -> dict[int, str]:
+    """Return which runs haven't committed what they staged, and what that is: at work, or not done."""
+    if target.published_by is None:
+        return {}
+    states = tables.states(target.published_by, [work.run.id for work in works])
+    return {
+        place: "u" if work.run.over else "w"
+        for place, work in enumerate(works)
+        if states.get(work.run.id) != SUCCESS
+    }
 
 
 def _read_overlapping(

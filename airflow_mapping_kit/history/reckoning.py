@@ -47,6 +47,7 @@ class Reckoning:
     :param works: what the runs did, newest first.
     :param items: the letters of the items of batches, by run and map index; of others it is the batch's.
     :param waiting: the cells of runs that have no plan yet, by their place.
+    :param staged: by the place of runs that haven't committed what they staged, what their successes are instead.
     :param gaps: the places of those that load only what is not there.
     :param only: the run whose own states are asked for: what failed there and was loaded later is healed.
     """
@@ -59,12 +60,13 @@ class Reckoning:
         items: Mapping[tuple[str, int], Sequence[str]],
         waiting: Mapping[int, Collection[int]],
         gaps: Collection[int],
+        staged: Mapping[int, str],
         now: datetime,
         only: str | None = None,
     ) -> None:
         size = matrix.size
         self._target, self._matrix, self._works, self._items = target, matrix, works, items
-        self._only = only
+        self._only, self._staged = only, staged
         self.letters = bytearray(NO_CELL.encode() * size)
         self.place_of = array("i", [-1]) * size
         self.piece_of = array("i", [-1]) * size
@@ -111,30 +113,34 @@ class Reckoning:
                     continue
                 held = pieces.held_by(index)
                 known += len(held)
-                for letter in self._letters(work, index):
+                for letter in self._letters(place, index):
                     if letter is not None:
                         counts[letter] = counts.get(letter, 0) + 1
                 events.append(Event(max(one.moment for one in tries), work.number, place, index))
             if len(pieces) > known:
-                counts["o"] = counts.get("o", 0) + len(pieces) - known
+                letter = self._staged.get(place, "o")
+                counts[letter] = counts.get(letter, 0) + len(pieces) - known
                 moment = work.span[0] if work.span else work.run.started
                 events.append(Event(moment, work.number, place, -1))
         return sorted(events, reverse=True)
 
-    def _letters(self, work: Work, index: int) -> Sequence[str | None]:
+    def _letters(self, place: int, index: int) -> Sequence[str | None]:
         """Return the letters of the pieces that an instance works on."""
+        work = self._works[place]
         letter = of_piece(work.tries[index], len(self._target.task_ids), self._target.ends)
         held = len(work.pieces.held_by(index))
         items = self._items.get((work.run.id, index))
-        if items is not None and len(items) == held and letter in {"f", "o"}:
-            return items
-        return [letter] * held
+        found = (
+            items if items is not None and len(items) == held and letter in {"f", "o"} else [letter] * held
+        )
+        staged = self._staged.get(place)
+        return found if staged is None else [staged if one == "o" else one for one in found]
 
     def _one(self, event: Event) -> None:
         work = self._works[event.place]
         cells = self._matrix.cells(work)
         for piece, letter in zip(
-            work.pieces.held_by(event.map_index), self._letters(work, event.map_index), strict=True
+            work.pieces.held_by(event.map_index), self._letters(event.place, event.map_index), strict=True
         ):
             if letter is not None and cells[piece] >= 0:
                 self._set(cells[piece], ord(letter), event.place, piece)
@@ -142,10 +148,11 @@ class Reckoning:
     def _all_others(self, event: Event) -> None:
         work = self._works[event.place]
         cells, loaded = self._matrix.cells(work), self._loaded
+        letter = ord(self._staged.get(event.place, "o"))
         for piece in _others(work):
             cell = cells[piece]
             if cell >= 0 and not loaded[cell]:
-                self._set(cell, _LOADED, event.place, piece)
+                self._set(cell, letter, event.place, piece)
 
     def _set(self, cell: int, letter: int, place: int, piece: int) -> None:
         own = self._only is None or self._works[place].run.id == self._only

@@ -64,6 +64,14 @@ class Tables:
             chosen = or_(chosen, columns.run_id == also)
         return self.all(select(*wanted).where(own, chosen).order_by(columns.id.desc()))
 
+    def states(self, task_id: str, run_ids: Collection[str]) -> dict[str, str | None]:
+        """Return the state that a task that isn't mapped has in each run."""
+        from sqlalchemy import select
+
+        columns = instances()
+        own = (columns.dag_id == self.dag_id, columns.task_id == task_id, columns.run_id.in_(list(run_ids)))
+        return dict(map(tuple, self.all(select(columns.run_id, columns.state).where(*own))))
+
     def scheduled(self) -> Any:
         """Return what the scheduler keeps of the DAG: whether it is paused, and its next run."""
         from airflow.models.dag import DagModel

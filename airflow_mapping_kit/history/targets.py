@@ -10,7 +10,7 @@ from airflow_mapping_kit.history.forms import Form, arguments_of, form_of, leave
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.batches import Batched, batched, items_key_of
-from airflow_mapping_kit.plans.mapped import Mapped, collected_by, mapped_in
+from airflow_mapping_kit.plans.mapped import Mapped, collected_by, mapped_in, published_by
 from airflow_mapping_kit.plans.planned import sources
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Target:
     :param batched: how it gets its batches, `None` if it takes none.
     :param items_keys: the XComs in which its tasks say what became of the items of a batch.
     :param collected: whether a fan-in waits for it, so that errors are kept.
+    :param published_by: the fan-in that commits what it stages, `None` where a success is all.
     :param product: whether every combination of its dimensions is meant to be there.
     :param steps: which periods its generators step by, each with the zone: between two of them nothing is left out.
     :param form: how `reload_partitions` makes its plan, `None` if another generator does.
@@ -46,6 +47,7 @@ class Target:
     batched: Batched | None
     items_keys: tuple[str, ...]
     collected: bool
+    published_by: str | None
     product: bool
     steps: Mapping[str, str]
     form: Form | None
@@ -107,6 +109,7 @@ def _target(mapped: Mapped, collected: bool) -> Target:
         batched(main),
         tuple(dict.fromkeys(key for key in keys if key is not None)),
         collected,
+        published_by(mapped),
         form is not None or pure,
         _steps(makers, form),
         form,

@@ -19,6 +19,9 @@ from airflow_mapping_kit.plans.notes import noted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+# By the name that serialized DAGs have of its class.
+_PUBLISHES = "PublishOperator"
+
 # The id of the task whose value it is; a list or a dict of such where a group returns one; or nothing.
 Returns: TypeAlias = "str | list[Any] | dict[str, Any] | None"
 
@@ -146,6 +149,19 @@ def is_collected(task: Any) -> bool:
     """Tell whether a fan-in waits for a task of a DAG."""
     fan_ins = map(collected_by, task.dag.task_dict.values())
     return any(one is not None and task.task_id in one.task_ids for one in fan_ins)
+
+
+def published_by(mapped: Mapped) -> str | None:
+    """Return the fan-in that commits what a mapped task or group stages: before it, a success changes nothing.
+
+    :return: its id, `None` where what a piece does is done when it succeeds.
+    """
+    for task in mapped.dag.task_dict.values():
+        if task.task_type == _PUBLISHES:
+            collected = collected_by(task)
+            if collected is not None and collected.name == mapped.name:
+                return str(task.task_id)
+    return None
 
 
 def _group_around(task: Any) -> Any:

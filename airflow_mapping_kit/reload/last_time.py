@@ -12,11 +12,11 @@ from airflow_mapping_kit.history import history
 from airflow_mapping_kit.outcomes.states import outcome
 from airflow_mapping_kit.partitions.pieces import piece_key
 from airflow_mapping_kit.plans.batches import RETURN_VALUE
-from airflow_mapping_kit.plans.mapped import Mapped, mapped_in
+from airflow_mapping_kit.plans.mapped import Mapped, mapped_in, published_by
 from airflow_mapping_kit.plans.planned import sources
 from airflow_mapping_kit.reading.runs import Earlier, other_runs
 from airflow_mapping_kit.reading.supervisor import Supervisor
-from airflow_mapping_kit.results import FAILED, NOT_STARTED, UPSTREAM_FAILED
+from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS, UPSTREAM_FAILED
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -111,6 +111,16 @@ def _by_supervisor(mapped: Mapped, task_instance: Any, keys: set[str]) -> set[st
     return {key for key, (_, failed) in newest.items() if failed}
 
 
+def _is_committed(mapped: Mapped, task_instance: Any, run: Earlier) -> bool:
+    """Tell whether what a run staged, if it is of those that stage, is committed."""
+    task_id = published_by(mapped)
+    if task_id is None:
+        return True
+    read = Supervisor(task_instance, (), run_id=run.run_id)
+    found = read.instances(task_instance.dag_id, run.run_id, [task_id])[task_id]
+    return any(one.state == SUCCESS for one in found.values())
+
+
 def of_run(mapped: Mapped, task_instance: Any, run: Earlier) -> dict[str, bool]:
     """Return which pieces of a run are known to have failed in it, and which not."""
     read = Supervisor(task_instance, mapped.task_ids, run_id=run.run_id)
@@ -122,7 +132,8 @@ def of_run(mapped: Mapped, task_instance: Any, run: Earlier) -> dict[str, bool]:
     if found.counts["total"]:
         # What a run has not begun that goes on will come.
         undone = _UNDONE if run.over else (FAILED, UPSTREAM_FAILED)
-        return {row["key"]: row["state"] in undone for row in found.rows()}
+        staged = run.over and not _is_committed(mapped, task_instance, run)
+        return {row["key"]: staged or row["state"] in undone for row in found.rows()}
     if not run.over:
         return {}
     # What it is mapped over was made, and never became instances.
