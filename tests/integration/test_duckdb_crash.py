@@ -139,6 +139,59 @@ class TestLocal:
         assert sorted(os.listdir(lake / "p=a")) == sorted(os.listdir(lake / "p=b")) == ["data_0.parquet"]
 
 
+class TestTable:
+    @pytest.mark.parametrize("moment", ["empty file", "some bytes", "most bytes", "whole file"])
+    def test_a_stager_killed_at_any_moment_leaves_what_its_next_try_does_not_touch(
+        self, forked, tmp_path, moment
+    ):
+        arguments = {
+            "sql": SQL,
+            "partition": PARTITION,
+            "parameters": {"version": 1},
+            "target": {
+                "mapping_kit_table": "delta",
+                "name": "flights",
+                "location": str(tmp_path),
+                "columns": [
+                    {"name": name, "type": kind}
+                    for name, kind in {
+                        "p": "VARCHAR",
+                        "n": "BIGINT",
+                        "version": "INTEGER",
+                        "filler": "UBIGINT",
+                    }.items()
+                ],
+            },
+            "unused": ["p"],
+        }
+
+        def files():
+            return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+        def size():
+            return sum(path.stat().st_size for path in files())
+
+        forked("partition_writer.py", **arguments).join()
+        (first,), whole = files(), size()
+        reached = {
+            "empty file": lambda: len(files()) > 1,
+            "some bytes": lambda: size() > whole,
+            "most bytes": lambda: size() > whole * 1.5,
+            "whole file": lambda: size() >= whole * 2,
+        }[moment]
+        writer = forked("partition_writer.py", **arguments)
+        assert until(reached, writer)
+        writer.kill()
+        writer.join()
+        left = {path: path.stat().st_size for path in files()}
+        again = forked("partition_writer.py", **arguments)
+        again.join()
+        assert again.exitcode == 0
+        (last,) = set(files()) - left.keys()
+        assert stored(first) == stored(last) == (ROWS, 1, 1)
+        assert {path: path.stat().st_size for path in left} == left
+
+
 class TestS3:
     @pytest.fixture
     def settings(self, s3_server):
