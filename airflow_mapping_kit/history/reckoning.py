@@ -130,11 +130,11 @@ class Reckoning:
         letter = of_piece(work.tries[index], len(self._target.task_ids), self._target.ends)
         held = len(work.pieces.held_by(index))
         items = self._items.get((work.run.id, index))
-        found = (
-            items if items is not None and len(items) == held and letter in {"f", "o"} else [letter] * held
+        known = (
+            [letter] * held if items is None or len(items) != held or letter not in {"f", "o"} else [*items]
         )
         staged = self._staged.get(place)
-        return found if staged is None else [staged if one == "o" else one for one in found]
+        return known if staged is None else [staged if one == "o" else one for one in known]
 
     def _one(self, event: Event) -> None:
         work = self._works[event.place]

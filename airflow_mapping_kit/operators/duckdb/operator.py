@@ -285,7 +285,8 @@ class DuckDBPartitionOperator(BaseOperator):
         if table is not None:
             instance: Any = context["ti"]
             run = run_of(instance.dag_id, instance.run_id, self.task_id)
-            return TableTarget(table, run, scratch, self.aws_conn_id or table.get("aws_conn_id"))
+            # A table that was opened by a connection is written to by it: the query may read elsewhere.
+            return TableTarget(table, run, scratch, table.get("aws_conn_id") or self.aws_conn_id or None)
         where: Any = self.target
         place = s3_place(where)
         if place is None:
