@@ -68,7 +68,9 @@ class Folder:
             client = s3_client(self._aws_conn_id)
             for start in range(0, len(names), _AT_ONCE):
                 some = [{"Key": name} for name in names[start : start + _AT_ONCE]]
-                refused = client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True}).get("Errors")
+                refused = client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True}).get(
+                    "Errors"
+                )
                 if refused:
                     raise AirflowException(f"{refused[0]['Key']}: {refused[0]['Code']}")
 
@@ -84,7 +86,9 @@ def check_files(pieces: Iterable[Staged], files: Mapping[str, int]) -> None:
         if path is None or files.get(path) == piece["bytes"]:
             continue
         what = (
-            f"has {files[path]:,} bytes and was staged with {piece['bytes']:,}" if path in files else "is gone"
+            f"has {files[path]:,} bytes and was staged with {piece['bytes']:,}"
+            if path in files
+            else "is gone"
         )
         raise TargetError(
             f"partition {piece['key']}: the staged file {path} {what}, so nothing is published. Clear this "

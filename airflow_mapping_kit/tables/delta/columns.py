@@ -36,7 +36,8 @@ def columns(table: DeltaTable) -> list[Column]:
     """
     fields = json.loads(table.schema().to_json())["fields"]
     return [
-        {"name": one["name"], "type": _type(one["name"], one["type"]), "required": not one["nullable"]} for one in fields
+        {"name": one["name"], "type": _type(one["name"], one["type"]), "required": not one["nullable"]}
+        for one in fields
     ]
 
 

@@ -26,7 +26,9 @@ _SECRET = re.compile(r"secret|token|password|key|sas|credential", re.IGNORECASE)
 _DRAWN = re.compile(r"\x1b\[\d*m|↳")
 
 
-def opened(name: str, aws_conn_id: str | None, storage_options: Mapping[str, str] | None = None) -> DeltaTable:
+def opened(
+    name: str, aws_conn_id: str | None, storage_options: Mapping[str, str] | None = None
+) -> DeltaTable:
     """Open a Delta table as it is now.
 
     :param name: a directory or `s3://bucket/prefix`

@@ -9,7 +9,7 @@ from airflow_mapping_kit.tables.database import expression
 from airflow_mapping_kit.tables.described import column_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_mapping_kit.tables.described import Table
     from airflow_mapping_kit.tables.staged import Staged
@@ -67,11 +67,14 @@ def _texts(name: str, order: Sequence[tuple[str, str]], pieces: Sequence[Staged]
     with duckdb.connect(":memory:") as connection:
         for piece in pieces:
             values = ", ".join(
-                f"CAST(CAST({expression(piece['partition'][dimension])} AS {kind}) AS VARCHAR)" for dimension, kind in order
+                f"CAST(CAST({expression(piece['partition'][dimension])} AS {kind}) AS VARCHAR)"
+                for dimension, kind in order
             )
             try:
                 (row,) = connection.execute(f"SELECT {values}").fetchall()
             except duckdb.ConversionException as error:
-                raise TargetError(f"partition {piece['key']} can't be one of the Delta table {name}: {error}") from error
+                raise TargetError(
+                    f"partition {piece['key']} can't be one of the Delta table {name}: {error}"
+                ) from error
             found.append(tuple(row))
     return found

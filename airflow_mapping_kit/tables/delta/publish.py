@@ -69,7 +69,15 @@ def publish(table: Mapping[str, Any], pieces: Sequence[Staged], run: str) -> Pub
         _check_not_rolled_back(name, missing, earlier)
         check_files(missing, files)
         try:
-            _commit(now, table, live, {piece["key"]: wanted[piece["key"]] for piece in missing}, missing, run, earlier)
+            _commit(
+                now,
+                table,
+                live,
+                {piece["key"]: wanted[piece["key"]] for piece in missing},
+                missing,
+                run,
+                earlier,
+            )
         except (CommitFailedError, OSError) as error:
             log.warning("%s: somebody else committed in between, so it is planned anew: %s", name, error)
             failed = error
@@ -104,8 +112,8 @@ def _check_not_rolled_back(name: str, missing: Sequence[Staged], earlier: Earlie
     for piece in missing:
         if told.digest(piece) in earlier.rolled_back:
             raise TargetError(
-                f"partition {piece['key']} was published to the Delta table {name}, and somebody has taken that back by "
-                f"RESTORE: its file can't be added again, for it ends with its removal. Clear its instance so that it "
+                f"partition {piece['key']} was published to the Delta table {name}, and somebody has taken that back "
+                f"by RESTORE: its file can't be added again, for it ends with its removal. Clear its instance so that it "
                 f"stages again, and then this task"
             )
 

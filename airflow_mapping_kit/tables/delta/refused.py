@@ -1,4 +1,4 @@
-"""What a Delta table can ask of who writes to it that the kit doesn't do: then it is refused, before anything starts."""
+"""What a Delta table can ask of who writes to it that the kit doesn't do: it is refused, before anything starts."""
 
 from __future__ import annotations
 
