@@ -113,8 +113,8 @@ def _check_not_rolled_back(name: str, missing: Sequence[Staged], earlier: Earlie
         if told.digest(piece) in earlier.rolled_back:
             raise TargetError(
                 f"partition {piece['key']} was published to the Delta table {name}, and somebody has taken that back "
-                f"by RESTORE: its file can't be added again, for it ends with its removal. Clear its instance so that it "
-                f"stages again, and then this task"
+                f"by RESTORE: its file can't be added again, for it ends with its removal. Clear its instance so that "
+                f"it stages again, and then this task"
             )
 
 
