@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
 from typing import TYPE_CHECKING
 
 from pyiceberg.io import FileIO
 
 if TYPE_CHECKING:
     from pyiceberg.io import InputFile, OutputFile
+
+log = logging.getLogger(__name__)
 
 
 class CarefulIO(FileIO):
@@ -39,7 +41,11 @@ class CarefulIO(FileIO):
 
     def delete_what_waits(self) -> None:
         """Delete them now."""
-        for location in self._waiting:
-            with suppress(FileNotFoundError):
+        while self._waiting:
+            location = self._waiting.pop()
+            try:
                 self._io.delete(location)
-        self._waiting.clear()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                log.warning("The metadata file %s can't be removed: %s", location, error)

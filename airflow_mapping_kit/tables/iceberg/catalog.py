@@ -15,7 +15,7 @@ from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.tables.described import near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
@@ -103,16 +103,16 @@ def table_of(catalog: Catalog, name: str) -> Table:
     try:
         return catalog.load_table(name)
     except (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError) as error:
-        spaces = [".".join(one) for one in catalog.list_namespaces()]
-        if space not in spaces and "." not in space:
+        spaces = _listed(lambda: [".".join(one) for one in catalog.list_namespaces()])
+        if spaces and space not in spaces and "." not in space:
             raise TargetError(
                 f"the catalog {catalog.name!r} has no namespace {space!r}{near(space, spaces)}: it has "
-                f"{', '.join(spaces) or 'none'}"
+                f"{', '.join(spaces)}"
             ) from error
-        tables = [one[-1] for one in catalog.list_tables(space)]
+        tables = _listed(lambda: [one[-1] for one in catalog.list_tables(space)])
         raise TargetError(
-            f"the catalog {catalog.name!r} has no table {name!r}{near(last, tables)}: the kit makes no tables. The "
-            f"namespace {space!r} has {', '.join(sorted(tables)) or 'none'}"
+            f"the catalog {catalog.name!r} has no table {name!r}{near(last, tables)}: the kit makes no tables"
+            + (f". The namespace {space!r} has {', '.join(sorted(tables))}" if tables else "")
         ) from error
 
 
@@ -126,6 +126,8 @@ def asking(conn_id: str, what: str) -> Iterator[None]:
     """
     try:
         yield
+    except (TargetError, AirflowException):
+        raise
     except (exceptions.OAuthError, exceptions.UnauthorizedError, exceptions.ForbiddenError) as error:
         raise TargetError(
             f"can't {what}: the catalog refuses the credentials of the Airflow connection {conn_id!r}: "
@@ -151,6 +153,14 @@ def asking(conn_id: str, what: str) -> Iterator[None]:
                 f"and such in the extra of the Airflow connection {conn_id!r}, or the role of the worker"
             ) from error
         raise
+
+
+def _listed(names: Callable[[], list[str]]) -> list[str]:
+    """Return names to tell, none where one may load a table and not list them."""
+    try:
+        return names()
+    except Exception:  # noqa: BLE001 -- each catalog refuses in its own way
+        return []
 
 
 def _text(value: Any) -> Any:

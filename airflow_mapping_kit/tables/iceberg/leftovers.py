@@ -28,11 +28,22 @@ def remove_leftovers(io: FileIO, folder: str, published: Collection[str], histor
     """
     found = _listed(io, folder) - set(published)
     left = history.unknown(found) if found else found
-    for location in left:
+    removed = sum(_is_removed(io, location) for location in left)
+    if removed:
+        log.info("Removed %d files that earlier tries had left below %s", removed, folder)
+    return removed
+
+
+def _is_removed(io: FileIO, location: str) -> bool:
+    try:
         io.delete(location)
-    if left:
-        log.info("Removed %d files that earlier tries had left below %s", len(left), folder)
-    return len(left)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        # They harm nobody: what is published is no reason to fail.
+        log.warning("%s, left by an earlier try, can't be removed: %s", location, error)
+        return False
+    return True
 
 
 def _listed(io: FileIO, folder: str) -> set[str]:

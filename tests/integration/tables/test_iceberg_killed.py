@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import traceback
 from itertools import count
 from pathlib import Path
 
@@ -110,7 +112,8 @@ def killed(step, other, *arguments):
             steps.around(PyArrowFileIO, "delete")
             publish(*arguments)
             os._exit(0)
-        finally:
+        except BaseException:  # noqa: BLE001 -- whatever it is, nothing of pytest runs in a child
+            traceback.print_exc(file=sys.__stderr__)
             os._exit(1)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in (0, -signal.SIGKILL)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import LongType, NestedField, StringType
 
 from airflow_mapping_kit.tables.iceberg.publish import publish
-from iceberg_tables import run_id, stage
+from iceberg_tables import run_id, stage, staged_files
 from stack.catalog import CLIENT, PYTHON, SECRET
 
 SCHEMA = Schema(NestedField(1, "k", StringType()), NestedField(2, "n", LongType()))
@@ -61,7 +63,8 @@ def in_a_process(task):
         try:
             task()
             os._exit(0)
-        finally:
+        except BaseException:  # noqa: BLE001 -- whatever it is, nothing of pytest runs in a child
+            traceback.print_exc(file=sys.__stderr__)
             os._exit(1)
     return lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -119,6 +122,7 @@ def test_publishes_of_the_same_and_of_other_partitions_and_appends_at_once_lose_
 
 def test_of_two_that_publish_the_same_run_at_once_one_does(lake, name):
     table = lake.look(name)
+    staged(table, "abcdef", 7, 1)
     pieces = staged(table, "abc", 1, 1)
 
     ends = [in_a_process(lambda: publish(table, pieces, run_id(1))) for _ in range(3)]
@@ -126,3 +130,4 @@ def test_of_two_that_publish_the_same_run_at_once_one_does(lake, name):
     assert [end() for end in ends] == [0, 0, 0]
     assert lake.rows(name, "k", "n") == [("a", 1), ("b", 1), ("c", 1)]
     assert len(lake.table(name).snapshots()) == 1
+    assert staged_files(table) == sorted(piece["path"] for piece in pieces)

@@ -262,3 +262,42 @@ def test_a_branch_is_published_to_and_main_stays(lake, name):
     assert lake.rows(name, "k", "n") == [("a", 0), ("b", 0)]
     audit = lake.table(name).snapshot_by_name("audit").snapshot_id
     assert lake.rows(name, "k", "n", snapshot_id=audit) == [("a", 1), ("b", 0)]
+
+
+def test_leftovers_that_cannot_be_removed_are_no_reason_to_fail(lake, name, monkeypatch, caplog):
+    from pyiceberg.io.pyarrow import PyArrowFileIO
+
+    def refused(self, location):
+        raise PermissionError(f"AWS Error ACCESS_DENIED: {location}")
+
+    table = lake.look(name)
+    stage_each(table, "a", 7)
+    pieces = stage_each(table, "a", 1)
+    monkeypatch.setattr(PyArrowFileIO, "delete", refused)
+
+    assert publish(table, pieces, run_id())["left_over"] == 0
+
+    assert "left by an earlier try, can't be removed" in caplog.text
+    assert lake.rows(name, "k", "n") == [("a", 1), ("b", 0)]
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"format-version": "1"},
+        {"write.metadata.delete-after-commit.enabled": "true", "write.metadata.previous-versions-max": "1"},
+        {"write.data.path": "file:///tmp/iceberg tables/ä=1/%s"},
+    ],
+    ids=["version 1", "metadata that go", "data elsewhere"],
+)
+def test_tables_may_have_settings_of_their_own(lake, properties, tmp_path):
+    properties = {key: value.replace("/tmp", str(tmp_path)) for key, value in properties.items()}
+    name = lake.create(SCHEMA, BY_K, properties=properties)
+    for n in range(4):
+        load(lake, name, "ab"[n % 2 :], n, run=n)
+
+    assert lake.rows(name, "k", "n") == [("a", 2), ("b", 3)]
+    folder = Path(lake.table(name).location().removeprefix("file://")) / "metadata"
+    assert len(list(folder.glob("*.metadata.json"))) == (
+        2 if "write.metadata.previous-versions-max" in properties else 5
+    )
