@@ -176,7 +176,9 @@ $(DOCS)/.installed: constraints/docs.txt | $(VENV)/bin/uv
 	@$(VENV)/bin/uv pip install --quiet --python $(DOCS)/bin/python --no-deps -r constraints/docs.txt
 	@touch $@
 
-$(VENV)/bin/uv: | $(VENV)/.installed-demo
+# Whatever is installed there, it has it.
+$(VENV)/bin/uv:
+	@$(MAKE) --no-print-directory $(VENV)/.installed-demo
 
 $(UV):
 	$(or $(PYTHON),python3) -m venv build/uv

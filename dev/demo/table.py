@@ -116,7 +116,7 @@ def _ran(
     shown.add_row("Writers", described(states(writers)))
     shown.add_row("Most tasks at once", str(airflow.most_at_once(DAG, run_id)))
     shown.add_row("Partitions published", f"{report['succeeded']:,} in snapshot {published['snapshot']}")
-    shown.add_row("Partitions that failed", ", ".join([f"{report['failed']:,}", *_failed(report)]))
+    shown.add_row("Partitions that failed", "\n".join([f"{report['failed']:,}", *_failed(report)]))
     shown.add_row("Seconds of the run", f"{(run['end_date'] - run['start_date']).total_seconds():.1f}")
     console.print(shown)
     return True
@@ -138,10 +138,9 @@ def _history(console: Console, flights: IcebergTable) -> None:
     """Show the table's snapshots, and what each of them holds."""
     flights.refresh()
     before, after = flights.snapshots()
-    shown = Table(
-        "", "snapshot", "committed", "files added", "files replaced", "flights", title_justify="left"
-    )
-    shown.title = f"The snapshots of {NAME}"
+    shown = Table(title=f"The snapshots of {NAME}", title_justify="left")
+    for name in ("", "snapshot", "committed", "files added", "replaced", "flights"):
+        shown.add_column(name, no_wrap=True)
     for name, snapshot in (("before", before), ("after", after)):
         said = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
         counts = (
