@@ -26,11 +26,13 @@ class File:
     :param source: the file.
     :param settings: what the project says.
     :param handed: of its functions, by name, where other files of the project have them run.
+    :param said: of names in functions, whether what they hold is only logged.
     """
 
     source: Source
     settings: Settings
     handed: Mapping[str, Reach] = field(default_factory=dict)
+    said: dict[tuple[ast.AST, str], bool] = field(default_factory=dict)
 
     @cached_property
     def reaches(self) -> Reaches:

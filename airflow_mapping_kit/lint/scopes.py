@@ -68,17 +68,20 @@ class Scope:
 
 def scopes_of(
     tree: ast.Module, parents: Mapping[ast.AST, ast.AST], children: Mapping[ast.AST, list[ast.AST]]
-) -> dict[ast.AST, Scope]:
-    """Return the scope of each node that is one.
+) -> tuple[dict[ast.AST, Scope], dict[ast.Name, Scope]]:
+    """Return the scope of each node that is one, and the scope in which each name is looked up.
 
     :param parents: what each node is in.
     :param children: what is in each.
     """
     scopes: dict[ast.AST, Scope] = {}
+    of_names: dict[ast.Name, Scope] = {}
     scopes[tree] = Scope(tree, None)
     waiting: list[tuple[ast.AST, Scope]] = [(child, scopes[tree]) for child in reversed(tree.body)]
     while waiting:
         node, scope = waiting.pop()
+        if isinstance(node, ast.Name):
+            of_names[node] = scope
         if isinstance(node, _BINDS):
             _bind(node, scope, parents)
         if not isinstance(node, _SCOPES):
@@ -94,7 +97,7 @@ def scopes_of(
             if isinstance(one, ast.Global | ast.Nonlocal):
                 kind = "global" if isinstance(one, ast.Global) else "nonlocal"
                 inner.elsewhere.update(dict.fromkeys(one.names, kind))
-    return scopes
+    return scopes, of_names
 
 
 def _bind(node: ast.AST, scope: Scope, parents: Mapping[ast.AST, ast.AST]) -> None:

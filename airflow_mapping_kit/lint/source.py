@@ -53,6 +53,8 @@ class Source:
         self.parents: dict[ast.AST, ast.AST] = {}
         self.children: dict[ast.AST, list[ast.AST]] = {}
         self._lookups: dict[ast.Name, tuple[Scope, list[ast.AST]] | None] = {}
+        self._functions: dict[ast.AST, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] = {}
+        self._inside: dict[ast.AST, dict[type[ast.AST] | str, list[ast.AST]]] = {}
         self.origins: dict[ast.Name, str] = {}
         self._by_type: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         self._walk()
@@ -88,46 +90,41 @@ class Source:
             if not isinstance(one, _OWN_BODY):
                 waiting += self.children[one][::-1]
 
+    def inside(self, function: ast.AST) -> dict[type[ast.AST] | str, list[ast.AST]]:
+        """Return all that is in a function by its type, names by what they are, too: found out once, asked often."""
+        found = self._inside.get(function)
+        if found is None:
+            found = self._inside[function] = defaultdict(list)
+            for node in ast.walk(function):
+                found[type(node)].append(node)
+                if isinstance(node, ast.Name):
+                    found[node.id].append(node)
+        return found
+
     def function_around(self, node: ast.AST) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
         """Return the function whose code a node is, `None` at the level of the module or of a class."""
-        inside = node
-        for one in self.above(node):
-            # Decorators and defaults run where the function is defined.
-            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and any(
-                inside is line for line in one.body
-            ):
-                return one
-            if isinstance(one, ast.Lambda) and inside is one.body:
-                return one
-            inside = one
-        return None
+        return self._functions.get(node)
 
     @cached_property
     def lines(self) -> list[str]:
         """The lines with their ends."""
         return _LINE.findall(self.text)
 
-    @cached_property
+    @property
     def scopes(self) -> dict[ast.AST, Scope]:
         """The scope that each module, class, function and comprehension is."""
-        return scopes_of(self.tree, self.parents, self.children)
+        return self._scoped[0]
 
-    def scope_of(self, node: ast.AST) -> Scope:
-        """Return the scope in which a name that stands there is looked up."""
-        inside = node
-        for one in self.above(node):
-            scope = self.scopes.get(one)
-            if scope is not None and not _before_the_body(one, inside):
-                return scope
-            inside = one
-        return self.scopes[self.tree]
+    @cached_property
+    def _scoped(self) -> tuple[dict[ast.AST, Scope], dict[ast.Name, Scope]]:
+        return scopes_of(self.tree, self.parents, self.children)
 
     def lookup(self, name: ast.Name) -> tuple[Scope, list[ast.AST]] | None:
         """Return the scope that a name is of, and what binds it there; `None` of what nothing in the file binds."""
         try:
             return self._lookups[name]
         except KeyError:
-            found = self._lookups[name] = self.scope_of(name).lookup(name.id)
+            found = self._lookups[name] = self._scoped[1][name].lookup(name.id)
             return found
 
     @cached_property
@@ -186,7 +183,20 @@ class Source:
             found = self.children[node] = _children(node)
             for child in found:
                 parents[child] = node
+            self._note_functions(node, found)
             waiting += reversed(found)
+
+    def _note_functions(self, node: ast.AST, children: list[ast.AST]) -> None:
+        """Note whose code the children of a node are: decorators and defaults run where a function is defined."""
+        around = self._functions.get(node)
+        if around is not None:
+            for child in children:
+                self._functions[child] = around
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for line in node.body:
+                self._functions[line] = node
+        elif isinstance(node, ast.Lambda):
+            self._functions[node.body] = node
 
 
 _MARKS = frozenset({"ctx", "op", "ops"})
@@ -208,13 +218,6 @@ def _children(node: ast.AST) -> list[ast.AST]:
         elif isinstance(value, ast.AST):
             found.append(value)
     return found
-
-
-def _before_the_body(scope: ast.AST, inside: ast.AST) -> bool:
-    """Tell whether a child of a node is looked up outside of the node's scope: decorators, defaults, bases."""
-    if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return not any(inside is line for line in scope.body) and inside is not getattr(scope, "args", None)
-    return False
 
 
 def _decoded(data: bytes) -> tuple[str, str]:

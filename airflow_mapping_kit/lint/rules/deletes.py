@@ -38,20 +38,27 @@ def delete_by_prefix(file: File) -> Iterator[Finding]:
     """Yield deletes of all that is under a prefix of S3, in a DAG that lists or copies: what came between is lost."""
     if file.is_test or any(one.name == _TAKES_AWAY for one in file.made):
         return
-    operators: list[tuple[str, ast.Call, Mapping[str, ast.expr]]]
     operators = [(one.name, one.call, one.given) for one in file.made]
     operators += [(one.name, one.call, {**one.fixed, **one.over}) for one in file.mapped]
-    asked = [call for call in file.source.all(ast.Call) if getattr(call.func, "attr", "") in _CALLS]
-    for name, call, given in operators:
-        if name != _DELETES or "prefix" not in given or "keys" in given:
-            continue
-        read = [
-            one
-            for kind, one, its in operators
-            if _READS.fullmatch(kind) and not _are_elsewhere(file, its, given)
-        ]
-        is_read = read or any(not _are_elsewhere(file, keywords(one), given) for one in asked)
-        if not is_read or _is_of_the_run(file, given["prefix"]) or _comes_first(file, call, read):
+    deletes = [
+        (call, given)
+        for name, call, given in operators
+        if name == _DELETES and "prefix" in given and "keys" not in given
+    ]
+    if not deletes:
+        return
+    read = [(call, _where(file, given)) for name, call, given in operators if _READS.fullmatch(name)]
+    asked = {
+        _where(file, keywords(call))
+        for call in file.source.all(ast.Call)
+        if getattr(call.func, "attr", "") in _CALLS
+    }
+    order = list(chains(file.source))
+    for call, given in deletes:
+        here = _where(file, given)
+        of_it = [one for one, where in read if not _are_apart(where, here)]
+        is_read = of_it or any(not _are_apart(where, here) for where in asked)
+        if not is_read or _is_of_the_run(file, given["prefix"]) or _comes_first(file, order, call, of_it):
             continue
         prefix = constant(given["prefix"])
         shown = f"prefix={prefix!r}" if isinstance(prefix, str) else "a prefix"
@@ -61,24 +68,27 @@ def delete_by_prefix(file: File) -> Iterator[Finding]:
             f"All that is under {shown} is deleted, also what came since it was listed or copied: that is lost",
             "Delete the keys that were listed: S3DeleteObjectsOperator(keys=...), or move each after a check, "
             "S3MoveKeysOperator.partial(...).expand(keys=s3_keys(bucket, prefix))",
-            related=[file.related(one, "what is listed or copied") for one in read[:3]],
+            related=[file.related(one, "what is listed or copied") for one in of_it[:3]],
         )
 
 
-def _are_elsewhere(file: File, read: Mapping[str, ast.expr], deleted: Mapping[str, ast.expr]) -> bool:
-    """Tell whether what is read is of another bucket, or of another folder of it, than what is deleted."""
-    buckets = [_text(file, given, _BUCKETS) for given in (read, deleted)]
-    keys = [_text(file, given, _KEYS) for given in (read, deleted)]
-    if None not in buckets and buckets[0] != buckets[1]:
-        return True
-    one, other = (None if key is None else key.lstrip("/") for key in keys)
-    return bool(one and other) and not (one.startswith(other) or other.startswith(one))  # type: ignore[union-attr, arg-type]
+def _where(file: File, given: Mapping[str, ast.expr]) -> tuple[str, str]:
+    """Return the bucket, and the folder or the key in it, that a call names; empty of what the file doesn't say."""
+    return _text(file, given, _BUCKETS), _text(file, given, _KEYS).lstrip("/")
 
 
-def _text(file: File, given: Mapping[str, ast.expr], names: Iterable[str]) -> str | None:
+def _text(file: File, given: Mapping[str, ast.expr], names: Iterable[str]) -> str:
     value = next((given[name] for name in names if name in given), None)
     text = constant(value_of(file.source, value))
-    return text if isinstance(text, str) else None
+    return text if isinstance(text, str) else ""
+
+
+def _are_apart(read: tuple[str, str], deleted: tuple[str, str]) -> bool:
+    """Tell whether what is read is of another bucket, or of another folder of it, than what is deleted."""
+    (bucket, key), (other, prefix) = read, deleted
+    if bucket and other and bucket != other:
+        return True
+    return bool(key and prefix) and not (key.startswith(prefix) or prefix.startswith(key))
 
 
 def _is_of_the_run(file: File, prefix: ast.expr) -> bool:
@@ -90,23 +100,28 @@ def _is_of_the_run(file: File, prefix: ast.expr) -> bool:
     return any(isinstance(text, str) and _OF_THE_RUN.search(text) for text in texts)
 
 
-def _comes_first(file: File, call: ast.Call, read: list[ast.Call]) -> bool:
+def _comes_first(
+    file: File, order: list[list[set[ast.AST | str]]], call: ast.Call, read: list[ast.Call]
+) -> bool:
     """Tell whether a delete clears the place before anything is read: by `>>`, else by where it stands."""
-    names = {one: {one, _name(file, one)} for one in [call, *read]}
-    for chain in chains(file.source):
-        mine = [at for at, part in enumerate(chain) if names[call] & part]
-        others = [at for at, part in enumerate(chain) if any(names[one] & part for one in read)]
-        if mine and others:
-            return mine[0] < min(others)
-        if mine:
-            return len(chain) > 1 and mine[0] == 0
+    mine = _names(file, [call])
+    theirs = _names(file, read)
+    for chain in order:
+        first = next((at for at, part in enumerate(chain) if mine & part), None)
+        if first is not None:
+            others = [at for at, part in enumerate(chain) if theirs & part]
+            return first < min(others) if others else len(chain) > 1 and first == 0
     return bool(read) and all(call.lineno < one.lineno for one in read)
 
 
-def _name(file: File, call: ast.Call) -> str:
-    parent = file.source.parents[call]
-    target = parent.targets[0] if isinstance(parent, ast.Assign) else None
-    return target.id if isinstance(target, ast.Name) else "-"
+def _names(file: File, calls: list[ast.Call]) -> set[ast.AST | str]:
+    """Return calls, and the names that their results have."""
+    found: set[ast.AST | str] = set(calls)
+    for call in calls:
+        parent = file.source.parents[call]
+        target = parent.targets[0] if isinstance(parent, ast.Assign) else None
+        found |= {target.id} if isinstance(target, ast.Name) else set()
+    return found
 
 
 RULES = (

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.lint.origins import origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_mapping_kit.lint.project import File
 
     Loop = ast.For | ast.AsyncFor
@@ -67,19 +65,18 @@ def _kept_under(statement: ast.stmt) -> str | None:
 def _is_only_said(file: File, loop: Loop, name: str) -> bool:
     """Tell whether of what is counted nothing comes but a line in the log."""
     function = file.source.function_around(loop)
-    if function is None or isinstance(function, ast.Lambda):
+    if function is None:
         return False
-    found = [one for statement in function.body for one in _names(statement, name)]
-    return bool(found) and all(_is_said(file, one) for one in found)
+    found = file.said.get((function, name))
+    if found is None:
+        found = all(_is_said(file, one) for one in file.source.inside(function).get(name, ()))
+        file.said[function, name] = found
+    return found
 
 
-def _names(node: ast.AST, name: str) -> Iterator[ast.Name]:
-    return (one for one in ast.walk(node) if isinstance(one, ast.Name) and one.id == name)
-
-
-def _is_said(file: File, name: ast.Name) -> bool:
+def _is_said(file: File, name: ast.AST) -> bool:
     """Tell whether a name is set there, counted up, or part of what is logged."""
-    if not isinstance(name.ctx, ast.Load):
+    if isinstance(name, ast.Name) and not isinstance(name.ctx, ast.Load):
         return isinstance(file.source.parents[name], ast.Assign | ast.AnnAssign | ast.AugAssign)
     inside: ast.AST = name
     for around in file.source.above(name):
@@ -133,9 +130,7 @@ def _is_text_for_the_log(
     names = {one.id for one in targets if isinstance(one, ast.Name)}
     inside = {id(one) for one in ast.walk(handler)}
     return not any(
-        isinstance(one, ast.Name)
-        and one.id in names
-        and isinstance(one.ctx, ast.Load)
-        and id(one) not in inside
-        for one in ast.walk(function)
+        isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load) and id(one) not in inside
+        for name in names
+        for one in file.source.inside(function).get(name, ())
     )

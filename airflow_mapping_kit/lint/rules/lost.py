@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.loops import loops_around, reads, variables
+from airflow_mapping_kit.lint.loops import loops_around, variables
 from airflow_mapping_kit.lint.reach import Reach
 from airflow_mapping_kit.lint.rule import Rule
 from airflow_mapping_kit.lint.rules.effects import works_with
@@ -59,13 +60,12 @@ def _tries_alternatives(loop: ast.For | ast.AsyncFor, attempt: ast.Try) -> bool:
 def _is_counted(file: File, loop: ast.For | ast.AsyncFor) -> bool:
     """Tell whether what is worked on is counted against what there was, after the loop, by raising."""
     function = file.source.function_around(loop)
-    if function is None or isinstance(function, ast.Lambda):
+    if function is None:
         return False
-    end = loop.end_lineno or loop.lineno
-    return any(
-        isinstance(node, ast.Raise | ast.Assert) and node.lineno > end and not _says_nothing_of_it(file, node)
-        for node in ast.walk(function)
-    )
+    inside, end = file.source.inside(function), loop.end_lineno or loop.lineno
+    # From the last one on: most come after the loop.
+    raised = [*inside.get(ast.Raise, ()), *inside.get(ast.Assert, ())][::-1]
+    return any(node.lineno > end and not _says_nothing_of_it(file, node) for node in raised)
 
 
 def _says_nothing_of_it(file: File, node: ast.AST) -> bool:
@@ -108,10 +108,14 @@ def _is_looked_at(file: File, loop: ast.For | ast.AsyncFor, attempt: ast.Try) ->
         if isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name)
     }
     end = loop.end_lineno or loop.lineno
-    return any(
-        isinstance(one, ast.Compare) and one.lineno > end and reads(one, done) and not _is_zero(one)
-        for one in ast.walk(function)
-    )
+    uses = (one for name in done for one in file.source.inside(function).get(name, ()))
+    return any(one.lineno > end and _is_compared(file, one) for one in uses)  # type: ignore[attr-defined]
+
+
+def _is_compared(file: File, name: ast.AST) -> bool:
+    """Tell whether a name is part of a comparison, with anything but zero."""
+    around = itertools.takewhile(lambda one: not isinstance(one, ast.stmt), file.source.above(name))
+    return any(isinstance(one, ast.Compare) and not _is_zero(one) for one in around)
 
 
 def _is_zero(one: ast.Compare) -> bool:
