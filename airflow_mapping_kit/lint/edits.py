@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +29,19 @@ def fixed(
     """
     mended: list[Finding] = []
     for rule in rules:
+        found = [one for one in _of_rule(source, rule, look) if one.fix is not None]
+        changed = _mended(source, found, look)
+        if changed is not None:
+            source, _ = changed
+            mended += found
+            continue
         # From the last one on: places move when something is mended, the order stays.
         for number in reversed(range(len(_of_rule(source, rule, look)))):
-            left = _of_rule(source, rule, look)
-            one = left[number] if number < len(left) else None
-            changed = None if one is None or one.fix is None else _mended(source, one, one.fix, look)
-            if one is not None and changed is not None:
+            left = _of_rule(source, rule, look)[number : number + 1]
+            changed = _mended(source, left, look)
+            if changed is not None:
                 source, _ = changed
-                mended.append(one)
+                mended += left
     return source, mended
 
 
@@ -71,16 +78,16 @@ def checked(
     source: Source, finding: Finding, look: Callable[[Source], Sequence[Finding]]
 ) -> list[Edit] | None:
     """Return the edits that mend one finding and change nothing else, `None` where there are none such."""
-    made = None if finding.fix is None else _mended(source, finding, finding.fix, look)
+    made = _mended(source, [finding], look)
     return None if made is None else made[1]
 
 
 def _mended(
-    source: Source, finding: Finding, fix: Fix, look: Callable[[Source], Sequence[Finding]]
+    source: Source, findings: Sequence[Finding], look: Callable[[Source], Sequence[Finding]]
 ) -> tuple[Source, list[Edit]] | None:
-    """Return the file with one finding mended, and the edits; `None` where that is not possible."""
-    edits = _with_imports(source, fix)
-    if edits is None:
+    """Return the file with findings of one rule mended, and the edits; `None` where that is not possible."""
+    edits = _together(source, [one.fix for one in findings])
+    if not edits:
         return None
     text = source.text
     for edit in reversed(edits):
@@ -91,15 +98,26 @@ def _mended(
         return None
     if not _is_the_same_but(source, changed, edits):
         return None
-    before, after = list(look(source)), list(look(changed))
-    rules = {one.rule for one in after} - {one.rule for one in before}
-    if (
-        rules
-        or sum(one.rule == finding.rule for one in after)
-        != sum(one.rule == finding.rule for one in before) - 1
-    ):
+    before, after = Counter(one.rule for one in look(source)), Counter(one.rule for one in look(changed))
+    rule = findings[0].rule
+    if set(after) - set(before) or after[rule] != before[rule] - len(findings):
         return None
     return changed, edits
+
+
+def _together(source: Source, fixes: Sequence[Fix | None]) -> list[Edit] | None:
+    """Return the edits of fixes in order, `None` where one of them can't be made, or they get into one another."""
+    found: set[Edit] = set()
+    for fix in fixes:
+        edits = None if fix is None else _with_imports(source, fix)
+        if edits is None:
+            return None
+        found |= set(edits)
+    ordered = sorted(found)
+    apart = all(
+        one.end <= other.start and one.start < other.start for one, other in itertools.pairwise(ordered)
+    )
+    return ordered if apart or len(fixes) == 1 else None
 
 
 def _with_imports(source: Source, fix: Fix) -> list[Edit] | None:
