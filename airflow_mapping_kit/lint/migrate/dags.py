@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.migrate import needed
+from airflow_mapping_kit.lint.migrate.forms import with_a_with
 from airflow_mapping_kit.lint.migrate.refused import Refused
 from airflow_mapping_kit.lint.operators import all_mapped, constant, keywords
 from airflow_mapping_kit.lint.origins import origin, value_of
@@ -86,8 +87,8 @@ class Files:
         ids = ", ".join(one.dag_id for one in found)
         if not found:
             raise Refused(
-                f"{path}: it defines no DAG by @dag or `with DAG(...)`; a DAG of another form has to be written as "
-                f"one of these first."
+                f"{path}: it defines no DAG by @dag or `with DAG(...)`, nor one alone by `dag = DAG(...)`; a DAG of "
+                f"another form has to be written as one of these first."
             )
         if not chosen:
             raise Refused(f"{path}: it defines no DAG {wanted!r}, but {ids}.")
@@ -112,6 +113,7 @@ class Files:
             tabs = next((number for number, line in enumerate(source.lines, 1) if line[:1] == "\t"), 0)
             if tabs:
                 raise Refused(f"{path}:{tabs}: it is indented by tabs: indent it by spaces first.")
+            source = with_a_with(source)
             self._read[real] = source, Reaches(source)
         return self._read[real]
 

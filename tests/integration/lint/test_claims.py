@@ -1,4 +1,7 @@
-"""What the lint says of Airflow, seen on the Airflow that is installed: MAP002, MAP101 to MAP104."""
+"""What the lint says of Airflow, seen on the Airflow that is installed: MAP002, MAP101 to MAP104.
+
+What MAP003 says is seen on a scheduler with slots that fill: tests/e2e/test_child_runs.py.
+"""
 
 from __future__ import annotations
 
