@@ -54,7 +54,6 @@ def look(name: str, conn_id: str, homes: Mapping[str, Home], branch: str | None 
         "conn_id": conn_id,
         "location": _staged_below(uri),
         "columns": columns,
-        "hive": False,
         "uri": uri,
         "uuid": str(table.metadata.table_uuid),
         "spec_id": table.metadata.default_spec_id,

@@ -120,30 +120,33 @@ def test_every_type_comes_back_as_it_went(lake):
     assert nulls == {"k": "nulls", **dict.fromkeys(VALUES)}
 
 
-@pytest.mark.parametrize(
-    "one", [one for one in VALUES if one not in {"double", "binary", "list", "map", "struct"}]
-)
-def test_a_dimension_may_live_in_a_column_of_any_plain_type(lake, one):
-    kind, sql, value = VALUES[one]
-    name = lake.create(
-        schema_of(k=kind, n=IntegerType()), PartitionSpec(PartitionField(1, 1000, IdentityTransform(), "k"))
-    )
+def test_dimensions_may_live_in_columns_of_any_plain_type(lake):
+    kinds = [one for one in VALUES if one not in {"double", "binary", "list", "map", "struct"}]
+    schema = schema_of(**{one: VALUES[one][0] for one in kinds}, n=IntegerType())
+    fields = [
+        PartitionField(number + 1, 1000 + number, IdentityTransform(), one)
+        for number, one in enumerate(kinds)
+    ]
+    name = lake.create(schema, PartitionSpec(*fields))
     table = lake.look(name)
     given = {
-        "time": "23:59:59.999999",
-        "timestamp": "1969-12-31T23:59:59.999999",
-        "timestamptz": "2012-12-31T22:00:00+00:00",
-    }.get(one)
-    given = given or (value if isinstance(value, bool | int | float | str) else str(value))
-    for run in (1, 2):
-        pieces = stage(table, f"SELECT {sql} AS k, {run} AS n", [{"k": given}], run, unused=["k"])
-        pieces += stage(table, f"SELECT {run} AS n", [{"k": None}], run, unused=["k"])
-        publish(table, pieces, run_id(run))
+        one: value if isinstance(value, bool | int | float | str) else str(value)
+        for one, (_, _, value) in VALUES.items()
+    }
+    given["timestamp"], given["timestamptz"] = "1969-12-31T23:59:59.999999", "2012-12-31T22:00:00+00:00"
+    partitions = [{one: given[one] for one in kinds}, dict.fromkeys(kinds)]
+    # Of each another one, that differs in this alone.
+    partitions += [{**partitions[0], one: None} for one in kinds]
+    publish(table, stage(table, "SELECT 1 AS n", partitions, 1, unused=kinds), run_id(1))
 
-    assert [(plain(k), n) for k, n in lake.rows(name, "k", "n")] in (
-        [(value, 2), (None, 2)],
-        [(None, 2), (value, 2)],
-    )
+    for run, partition in enumerate(partitions[:2], start=2):
+        publish(table, stage(table, f"SELECT {run} AS n", [partition], run, unused=kinds), run_id(run))
+
+    found = {tuple(plain(row[one]) for one in kinds): row["n"] for row in lake.rows(name)}
+    values = tuple(VALUES[one][2] for one in kinds)
+    assert found.pop(values) == 2
+    assert found.pop((None,) * len(kinds)) == 3
+    assert found == {tuple(None if one == other else VALUES[one][2] for one in kinds): 1 for other in kinds}
 
 
 @pytest.mark.parametrize(
