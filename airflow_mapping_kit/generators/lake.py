@@ -11,7 +11,8 @@ from airflow_mapping_kit.partitions.keys import check_name, partition_key
 from airflow_mapping_kit.partitions.limits import MOST_PIECES, TOO_MANY
 from airflow_mapping_kit.partitions.sequences import ordered, shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
-from airflow_mapping_kit.storage.lake import published, s3_place
+from airflow_mapping_kit.storage.lake import published
+from airflow_mapping_kit.storage.uris import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ class LakeOperator(GeneratorOperator):
         except TypeError:  # the call says what is wrong
             return
         if not known_at_run_time(given.get("target")):
-            s3_place(given["target"])
+            target_of(given["target"])
         if not known_at_run_time(given.get("dimensions")):
             _names(given.get("dimensions"))
 
@@ -44,10 +45,12 @@ def _lake(
     directory without it, what is being written, files of others and what lies in other directories don't. A target that
     doesn't exist yet has no partitions; one that can't be listed is an error, never an empty list.
 
-    :param target: the operator's: a directory, or `s3://bucket/prefix` (templated)
+    :param target: the operator's: a directory, `s3://bucket/prefix`, `gs://connection@bucket/prefix` or
+        `az://connection@container/prefix` (templated)
     :param dimensions: the dimensions of the partitions, in any order, for a target that has others below it too. By
         default all of them have to have the same (templated)
-    :param aws_conn_id: the Airflow connection for an `s3://` target; without one, boto's own credentials (templated)
+    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself; without one, boto's own
+        credentials (templated)
     :return: `[{dimension: value}, ...]`, values as text, `None` for `__HIVE_DEFAULT_PARTITION__`
     :raises TargetError: if the target is no place, or can't be listed
     :raises StorageError: if the bucket doesn't exist or the credentials are refused

@@ -9,33 +9,21 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import PartitionError, TargetError
 from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key
+from airflow_mapping_kit.storage import other_files
 from airflow_mapping_kit.storage.buckets import listed, s3_client, s3_errors
+from airflow_mapping_kit.storage.file_systems import check_bucket, errors
+from airflow_mapping_kit.storage.uris import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from airflow_mapping_kit.storage.uris import Uri
 
 # All that a partition is: published in one step, so that what has this name is whole.
 FILE_NAME = "data_0.parquet"
 
 # What a retry may find mended; any other error says that the target is wrong.
 PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
-
-
-def s3_place(target: str) -> tuple[str, str] | None:
-    """Return the bucket of a target and what the keys in it begin with; `None` of a directory.
-
-    `s3://lake/flights` gives `("lake", "flights/")`, `s3://lake` gives `("lake", "")`.
-
-    :raises TargetError: if it is no place where partitions could be
-    """
-    if not isinstance(target, str) or not target or ("://" in target and not target.startswith("s3://")):
-        raise TargetError(f"target={target!r} is no place: write a directory or s3://bucket/prefix")
-    if not target.startswith("s3://"):
-        return None
-    bucket, _, prefix = target.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise TargetError(f"the target {target!r} names no bucket: write s3://bucket/prefix")
-    return bucket, f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
 
 
 def published(
@@ -47,14 +35,14 @@ def published(
     without the file, what is still being written, other files, and directories that the kit would have called
     otherwise.
 
-    :param target: a directory, or `s3://bucket/prefix`. One that doesn't exist yet has no partitions.
+    :param target: a directory, or a bucket's prefix, see `target_of`. One that doesn't exist yet has no partitions.
+    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself
     :param dimensions: of these dimensions only, in any order; else of all
     :raises TargetError: if it can't be listed
-    :raises StorageError: if S3 refuses to list it
+    :raises StorageError: if the store refuses to list it, or there is no such bucket
     """
-    place, read = s3_place(target), _Directories(dimensions)
-    directories = _on_disk(Path(target).absolute(), read) if place is None else _on_s3(place, aws_conn_id)
-    for names in directories:
+    read = _Directories(dimensions)
+    for names in _directories(target, aws_conn_id, read):
         partition = read.partition(names)
         if partition is not None:
             yield partition
@@ -98,13 +86,35 @@ def _component(name: str) -> tuple[str, str | None] | None:
     return dimension, value
 
 
-def _on_s3(place: tuple[str, str], aws_conn_id: str | None) -> Iterator[list[str]]:
-    bucket, prefix = place
-    with s3_errors(aws_conn_id, bucket, f"list s3://{bucket}/{prefix}"):
-        for entry in listed(s3_client(aws_conn_id), bucket, prefix):
-            *names, file = entry["Key"][len(prefix) :].split("/")
-            if file == FILE_NAME and entry["Size"]:
-                yield names
+def _directories(target: str, aws_conn_id: str | None, read: _Directories) -> Iterator[list[str]]:
+    place = target_of(target)
+    if place is None:
+        yield from _on_disk(Path(target).absolute(), read)
+        return
+    for name in _on_s3(place, aws_conn_id) if place.scheme == "s3" else _elsewhere(place):
+        *names, file = name.split("/")
+        if file == FILE_NAME:
+            yield names
+
+
+def _on_s3(place: Uri, aws_conn_id: str | None) -> Iterator[str]:
+    connection = place.connection or aws_conn_id
+    with s3_errors(connection, place.bucket, f"list {place}"):
+        for entry in listed(s3_client(connection), place.bucket, place.key):
+            if entry["Size"]:
+                yield entry["Key"][len(place.key) :]
+
+
+def _elsewhere(place: Uri) -> Iterator[str]:
+    root = place.uri.rstrip("/")
+    with errors(place, "list"):
+        found = other_files.sizes(root)
+    if not found:
+        # To some of them a bucket that isn't there is an empty one.
+        check_bucket(place, "list")
+    for name, size in found.items():
+        if size:
+            yield name[len(root) + 1 :]
 
 
 def _on_disk(root: Path, read: _Directories) -> Iterator[list[str]]:

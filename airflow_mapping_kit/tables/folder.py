@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.storage.buckets import listed, s3_client, s3_errors
-from airflow_mapping_kit.storage.lake import s3_place
+from airflow_mapping_kit.storage.uris import s3_place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

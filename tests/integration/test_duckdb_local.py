@@ -298,10 +298,10 @@ class TestBadInput:
             publish(ROW, {"p": "é" * 150})
         assert not lake.exists()
 
-    @pytest.mark.parametrize("target", ["", "gs://bucket/lake", "s3a://bucket", 7, None])
+    @pytest.mark.parametrize("target", ["", "hdfs://bucket/lake", "s3a://bucket", 7, None])
     def test_a_target_that_is_no_place_is_refused(self, publish, target):
         with pytest.raises(
-            AirflowFailException, match=f"target={target!r} is no place: write a directory or s3://"
+            AirflowFailException, match=f"target={target!r} is no place: write a directory, s3://"
         ):
             publish(ROW, {"p": "a"}, target=target)
 

@@ -308,7 +308,13 @@ class TestInADag:
 
     def test_what_no_lake_can_be_is_refused_when_the_dag_is_parsed(self):
         with DAG("d", schedule=None):
-            for target in ("", "gs://lake", "s3://"):
+            for target in (
+                "",
+                "hdfs://lake",
+                "s3://",
+                "gs://",
+                "abfss://lake@account.dfs.core.windows.net/x",
+            ):
                 with pytest.raises(TargetError):
                     lake_partitions(target)
             with pytest.raises(PartitionError, match="names none"):

@@ -23,6 +23,7 @@ from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.operators.duckdb.addresses import Address, addresses
 from airflow_mapping_kit.operators.duckdb.batch import published_each
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
+from airflow_mapping_kit.operators.duckdb.objects import ObjectTarget
 from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
 from airflow_mapping_kit.operators.duckdb.s3 import S3Target
 from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
@@ -36,7 +37,7 @@ from airflow_mapping_kit.reading import of_task
 from airflow_mapping_kit.reading.records import ITEMS_KEY
 from airflow_mapping_kit.results import PART, SUCCESS
 from airflow_mapping_kit.storage.buckets import s3_hook
-from airflow_mapping_kit.storage.lake import s3_place
+from airflow_mapping_kit.storage.uris import target_of
 from airflow_mapping_kit.tables.database import connected
 from airflow_mapping_kit.tables.described import table_of
 from airflow_mapping_kit.tables.reading_s3 import let_duckdb_read_s3
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.results import ItemRow, PartSummary
     from airflow_mapping_kit.tables.described import Table
 
+    Target = LocalTarget | S3Target | ObjectTarget | TableTarget
+
 _ON_EMPTY = ("fail", "skip", "replace")
 
 
@@ -61,7 +64,7 @@ class _ToldToEnd(BaseException):
 
 
 class DuckDBPartitionOperator(BaseOperator):
-    """Run one DuckDB query over a partition and publish its rows as Parquet to a directory or to S3.
+    """Run one DuckDB query over a partition and publish its rows as Parquet to a directory or to object storage.
 
     The partition's values are bound to the query's parameters: `$date` is the value of dimension `date`.
     They are never pasted into the query. Text is bound as VARCHAR: write `$date::DATE` where the query wants
@@ -95,13 +98,14 @@ class DuckDBPartitionOperator(BaseOperator):
         list of them, each published on its own: if some fail, the others are published all the same, the
         error names both, and a retry publishes only the rest. An empty list skips the task, as mapping over
         one does (templated; what comes from an XCom is taken as it is)
-    :param target: a directory, or `s3://bucket/prefix`; or a table, `iceberg_table(...)`, `delta_table(...)` or
-        `ducklake_table(...)`: then the rows are only staged, and `publish` makes those of all instances one commit
-        (templated)
+    :param target: a directory, `s3://bucket/prefix`, `gs://connection@bucket/prefix` or
+        `az://connection@container/prefix` (`abfs://` too), with the Airflow connection of its credentials; or a table,
+        `iceberg_table(...)`, `delta_table(...)` or `ducklake_table(...)`: then the rows are only staged, and `publish`
+        makes those of all instances one commit (templated)
     :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
     :param parameters: values for parameters of the query that are no dimensions: `$source`, say (templated)
-    :param aws_conn_id: the Airflow connection for an `s3://` target, and for `s3://` in the query's text or
-        values; without one, the first uses boto's own credentials and the second DuckDB's (templated)
+    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself, and for `s3://` in the
+        query's text or values; without one, the first uses boto's own credentials and the second DuckDB's (templated)
     :param memory_limit: what DuckDB may keep in memory before it uses the disk, such as `"1GiB"`
     :param threads: how many threads DuckDB uses
     :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it
@@ -279,24 +283,26 @@ class DuckDBPartitionOperator(BaseOperator):
             f"partition is {shown(given)}: pass a dict such as {{'date': '2013-01-01'}}, or a list of them"
         )
 
-    def _target(
-        self, scratch: Path, table: Table | None, context: Context
-    ) -> LocalTarget | S3Target | TableTarget:
+    def _target(self, scratch: Path, table: Table | None, context: Context) -> Target:
         if table is not None:
             instance: Any = context["ti"]
             run = run_of(instance.dag_id, instance.run_id, self.task_id)
             # A table that was opened by a connection is written to by it: the query may read elsewhere.
             return TableTarget(table, run, scratch, table.get("aws_conn_id") or self.aws_conn_id or None)
         where: Any = self.target
-        place = s3_place(where)
+        place = target_of(where)
         if place is None:
             return LocalTarget(where)
-        return S3Target(*place, s3_hook(self.aws_conn_id or None), scratch)
+        if place.scheme != "s3":
+            return ObjectTarget(place, scratch)
+        return S3Target(
+            place.bucket, place.key, s3_hook(place.connection or self.aws_conn_id or None), scratch
+        )
 
     def _publish(
         self,
         query: PartitionQuery,
-        target: LocalTarget | S3Target | TableTarget,
+        target: Target,
         renew: Callable[[], None] | None,
         place: Address,
     ) -> dict[str, Any] | None:

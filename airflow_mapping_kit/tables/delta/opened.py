@@ -12,7 +12,7 @@ from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.storage.buckets import s3_errors, s3_hook
-from airflow_mapping_kit.storage.lake import s3_place
+from airflow_mapping_kit.storage.uris import s3_place
 from airflow_mapping_kit.tables.described import near
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ def test_what_writers_left_that_were_killed_can_be_deleted(s3_conn, s3_bucket, s
             "s3://{s3_conn}@nowhere-at-all/key",
             r"S3 refused to write s3://nowhere-at-all/key .*check the bucket",
         ),
-        ("nosuch://place/key", r"'nosuch://place/key' is no place .*Check the scheme"),
+        ("nosuch://place/key", r"Can't log in to nosuch://place/key .*check the scheme"),
         ("/dev/null/key", r"can't write '/dev/null/key': .*. Check \[mapping_kit\] storage"),
     ],
 )
