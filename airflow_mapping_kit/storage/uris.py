@@ -90,6 +90,7 @@ def s3_place(target: Any) -> tuple[str, str] | None:
         return None
     if uri.scheme != "s3" or uri.connection:
         raise TargetError(
-            f"{target!r} is no place of this: write a directory or s3://bucket/prefix, and the connection as aws_conn_id"
+            f"{target!r} is no place for this: write a directory or s3://bucket/prefix, and the connection as "
+            f"aws_conn_id"
         )
     return uri.bucket, uri.key
