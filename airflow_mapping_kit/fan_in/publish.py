@@ -16,13 +16,10 @@ from airflow_mapping_kit.fan_in.collect import CollectOperator, added
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.mapped import Mapped
 from airflow_mapping_kit.tables.described import table_of
-from airflow_mapping_kit.tables.planned import wait_for_plan
+from airflow_mapping_kit.tables.planned import TABLE_ARGUMENTS, table_given_to, wait_for_plan
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
-
-# Which argument of a mapped task may be a table.
-_ARGUMENTS = ("target", "table")
 
 
 class PublishOperator(CollectOperator):
@@ -83,9 +80,9 @@ def _table_of(task: Any) -> Any:
     :raises FanInError: if it has none, or may have several
     """
     given = task.partial_kwargs if is_mapped_operator(task) else vars(task)
-    table = next((given[name] for name in _ARGUMENTS if given.get(name) is not None), None)
+    table = table_given_to(task)
     mapped = getattr(expand_input_of(task), "value", None) if is_mapped_operator(task) else None
-    several = isinstance(mapped, dict) and any(name in mapped for name in _ARGUMENTS)
+    several = isinstance(mapped, dict) and any(name in mapped for name in TABLE_ARGUMENTS)
     if isinstance(table, XComArg):
         several = several or any(is_mapped(operator) for operator, _ in table.iter_references())
     if several or group_argument_of(table) is not None:

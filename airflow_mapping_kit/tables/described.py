@@ -75,7 +75,14 @@ class Table(TypedDict, total=False):
 
 
 def table_of(value: Any) -> Table | None:
-    """Return a value as a table, `None` of anything else, such as the path of a directory."""
+    """Return a value as a table, `None` of anything else, such as the path of a directory.
+
+    :raises TargetError: if a template has made text of a table
+    """
+    if isinstance(value, str) and KIND in value:
+        raise TargetError(
+            "The table came as text, by a template: give the output of iceberg_table(...) and the like itself"
+        )
     return value if isinstance(value, Mapping) and KIND in value else None  # type: ignore[return-value]
 
 
@@ -149,6 +156,21 @@ def column_of(table: Table, dimension: str) -> Column:
         f"where it lives, dimensions={{{dimension!r}: 'a_column'}} or {{{dimension!r}: 'day(a_column)'}}. The table "
         f"has {', '.join(names)}"
     )
+
+
+def check_names(table: Table) -> None:
+    """Check that columns have different names, upper or lower case: DuckDB knows no other difference.
+
+    :raises TargetError: naming two that haven't
+    """
+    seen: dict[str, str] = {}
+    for column in table["columns"]:
+        other = seen.setdefault(column["name"].lower(), column["name"])
+        if other != column["name"]:
+            raise TargetError(
+                f"The table {table['name']} has the columns {other!r} and {column['name']!r}, which are one to DuckDB: "
+                f"rename one"
+            )
 
 
 def period_begin(transform: str, value: Any) -> datetime:

@@ -11,8 +11,9 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
     get_unique_task_id,
 )
+from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.plans.arguments import known_at_run_time
-from airflow_mapping_kit.tables.described import column_of, homes_of, with_planned
+from airflow_mapping_kit.tables.described import check_names, column_of, homes_of, with_planned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,12 +46,18 @@ class TableOperator(BaseOperator):
         """Return the table as plain JSON."""
         # An instance of the DAG pays for what its file imports: what only this takes waits for it.
         from airflow_mapping_kit.tables import formats
-        from airflow_mapping_kit.tables.planned import dimensions_of
+        from airflow_mapping_kit.tables.planned import dimensions_of, unpublished
 
         with bad_input_fails_at_once():
+            if forgotten := unpublished(self):
+                raise TargetError(
+                    f"{forgotten[0]} only stages what the table is to have, and nothing publishes it: map it, and add "
+                    f"publish({forgotten[0]}), from airflow_mapping_kit.fan_in."
+                )
             homes = with_planned(homes_of(self.dimensions), dimensions_of(self, context))
             table = formats.look(self.kind, self.arguments, homes)
             table["dimensions"] = {name: home._asdict() for name, home in homes.items()}
+            check_names(table)
             for dimension in homes:
                 column_of(table, dimension)
         self.log.info(

@@ -1,4 +1,4 @@
-"""The dimensions of the plan that is mapped over a table, as far as they are known when the table is looked up."""
+"""What a DAG does with a table: the plan that is mapped over it, and whether what is staged is published."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import AIRFLOW_3, expand_input_of, group_argument_of, is_mapped_operator
+from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
+    XComArg,
+    expand_input_of,
+    group_argument_of,
+    is_mapped_operator,
+)
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.plans.planned import Plan, sources
 from airflow_mapping_kit.plans.slices import Slice
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ARGUMENT = "partition"
+# Which arguments of a task may be a table.
+TABLE_ARGUMENTS = ("target", "table")
 
 
 def dimensions_of(lookup: Any, context: Context) -> set[str]:
@@ -33,6 +41,28 @@ def dimensions_of(lookup: Any, context: Context) -> set[str]:
         if expand_input_of(task) is not None:
             found |= set(_first_partition(task, lookup, context) or {})
     return found
+
+
+def unpublished(lookup: Any) -> list[str]:
+    """Return the tasks that stage for a table, and that no `publish` waits for: what they stage would never be seen."""
+    published = {getattr(task, "staged_by", None) for task in lookup.dag.tasks}
+    staging = [
+        task for task in lookup.downstream_list if not hasattr(task, "staged_by") and _stages(task, lookup)
+    ]
+    return sorted(task.task_id for task in staging if task.task_id not in published)
+
+
+def table_given_to(task: Any) -> Any:
+    """Return what a declared task has as its target or table, as the DAG's file says it; `None` if nothing."""
+    given = task.partial_kwargs if is_mapped_operator(task) else vars(task)
+    return next((given[name] for name in TABLE_ARGUMENTS if given.get(name) is not None), None)
+
+
+def _stages(task: Any, lookup: Any) -> bool:
+    table = table_given_to(task)
+    return isinstance(table, XComArg) and any(
+        operator.task_id == lookup.task_id for operator, _ in table.iter_references()
+    )
 
 
 def wait_for_plan(lookup: Any, mapped: Any) -> None:

@@ -258,3 +258,13 @@ def test_the_event_of_an_asset_is_of_what_was_published(metadata_db, table, sour
     assert published == {f"date={date}/origin={origin}" for origin, date in LOADED} - {
         "date=2013-01-02/origin=EWR"
     }
+
+
+def test_what_nobody_publishes_is_not_staged(metadata_db, table, source, caplog):
+    with DAG(f"t{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1)) as dag:
+        DuckDBPartitionOperator.partial(
+            task_id="load", sql=SQL, parameters={"source": str(source.path)}, target=delta_table(table)
+        ).expand(partition=PLANS["partitions"]())
+    assert airflows.dag_test(dag).get_task_instance("table_flights").state == "failed"
+    assert "load only stages what the table is to have, and nothing publishes it" in caplog.text
+    assert not staged_files(table)
