@@ -21,9 +21,14 @@ SCHEMA = Schema(NestedField(1, "k", StringType()), NestedField(2, "n", LongType(
 BY_K = PartitionSpec(PartitionField(1, 1000, IdentityTransform(), "k"))
 
 
-@pytest.fixture(params=["rest", "s3a", "glue"])
+@pytest.fixture(params=["rest", "s3a", "fsspec", "glue"])
 def lake_on_s3(request, s3_server, monkeypatch):
     namespace = f"lake_{uuid.uuid4().hex[:8]}"
+    if request.param == "fsspec":
+        catalog = request.getfixturevalue("iceberg_catalog_on_s3")
+        extra = {"extra": {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"}}
+        monkeypatch.setenv("AIRFLOW_CONN_FSSPEC", json.dumps(json.loads(catalog.airflow_connection) | extra))
+        return Lake(catalog.client(), "fsspec", namespace), "fsspec"
     if request.param != "glue":
         conn_id = request.getfixturevalue("iceberg_conn_on_s3")
         return Lake(
