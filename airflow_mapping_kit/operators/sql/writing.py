@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import QueryError, TargetError
 from airflow_mapping_kit.tables.described import table_of
-from airflow_mapping_kit.tables.sql.own_tables import is_there, make_staging, staging_table
+from airflow_mapping_kit.tables.sql.own_tables import columns_there, make_staging, staging_table
 from airflow_mapping_kit.tables.sql.query import Query
 from airflow_mapping_kit.tables.sql.replaced import replace_partition
 from airflow_mapping_kit.tables.sql.rows import columns_of, slot
@@ -49,8 +49,10 @@ class Writer:
         self._staging: TableName | None = None
         if run is not None:
             self._staging = staging_table(self._table, run)
-            if not is_there(session, self._staging):
+            staged = columns_there(session, self._staging)
+            if staged is None:
                 make_staging(session, self._table, self._staging)
+            self._staged = set(self._columns) if staged is None else staged
 
     def partition(self, place: Address) -> dict[str, Any] | None:
         """Write one partition and return what became of it; `None` if it has no rows and is left alone."""
@@ -78,7 +80,14 @@ class Writer:
                     "replaced_rows": done.before,
                 }
             piece, rows, into = stage_partition(
-                self._session, self._table, self._columns, self._staging, self._query, where, keep_empty
+                self._session,
+                self._table,
+                self._columns,
+                self._staging,
+                self._staged,
+                self._query,
+                where,
+                keep_empty,
             )
         except _LeftAloneError:
             return None

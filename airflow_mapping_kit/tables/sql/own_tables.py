@@ -17,11 +17,11 @@ PIECE_TYPE = "VARCHAR"
 
 
 def staging_table(table: TableName, run: str, of: str = "") -> TableName:
-    """Return the table in which a run stages: beside the table, with a name that no other run has.
+    """Return the table in which a run stages for a table: beside it, with a name that no other run has.
 
     :param of: what ends the name
     """
-    return table.beside(f"mapping_kit_{hashlib.sha256(run.encode()).hexdigest()[:16]}{of}")
+    return table.beside(f"mapping_kit_{hashlib.sha256(f'{run} {table}'.encode()).hexdigest()[:16]}{of}")
 
 
 def published_table(table: TableName) -> TableName:
@@ -71,10 +71,10 @@ def make_published(session: Session, published: TableName) -> None:
     )
 
 
-def is_there(session: Session, name: TableName) -> bool:
-    """Tell whether a table is there."""
+def columns_there(session: Session, name: TableName) -> set[str] | None:
+    """Return the columns of a table, `None` if it isn't there."""
     try:
-        session.in_transaction(lambda: session.columns(f"the table {name}", str(name)))
+        found = session.in_transaction(lambda: session.columns(f"the table {name}", str(name)))
     except (QueryError, TargetError):
-        return False
-    return True
+        return None
+    return {column for column, _ in found}

@@ -10,7 +10,7 @@ from airflow_mapping_kit.tables.described import home
 from airflow_mapping_kit.tables.sql.own_tables import (
     PIECE,
     PIECE_TYPE,
-    is_there,
+    columns_there,
     make,
     make_published,
     published_table,
@@ -59,7 +59,7 @@ def publish(table: Table, pieces: Sequence[Staged], run: str) -> Published:
         columns = columns_of(pieces[0]["partition"], actual, table["name"], homes)
         make_published(session, names.published)
         _list(session, names, columns, pieces)
-        staged = is_there(session, names.staging)
+        staged = columns_there(session, names.staging) is not None
         replaced = session.in_transaction(lambda: _replace(session, names, columns, pieces, staged))
         left_over = _tidy(session, names, staged=staged)
     return {  # type: ignore[typeddict-unknown-key]

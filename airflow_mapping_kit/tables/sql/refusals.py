@@ -11,7 +11,14 @@ from airflow_mapping_kit.exceptions import MappingKitError, QueryError, TargetEr
 _AGAIN = {"02", "0A", "21", "22", "23", "2B", "42", "44"}
 _CONFLICT = {"40001", "40P01"}
 # Where a driver has no SQLSTATE, as that of SQLite.
-_AGAIN_BY_NAME = {"DataError", "IntegrityError", "NotSupportedError", "ProgrammingError"}
+_AGAIN_BY_NAME = {
+    "DataError",
+    "IntegrityError",
+    "NotSupportedError",
+    "ProgrammingError",
+    "TypeError",
+    "ValueError",
+}
 _AGAIN_BY_TEXT = re.compile(
     r"syntax error|no such |has no column|unrecognized token|incomplete input|misuse of"
 )

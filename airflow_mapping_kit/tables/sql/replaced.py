@@ -8,7 +8,7 @@ from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.sql.rows import incoming, strangers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from airflow_mapping_kit.tables.sql.names import TableName
     from airflow_mapping_kit.tables.sql.query import Query
@@ -30,7 +30,7 @@ class Replaced(NamedTuple):
 def replace_partition(
     session: Session,
     table: TableName,
-    actual: Sequence[str],
+    actual: Mapping[str, Any],
     query: Query,
     where: Slot,
     lock: str,
@@ -39,7 +39,7 @@ def replace_partition(
     """Replace a partition by the rows of a query.
 
     :param table: its name
-    :param actual: its columns
+    :param actual: its columns, and their types
     :param lock: what tells the partition from the table's others
     :param keep_empty: is called where the query has no rows; what it raises leaves the partition as it is
     :raises QueryError: if the query doesn't fit, or returns a row of another partition

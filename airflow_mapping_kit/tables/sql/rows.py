@@ -11,9 +11,10 @@ from airflow_mapping_kit.exceptions import MappingKitError, QueryError, TargetEr
 from airflow_mapping_kit.partitions.hidden import hide
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.tables.described import near
+from airflow_mapping_kit.tables.sql.narrowed import narrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from airflow_mapping_kit.tables.sql.names import TableName
     from airflow_mapping_kit.tables.sql.query import Query
@@ -92,7 +93,7 @@ def check_types(types: Mapping[str, str] | None) -> None:
 
 
 def columns_of(
-    partition: Mapping[str, Any], actual: Sequence[str], table: str, given: Mapping[str, str] | None = None
+    partition: Mapping[str, Any], actual: Collection[str], table: str, given: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Return which column of a table each dimension is, as the table spells it.
 
@@ -117,7 +118,7 @@ def columns_of(
     return found
 
 
-def spelled(name: str, columns: Sequence[str]) -> str | None:
+def spelled(name: str, columns: Collection[str]) -> str | None:
     """Return a column as the table spells it: by its very name, else without regard to case, if just one is."""
     if name in columns:
         return name
@@ -153,10 +154,10 @@ class Incoming:
         return f"INSERT INTO {into} ({columns}) SELECT {chosen} FROM {self.source}"
 
 
-def incoming(session: Session, query: Query, where: Slot, actual: Sequence[str], table: str) -> Incoming:
+def incoming(session: Session, query: Query, where: Slot, actual: Mapping[str, Any], table: str) -> Incoming:
     """Fit a query to a partition and a table, by the columns' names. A dimension that it doesn't return is a constant.
 
-    :param actual: the table's columns
+    :param actual: the table's columns, and their types
     :raises QueryError: if it doesn't fit
     """
     wanted = query.bind(where.key, where.partition)
@@ -164,7 +165,7 @@ def incoming(session: Session, query: Query, where: Slot, actual: Sequence[str],
     what = f"partition {where.key}: the query"
     returned = session.columns(what, source, wanted)
     into = []
-    for name in returned:
+    for name, kind in returned:
         column = spelled(name, actual)
         if column is None:
             raise QueryError(
@@ -173,9 +174,15 @@ def incoming(session: Session, query: Query, where: Slot, actual: Sequence[str],
             )
         if column in into:
             raise QueryError(f"{what} returns the column {name!r} twice: give one an alias")
+        if session.dialect.is_postgres and (changed := narrowed(kind, actual[column])):
+            source_type, column_type = changed
+            raise QueryError(
+                f"{what} returns {name!r} as {source_type}, and in the table {table} it is {column_type}, which would "
+                f"change values: write CAST({name} AS {column_type}) AS {name} if that is meant"
+            )
         into.append(column)
-    chosen = [session.quoted(name) for name in returned]
-    own = dict(zip(into, returned, strict=True))
+    chosen = [session.quoted(name) for name, _ in returned]
+    own = dict(zip(into, (name for name, _ in returned), strict=True))
     for name, column in where.columns.items():
         if column not in into:
             into.append(column)

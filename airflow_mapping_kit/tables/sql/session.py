@@ -77,13 +77,13 @@ class Session:
 
     def columns(
         self, what: str, source: str, values: Values | None = None, kind: type[MappingKitError] = QueryError
-    ) -> list[str]:
-        """Return the names of a table's or a query's columns, as the database spells them. It reads no row."""
+    ) -> list[tuple[str, Any]]:
+        """Return the columns of a table or a query, and the driver's numbers of their types. It reads no row."""
         none = f"SELECT * FROM {source} WHERE 1 = 0"
         with self._cursor(what, none, values, kind) as cursor:
-            names = [column[0] for column in cursor.description]
+            found = [(column[0], column[1]) for column in cursor.description]
             cursor.fetchall()
-            return names
+            return found
 
     def fill(self, what: str, sql: str, rows: list[dict[str, Any]]) -> None:
         """Run a statement once for each of some values."""
@@ -180,8 +180,8 @@ def connected(conn_id: str, ended: Callable[[], bool] = lambda: False) -> Iterat
         yield Session(opened, dialect, ended)
 
 
-def existing(session: Session, text: str) -> tuple[TableName, list[str]]:
-    """Return a table's name for SQL, and the names of its columns as the table spells them.
+def existing(session: Session, text: str) -> tuple[TableName, dict[str, Any]]:
+    """Return a table's name for SQL, and its columns, as the table spells them, with the numbers of their types.
 
     :raises TargetError: if there is no such table, with names that are near
     """
@@ -192,7 +192,7 @@ def existing(session: Session, text: str) -> tuple[TableName, list[str]]:
         )
     except TargetError as error:
         raise TargetError(f"{error}{_near(session, name)}") from error
-    return name, columns
+    return name, dict(columns)
 
 
 def _near(session: Session, name: TableName) -> str:

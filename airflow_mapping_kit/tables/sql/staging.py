@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.sql.own_tables import PIECE, PIECE_TYPE
 from airflow_mapping_kit.tables.sql.rows import incoming, strangers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from airflow_mapping_kit.tables.sql.names import TableName
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 def stage_partition(
     session: Session,
     table: TableName,
-    actual: Sequence[str],
+    actual: Mapping[str, Any],
     staging: TableName,
+    staged: set[str],
     query: Query,
     where: Slot,
     keep_empty: Callable[[], Any] = lambda: None,
@@ -31,10 +33,12 @@ def stage_partition(
 
     What an earlier try left there is of no piece that is published.
 
-    :param actual: the table's columns
+    :param actual: the table's columns, and their types
+    :param staged: the columns of the staging table
     :param keep_empty: is called where the query has no rows
     :return: by what the rows are found there, how many they are, and the columns that they have
     :raises QueryError: if the query doesn't fit, or returns a row of another partition
+    :raises TargetError: if the table has changed since the staging table was made
     """
     what = f"partition {where.key}"
     piece = uuid.uuid4().hex
@@ -42,6 +46,11 @@ def stage_partition(
 
     def work() -> tuple[str, int, list[str]]:
         rows = incoming(session, query, where, actual, str(table))
+        if lost := sorted(set(rows.columns) - staged):
+            raise TargetError(
+                f"{what}: the table {table} has the column {lost[0]!r} by now, and the run's staging table doesn't: "
+                f"DROP TABLE {staging}, and clear all instances of the run"
+            )
         by = session.value("mapping_kit_piece")
         insert = rows.insertion(session, staging, **{PIECE: f"CAST({by} AS {PIECE_TYPE})"})
         number = session.run(what, insert, {**rows.values, **own})

@@ -15,7 +15,7 @@ import pytest
 
 import airflows
 import instances
-from airflow_mapping_kit.tables.sql.session import Session
+from airflow_mapping_kit.tables.sql.session import Session, connected
 from stack.postgres import Postgres
 from stack.processes import Processes
 
@@ -121,7 +121,7 @@ def at_once():
 
 
 class _Deadly:
-    """Kills its process before or after one step of a session."""
+    """Kills its process before a statement of a session, or after a COMMIT."""
 
     def __init__(self, step):
         self.left = step
@@ -145,15 +145,17 @@ class _Deadly:
         def wrapped(*arguments, **options):
             self.tick()
             with function(*arguments, **options) as cursor:
-                self.tick()
                 yield cursor
 
         return wrapped
 
 
 @pytest.fixture
-def killed_at():
+def killed_at(warehouse):
     """Return what runs a function in a process that SIGKILL ends at a step; False where it came to its end before."""
+    # What connecting imports is imported once, not in each process.
+    with connected("warehouse"):
+        pass
 
     def run(step, function):
         child = os.fork()

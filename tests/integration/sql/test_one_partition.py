@@ -175,6 +175,37 @@ def test_what_does_not_fit_is_refused_at_once_and_changes_nothing(
     assert filled.sql("SELECT count(*) FROM raw") == [(150,)]
 
 
+@pytest.mark.parametrize(
+    ("value", "column", "taken"),
+    [
+        ("1.5::numeric", "int", False),
+        ("1.5::float8", "bigint", False),
+        ("1.5::float8", "real", False),
+        ("now()", "date", False),
+        ("now()", "timestamp", False),
+        ("now()::timestamp", "timestamptz", False),
+        ("1::smallint", "bigint", True),
+        ("1::bigint", "int", True),
+        ("1::int", "numeric", True),
+        ("1::numeric", "float8", True),
+        ("date '2013-01-01'", "timestamp", True),
+        ("'a'::varchar", "text", True),
+        ("1", "text", True),
+        ("ARRAY[1]", "int[]", True),
+        ("NULL::int", "numeric(3, 1)", True),
+        ("jsonb '{}'", "jsonb", True),
+    ],
+)
+def test_a_column_takes_no_value_that_it_would_change(warehouse, load, value, column, taken):
+    warehouse.sql(f"CREATE TABLE narrow (origin text, value {column})")
+    sql = f"SELECT {value} AS value WHERE %(origin)s = 'EWR'"
+    if taken:
+        assert load({"origin": "EWR"}, sql, "narrow")["rows"] == 1
+        return
+    with pytest.raises(AirflowFailException, match=r"which would change values: write CAST\(value AS "):
+        load({"origin": "EWR"}, sql, "narrow")
+
+
 def test_a_login_that_is_refused_is_no_reason_to_try_again(warehouse, load):
     warehouse.connection["login"] = "nobody_there"
     warehouse.connect()
@@ -234,7 +265,7 @@ def test_killed_at_any_step_it_leaves_the_old_rows_or_the_new_ones(filled, load,
         seen.append(filled.counts())
     after_commit = len(seen) - seen.index(new)
     assert seen == [OLD] * (len(seen) - after_commit) + [new] * after_commit
-    assert len(seen) - after_commit > 10
+    assert len(seen) - after_commit > 6
     assert load(EWR)["rows"] == 10
     assert filled.counts() == new
 
