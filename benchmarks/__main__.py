@@ -42,7 +42,10 @@ SMALL = {
     "tables": ["--days", "3", "--writers", "3", "--seconds", "10", "--look-every", "0.5"],
 }
 # What Airflow 3 measures of a part, beside Airflow 2.
-ON_3 = {"ways": ["--items", "100", "--waits", "0", "--sizes", "50"]}
+ON_3 = {
+    "ways": ["--items", "100", "--waits", "0", "--sizes", "50"],
+    "scale": ["--where", "storage"],
+}
 PARTS = (
     "ways",
     "scale",

@@ -30,6 +30,7 @@ from stack.usage import cpu_seconds, peaks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+WHERE = ["storage", "xcoms"]
 MAPPING_KIT = Path(sys.executable).with_name("mapping-kit")
 # Reads what an items file has, calls a function, writes a row a line: nothing less keeps anything.
 SCRIPT = """
@@ -133,7 +134,7 @@ def cases(options: argparse.Namespace, storage: bool) -> list[Case]:
         bench = Bench(processes, folder, f"file://{folder}/storage" if storage else "")
         where = "in storage" if storage else "in XComs"
         conf = {"items": options.items, "size": -(-options.items // options.instances)}
-        if storage:
+        if storage or "storage" not in options.where:
             for size in (0, options.bytes):
                 found.append(script(folder, options.items, size))
                 looped = {**conf, "bytes": size, "file": str(folder / "rows.jsonl")}
@@ -192,8 +193,11 @@ def main() -> None:
     parser.add_argument(
         "--bytes", type=int, default=1000, help="how many bytes an item returns in the larger runs"
     )
+    parser.add_argument(
+        "--where", nargs="+", choices=WHERE, default=WHERE, help="where plans, results and reports go"
+    )
     options = parser.parse_args()
-    found = [one for storage in (True, False) for one in cases(options, storage)]
+    found = [one for where in options.where for one in cases(options, where == "storage")]
     print(table(found, options.items))
 
 

@@ -37,13 +37,13 @@ def piece_key(mapped_arguments: Mapping[str, Any], *, hidden: frozenset[str] = H
         those of `[core] sensitive_var_conn_names` too
     :raises PartitionError: if there are none
     """
-    if not isinstance(mapped_arguments, Mapping) or not mapped_arguments:
-        raise PartitionError(f"a piece needs at least one mapped argument, not {shown(mapped_arguments)}")
-    if len(mapped_arguments) == 1:
+    if type(mapped_arguments) is dict and len(mapped_arguments) == 1:
         ((name, value),) = mapped_arguments.items()
         # What most items of a million are: nothing within it is looked for.
         if type(name) is type(value) is str and not is_hidden(name, hidden):
             return _cut(_component(name, value))
+    if not isinstance(mapped_arguments, Mapping) or not mapped_arguments:
+        raise PartitionError(f"a piece needs at least one mapped argument, not {shown(mapped_arguments)}")
     pieces = {str(name): _only_element(value) for name, value in hide(mapped_arguments, hidden).items()}
     if len(pieces) == 1:
         (value,) = pieces.values()
