@@ -26,6 +26,7 @@ _MODULES = (
     "checkpoints.files",
     "checkpoints.parts",
     "checkpoints.store",
+    "plans.forgotten",
     "plans.held",
     "storage.local_files",
 )
