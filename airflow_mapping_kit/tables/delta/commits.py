@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.tables import told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from deltalake import DeltaTable
 
@@ -69,14 +69,14 @@ def _application(run: str) -> str:
 def _read(history: Iterable[dict[str, Any]], run: str, number: int, version: int) -> Earlier:
     newest: dict[str, Any] | None = None
     lines, taken_back = [], []
-    below: float = float("inf")
+    is_taken_back: Callable[[Mapping[str, Any]], bool] = _nothing
     for entry in history:
         line = str(entry.get(_TOLD, ""))
-        if entry["version"] > below:
+        if is_taken_back(entry):
             taken_back += [line] if told.run_in(line) == run else []
         elif entry.get("operation") == "RESTORE":
             # The version before is that which was restored: what lies between is no ancestor.
-            below = int(entry["operationParameters"]["version"])
+            is_taken_back = _after(entry.get("operationParameters") or {})
         elif told.run_in(line) == run:
             newest = newest or entry
             lines.append(line)
@@ -87,3 +87,17 @@ def _read(history: Iterable[dict[str, Any]], run: str, number: int, version: int
         told.pieces_in(lines),
         told.pieces_in(taken_back),
     )
+
+
+def _nothing(_: Mapping[str, Any]) -> bool:
+    return False
+
+
+def _after(restored: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool]:
+    """Return what tells whether a commit is later than what was restored: of what can't be read, all are."""
+    version, moment = str(restored.get("version")), str(restored.get("datetime"))
+    if version.isdigit():
+        return lambda entry: entry["version"] > int(version)
+    if moment.isdigit():
+        return lambda entry: entry["timestamp"] > int(moment)
+    return lambda _: True

@@ -51,10 +51,14 @@ def opened(
             )
     if place is not None:
         options = {**_s3_options(aws_conn_id, place[0]), **options}
+    elif not Path(name, "_delta_log").is_dir():
+        raise TargetError(
+            f"{name} is no Delta table{_near(name)}: it is no directory with a _delta_log in it"
+        )
     try:
         return DeltaTable(name if place else str(Path(name).absolute()), storage_options=options)
     except TableNotFoundError as error:
-        raise TargetError(f"{name} is no Delta table{_near(name, place)}: {_said(error)}") from error
+        raise TargetError(f"{name} is no Delta table: {_said(error)}") from error
     except (DeltaError, OSError, ValueError) as error:
         raise AirflowException(f"The Delta table {name} can't be opened: {_said(error)}") from error
 
@@ -102,9 +106,7 @@ def _s3_options(aws_conn_id: str | None, bucket: str) -> dict[str, str]:
     return options
 
 
-def _near(name: str, place: tuple[str, str] | None) -> str:
-    if place is not None:
-        return ""
+def _near(name: str) -> str:
     path = Path(name).absolute()
     try:
         others = [other.name for other in path.parent.iterdir() if (other / "_delta_log").is_dir()]

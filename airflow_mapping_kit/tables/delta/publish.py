@@ -22,7 +22,7 @@ from airflow_mapping_kit.tables.folder import Folder, check_files
 from airflow_mapping_kit.tables.staged import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from deltalake import DeltaTable
 
@@ -62,10 +62,16 @@ def publish(table: Mapping[str, Any], pieces: Sequence[Staged], run: str) -> Pub
         _check(table, now)
         with passing_errors(name, "be read"):
             earlier, live = earlier_commits(now, run), _live(now, by)
-        missing = [piece for piece in pieces if told.digest(piece) not in earlier.pieces]
+        files_of = {f"{table['location']}/{file.path}" for file in live}
+        # What the log has forgotten is told by the files.
+        missing = [
+            piece
+            for piece in pieces
+            if told.digest(piece) not in earlier.pieces and piece["path"] not in files_of
+        ]
         # That a commit succeeded counts when the table says so: its answer may have been lost.
         if not missing:
-            return _published(table, pieces, folder, files, earlier, live)
+            return _published(pieces, folder, files, earlier, files_of)
         _check_not_rolled_back(name, missing, earlier)
         check_files(missing, files)
         try:
@@ -162,15 +168,13 @@ def _check_vectors(name: str, now: DeltaTable, old: Sequence[_File]) -> None:
 
 
 def _published(
-    table: Mapping[str, Any],
     pieces: Sequence[Staged],
     folder: Folder,
     files: Mapping[str, int],
     earlier: Earlier,
-    live: Sequence[_File],
+    known: Collection[str],
 ) -> Published:
     """Remove what no version knows of the run's own files, and return what is published."""
-    known = {f"{table['location']}/{file.path}" for file in live}
     once = earlier.pieces | earlier.rolled_back
     left_over = [path for path in files if path not in known and told.digest_of(path) not in once]
     return {

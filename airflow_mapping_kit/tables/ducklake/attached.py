@@ -104,7 +104,7 @@ def errors_named(what: str) -> Iterator[None]:
     except duckdb.Error as error:
         said = str(error).partition("\n\nLINE 1: ")[0]
         if any(refusal in said for refusal in _REFUSED):
-            remedy = "check the connection's host, schema (the database), login and password"
+            remedy = "check the connection's host, schema (the database), login, password and metadata_schema"
             if "version mismatch" in said:
                 remedy = "migrate the lake, or install the DuckDB that it is of, on all that use it at once"
             raise TargetError(f"{what}: {said}. Do this: {remedy}") from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import TargetError
+from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.tables.database import identifier, literal
 from airflow_mapping_kit.tables.described import near
 from airflow_mapping_kit.tables.ducklake.attached import LAKE, data_path
@@ -47,6 +48,8 @@ def found_table(lake: Lake, name: str) -> Found:
 
     :raises TargetError: if there is none, with those whose names are near
     """
+    if not isinstance(name, str):
+        raise TargetError(f"{shown(name)} is no name of a table: write schema.table")
     schema, _, table = name.rpartition(".")
     wanted = (schema.lower() or "main", table.lower())
     rows = lake.rows(

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import TargetError
+from airflow_mapping_kit.partitions.keys import escape
 from airflow_mapping_kit.tables.ducklake.attached import attached, errors_named
 from airflow_mapping_kit.tables.ducklake.found import found_table
 
@@ -77,6 +78,11 @@ def partitioned_by(name: str, found: Found) -> list[str]:
                 f"The DuckLake table {name} is partitioned by {transform}({column}), and of files that are added "
                 f"DuckLake (1.0) writes such partitions down wrongly: partition it by columns alone, or by nothing, "
                 f"which prunes as well, for a staged file is of one partition"
+            )
+        if escape(column) != column:
+            raise TargetError(
+                f"The DuckLake table {name} is partitioned by {column!r}, and DuckLake reads no column of that name "
+                f"from a directory's: rename it, or don't partition the table by it"
             )
     names = {column["name"].lower() for column in found.columns}
     for part in found.location.split("/"):

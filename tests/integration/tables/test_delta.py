@@ -144,6 +144,27 @@ class TestPublishing:
         run.publish(run.stage(SQL, *PLAN, parameters={"v": 1}))
         assert rows(lake) == all_of(1)
 
+    def test_a_restore_of_a_moment_is_one_too(self, lake):
+        run, before = run_of(lake), DeltaTable(str(lake)).history(1)[0]["timestamp"]
+        pieces = run.stage(SQL, *PLAN, parameters={"v": 1})
+        run.publish(pieces)
+        DeltaTable(str(lake)).restore(
+            datetime.datetime.fromtimestamp((before + 1) / 1000, datetime.timezone.utc)
+        )
+        with pytest.raises(TargetError, match="Clear its instance"):
+            run.publish(pieces)
+
+    def test_a_log_that_has_forgotten_the_commit_is_no_reason_to_publish_twice(self, lake):
+        run = run_of(lake)
+        pieces = run.stage(SQL, *PLAN, parameters={"v": 1})
+        run.publish(pieces)
+        appended(lake, "EWR", DAYS[0], 5)
+        DeltaTable(str(lake)).create_checkpoint()
+        for entry in sorted((lake / "_delta_log").glob("*.json"))[:-1]:
+            entry.unlink()
+        assert run.publish(pieces)["left_over"] == 0
+        assert rows(lake) == sorted([*all_of(1), ("EWR", DAYS[0], 5, 1)], key=repr)
+
     def test_after_a_restore_of_a_restore_it_is_published(self, lake):
         run = run_of(lake)
         pieces = run.stage(SQL, *PLAN, parameters={"v": 1})
@@ -478,6 +499,8 @@ class TestKilled:
 
 class TestBadInput:
     def test_a_table_that_does_not_exist_is_told_with_its_neighbours(self, lake):
+        with pytest.raises(AirflowFailException, match="no directory with a _delta_log"):
+            looked_up("delta", name=__file__)
         with pytest.raises(AirflowFailException, match=r"flight is no Delta table \(near: 'flights'\)"):
             looked_up("delta", name=str(lake.parent / "flight"))
 

@@ -518,6 +518,8 @@ class TestBadInput:
             run_of(name="flight")
         with pytest.raises(AirflowFailException, match="no table 'raw.flights'"):
             run_of(name="raw.flights")
+        with pytest.raises(AirflowFailException, match="None is no name of a table"):
+            run_of(name=None)
 
     def test_a_partition_that_is_no_dimension_is_refused_before_anything_is_staged(self, empty_lake):
         empty_lake.do(
@@ -538,6 +540,13 @@ class TestBadInput:
             AirflowFailException, match=r"DuckLake \(1.0\) writes such partitions down wrongly"
         ):
             run_of()
+
+    def test_a_partition_column_that_no_directory_can_be_called_after_is_refused(self, empty_lake):
+        empty_lake.do('CREATE TABLE lake.t ("a%b" VARCHAR)', 'ALTER TABLE lake.t SET PARTITIONED BY ("a%b")')
+        with pytest.raises(
+            AirflowFailException, match="partitioned by 'a%b', and DuckLake reads no column of that"
+        ):
+            run_of(name="t")
 
     def test_a_lake_below_a_directory_that_looks_like_a_partition_is_refused(self, empty_lake):
         empty_lake.do(
