@@ -24,7 +24,9 @@ _AGAIN_BY_TEXT = re.compile(
 )
 _LOCKED = re.compile(r"database (?:table )?is locked")
 _LOGIN = re.compile(
-    r"authentication failed|no password supplied|(?:role|user|database) \S+ does not exist", re.IGNORECASE
+    r"authentication failed|no password supplied|incorrect username or password|"
+    r"(?:role|user|database) \S+ does not exist",
+    re.IGNORECASE,
 )
 _MISFIT = re.compile(
     r'column "(?P<column>.+)" is of type (?P<type>.+) but expression is of type (?P<other>.+)'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pendulum
 import pytest
 
@@ -101,3 +103,13 @@ def test_all_that_was_staged_is_published_at_once_and_once(flights):
     assert found(flights) == after
     names = {row[1] for row in flights.sql("SHOW TABLES")}
     assert {name for name in names if "mapping_kit" in name.lower()} == {"MAPPING_KIT_PUBLISHED"}
+
+
+def test_a_login_that_is_refused_is_not_tried_again_which_would_lock_the_user_out(
+    flights, snowflake, monkeypatch
+):
+    monkeypatch.setenv("AIRFLOW_CONN_SNOWFLAKE_DEFAULT", json.dumps(snowflake.connection(password="wrong")))
+    with pytest.raises(
+        AirflowFailException, match=r"refuses the connection 'snowflake_default': .*Incorrect username"
+    ):
+        flights.fly(PLAN[0])
