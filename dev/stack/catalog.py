@@ -59,7 +59,6 @@ class Catalog:
             env={
                 **base_environment(folder),
                 "CATALOG_CREDENTIAL": f"{CLIENT}:{SECRET}",
-                "CATALOG_FOLDER": str(folder),
                 "CATALOG_NAME": NAME,
                 "CATALOG_PORT": str(self.port),
                 "CATALOG_STORAGE": json.dumps(storage or {}),

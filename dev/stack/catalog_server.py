@@ -221,8 +221,9 @@ def main() -> None:
     storage = json.loads(settings["CATALOG_STORAGE"])
     catalog = SqlCatalog(
         settings["CATALOG_NAME"],
-        # Commits wait for one another; SQLite's own patience of five seconds may not last.
-        uri=f"sqlite:///{settings['CATALOG_FOLDER']}/catalog.db?timeout=60",
+        # In the folder that it was started in, whose name may have what an address can't. Commits wait for one
+        # another; SQLite's own patience of five seconds may not last.
+        uri="sqlite:///catalog.db?timeout=60",
         warehouse=settings["CATALOG_WAREHOUSE"],
         **storage,
     )
