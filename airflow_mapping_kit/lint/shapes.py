@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.source import Source
 
 _VALUES = (ast.Constant, ast.JoinedStr)
+# So many parts of a sum are looked at.
+_PARTS = 100
 _COLLECTIONS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 
 
@@ -137,9 +139,17 @@ def _is_value(node: ast.AST) -> TypeGuard[ast.expr]:
 
 
 def _is_text(node: ast.AST) -> bool:
-    if isinstance(node, ast.BinOp):
-        return isinstance(node.op, ast.Add) and (_is_text(node.left) or _is_text(node.right))
-    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    """Tell whether an expression is a text, or a sum with one among its last parts: no recursion, sums may be long."""
+    waiting = [node]
+    for _ in range(_PARTS):
+        if not waiting:
+            return False
+        one = waiting.pop()
+        if isinstance(one, ast.BinOp):
+            waiting += [one.left, one.right] if isinstance(one.op, ast.Add) else []
+        elif isinstance(one, ast.JoinedStr) or (isinstance(one, ast.Constant) and isinstance(one.value, str)):
+            return True
+    return False
 
 
 def _kind(node: ast.AST) -> str:

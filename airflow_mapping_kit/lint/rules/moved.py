@@ -30,7 +30,10 @@ def results_that_move_up(file: File) -> Iterator[Finding]:
     by_call = {one.call: one for one in [*file.mapped, *_groups(file)]}
     skipped = behind_branches(file.source) if by_call else set()
     for call in file.source.all(ast.Call):
-        rule = _rule_of(file, call)
+        # The last call of a chain speaks for all of it.
+        above = file.source.parents[call]
+        chained = isinstance(above, ast.Attribute) and above.attr in _CHAIN
+        rule = None if chained else _rule_of(file, call)
         if rule is None:
             continue
         found = read_by(file, call, by_call)
