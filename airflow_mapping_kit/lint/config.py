@@ -67,7 +67,7 @@ def read(folder: Path, rules: Iterable[str]) -> tuple[Settings, Path | None]:
     for one in (folder, *folder.parents):
         file = one / "pyproject.toml"
         if file.is_file():
-            text = file.read_text(encoding="utf-8", errors="replace")
+            text = file.read_text(encoding="utf-8-sig", errors="replace")
             if "mapping-kit" not in text:
                 return Settings(), file
             return _settings(_parsed(text, file), file, list(rules)), file

@@ -139,6 +139,12 @@ def test_places_are_right_behind_a_byte_order_mark(project, found):
     assert found() == (1, [("MAP001", "bom.py", 3)])
 
 
+def test_settings_are_read_behind_a_byte_order_mark(project, found):
+    Path("dag.py").write_text(BAD)
+    Path("pyproject.toml").write_bytes('[tool.mapping-kit.lint]\nignore = ["MAP001"]\n'.encode("utf-8-sig"))
+    assert found() == (0, [])
+
+
 def test_a_folder_without_python_files_is_clean(project, run):
     Path("readme.txt").write_text("airflow")
     Path("empty").mkdir()
