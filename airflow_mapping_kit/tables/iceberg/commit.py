@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.manifest import ManifestContent
 
 from airflow_mapping_kit.exceptions import TargetError
@@ -62,6 +63,9 @@ def replace(
     transaction = table.transaction()
     properties: dict[str, Any] = {MARKER: marker}
     with transaction.update_snapshot(properties, branch=branch or "main").overwrite() as snapshot:
+        # Which lists of files it need not read pyiceberg asks in several threads of one object that remembers what it
+        # was asked: it may overlook one of ours. So it reads all.
+        snapshot.delete_by_predicate(AlwaysTrue())
         for file in old:
             snapshot.delete_data_file(file)
         for file in new:

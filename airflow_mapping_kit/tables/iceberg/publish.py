@@ -7,7 +7,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
 
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import TargetError
@@ -97,7 +97,7 @@ class _Publisher:
         table.io = careful
         try:
             replace(table, self._branch, self._marker, old, new)
-        except (CommitFailedException, CommitStateUnknownException) as error:
+        except (CommitFailedException, CommitStateUnknownException, ValidationException) as error:
             log.warning(
                 "%s: try %d was not taken, the next one plans anew: %s", self._name, attempt + 1, error
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -301,3 +302,25 @@ def test_tables_may_have_settings_of_their_own(lake, properties, tmp_path):
     assert len(list(folder.glob("*.metadata.json"))) == (
         2 if "write.metadata.previous-versions-max" in properties else 5
     )
+
+
+def test_files_in_many_lists_are_all_found(lake, monkeypatch):
+    # Several threads of pyiceberg ask one object about these lists, and it remembers which it was asked of last.
+    from pyiceberg.expressions.visitors import _ManifestEvalVisitor
+
+    name = lake.create(SCHEMA, BY_K)
+    keys = [f"k{number}" for number in range(8)]
+    for key in keys:
+        append(lake, name, key, 0)
+    equal = _ManifestEvalVisitor.visit_equal
+
+    def slowly(self, **arguments):
+        time.sleep(0.001)
+        return equal(self, **arguments)
+
+    monkeypatch.setattr(_ManifestEvalVisitor, "visit_equal", slowly)
+    monkeypatch.setattr("airflow_mapping_kit.tables.iceberg.publish._TRIES", 1)
+
+    load(lake, name, keys[::2], 1)
+
+    assert lake.rows(name, "k", "n") == [(key, int(key in keys[::2])) for key in keys]

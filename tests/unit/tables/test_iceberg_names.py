@@ -58,6 +58,7 @@ def test_an_overwrite_takes_files_out_and_in():
         == parameters(_OverwriteFiles.append_data_file)
         == ["data_file"]
     )
+    assert parameters(_OverwriteFiles.delete_by_predicate) == ["predicate", "case_sensitive"]
 
 
 def test_storage_can_be_stood_before_and_listed():
