@@ -62,7 +62,9 @@ def test_a_file_of_a_name_of_its_own_lies_in_the_folder_of_the_run(stage, tmp_pa
 
 
 def test_where_a_table_takes_partitions_from_the_path_it_is_called_after_columns(stage, tmp_path):
-    path = Path(stage(table(tmp_path, hive=True), partition={**PARTITION, "origin": None})["path"])
+    path = Path(
+        stage(table(tmp_path, hive=["at", "origin"]), partition={**PARTITION, "origin": None})["path"]
+    )
     folder = Path(prefix(table(tmp_path), run_of("none", "run", "load")))
     assert path.parent == folder / "at=2013-01-01" / "origin=__HIVE_DEFAULT_PARTITION__"
 
