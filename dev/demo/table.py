@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +10,12 @@ import duckdb
 from rich.table import Table
 
 from demo.progress import Bar, described, states, step
-from demo.report import failures, shortened
+from demo.report import failures
 from stack.airflow import FINISHED_RUN, Airflow
 from stack.catalog import Catalog
 from stack.flights_table import NAME, deliver_again, make_table
 from stack.postgres import Postgres
+from stack.s3 import S3
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,7 +29,13 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCE = PROJECT / "include" / "data" / "flights-2013.parquet"
 DAG = "flights_table"
-YEAR = {"mode": "custom", "start_date": "2013-01-01", "end_date": "2013-12-31"}
+BUCKET = "lake"
+YEAR = {
+    "mode": "custom",
+    "start_date": "2013-01-01",
+    "end_date": "2013-12-31",
+    "aws_conn_id": "aws_default",
+}
 RELOADED = "LGA"
 # A blizzard: the airports were closed for the half of it.
 LATE = ["2013-02-08", "2013-02-09", "2013-02-10"]
@@ -46,12 +51,18 @@ FROM flights WHERE origin = $origin AND list_contains($days, date::VARCHAR) GROU
 
 def table(console: Console, processes: Processes, home: Path) -> bool:
     """Start everything, load the year, load one airport again, and show both snapshots of the table."""
-    warehouse = home.parent / "warehouse"
-    shutil.rmtree(warehouse, ignore_errors=True)
     with step(console, "PostgreSQL"):
         postgres = Postgres(processes, home / "parts" / "postgres.log")
+    with step(console, "S3 server"):
+        s3 = S3(processes, home / "parts" / "s3.log")
+        s3.make_bucket(BUCKET)
     with step(console, "An Iceberg catalog (REST)"):
-        catalog = Catalog(processes, home / "parts" / "catalog.log", warehouse=warehouse)
+        catalog = Catalog(
+            processes,
+            home / "parts" / "catalog.log",
+            warehouse=f"s3://{BUCKET}",
+            storage=s3.iceberg_storage,
+        )
         flights = make_table(catalog)
     again = home / "delivered_again.parquet"
     deliver_again(SOURCE, again, origin=RELOADED, without=LATE)
@@ -61,6 +72,7 @@ def table(console: Console, processes: Processes, home: Path) -> bool:
         home=home,
         dags_folder=PROJECT / "dags",
         connections={
+            "aws_default": s3.airflow_connection,
             "lake": catalog.airflow_connection,
             "warehouse": postgres.make_database("warehouse"),
         },
@@ -82,23 +94,21 @@ def table(console: Console, processes: Processes, home: Path) -> bool:
     )
     for title, conf, partitions in runs:
         console.print(f"\n{title}", style="bold", highlight=False, soft_wrap=True)
-        if not _ran(console, airflow, flights, conf, partitions):
+        if not _ran(console, airflow, s3, conf, partitions):
             return False
     _history(console, flights)
     return True
 
 
-def _ran(
-    console: Console, airflow: Airflow, flights: IcebergTable, conf: dict[str, Any], partitions: int
-) -> bool:
+def _ran(console: Console, airflow: Airflow, s3: S3, conf: dict[str, Any], partitions: int) -> bool:
     """Run the DAG and show what became of it; tell whether it succeeded."""
-    before = _staged(flights)
+    before = _staged(s3)
     run_id = airflow.trigger(DAG, conf=conf)
     with Bar(console) as bar:
 
         def finished() -> bool:
             writers = [one for one in airflow.instances(DAG, run_id, "load") if one["map_index"] >= 0]
-            bar.update(writers, (_staged(flights) - before, partitions))
+            bar.update(writers, (_staged(s3) - before, partitions))
             return airflow.run(DAG, run_id)["state"] in FINISHED_RUN
 
         airflow.processes.wait(f"The end of the run of {DAG}", finished, seconds=RUN_SECONDS, every=0.5)
@@ -128,10 +138,9 @@ def _failed(report: dict[str, Any]) -> list[str]:
     return [row["key"] for row in some if row["state"] == "failed"]
 
 
-def _staged(flights: IcebergTable) -> int:
+def _staged(s3: S3) -> int:
     """Return how many files instances have staged so far; those that were published stay where they are."""
-    location = Path(flights.location().removeprefix("file://"))
-    return sum(1 for _ in location.glob("data/mapping-kit/*/*.parquet"))
+    return sum("/data/mapping-kit/" in key for key in s3.keys(BUCKET))
 
 
 def _history(console: Console, flights: IcebergTable) -> None:
@@ -162,13 +171,6 @@ def _history(console: Console, flights: IcebergTable) -> None:
     console.print(f"\nThe three days of {RELOADED} that failed keep what they had:", highlight=False)
     late = {"origin": RELOADED, "days": LATE}
     _beside(console, "day", *(_asked(rows, LATE_DAYS, late) for rows in held))
-    metadata = shortened(Path(flights.metadata_location.removeprefix("file://")))
-    code = (
-        "from pyiceberg.table import StaticTable; "
-        f"print(StaticTable.from_metadata('{metadata}').scan(limit=5).to_arrow())"
-    )
-    console.print("\nAsk it something else:", highlight=False)
-    print(f'{shortened(Path(sys.executable))} -c "{code}"')
 
 
 def _asked(flights: pa.Table, query: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:

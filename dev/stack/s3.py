@@ -102,9 +102,12 @@ class S3:
     def objects(self, bucket: str) -> dict[str, bytes]:
         """Return what a bucket holds, by key."""
         client = self.client()
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
-        return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+        return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in self.keys(bucket)}
+
+    def keys(self, bucket: str) -> list[str]:
+        """Return the keys of what a bucket holds."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
     def copy_to(self, bucket: str, folder: Path) -> int:
         """Write every object of a bucket into ``folder``, which must not exist, and return how many there were."""
