@@ -262,7 +262,7 @@ def test_secrets_are_in_no_log_and_no_error(
     assert password not in "".join(traceback.format_exception(caught.value))
     assert password not in caplog.text
     # What DuckDB refuses it quotes, so its message must not get out.
-    monkeypatch.setattr("airflow_mapping_kit.operators.duckdb.s3.literal", lambda text: text)
+    monkeypatch.setattr("airflow_mapping_kit.tables.reading_s3.literal", lambda text: text)
     with pytest.raises(AirflowFailException, match="DuckDB refuses the S3 settings of the") as refused:
         publish(f"SELECT n FROM '{source}' WHERE $p = 'b'", {"p": "b"}, aws_conn_id="strange")
     assert password not in "".join(traceback.format_exception(refused.value))

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.assets import mark_changed
-from airflow_mapping_kit.checkpoints.parts import rows_of
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
-    AirflowSkipException,
-    BaseOperator,
     bad_input_fails_at_once,
-    sql_of,
 )
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
-from airflow_mapping_kit.operators.duckdb.addresses import Address, addresses
-from airflow_mapping_kit.operators.duckdb.batch import published_each
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
 from airflow_mapping_kit.operators.duckdb.objects import ObjectTarget
 from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
 from airflow_mapping_kit.operators.duckdb.s3 import S3Target
 from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
 from airflow_mapping_kit.operators.duckdb.staging import TableTarget
-from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.operators.partition.addresses import Address, addresses
+from airflow_mapping_kit.operators.partition.operator import PartitionOperator
 from airflow_mapping_kit.partitions.zones import load_zone
-from airflow_mapping_kit.plans.held import batch_of
-from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.printable import one_line
-from airflow_mapping_kit.reading import of_task
-from airflow_mapping_kit.reading.records import ITEMS_KEY
-from airflow_mapping_kit.results import PART, SUCCESS
 from airflow_mapping_kit.storage.buckets import s3_hook
 from airflow_mapping_kit.storage.uris import target_of
 from airflow_mapping_kit.tables.database import connected
@@ -44,26 +31,21 @@ from airflow_mapping_kit.tables.reading_s3 import let_duckdb_read_s3
 from airflow_mapping_kit.tables.staged import run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from airflow.utils.context import Context
-    from jinja2 import Environment
 
-    from airflow_mapping_kit.operators.duckdb.batch import Publish
-    from airflow_mapping_kit.results import ItemRow, PartSummary
     from airflow_mapping_kit.tables.described import Table
 
     Target = LocalTarget | S3Target | ObjectTarget | TableTarget
-
-_ON_EMPTY = ("fail", "skip", "replace")
 
 
 class _ToldToEnd(BaseException):
     """The instance is ending: raised wherever its code is, past `except Exception`."""
 
 
-class DuckDBPartitionOperator(BaseOperator):
+class DuckDBPartitionOperator(PartitionOperator):
     """Run one DuckDB query over a partition and publish its rows as Parquet to a directory or to object storage.
 
     The partition's values are bound to the query's parameters: `$date` is the value of dimension `date`.
@@ -122,8 +104,6 @@ class DuckDBPartitionOperator(BaseOperator):
     template_fields = ("sql", "partition", "target", "parameters", "aws_conn_id")
     template_fields_renderers = {"sql": "sql", "partition": "json", "parameters": "json"}  # noqa: RUF012  as Airflow has it
     ui_color = "#fff6cc"
-    items_key = ITEMS_KEY
-    keeps_what_is_done = takes_slices = True
 
     def __init__(
         self,
@@ -141,49 +121,22 @@ class DuckDBPartitionOperator(BaseOperator):
         timezone: str = "UTC",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if on_empty not in _ON_EMPTY:
-            raise QueryError(
-                f"on_empty={on_empty!r} is none of {', '.join(map(repr, _ON_EMPTY))}: write one of them"
-            )
+        super().__init__(
+            sql=sql, partition=partition, parameters=parameters, on_empty=on_empty, unused=unused, **kwargs
+        )
         if not isinstance(threads, int) or threads < 1:
             raise QueryError(f"threads={threads!r} is no number of threads: write 1 or more")
         if isinstance(partition_by, str):
             raise PartitionError(f"partition_by={partition_by!r} is text: write the list [{partition_by!r}]")
-        if isinstance(unused, str):
-            raise QueryError(f"unused={unused!r} is text: write the list [{unused!r}]")
         load_zone(timezone)
-        self.sql = sql
-        self.partition = partition
         self.target = target
         self.partition_by = partition_by
-        self.parameters = parameters
         self.aws_conn_id = aws_conn_id
         self.memory_limit = memory_limit
         self.threads = threads
-        self.on_empty = on_empty
-        self.unused = unused
         self.timezone = timezone
         self._stoppable = False
         self._killed = False
-
-    @staticmethod
-    def batch_parameter(_: Any) -> str:
-        """Return which argument may be a batch, whose partitions then count as pieces of their own."""
-        return "partition"
-
-    def render_template(
-        self,
-        content: Any,
-        context: Context,
-        jinja_env: Environment | None = None,
-        seen_oids: set[int] | None = None,
-    ) -> Any:
-        """Render as Airflow does, and `sql` from its file: its `template_ext` would take values for files, too."""
-        # The first field: when a value comes that is the very same text, it is rendered already.
-        if content is self.sql:
-            content = sql_of(content, jinja_env or self.get_template_env(), seen_oids)
-        return super().render_template(content, context, jinja_env, seen_oids)
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Publish the partition, or each of a batch, and return where it is and how large."""
@@ -215,15 +168,13 @@ class DuckDBPartitionOperator(BaseOperator):
 
     def _published(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         with ExitStack() as stack:
-            one, table = Slice.of(self.partition), table_of(self.target)
+            table = table_of(self.target)
             if table is not None and self.partition_by is not None:
                 raise PartitionError(
                     f"partition_by={self.partition_by!r} is the order of directories, and the target is the table "
                     f"{table['name']}, which has none: leave it out"
                 )
-            places = addresses(self._partitions(context), self.partition_by, table)
-            if not places:
-                raise AirflowSkipException("the list of partitions is empty: nothing to publish")
+            places = addresses(self.partitions(context), self.partition_by, table)
             scratch = stack.enter_context(scratch_directory())
             target = self._target(scratch, table, context)
             connection = stack.enter_context(
@@ -238,50 +189,9 @@ class DuckDBPartitionOperator(BaseOperator):
             # A template gives text, so no connection may come as "".
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
                 renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
-            publish = partial(self._publish, query, target, renew)
-            if one is not None or not isinstance(self.partition, Mapping):
-                return self._batch_published(publish, places, one, context)
-            result = publish(places[0])
-            if result is None:
-                raise AirflowSkipException(
-                    f"partition {places[0].key} has no rows: left as it is (on_empty='skip')"
-                )
-            if table is None:
-                mark_changed([result["key"]], context=context)
-            return result
-
-    def _batch_published(
-        self, publish: Publish, places: Sequence[Address], one: Slice | None, context: Context
-    ) -> list[dict[str, Any]] | dict[str, Any]:
-        verb = "Published" if table_of(self.target) is None else "Staged"
-        done = published_each(publish, places, one, context, verb=verb)
-        rows = done if isinstance(done, list) else self._rows(done[PART], context)
-        states = Counter(row["state"] for row in done) if isinstance(done, list) else done[PART]["states"]
-        if table_of(self.target) is None:
-            mark_changed((row["value"]["key"] for row in rows if row["state"] == SUCCESS), context=context)
-        if not states.get(SUCCESS):
-            raise AirflowSkipException(
-                "no partition of the batch has rows: all left as they are (on_empty='skip')"
+            return self.put(
+                partial(self._publish, query, target, renew), places, context, staged=table is not None
             )
-        return [row["value"] for row in done if row["state"] == SUCCESS] if isinstance(done, list) else done
-
-    @staticmethod
-    def _rows(part: PartSummary, context: Context) -> Iterable[ItemRow]:
-        instance: Any = context["ti"]
-        return rows_of(part, of_task(instance), instance.dag_id, instance.run_id)
-
-    def _partitions(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        given: Any = self.partition
-        if Slice.of(given) is not None:
-            instance: Any = context["ti"]
-            given = batch_of(given, of_task(instance), instance.dag_id, instance.run_id)
-        if isinstance(given, Mapping):
-            return [given]
-        if isinstance(given, Sequence) and not isinstance(given, str | bytes):
-            return given
-        raise PartitionError(
-            f"partition is {shown(given)}: pass a dict such as {{'date': '2013-01-01'}}, or a list of them"
-        )
 
     def _target(self, scratch: Path, table: Table | None, context: Context) -> Target:
         if table is not None:

@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.assets import mark_changed
-from airflow_mapping_kit.checkpoints.parts import rows_of
 from airflow_mapping_kit.compat import (
-    AirflowSkipException,
-    BaseOperator,
     bad_input_fails_at_once,
-    sql_of,
 )
-from airflow_mapping_kit.exceptions import PartitionError, QueryError, TargetError
-from airflow_mapping_kit.operators.duckdb.addresses import Address, addresses
-from airflow_mapping_kit.operators.duckdb.batch import published_each
-from airflow_mapping_kit.partitions.sequences import shown
-from airflow_mapping_kit.plans.held import batch_of
-from airflow_mapping_kit.plans.slices import Slice
+from airflow_mapping_kit.exceptions import TargetError
+from airflow_mapping_kit.operators.partition.addresses import Address, addresses
+from airflow_mapping_kit.operators.partition.operator import PartitionOperator
 from airflow_mapping_kit.printable import one_line
-from airflow_mapping_kit.reading import of_task
-from airflow_mapping_kit.reading.records import ITEMS_KEY
-from airflow_mapping_kit.results import PART, SUCCESS
 from airflow_mapping_kit.tables.described import table_of
 from airflow_mapping_kit.tables.sql.rows import check_types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow.utils.context import Context
-    from jinja2 import Environment
 
-    from airflow_mapping_kit.operators.duckdb.batch import Publish
     from airflow_mapping_kit.operators.sql.writing import Writer
-    from airflow_mapping_kit.results import ItemRow, PartSummary
     from airflow_mapping_kit.tables.described import Table
 
-_ON_EMPTY = ("fail", "skip", "replace")
 
-
-class SQLPartitionOperator(BaseOperator):
+class SQLPartitionOperator(PartitionOperator):
     """Run one query in a database and replace one partition of a table there by its rows, in one transaction.
 
     The transaction deletes exactly the rows that have the partition's values in the columns of its dimensions,
@@ -93,8 +75,6 @@ class SQLPartitionOperator(BaseOperator):
     template_fields = ("sql", "partition", "table", "conn_id", "parameters")
     template_fields_renderers = {"sql": "sql", "partition": "json", "parameters": "json"}  # noqa: RUF012  as Airflow has it
     ui_color = "#e3ecf7"
-    items_key = ITEMS_KEY
-    keeps_what_is_done = takes_slices = True
 
     def __init__(
         self,
@@ -109,43 +89,16 @@ class SQLPartitionOperator(BaseOperator):
         unused: Collection[str] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if on_empty not in _ON_EMPTY:
-            raise QueryError(
-                f"on_empty={on_empty!r} is none of {', '.join(map(repr, _ON_EMPTY))}: write one of them"
-            )
-        if isinstance(unused, str):
-            raise QueryError(f"unused={unused!r} is text: write the list [{unused!r}]")
+        super().__init__(
+            sql=sql, partition=partition, parameters=parameters, on_empty=on_empty, unused=unused, **kwargs
+        )
         if isinstance(table, str) and conn_id is None:
             raise TargetError(f"table={table!r} is in a database that isn't named: write conn_id='...'")
         check_types(types)
-        self.sql = sql
-        self.partition = partition
         self.table = table
         self.conn_id = conn_id
         self.types = types
-        self.parameters = parameters
-        self.on_empty = on_empty
-        self.unused = unused
         self._killed = False
-
-    @staticmethod
-    def batch_parameter(_: Any) -> str:
-        """Return which argument may be a batch, whose partitions then count as pieces of their own."""
-        return "partition"
-
-    def render_template(
-        self,
-        content: Any,
-        context: Context,
-        jinja_env: Environment | None = None,
-        seen_oids: set[int] | None = None,
-    ) -> Any:
-        """Render as Airflow does, and `sql` from its file: its `template_ext` would take values for files, too."""
-        # The first field: when a value comes that is the very same text, it is rendered already.
-        if content is self.sql:
-            content = sql_of(content, jinja_env or self.get_template_env(), seen_oids)
-        return super().render_template(content, context, jinja_env, seen_oids)
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Replace the partition, or each of a batch, and return how many rows it has."""
@@ -153,22 +106,11 @@ class SQLPartitionOperator(BaseOperator):
         from airflow_mapping_kit.operators.sql.writing import writer
 
         with bad_input_fails_at_once():
-            one = Slice.of(self.partition)
-            places = addresses(self._partitions(context), None)
-            if not places:
-                raise AirflowSkipException("the list of partitions is empty: nothing to write")
+            places = addresses(self.partitions(context), None)
             with writer(self, context, lambda: self._killed) as write:
-                put = partial(self._put, write)
-                if one is not None or not isinstance(self.partition, Mapping):
-                    return self._batch_written(put, places, one, context)
-                result = put(places[0])
-            if result is None:
-                raise AirflowSkipException(
-                    f"partition {places[0].key} has no rows: left as it is (on_empty='skip')"
+                return self.put(
+                    partial(self._put, write), places, context, staged=table_of(self.table) is not None
                 )
-            if table_of(self.table) is None:
-                mark_changed([result["key"]], context=context)
-            return result
 
     def on_kill(self) -> None:
         """Commit nothing more."""
@@ -188,35 +130,3 @@ class SQLPartitionOperator(BaseOperator):
             time.monotonic() - started,
         )
         return result
-
-    def _batch_written(
-        self, put: Publish, places: Sequence[Address], one: Slice | None, context: Context
-    ) -> list[dict[str, Any]] | dict[str, Any]:
-        done = published_each(put, places, one, context)
-        rows = done if isinstance(done, list) else self._rows(done[PART], context)
-        states = Counter(row["state"] for row in done) if isinstance(done, list) else done[PART]["states"]
-        if table_of(self.table) is None:
-            mark_changed((row["value"]["key"] for row in rows if row["state"] == SUCCESS), context=context)
-        if not states.get(SUCCESS):
-            raise AirflowSkipException(
-                "no partition of the batch has rows: all left as they are (on_empty='skip')"
-            )
-        return [row["value"] for row in done if row["state"] == SUCCESS] if isinstance(done, list) else done
-
-    @staticmethod
-    def _rows(part: PartSummary, context: Context) -> Iterable[ItemRow]:
-        instance: Any = context["ti"]
-        return rows_of(part, of_task(instance), instance.dag_id, instance.run_id)
-
-    def _partitions(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        given: Any = self.partition
-        if Slice.of(given) is not None:
-            instance: Any = context["ti"]
-            given = batch_of(given, of_task(instance), instance.dag_id, instance.run_id)
-        if isinstance(given, Mapping):
-            return [given]
-        if isinstance(given, Sequence) and not isinstance(given, str | bytes):
-            return given
-        raise PartitionError(
-            f"partition is {shown(given)}: pass a dict such as {{'date': '2013-01-01'}}, or a list of them"
-        )

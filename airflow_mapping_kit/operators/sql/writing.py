@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow.utils.context import Context
 
-    from airflow_mapping_kit.operators.duckdb.addresses import Address
+    from airflow_mapping_kit.operators.partition.addresses import Address
     from airflow_mapping_kit.tables.sql.names import TableName
     from airflow_mapping_kit.tables.sql.session import Session
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.operators.duckdb.addresses import addresses
+from airflow_mapping_kit.operators.partition.addresses import addresses
 
 
 def test_the_directory_is_the_key():

@@ -14,7 +14,7 @@ from airflow_mapping_kit.checkpoints.progress import Results
 from airflow_mapping_kit.compat import AirflowException, one_connection
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.failures import said
-from airflow_mapping_kit.operators.duckdb.addresses import Address
+from airflow_mapping_kit.operators.partition.addresses import Address
 from airflow_mapping_kit.partitions.pieces import distinct
 from airflow_mapping_kit.plans.arguments import mapped_arguments
 from airflow_mapping_kit.plans.batches import received
