@@ -23,7 +23,7 @@ def look(*, name: str, conn_id: str, homes: Mapping[str, Home]) -> Table:
         if home.transform:
             raise TargetError(
                 f"the dimension {dimension!r} lives in {home.transform}({home.column}), and in a database it has to be "
-                f"a column itself: add one, or one that is generated"
+                f"a column itself: add one that the query or the kit fills, for a generated column takes no value"
             )
     with connected(conn_id) as session:
         table, columns = existing(session, name)

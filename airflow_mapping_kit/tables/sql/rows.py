@@ -206,6 +206,15 @@ def strangers(session: Session, where: Slot, rows: Incoming, number: int, among:
         for row in found:
             told = hide(dict(zip(rows.dimensions, map(str, row), strict=True)), hidden_names())
             example = f", such as {', '.join(f'{name}={value}' for name, value in told.items())}"
+    filled = {name: value for name, value in where.partition.items() if name not in rows.dimensions}
+    if filled and not example:
+        told = hide({name: str(value) for name, value in filled.items()}, hidden_names())
+        name = next(iter(filled))
+        return QueryError(
+            f"partition {where.key}: {', '.join(f'{one}={value}' for one, value in told.items())} is another value "
+            f"once it is in its column, by the column's type or by a trigger: write it as the table keeps it, or name "
+            f"the column's type, such as types={{{name!r}: 'REAL'}}"
+        )
     return QueryError(
         f"partition {where.key}: {number:,} of the query's {among:,} rows belong to other partitions{example}: filter "
         f"them out in its WHERE"

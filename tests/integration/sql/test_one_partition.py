@@ -62,6 +62,18 @@ def test_a_row_of_another_partition_takes_all_of_it_back_and_is_told(filled, loa
     assert filled.counts() == OLD
 
 
+def test_a_value_that_its_column_changes_is_told_with_the_cast_that_finds_it(warehouse, load):
+    warehouse.sql("CREATE TABLE measured (width real, n int)")
+    sql = "SELECT 1 AS n WHERE %(width)s > 0"
+    with pytest.raises(
+        AirflowFailException, match=r"width=0\.1 is another value .* types=\{'width': 'REAL'\}"
+    ):
+        load({"width": 0.1}, sql, "measured")
+    assert warehouse.sql("TABLE measured") == []
+    for before in (0, 1):
+        assert load({"width": 0.1}, sql, "measured", types={"width": "REAL"})["replaced_rows"] == before
+
+
 def test_no_rows_leave_the_partition_as_it_is_unless_that_is_right(filled, load):
     nothing = "SELECT number FROM raw WHERE origin = %(origin)s AND date = %(date)s AND number > 10"
     with pytest.raises(AirflowFailException, match=r"the query found no rows, so it is left as it is"):
@@ -252,9 +264,11 @@ def test_sixteen_at_once_replace_their_partitions_without_a_deadlock(warehouse, 
         for origin in ("EWR", "JFK", "LGA")
         for day in range(1, 6)
     ]
+    warehouse.sql("INSERT INTO raw SELECT 'EWR', '2013-01-06', n, 0 FROM generate_series(1, 10) n")
+    plan.append({"origin": "EWR", "date": "2013-01-06"})
     for _ in range(2):
         done = at_once(*(lambda partition=partition: load(partition) for partition in plan))
-        assert [getattr(one, "get", str)("rows") for one in done] == [10] * 15
+        assert [getattr(one, "get", str)("rows") for one in done] == [10] * 16
     assert warehouse.counts() == {f"{piece['origin']} {piece['date']}": (10, 55) for piece in plan}
 
 

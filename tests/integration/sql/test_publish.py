@@ -202,6 +202,39 @@ def test_two_publish_at_once_beside_foreign_writers_and_readers_see_no_mixture(f
     assert filled.counts() == {**NEW, "LGA 2013-01-01": (10, 55), "LGA 2013-01-05": (100, 100)}
 
 
+def test_tries_of_one_run_that_publish_at_once_do_so_once(warehouse, stage, table, at_once):
+    expected = {key: count for key, count in NEW.items() if not key.startswith("LGA")}
+    for _ in range(8):
+        warehouse.sql("DELETE FROM flights")
+        pieces = [stage(partition) for partition in PLAN]
+        done = at_once(*[lambda pieces=pieces: publish(table, pieces, RUN)] * 3)
+        assert [getattr(one, "get", str)("rows") for one in done] == [60] * 3
+        assert warehouse.counts() == expected
+    assert own_tables(warehouse) == {"mapping_kit_published"}
+
+
+def test_two_pieces_that_are_one_partition_by_the_types_of_the_table_are_refused(warehouse, load):
+    warehouse.sql("CREATE TABLE priced (price numeric(5, 2), sold timestamptz, number int)")
+    priced = look("sql", {"name": "priced", "conn_id": "warehouse"}, {})
+    sql = "SELECT number FROM raw WHERE origin = 'EWR' AND date = '2013-01-01'"
+    plan = [
+        {"price": "1.5", "sold": "2013-01-01T05:00+02"},
+        {"price": "1.50", "sold": "2013-01-01T03:00+00"},
+        {"price": "1.5", "sold": None},
+    ]
+    pieces = [load(one, sql, priced, conn_id=None, unused=["price", "sold"]) for one in plan]
+    with pytest.raises(
+        TargetError, match=r"price=1\.5/.* and price=1\.50/.* are the same one of the table \"priced"
+    ):
+        publish(priced, pieces, RUN)
+    assert warehouse.sql("SELECT count(*) FROM priced") == [(0,)]
+    publish(priced, pieces[1:], RUN)
+    assert warehouse.sql("SELECT sold IS NULL, count(*) FROM priced GROUP BY 1 ORDER BY 1") == [
+        (False, 10),
+        (True, 10),
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
