@@ -110,5 +110,9 @@ class StorageError(MappingKitError):
     """A bucket, prefix or key cannot be listed or moved as asked."""
 
 
+class SchemeError(StorageError):
+    """Nothing installed has a file system for what a URI begins with."""
+
+
 class TargetError(MappingKitError):
     """A target cannot hold the partition."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.compat import AirflowException
-from airflow_mapping_kit.exceptions import FanInError, StorageError
+from airflow_mapping_kit.exceptions import FanInError, SchemeError
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.reading.records import error_of
 from airflow_mapping_kit.storage import files
@@ -38,10 +38,9 @@ def write(lines: Iterable[str], path: str, setting: str) -> str:
                 file.write(line.encode() + b"\n")
     except FanInError:  # of the rows themselves
         raise
+    except SchemeError as error:
+        raise FanInError(f"{setting}={path!r} can't be written to: {error}.") from error
     except Exception as error:
-        unknown = isinstance(error, StorageError) and "is no place" in str(error)
-        if unknown:
-            raise FanInError(f"{setting}={error}.") from error
         raise AirflowException(
             f"The results could not be written to {path}: {said(error_of(error))}. "
             f"None is lost: they are still where the instances left them. Mend the place or the connection, "

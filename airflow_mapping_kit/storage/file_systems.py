@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AirflowException, file_system_of
-from airflow_mapping_kit.exceptions import MappingKitError, StorageError
+from airflow_mapping_kit.exceptions import MappingKitError, SchemeError, StorageError
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.storage.uris import AZURE, GOOGLE
 
@@ -106,7 +106,7 @@ def _told(uri: Uri, what: str, error: Exception) -> Exception:
     if any(isinstance(one, ImportError) for one in causes) or said.startswith("No filesystem registered"):
         provider = _PROVIDERS.get(uri.scheme)
         remedy = f"pip install {provider}" if provider else "check the scheme"
-        return StorageError(f"{failed}: no provider of Airflow's has a file system for it ({said}): {remedy}")
+        return SchemeError(f"{failed}: no provider of Airflow's has a file system for it ({said}): {remedy}")
     if any(isinstance(one, FileNotFoundError) for one in causes):
         return StorageError(
             f"{failed}: there is no {bucket} {uri.bucket!r}, or none that it may see: check its name, and the account "

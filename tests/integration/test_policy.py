@@ -576,6 +576,7 @@ def test_a_listener_that_goes_wrong_fails_no_task(metadata_db, monkeypatch, capl
     instances = "supervised" if AIRFLOW_3 else "instances"
     assert {listener.__name__ for listener in known} == {
         "airflow_mapping_kit.listeners.runs",
+        "airflow_mapping_kit.listeners.starting",
         f"airflow_mapping_kit.listeners.{instances}",
     }
     run = dag_test(built)
