@@ -127,7 +127,7 @@ def name(lake):
 
 @pytest.mark.parametrize(
     ("other", "least", "every"),
-    [(None, 16, 1), ("z", 36, 5), ("b", 36, 5)],
+    [(None, 16, 3), ("z", 36, 5), ("b", 36, 5)],
     ids=["alone", "beside a writer elsewhere", "beside a writer to the same partition"],
 )
 def test_killed_at_any_step_it_leaves_the_old_or_the_new_and_the_next_one_puts_all_in_order(
