@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def heavy_import(file: File) -> Iterator[Finding]:
     """Yield heavy modules that a DAG file with mapped tasks imports at its top: each instance pays for them."""
-    if file.is_test or not file.mapped or not file.defines_dags:
+    if file.is_test or not file.defines_dags or all(file.in_a_task(one.call) for one in file.mapped):
         return
     for statement in file.source.tree.body:
         if not isinstance(statement, ast.Import | ast.ImportFrom):

@@ -51,6 +51,22 @@ def test_a_label_that_names_nothing_fails_a_task_whose_work_is_done(states, tmp_
     assert states(lambda: load("fr")) == {("load", -1): FAILED}
 
 
+def test_what_a_task_puts_into_its_keyword_arguments_no_label_sees_and_what_it_is_given_by_name_each_does(states):
+    @task(map_index_template="{{ name }}")
+    def named(country, **context):
+        context["name"] = country
+
+    @task(map_index_template="{{ country }}")
+    def given(**kwargs):
+        return kwargs["country"]
+
+    def both():
+        named.expand(country=["us"])
+        given.expand(country=["us"])
+
+    assert states(both) == {("named", 0): FAILED, ("given", 0): SUCCESS}
+
+
 def test_a_task_that_is_called_in_a_task_never_runs_and_all_is_green(states, tmp_path):
     @task
     def mail(text):
