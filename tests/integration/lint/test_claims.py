@@ -51,7 +51,9 @@ def test_a_label_that_names_nothing_fails_a_task_whose_work_is_done(states, tmp_
     assert states(lambda: load("fr")) == {("load", -1): FAILED}
 
 
-def test_what_a_task_puts_into_its_keyword_arguments_no_label_sees_and_what_it_is_given_by_name_each_does(states):
+def test_what_a_task_puts_into_its_keyword_arguments_no_label_sees_and_what_it_is_given_by_name_each_does(
+    states,
+):
     @task(map_index_template="{{ name }}")
     def named(country, **context):
         context["name"] = country
