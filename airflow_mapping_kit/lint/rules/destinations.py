@@ -57,22 +57,34 @@ def _of_arguments(file: File, one: Mapped) -> Iterator[tuple[str, str, ast.expr]
     if not varying or any(_DESTINATION.fullmatch(each) for each in one.over):
         return
     for name, value in one.fixed.items():
-        text = constant(value_of(file.source, value))
+        if name not in _FILE_OR_FOLDER and not _DESTINATION.fullmatch(name):
+            continue
+        text, is_written = _text(file, value)
         # A folder, or a template that may tell them apart, is no one place.
-        if (
-            isinstance(text, str)
-            and _is_a_place(text)
-            and (_DESTINATION.fullmatch(name) or _is_a_file(name, text))
-        ):
+        is_file = "." in text.rpartition("/")[2]
+        if _is_a_place(text) and (is_file or (is_written and name not in _FILE_OR_FOLDER)):
             yield varying[0], name, value
+
+
+def _text(file: File, node: ast.AST) -> tuple[str, bool]:
+    """Return what is written of a value, and whether that is all of it: of an f-string also words of what is put in.
+
+    It is the same for all instances, whatever is put in: that is done while the file is parsed.
+    """
+    value = value_of(file.source, node)
+    text = constant(value)
+    if isinstance(text, str):
+        return text, True
+    words = []
+    for part in value.values if isinstance(value, ast.JoinedStr) else ():
+        inside = value_of(file.source, part.value) if isinstance(part, ast.FormattedValue) else part
+        found = [constant(one) for one in ast.walk(inside)] if inside is not None else []
+        words.append("".join(one for one in found if isinstance(one, str)) or "?")
+    return "".join(words), False
 
 
 def _is_a_place(text: str) -> bool:
     return bool(text) and "{{" not in text and not text.endswith("/")
-
-
-def _is_a_file(name: str, text: str) -> bool:
-    return name in _FILE_OR_FOLDER and "." in text.rpartition("/")[2]
 
 
 def _of_sets(file: File, one: Mapped) -> Iterator[tuple[str, str, ast.expr]]:

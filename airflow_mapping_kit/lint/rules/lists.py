@@ -48,7 +48,7 @@ def list_with_what_is_made_of_it(file: File) -> Iterator[Finding]:
 
 def _is_made_of(file: File, value: ast.expr, other: ast.expr) -> bool:
     """Tell whether a list is computed, by tasks, from the very list that another is."""
-    wanted = _sources(file, other)
+    wanted = _sources(file, other) | _sources(file, _before_map(file, other))
     if not wanted:
         return False
     waiting: list[ast.AST] = _given(file, value)
@@ -67,10 +67,11 @@ def _given(file: File, node: ast.AST) -> list[ast.AST]:
     value = _followed(file, node)
     while isinstance(value, ast.Attribute) and value.attr == "output":
         value = _followed(file, value.value)
-    if not isinstance(value, ast.Call) or (
-        isinstance(value.func, ast.Attribute) and value.func.attr == "map"
-    ):
+    if not isinstance(value, ast.Call):
         return []
+    before = _before_map(file, value)
+    if before is not value:
+        return [before]
     if isinstance(value.func, ast.Attribute) and value.func.attr in {"expand"}:
         return [keyword.value for keyword in value.keywords]
     # A call of a task; other functions run while the file is parsed.
@@ -78,6 +79,15 @@ def _given(file: File, node: ast.AST) -> list[ast.AST]:
     if function is None or file.reaches.kind(function) != "task":
         return []
     return [*value.args, *(keyword.value for keyword in value.keywords)]
+
+
+def _before_map(file: File, node: ast.AST) -> ast.AST:
+    """Return the list of which `a.map(f)` changes each item, another node as it is."""
+    value = _followed(file, node)
+    is_map = (
+        isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "map"
+    )
+    return value.func.value if is_map else node  # type: ignore[attr-defined]
 
 
 def _followed(file: File, node: ast.AST) -> ast.AST:

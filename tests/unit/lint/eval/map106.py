@@ -44,3 +44,14 @@ LocalFilesystemToGCSOperator.partial(
 # Names a folder.
 LocalFilesystemToGCSOperator.partial(task_id="into", bucket="lake", dst="raw/").expand(src=["/a.csv", "/b.csv"])
 LocalFilesystemToGCSOperator.partial(task_id="into_it", bucket="lake", dst="raw").expand(src=["/a.csv", "/b.csv"])
+# Of an f-string all instances have the same one.
+LocalFilesystemToGCSOperator.partial(
+    task_id="named", bucket="lake", dst=f"{FOLDER}/{day.replace('.gz', '.parquet')}"  # MAP106: 41 "one and the same dst"
+).expand(src=FILES)
+LocalFilesystemToS3Operator.partial(task_id="key", dest_key=f"{FOLDER}/data.csv").expand(filename=FILES)  # MAP106: 61
+LocalFilesystemToS3Operator.partial(task_id="under", dest_key=f"in/{FOLDER}/").expand(filename=FILES)
+LocalFilesystemToGCSOperator.partial(task_id="under", bucket="lake", dst=f"in/{FOLDER}").expand(src=FILES)
+LocalFilesystemToS3Operator.partial(task_id="by", dest_key=f"{FOLDER}/{{{{ ti.map_index }}}}.csv").expand(filename=FILES)
+BY_ITEM = "{{ task.filename }}"
+LocalFilesystemToS3Operator.partial(task_id="too", dest_key=f"{FOLDER}/{BY_ITEM}").expand(filename=FILES)
+LocalFilesystemToS3Operator.partial(task_id="whose", dest_key=f"in/{FOLDER}").expand(filename=FILES)
