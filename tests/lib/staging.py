@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from types import SimpleNamespace
 
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.tables import formats
+from airflow_mapping_kit.tables.folder import Folder
 from airflow_mapping_kit.tables.lookup import TableOperator
 from airflow_mapping_kit.tables.staged import prefix, run_of
 from airflows import DAG
@@ -50,6 +52,19 @@ class Staging:
     def publish(self, pieces):
         """Publish as the fan-in does, and return what it says."""
         return formats.publish(self.table, pieces, self.run)
+
+
+def stage_killed(run, sql, partition, size):
+    """Stage in a process of its own that is killed when so many bytes are there, and return its exit code."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["staging"])
+    process = context.Process(target=run.stage, args=(sql, partition))
+    process.start()
+    while process.is_alive() and sum(Folder(run.prefix, None).files().values()) < size:
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    return process.exitcode
 
 
 def publish_killed(kind, run, pieces, step):

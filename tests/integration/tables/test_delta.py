@@ -16,7 +16,7 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.delta import publish as publishing
 from airflows import AirflowException, AirflowFailException
-from staging import Staging, looked_up, publish_killed
+from staging import Staging, looked_up, publish_killed, stage_killed
 
 SQL = "SELECT $origin AS origin, $date::DATE AS date, $v::INTEGER AS v, unnest(range(3)) AS n"
 DAYS = ["2013-01-01", "2013-01-02"]
@@ -480,6 +480,21 @@ class TestKilled:
         run.publish(pieces)
         assert rows(lake) == all_of(1)
         assert DeltaTable(str(lake)).version() == before + 1
+        assert parquet_files(run.prefix) == {piece["path"] for piece in pieces}
+
+    def test_what_an_instance_was_writing_when_it_was_killed_is_no_data_and_goes(self, lake):
+        run = run_of(lake)
+        many = SQL.replace("$v::INTEGER", "7::INTEGER").replace(
+            "unnest(range(3))", "(hash(range) >> 1)::BIGINT"
+        )
+        for left, size in enumerate((1, 2**22), 1):
+            there = sum(path.stat().st_size for path in Path(run.prefix).rglob("*") if path.is_file())
+            assert stage_killed(run, f"{many} FROM range(3000000)", PLAN[0], there + size) == -signal.SIGKILL
+            assert len(parquet_files(run.prefix)) == left
+            assert rows(lake) == all_of(0)
+        pieces = run.stage(SQL, *PLAN, parameters={"v": 1})
+        assert run.publish(pieces)["left_over"] == left
+        assert rows(lake) == all_of(1)
         assert parquet_files(run.prefix) == {piece["path"] for piece in pieces}
 
     def test_two_that_publish_at_once_both_come_through_whole(self, lake):
