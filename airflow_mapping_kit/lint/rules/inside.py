@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.project import File
 
+# So often a list is followed to the list that it is put into.
+_STEPS = 3
 _CALLS = frozenset({"expand", "expand_kwargs", "partial", "override"})
 
 
@@ -96,13 +98,9 @@ def _used(file: File, call: ast.Call) -> str | None:
         return "dropped"
     if isinstance(parent, ast.Return):
         return "returned" if _is_a_task(file, parent) else None
-    if (
-        isinstance(parent, ast.Call)
-        and getattr(parent.func, "attr", "") == "append"
-        and inside in parent.args
-    ):
-        held = parent.func.value  # type: ignore[attr-defined]
-        return _read(file, held) if isinstance(held, ast.Name) else None
+    held = _list_of(file, inside)
+    if held is not None:
+        return _read(file, held)
     name = isinstance(parent, ast.Assign) and len(parent.targets) == 1 and parent.targets[0]
     return _read(file, name) if isinstance(name, ast.Name) else None
 
@@ -113,21 +111,37 @@ def _is_a_task(file: File, node: ast.AST) -> bool:
     return function is not None and file.reaches.is_task(function)
 
 
-def _read(file: File, target: ast.Name) -> str | None:
+def _read(file: File, target: ast.Name, steps: int = _STEPS) -> str | None:
     """Return what becomes of the operator, or the list of them, that has a name."""
     found = file.source.lookup(target)
     scope = found[0].node if found else None
     if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
         return None
     uses: set[type[ast.AST]] = set()
+    fates: set[str | None] = set()
     for one in ast.walk(scope):
         if isinstance(one, ast.Name) and one.id == target.id and isinstance(one.ctx, ast.Load):
             parent = file.source.parents[one]
-            if not (isinstance(parent, ast.Attribute) and parent.attr == "append"):
+            held = _list_of(file, one)
+            if held is not None:
+                fates.add(_read(file, held, steps - 1) if steps else None)
+            elif not (isinstance(parent, ast.Attribute) and parent.attr == "append"):
                 uses.add(type(parent))
-    if uses <= {ast.BinOp, ast.Expr}:
-        return "dropped"
-    return "returned" if uses == {ast.Return} and _is_a_task(file, scope.body[0]) else None
+    if ast.Return in uses and uses <= {ast.Return, ast.BinOp, ast.Expr} and _is_a_task(file, scope.body[0]):
+        fates.add("returned")
+    elif not uses <= {ast.BinOp, ast.Expr}:
+        return None
+    # Of what is done in several ways the worst counts; what nobody knows may be a run.
+    return None if None in fates else "returned" if "returned" in fates else "dropped"
+
+
+def _list_of(file: File, node: ast.AST) -> ast.Name | None:
+    """Return the name of the list that a node is appended to, `None` where it is to none."""
+    parent = file.source.parents[node]
+    if not (isinstance(parent, ast.Call) and node in parent.args and isinstance(parent.func, ast.Attribute)):
+        return None
+    held = parent.func.value
+    return held if parent.func.attr == "append" and isinstance(held, ast.Name) else None
 
 
 RULES = (

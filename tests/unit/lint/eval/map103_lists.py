@@ -20,6 +20,34 @@ def appended(names):
 
 
 @task
+def named_first(names):
+    found = []
+    for name in names:
+        one = BashOperator(task_id=name, bash_command="ls")  # MAP103: 15 "returned"
+        found.append(one)
+    return found
+
+
+@task
+def chained(names):
+    found = []
+    for name in names:
+        one = BashOperator(task_id=name, bash_command="ls")  # MAP103: 15 "never run"
+        found.append(one)
+    found >> BashOperator(task_id="end", bash_command="ls")  # MAP103: 14
+
+
+@task
+def run_later(names, **context):
+    found = []
+    for name in names:
+        one = BashOperator(task_id=name, bash_command="ls")
+        found.append(one)
+    for each in found:
+        each.execute(context)
+
+
+@task
 def mapped(name):
     return TriggerDagRunOperator(task_id=name, trigger_dag_id="ship")  # MAP103: 12 "returned"
 
