@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.origins import origin
+from airflow_mapping_kit.lint.origins import opened, origin
 
 if TYPE_CHECKING:
     from airflow_mapping_kit.lint.source import Source
@@ -17,7 +17,7 @@ TASKS = frozenset({"task", "setup", "teardown", "batched", "generator"})
 def decorator_kind(source: Source, function: ast.AST) -> str:
     """Return what Airflow makes of a function that is decorated: `task`, `task_group`, `dag`; else nothing."""
     for one in getattr(function, "decorator_list", ()):
-        path = origin(source, one.func if isinstance(one, ast.Call) else one)
+        path = _path(source, one.func if isinstance(one, ast.Call) else one)
         if not path.startswith(("airflow.", "airflow_mapping_kit.")):
             continue
         parts = path.split(".")
@@ -31,12 +31,27 @@ def decorator_kind(source: Source, function: ast.AST) -> str:
 def task_decorator(source: Source, function: ast.AST) -> tuple[str, ast.expr] | None:
     """Return the dotted path and the node of the decorator that makes a task of a function, `None` where none does."""
     for one in getattr(function, "decorator_list", ()):
-        path = origin(source, one.func if isinstance(one, ast.Call) else one)
+        path = _path(source, one.func if isinstance(one, ast.Call) else one)
         if path.startswith(("airflow.", "airflow_mapping_kit.")) and not TASKS.isdisjoint(
             path.split(".")[1:]
         ):
             return path, one
     return None
+
+
+def _path(source: Source, node: ast.expr) -> str:
+    """Return the dotted path of a decorator; `@dag.task` of a DAG is Airflow's `task`."""
+    attributes: list[str] = []
+    of = node
+    while isinstance(of, ast.Attribute):
+        attributes.append(of.attr)
+        of = of.value
+    made = opened(source, of) if attributes else None
+    if isinstance(made, ast.Call):
+        path = origin(source, made.func)
+        if path.startswith("airflow") and path.endswith(".DAG"):
+            return ".".join(["airflow.decorators", *reversed(attributes)])
+    return origin(source, node)
 
 
 def is_of_an_operator(source: Source, method: ast.AST) -> bool:

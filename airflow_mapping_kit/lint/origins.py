@@ -57,6 +57,16 @@ def value_of(source: Source, node: ast.AST | None) -> ast.AST | None:
     return node
 
 
+def opened(source: Source, node: ast.AST | None) -> ast.AST | None:
+    """Return what a name was set to, or what a `with` opens under it: `with engine.connect() as connection`."""
+    value = value_of(source, node)
+    if isinstance(value, ast.Name):
+        found = [source.parents.get(one) for one in bindings(source, value)]
+        if len(found) == 1 and isinstance(found[0], ast.withitem):
+            return found[0].context_expr
+    return value
+
+
 def assigned(source: Source, target: ast.AST) -> ast.expr | None:
     """Return the value of a plain assignment to a name, `None` where it is bound otherwise."""
     parent = source.parents.get(target)

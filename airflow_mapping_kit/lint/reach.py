@@ -23,6 +23,23 @@ _CALLED_IN_A_TASK = frozenset(
     "python_callable execute_callable callable apply_function apply_function_batch event_triggered_function".split()
 )
 _CALLBACK = "_callback"
+_OF_A_TASK = frozenset({"ti", "task_instance", "dag_run"})
+
+
+def _takes_a_context(function: ast.AST) -> bool:
+    """Tell whether a function reads of its keywords what only a task is given: `context["ti"]` of `**context`."""
+    given = getattr(function, "args", None)
+    if given is None or given.kwarg is None:
+        return False
+    name = given.kwarg.arg
+    return any(
+        isinstance(one, ast.Subscript)
+        and isinstance(one.value, ast.Name)
+        and one.value.id == name
+        and isinstance(one.slice, ast.Constant)
+        and one.slice.value in _OF_A_TASK
+        for one in ast.walk(function)
+    )
 
 
 class Reach(Flag):
@@ -88,14 +105,7 @@ class Reaches:
 
     def _begin(self) -> None:
         for function, kind in self._kinds.items():
-            if kind == "task":
-                self._of[function] |= Reach.TASK
-            elif kind:
-                self._of[function] |= Reach.PARSING
-            elif isinstance(self._source.parents.get(function), ast.ClassDef) and is_of_an_operator(
-                self._source, function
-            ):
-                self._of[function] |= Reach.OPERATOR
+            self._of[function] |= self._by_itself(function, kind)
         for call in self._source.all(ast.Call):
             self._made_by(call)
         for keyword in self._source.all(ast.keyword):
@@ -104,6 +114,15 @@ class Reaches:
             for key, value in zip(mapping.keys, mapping.values, strict=True):
                 if isinstance(key, ast.Constant):
                     self._named(key.value, value)
+
+    def _by_itself(self, function: ast.AST, kind: str) -> Reach:
+        """Return where a function runs by what is said at it."""
+        if kind:
+            return Reach.TASK if kind == "task" else Reach.PARSING
+        in_a_class = isinstance(self._source.parents.get(function), ast.ClassDef)
+        if in_a_class and is_of_an_operator(self._source, function):
+            return Reach.OPERATOR
+        return Reach.TASK if not in_a_class and _takes_a_context(function) else Reach.NOWHERE
 
     def _made_by(self, call: ast.Call) -> None:
         """Note where code runs that makes a DAG, or that a call makes a task of: `task(function)`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.calls import function_of
 from airflow_mapping_kit.lint.modules import file_of, is_own
-from airflow_mapping_kit.lint.origins import origin, value_of
+from airflow_mapping_kit.lint.origins import opened, origin, value_of
 from airflow_mapping_kit.lint.source import Source, Unreadable
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ _OF_HOOKS = frozenset(
 )
 _SQL = frozenset({"read_sql", "read_sql_query", "read_sql_table", "fetchall", "fetchone", "fetchmany"})
 _CLIENTS = frozenset({"boto3.client", "boto3.resource", "google.cloud.storage.Client"})
+# What is opened once, and then asked: settings.Session(), engine.connect(), MongoClient(...)["shop"]["orders"].
+_OPENED = re.compile(r"\w*[Ss]ession(Local)?|connect|begin|MongoClient")
+_OF_OPENED = frozenset("query execute scalars scalar exec find aggregate distinct".split())
 _STEPS = 12
 
 
@@ -95,9 +98,21 @@ def _asks(source: Source, call: ast.Call, also: Iterable[str]) -> bool:
         return True
     if not isinstance(call.func, ast.Attribute):
         return False
-    of = value_of(source, call.func.value)
+    of = _opened(source, call.func.value)
     if not isinstance(of, ast.Call):
         return False
     made = origin(source, of.func)
     last = made.rpartition(".")[2] or getattr(of.func, "attr", getattr(of.func, "id", ""))
-    return made in _CLIENTS or (_HOOK.fullmatch(last) is not None and name in _OF_HOOKS)
+    if made in _CLIENTS or (made.startswith(_HTTP) and name in _VERBS):
+        return True
+    return (_HOOK.fullmatch(last) is not None and name in _OF_HOOKS) or (
+        _OPENED.fullmatch(last) is not None and name in _OF_OPENED
+    )
+
+
+def _opened(source: Source, node: ast.expr) -> ast.AST | None:
+    """Return what was called to open what a method is of."""
+    value = opened(source, node)
+    while isinstance(value, ast.Subscript | ast.Attribute):
+        value = opened(source, value.value)
+    return value

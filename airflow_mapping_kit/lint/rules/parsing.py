@@ -86,10 +86,12 @@ def _makes_tasks(file: File, names: set[str], body: ast.AST) -> bool:
 
 def _makes_an_operator(file: File, function: ast.AST) -> bool:
     """Tell whether a function makes a task each time that it is called, or a DAG."""
+    if file.reaches.kind(function):
+        return False
     inside = {id(one) for one in ast.walk(function)}
-    return not file.reaches.kind(function) and any(
-        id(one.call) in inside and file.reaches.of(one.call) & Reach.PARSING for one in file.made
-    )
+    if any(file.reaches.kind(one) == "dag" for one in ast.walk(function)):
+        return True
+    return any(id(one.call) in inside and file.reaches.of(one.call) & Reach.PARSING for one in file.made)
 
 
 def _tasks_in(file: File, names: set[str], body: ast.AST) -> Iterator[ast.Call]:

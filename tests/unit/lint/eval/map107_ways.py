@@ -1,10 +1,14 @@
 """How many tasks there are is asked outside: by helpers, for helpers, in comprehensions."""
 import psycopg2
 import requests
-from airflow import DAG
+from airflow import DAG, settings
+from airflow.decorators import dag as dag_of, task
+from airflow.models import Connection
 from airflow.operators.bash import BashOperator
 from airflow.operators.python import PythonOperator
 from airflow.providers.mysql.hooks.mysql import MySqlHook
+from pymongo import MongoClient
+from sqlalchemy import create_engine
 
 
 def load(name, dag):
@@ -49,3 +53,48 @@ def each(config):
 
 for row in MySqlHook("shop").get_records("SELECT id, command FROM dags"):  # MAP107: 12
     globals()[row["id"]] = each(row)
+
+
+# Airflow's own database is one, too; and the DAG may be made by a decorator.
+def of_shop(shop):
+    @dag_of(dag_id=f"shop_{shop}")
+    def made():
+        @task
+        def load():
+            print(shop)
+
+        load()
+
+    return made()
+
+
+session = settings.Session()
+connections = (
+    session.query(Connection.conn_id)  # MAP107: 5
+    .filter(Connection.conn_id.ilike("%SHOP%"))
+    .all()
+)
+for one in connections:
+    globals()[one[0]] = of_shop(one[0])
+
+
+def of_the_engine():
+    with create_engine("postgresql://shop").connect() as opened:
+        found = opened.execute("SELECT name FROM shops")  # MAP107: 17
+        return [row[0] for row in found]
+
+
+for one in of_the_engine():
+    globals()[one] = of_shop(one)
+
+documents = MongoClient("mongodb://shop")["shop"]["stores"]
+for one in documents.find({}):  # MAP107: 12
+    globals()[one["id"]] = of_shop(one["id"])
+
+site = requests.Session()
+for one in site.get("http://config/shops").json():  # MAP107: 12
+    globals()[one] = of_shop(one)
+
+# A list that is read from a text is none of a database.
+for one in "a b".split():
+    globals()[one] = of_shop(one)
