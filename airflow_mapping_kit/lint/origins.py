@@ -98,7 +98,7 @@ def _of_name(source: Source, node: ast.Name, steps: int) -> str:
     # Of several (an import that falls back to another) the first that says anything.
     for one in found[1]:
         if isinstance(one, ast.alias):
-            return _of_import(source, one)
+            return import_of(source, one)
         if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return f".{one.name}"
         given = assigned(source, one)
@@ -109,7 +109,8 @@ def _of_name(source: Source, node: ast.Name, steps: int) -> str:
     return ""
 
 
-def _of_import(source: Source, alias: ast.alias) -> str:
+def import_of(source: Source, alias: ast.alias) -> str:
+    """Return the dotted path of what a name of an import stands for."""
     statement = source.parents[alias]
     if isinstance(statement, ast.ImportFrom):
         module = "." * statement.level + (statement.module or "")

@@ -7,14 +7,14 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.calls import function_of
-from airflow_mapping_kit.lint.modules import file_of, is_own
+from airflow_mapping_kit.lint.imported import imported
 from airflow_mapping_kit.lint.origins import opened, origin, value_of
-from airflow_mapping_kit.lint.source import Source, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_mapping_kit.lint.project import File
+    from airflow_mapping_kit.lint.source import Source
 
 _HTTP = ("requests.", "httpx.", "urllib.request.", "aiohttp.")
 _VERBS = frozenset({"get", "post", "request", "urlopen"})
@@ -62,19 +62,8 @@ def _asked_in(source: Source, function: ast.AST, also: Iterable[str]) -> ast.Cal
 
 def _asked_elsewhere(file: File, call: ast.Call) -> bool:
     """Tell whether a function asks that another module of the project defines."""
-    path = origin(file.source, call.func)
-    found = file_of(file.source.path, path) if is_own(path) else None
-    if found is None:
-        return False
-    try:
-        source = Source(str(found[0]), found[0].read_bytes())
-    except (OSError, Unreadable):
-        return False
-    return any(
-        getattr(one, "name", "") == found[1]
-        and _asked_in(source, one, file.settings.parse_time_sources) is not None
-        for one in source.tree.body
-    )
+    found = imported(file.source, call.func)
+    return found is not None and _asked_in(*found, file.settings.parse_time_sources) is not None
 
 
 def _made_of(value: ast.AST) -> list[ast.expr]:
@@ -113,6 +102,9 @@ def _asks(source: Source, call: ast.Call, also: Iterable[str]) -> bool:
 def _opened(source: Source, node: ast.expr) -> ast.AST | None:
     """Return what was called to open what a method is of."""
     value = opened(source, node)
-    while isinstance(value, ast.Subscript | ast.Attribute):
+    for _ in range(_STEPS):
+        # Not without end: `config = config["shop"]`.
+        if not isinstance(value, ast.Subscript | ast.Attribute):
+            break
         value = opened(source, value.value)
     return value

@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.lint.calls import function_of
+from airflow_mapping_kit.lint.imported import imported
 from airflow_mapping_kit.lint.loops import loops_around
 from airflow_mapping_kit.lint.operators import constant, made
 from airflow_mapping_kit.lint.origins import assigned, bindings, value_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.lint.findings import Finding
     from airflow_mapping_kit.lint.operators import Made
     from airflow_mapping_kit.lint.project import File
+    from airflow_mapping_kit.lint.source import Source
 
 _TRIGGER = "TriggerDagRunOperator"
 
@@ -92,10 +94,16 @@ def _operator(file: File, call: ast.Call, node: ast.expr) -> Made | None:
         return None
     function = function_of(file.source, value.func)
     if function is None:
-        return made(file.source, value)
-    returned = [one.value for one in ast.walk(function) if isinstance(one, ast.Return)]
-    operators = [made(file.source, one) for one in returned if isinstance(one, ast.Call)]
-    return operators[0] if operators and not file.reaches.kind(function) else None
+        elsewhere = imported(file.source, value.func)
+        return made(file.source, value) if elsewhere is None else _returned(*elsewhere)
+    return None if file.reaches.kind(function) else _returned(file.source, function)
+
+
+def _returned(source: Source, function: ast.AST) -> Made | None:
+    """Return the operator that a function makes and returns, also under a name."""
+    returned = (value_of(source, one.value) for one in ast.walk(function) if isinstance(one, ast.Return))
+    operators = (made(source, one) for one in returned if isinstance(one, ast.Call))
+    return next((one for one in operators if one is not None), None)
 
 
 def _of_a_list(file: File, call: ast.Call, name: ast.Name) -> ast.expr | None:

@@ -166,3 +166,50 @@ def test_what_also_runs_where_dags_are_made_makes_tasks(tmp_path):
     assert found(tmp_path) == [("MAP103", "makes.py", 10)]
     (tmp_path / "a_dag.py").write_text(WHERE_A_DAG_IS_MADE)
     assert found(tmp_path) == []
+
+
+OPERATORS = """
+import sqlite3
+from airflow.operators.bash import BashOperator
+from airflow.operators.trigger_dagrun import TriggerDagRunOperator
+
+
+def ship(order):
+    trigger = TriggerDagRunOperator(task_id="ship", trigger_dag_id="ship", conf=order)
+    return trigger
+
+
+def load(name):
+    return BashOperator(task_id="load", bash_command=name)
+
+
+def connection(name):
+    return sqlite3.connect(name)
+"""
+EXECUTES = """
+from airflow.decorators import dag, task
+from shop import connection, load, ship
+
+
+@dag()
+def orders():
+    @task
+    def start(order, **context):
+        one = ship(order)
+        one.execute(context)
+        load("orders").execute(context)
+        connection("orders").execute("SELECT 1")
+
+    start.expand(order=[1, 2])
+
+
+orders()
+"""
+
+
+def test_an_operator_that_another_module_makes_is_found_where_it_is_run_also_through_its_package(tmp_path):
+    (tmp_path / "dags/shop").mkdir(parents=True)
+    (tmp_path / "dags/shop/operators.py").write_text(OPERATORS)
+    (tmp_path / "dags/orders.py").write_text(EXECUTES)
+    (tmp_path / "dags/shop/__init__.py").write_text("from .operators import connection, load, ship as ship\n")
+    assert found(tmp_path) == [("MAP002", "dags/orders.py", 11), ("MAP104", "dags/orders.py", 12)]

@@ -1,6 +1,7 @@
 """Tasks that a DAG makes by its own decorator: `@dag.task`."""
 from airflow import DAG
 from airflow.operators.bash import BashOperator
+from psycopg2 import connect
 
 other = DAG("other")
 
@@ -22,6 +23,22 @@ with DAG("of_a_dag") as dag:
     def _create(name):
         operator = BashOperator(task_id=f"create_{name}", bash_command=f"create {name}", dag=dag)
         return operator.execute({})  # MAP104: 16
+
+
+    @dag.task
+    def load_by_others():
+        one = _operator("one")
+        one.execute({})  # MAP104: 9 "BashOperator"
+        opened("one").execute({})
+
+    def _operator(name):
+        operator = BashOperator(task_id=name, bash_command=name)
+        return operator
+
+
+def opened(name):
+    connection = connect(name)
+    return connection
 
 
 @dag.callback

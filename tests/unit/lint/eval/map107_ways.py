@@ -98,3 +98,7 @@ for one in site.get("http://config/shops").json():  # MAP107: 12
 # A list that is read from a text is none of a database.
 for one in "a b".split():
     globals()[one] = of_shop(one)
+
+settings_of_all = settings_of_all["shops"]
+for one in settings_of_all.list("a"):
+    globals()[one] = of_shop(one)
