@@ -147,7 +147,11 @@ def _gateway():
         yield Server("gateway", endpoint, ceph_gateway.ACCESS_KEY, ceph_gateway.SECRET_KEY)
 
 
-@pytest.fixture(scope="session", params=["moto", pytest.param("gateway", marks=pytest.mark.system)])
+# A Ceph takes half a minute to start: one process has all of its tests.
+GATEWAY = pytest.param("gateway", marks=[pytest.mark.system, pytest.mark.xdist_group("gateway")])
+
+
+@pytest.fixture(scope="session", params=["moto", GATEWAY])
 def server(request, tmp_path_factory):
     running = _gateway() if request.param == "gateway" else _moto(tmp_path_factory.mktemp("moto"))
     with running as server:
