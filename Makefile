@@ -89,7 +89,7 @@ test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installe
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
-	exec $(VENV)/bin/pytest -m system --ignore tests/system/stores $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2) $(ONLY)
+	exec $(VENV)/bin/pytest -m system --ignore tests/system/stores $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2 --no-loadscope-reorder) $(ONLY)
 
 lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
 	$(VENV)/bin/ruff check .

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# One waits for minutes to go by, the other measures: beside them one process does all else.
+LONGEST = ["test_rate", "test_benchmarks"]
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,4 @@ def pytest_collection_modifyitems(items):
             continue
         group = "browser" if item.path.parent.name == "browser" else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
