@@ -138,7 +138,7 @@ UV := build/uv/bin/uv
 constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 	printf '%s\n' apache-airflow==$(AIRFLOW) $(addsuffix ==$(DUCKDB_$(AIRFLOW)),$(DUCKDB)) | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_$(AIRFLOW)) $(foreach package,$(DUCKDB) $(IMPORTS) $(TABLES),--exclude-newer-package $(package)=$(DAY_3.3.2)) \
-		--no-annotate --no-header --no-emit-package airflow-mapping-kit --all-extras --output-file $(CONSTRAINTS) \
+		--no-annotate --no-header --no-emit-package airflow-mapping-kit $(addprefix --extra ,dev snowflake-demo table-demo) --output-file $(CONSTRAINTS) \
 		pyproject.toml -
 	$(if $(wildcard constraints/stores-$(AIRFLOW).txt),printf '%s\n' apache-airflow==$(AIRFLOW) duckdb==$(DUCKDB_$(AIRFLOW)) $(STORES_WANTS) \
 		| $(UV) pip compile --quiet --universal --python-version 3.10 --exclude-newer $(DAY_$(AIRFLOW)) \

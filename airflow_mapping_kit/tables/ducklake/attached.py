@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 LAKE = "lake"
 _CATALOG = "lake_catalog"
 _SECRET = "lake_secret"  # noqa: S105 -- the name of one
-_OLDEST = (1, 5)
+# The releases of 1.5 before it count no replaced files, and take any foreign commit for the end of the transaction.
+_OLDEST = (1, 5, 5)
 # Of an Airflow connection's extra what libpq takes, and no more of it.
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
 # What fails again however often it is tried.
@@ -114,11 +116,11 @@ def errors_named(what: str) -> Iterator[None]:
 def _check_version() -> None:
     import duckdb
 
-    if tuple(int(part) for part in duckdb.__version__.split(".")[:2]) < _OLDEST:
+    if tuple(int(part) for part in re.findall(r"\d+", duckdb.__version__)[:3]) < _OLDEST:
         raise MappingKitError(
             f"A DuckLake is published to by DuckDB {'.'.join(map(str, _OLDEST))} or newer, and here is "
-            f"{duckdb.__version__}: its DuckLake adds no files to a partitioned table, and readers that are connected "
-            f"fail when files are added. pip install -U 'airflow-mapping-kit[ducklake]' where this task runs"
+            f"{duckdb.__version__}, whose DuckLake fails where files are added, or others commit in between. "
+            f"pip install -U 'airflow-mapping-kit[ducklake]' where this task runs"
         )
 
 

@@ -21,7 +21,7 @@ from stack.postgres import Postgres
 from stack.processes import Processes
 from staging import Staging, looked_up, publish_killed
 
-OLD = tuple(map(int, duckdb.__version__.split(".")[:2])) < (1, 5)
+OLD = tuple(map(int, duckdb.__version__.split(".")[:3])) < (1, 5, 5)
 new_enough = pytest.mark.skipif(OLD, reason="this DuckDB's DuckLake can't be published to")
 
 SQL = "SELECT $origin AS origin, $date::DATE AS date, $v::INTEGER AS v, unnest(range(3)) AS n"
@@ -158,7 +158,7 @@ def parquet_files(folder):
 
 @pytest.mark.skipif(not OLD, reason="this DuckDB's DuckLake can be published to")
 def test_a_duckdb_whose_ducklake_can_not_keep_the_promise_is_refused():
-    with pytest.raises(AirflowFailException, match=r"by DuckDB 1\.5 or newer, and here is 1\.4"):
+    with pytest.raises(AirflowFailException, match=r"by DuckDB 1\.5\.5 or newer, and here is 1\."):
         looked_up("ducklake", name="flights", conn_id="lake")
 
 
