@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.compat import AirflowException
@@ -38,11 +39,13 @@ class Folder:
     def files(self) -> dict[str, int]:
         """Return the sizes of the files by their paths, those in folders below, too; none if there is no folder."""
         if self._place is None:
-            return {
-                os.path.join(folder, name): os.path.getsize(os.path.join(folder, name))  # noqa: PTH118, PTH202
-                for folder, _, names in os.walk(self._path)
-                for name in names
-            }
+            found = {}
+            for folder, _, names in os.walk(self._path):
+                for path in (os.path.join(folder, name) for name in names):  # noqa: PTH118
+                    # Another try of the same task may be cleaning up.
+                    with suppress(FileNotFoundError):
+                        found[path] = os.path.getsize(path)  # noqa: PTH202
+            return found
         bucket, prefix = self._place
         with s3_errors(self._aws_conn_id, bucket, f"list {self._path}"):
             entries = listed(s3_client(self._aws_conn_id), bucket, prefix)
@@ -60,7 +63,8 @@ class Folder:
     def _remove(self, paths: list[str]) -> None:
         if self._place is None:
             for path in paths:
-                os.unlink(path)  # noqa: PTH108
+                with suppress(FileNotFoundError):
+                    os.unlink(path)  # noqa: PTH108
             return
         bucket, _ = self._place
         names = [path.removeprefix(f"s3://{bucket}/") for path in paths]

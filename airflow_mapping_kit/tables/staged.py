@@ -10,6 +10,8 @@ from airflow_mapping_kit.exceptions import TargetError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from typing_extensions import NotRequired
+
     from airflow_mapping_kit.tables.described import Table
 
 
@@ -21,6 +23,7 @@ class Staged(TypedDict):
     :param path: the file below the table's location; `None` if there are no rows: the partition is emptied.
     :param rows: how many.
     :param bytes: of the file.
+    :param emptied: tells one try that found no rows from the next; of what has no file.
     """
 
     key: str
@@ -28,6 +31,12 @@ class Staged(TypedDict):
     path: str | None
     rows: int
     bytes: int
+    emptied: NotRequired[str]
+
+
+def identity(piece: Staged) -> str:
+    """Return what tells what is staged of a partition from what another try stages of it."""
+    return piece["path"] or f"{piece['key']} {piece.get('emptied', '')}"
 
 
 def run_of(dag_id: str, run_id: str, task_id: str) -> str:
@@ -45,7 +54,7 @@ def prefix(table: Table, run: str) -> str:
 
 def marker(run: str, pieces: Iterable[Staged]) -> str:
     """Return what a commit says of itself, so that publishing the same files again is noticed."""
-    told = "\n".join(sorted(f"{piece['key']} {piece['path']}" for piece in pieces))
+    told = "\n".join(sorted(f"{piece['key']} {identity(piece)}" for piece in pieces))
     return f"{hashlib.sha256(run.encode()).hexdigest()[:16]}#{hashlib.sha256(told.encode()).hexdigest()[:24]}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.tables.staged import marker
+from airflow_mapping_kit.tables.staged import identity, marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,8 +36,8 @@ def pieces_in(lines: Iterable[str]) -> frozenset[str]:
 
 
 def digest(piece: Staged) -> str:
-    """Return what tells a piece from any other: by its file, or by its key if it has none."""
-    return digest_of(piece["path"] or piece["key"])
+    """Return what tells a piece from any other: by its file, or by its key and its try if it has none."""
+    return digest_of(identity(piece))
 
 
 def digest_of(text: str) -> str:

@@ -74,7 +74,9 @@ class ObjectTarget:
                         shutil.copyfileobj(source, copy, _BLOCK)
                     found = other_files.size(place.uri)
                     if found != size:
-                        raise AirflowException(f"{place} has {found} bytes, and {size} were sent")
+                        raise AirflowException(
+                            f"{place} has {found} bytes, and {size} were sent, as if somebody else wrote it"
+                        )
                     other_files.delete(stale)
                 return str(place)
 

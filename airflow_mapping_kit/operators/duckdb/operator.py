@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -189,7 +190,7 @@ class DuckDBPartitionOperator(PartitionOperator):
             # A template gives text, so no connection may come as "".
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
                 renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
-            return self.put(
+            return self.put_each(
                 partial(self._publish, query, target, renew), places, context, staged=table is not None
             )
 
@@ -256,5 +257,10 @@ class DuckDBPartitionOperator(PartitionOperator):
         return self._result(place, path, rows, size)
 
     def _result(self, place: Address, path: str | None, rows: int, size: int) -> dict[str, Any]:
-        staged = {} if table_of(self.target) is None else {"partition": place.partition}
-        return {"key": place.key, **staged, "path": path, "rows": rows, "bytes": size}
+        result: dict[str, Any] = {"key": place.key, "path": path, "rows": rows, "bytes": size}
+        if table_of(self.target) is not None:
+            result["partition"] = place.partition
+            if path is None:
+                # What has no file has this in its place: a later try that finds no rows either is another one.
+                result["emptied"] = uuid.uuid4().hex
+        return result

@@ -106,7 +106,7 @@ class PartitionOperator(BaseOperator):
             raise AirflowSkipException("the list of partitions is empty: nothing to do")
         return given
 
-    def put(
+    def put_each(
         self, put: Publish, places: Sequence[Address], context: Context, *, staged: bool
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Put the partition where it belongs, or each of a batch, and return what became of them.

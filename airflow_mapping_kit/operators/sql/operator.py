@@ -108,7 +108,7 @@ class SQLPartitionOperator(PartitionOperator):
         with bad_input_fails_at_once():
             places = addresses(self.partitions(context), None)
             with writer(self, context, lambda: self._killed) as write:
-                return self.put(
+                return self.put_each(
                     partial(self._put, write), places, context, staged=table_of(self.table) is not None
                 )
 

@@ -9,7 +9,7 @@ from pyiceberg.manifest import ManifestContent
 
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.iceberg.held import Between, Wanted, of_file
-from airflow_mapping_kit.tables.iceberg.history import MARKER
+from airflow_mapping_kit.tables.iceberg.history import EMPTIED, MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,18 +50,24 @@ def files_of(table: Table, newest: Snapshot | None, wanted: Wanted, name: str) -
 
 
 def replace(
-    table: Table, branch: str | None, marker: str, old: Iterable[DataFile], new: Sequence[DataFile]
+    table: Table,
+    branch: str | None,
+    marker: str,
+    old: Iterable[DataFile],
+    new: Sequence[DataFile],
+    emptied: Iterable[str],
 ) -> None:
     """Commit one snapshot in which the old files aren't and the new ones are, if the branch is still as loaded.
 
     pyiceberg's own retries are off: they would take an append to the very partitions for no conflict where the table
     asks for snapshot isolation.
 
+    :param emptied: the digests of the pieces without rows
     :raises CommitFailedException: if somebody else has committed
     """
     table.metadata.properties["commit.retry.num-retries"] = "0"
     transaction = table.transaction()
-    properties: dict[str, Any] = {MARKER: marker}
+    properties: dict[str, Any] = {MARKER: marker, EMPTIED: ",".join(sorted(emptied))}
     with transaction.update_snapshot(properties, branch=branch or "main").overwrite() as snapshot:
         # Which lists of files it need not read pyiceberg asks in several threads of one object that remembers what it
         # was asked: it may overlook one of ours. So it reads all.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # The property of a snapshot that tells what was published with it.
 MARKER = "mapping-kit.published"
+# The property that tells which partitions were emptied with it: no file tells of these.
+EMPTIED = "mapping-kit.emptied"
 
 
 class History:
@@ -38,6 +40,11 @@ class History:
     def published(self, marker: str) -> set[str]:
         """Return the files that the same run has put into this branch so far, whatever became of them since."""
         return self._added(one for one in self._ancestors if _is_of_same_run(one, marker))
+
+    def emptied(self, marker: str) -> frozenset[str]:
+        """Return the digests of the pieces without rows that the same run has published in this branch so far."""
+        said = (_property(one, EMPTIED) for one in self._ancestors if _is_of_same_run(one, marker))
+        return frozenset(digest for line in said for digest in line.split(",") if digest)
 
     def published_elsewhere(self, marker: str) -> set[str]:
         """Return the files that the same run has put into snapshots that aren't in this branch, or aren't any more."""
@@ -75,7 +82,11 @@ class History:
 
 def marker_of(snapshot: Snapshot) -> str:
     """Return what a snapshot says was published with it, `""` if it isn't one of the kit."""
-    return str(snapshot.summary.additional_properties.get(MARKER, "")) if snapshot.summary else ""
+    return _property(snapshot, MARKER)
+
+
+def _property(snapshot: Snapshot, name: str) -> str:
+    return str(snapshot.summary.additional_properties.get(name, "")) if snapshot.summary else ""
 
 
 def _is_of_same_run(snapshot: Snapshot, marker: str) -> bool:

@@ -21,6 +21,7 @@ from airflow_mapping_kit.tables.iceberg.look import check_unchanged
 from airflow_mapping_kit.tables.iceberg.new_files import NewFiles
 from airflow_mapping_kit.tables.iceberg.values import dimensions_of
 from airflow_mapping_kit.tables.staged import marker, prefix
+from airflow_mapping_kit.tables.told import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ class _Publisher:
         self._folder = self._uri(prefix(table, run))
         self._catalog = catalog_of(str(table["conn_id"]))
         self._made: dict[str, DataFile] = {}
+        self._emptied = [digest(piece) for piece in pieces if not piece["path"]]
 
     def published(self) -> Published:
         refused: CarefulIO | None = None
@@ -96,7 +98,7 @@ class _Publisher:
         careful = CarefulIO(table.io)
         table.io = careful
         try:
-            replace(table, self._branch, self._marker, old, new)
+            replace(table, self._branch, self._marker, old, new, self._emptied)
         except (CommitFailedException, CommitStateUnknownException, ValidationException) as error:
             log.warning(
                 "%s: try %d was not taken, the next one plans anew: %s", self._name, attempt + 1, error
@@ -111,9 +113,11 @@ class _Publisher:
         check_unchanged(table, self._described)
         staged = {self._uri(piece["path"]): piece for piece in self._pieces if piece["path"]}
         # What was replaced since, by a later run or by hand, is newer than these.
-        done = history.published(self._marker)
+        done, emptied = history.published(self._marker), history.emptied(self._marker)
         pieces = [
-            piece for piece in self._pieces if not piece["path"] or self._uri(piece["path"]) not in done
+            piece
+            for piece in self._pieces
+            if (self._uri(piece["path"]) not in done if piece["path"] else digest(piece) not in emptied)
         ]
         dimensions = dimensions_of(self._described, table.schema(), self._pieces[0]["partition"])
         values = _values(dimensions, pieces)

@@ -102,6 +102,12 @@ class TestPublishing:
         assert run.publish(pieces)["rows"] == 6
         assert rows(lake) == all_of(1, PLAN[2:])
 
+    def test_a_partition_that_is_staged_again_without_rows_is_emptied_again(self, lake):
+        run = run_of(lake)
+        for sql in (f"{SQL} WHERE $origin != 'EWR'", SQL, f"{SQL} WHERE $origin != 'EWR'"):
+            run.publish(run.stage(sql, *PLAN, parameters={"v": 1}))
+        assert rows(lake) == all_of(1, PLAN[2:])
+
     def test_publishing_again_changes_nothing(self, lake):
         run = run_of(lake)
         pieces = run.stage(SQL, *PLAN, parameters={"v": 1})

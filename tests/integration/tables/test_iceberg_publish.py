@@ -103,6 +103,30 @@ def test_a_partition_without_rows_is_emptied(lake, name):
     assert lake.rows(name, "k", "n") == [("b", 1)]
 
 
+def test_what_a_later_run_loaded_is_not_emptied_by_a_retry_of_the_earlier_one(lake, name):
+    table = lake.look(name)
+    first = stage(table, f"{SQL} WHERE $k = 'b'", [{"k": "a"}, {"k": "b"}], parameters={"n": 1})
+    publish(table, first, run_id())
+    load(lake, name, "a", 2, run=2)
+
+    publish(table, first + stage_each(table, "c", 1), run_id())
+
+    assert lake.rows(name, "k", "n") == [("a", 2), ("b", 1), ("c", 1)]
+
+
+def test_a_partition_that_is_staged_again_without_rows_is_emptied_again(lake, name):
+    table = lake.look(name)
+
+    def emptied():
+        return stage(table, f"{SQL} WHERE $k = 'b'", [{"k": "a"}], parameters={"n": 1})
+
+    publish(table, emptied(), run_id())
+    publish(table, stage_each(table, "a", 2), run_id())
+    publish(table, emptied(), run_id())
+
+    assert [row for row in lake.rows(name, "k", "n") if row[0] == "a"] == []
+
+
 def test_an_empty_table_that_stays_empty_is_published_too(lake):
     name = lake.create(SCHEMA, BY_K)
     table = lake.look(name)
