@@ -137,8 +137,8 @@ UV := build/uv/bin/uv
 
 constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 	printf '%s\n' apache-airflow==$(AIRFLOW) $(addsuffix ==$(DUCKDB_$(AIRFLOW)),$(DUCKDB)) | $(UV) pip compile --quiet --universal --python-version 3.10 \
-		--exclude-newer $(DAY_$(AIRFLOW)) $(foreach package,$(DUCKDB) $(IMPORTS) $(TABLES),--exclude-newer-package $(package)=$(DAY_3.3.2)) \
-		--no-annotate --no-header --no-emit-package airflow-mapping-kit $(addprefix --extra ,dev snowflake-demo table-demo) --output-file $(CONSTRAINTS) \
+		--exclude-newer $(DAY_$(AIRFLOW)) $(foreach package,$(DUCKDB) $(IMPORTS) $(TABLES) pytest-xdist execnet,--exclude-newer-package $(package)=$(DAY_3.3.2)) \
+		--no-annotate --no-header --no-emit-package airflow-mapping-kit $(addprefix --extra ,dev snowflake-demo table-demo celery-demo) $(if $(filter 3.%,$(AIRFLOW)),--extra duckdb-hook) --output-file $(CONSTRAINTS) \
 		pyproject.toml -
 	$(if $(wildcard constraints/stores-$(AIRFLOW).txt),printf '%s\n' apache-airflow==$(AIRFLOW) duckdb==$(DUCKDB_$(AIRFLOW)) $(STORES_WANTS) \
 		| $(UV) pip compile --quiet --universal --python-version 3.10 --exclude-newer $(DAY_$(AIRFLOW)) \
@@ -154,9 +154,10 @@ constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 clean: ## Remove what make made
 	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-# The kit's wheel, built from this tree, with one of its extras: `demo` or `dev`.
+# The kit's wheel, built from this tree, with one of its extras: `demo` or `dev`. DuckDB's provider came after Airflow 2.11.2.
+COMMA := ,
 $(VENV)/.installed-%: $(SOURCES) $(wildcard $(CONSTRAINTS)) dev/install.sh $(STALE)
-	@sh dev/install.sh $(VENV) $* $(CONSTRAINTS) "$(PYTHON)"
+	@sh dev/install.sh $(VENV) $*$(if $(filter dev-3.%,$*-$(AIRFLOW)),$(COMMA)duckdb-hook) $(CONSTRAINTS) "$(PYTHON)"
 	@touch $@
 
 $(PURE)/.installed: $(VENV)/.installed-dev
