@@ -42,13 +42,13 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
             type="string",
             description="A local directory or s3://bucket/prefix",
         ),
-        "aws_conn_id": Param(None, type=["null", "string"], description="The connection for an s3:// target"),
+        "aws_conn_id": Param("aws_default", type="string", description="The connection for an s3:// target"),
     },
     tags=["example", "duckdb", "reload"],
     doc_md=__doc__,
 )
 def flights_gaps():
-    target, connection = "{{ params.target }}", "{{ params.aws_conn_id or '' }}"
+    target, connection = "{{ params.target }}", "{{ params.aws_conn_id }}"
     to_load = reload_partitions(
         there=lake_partitions(target, aws_conn_id=connection),
         only="missing",

@@ -38,7 +38,7 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
             type="string",
             description="A local directory or s3://bucket/prefix",
         ),
-        "aws_conn_id": Param(None, type=["null", "string"], description="The connection for an s3:// target"),
+        "aws_conn_id": Param("aws_default", type="string", description="The connection for an s3:// target"),
     },
     tags=["example", "duckdb", "reload"],
     doc_md=__doc__,
@@ -50,7 +50,7 @@ def flights_reload():
         sql="sql/flights.sql",
         parameters={"source": str(INCLUDE / "data" / "flights-2013-01.csv.gz")},
         target="{{ params.target }}",
-        aws_conn_id="{{ params.aws_conn_id or '' }}",
+        aws_conn_id="{{ params.aws_conn_id }}",
         map_index_template=label("{origin} {date}"),
     ).expand(partition=reload_partitions())
     collect(load, task_display_name="What became of every partition")

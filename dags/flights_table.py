@@ -40,7 +40,7 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
             str(INCLUDE / "data" / "flights-2013.parquet"), type="string", description="Parquet files"
         ),
         "aws_conn_id": Param(
-            None, type=["null", "string"], description="The connection for a table whose files are in S3"
+            "aws_default", type="string", description="The connection for a table whose files are in S3"
         ),
         "tolerated": Param(
             5, type="number", minimum=0, maximum=100, description="How many of a hundred partitions may fail"
@@ -56,7 +56,7 @@ def flights_table():
         sql="sql/flights_of_2013.sql",
         parameters={"source": "{{ params.source }}"},
         target=iceberg_table("lake.flights", iceberg_conn_id="lake"),
-        aws_conn_id="{{ params.aws_conn_id or '' }}",
+        aws_conn_id="{{ params.aws_conn_id }}",
         map_index_template=label("{origin} {date}"),
     ).expand(partition=batches(reload_partitions(), batch_size=69))
     publish(

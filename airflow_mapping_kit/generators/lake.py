@@ -37,7 +37,7 @@ class LakeOperator(GeneratorOperator):
 
 
 def _lake(
-    target: str, *, dimensions: Sequence[str] | None = None, aws_conn_id: str | None = None
+    target: str, *, dimensions: Sequence[str] | None = None, aws_conn_id: str | None = "aws_default"
 ) -> list[dict[str, str | None]]:
     """List the partitions that `DuckDBPartitionOperator` published below a target, sorted by their keys.
 
@@ -49,7 +49,7 @@ def _lake(
         `az://connection@container/prefix` (templated)
     :param dimensions: the dimensions of the partitions, in any order, for a target that has others below it too. By
         default all of them have to have the same (templated)
-    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself; without one, boto's own
+    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself; with `None` boto's own
         credentials (templated)
     :return: `[{dimension: value}, ...]`, values as text, `None` for `__HIVE_DEFAULT_PARTITION__`
     :raises TargetError: if the target is no place, or can't be listed

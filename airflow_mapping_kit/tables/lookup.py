@@ -95,7 +95,7 @@ def iceberg_table(
 def delta_table(
     uri: str,
     *,
-    aws_conn_id: str | None = None,
+    aws_conn_id: str | None = "aws_default",
     storage_options: Mapping[str, str] | None = None,
     dimensions: Mapping[str, str] | None = None,
     task_id: str | None = None,
@@ -104,7 +104,7 @@ def delta_table(
     """Add a task that looks a Delta table up, for `DuckDBPartitionOperator.partial(target=...)`.
 
     :param uri: a directory or `s3://bucket/prefix` (templated)
-    :param aws_conn_id: the Airflow connection for `s3://`, without one boto's own credentials (templated)
+    :param aws_conn_id: the Airflow connection for `s3://`; with `None` boto's own credentials (templated)
     :param storage_options: what else `deltalake` is to know, no credentials: which table of DynamoDB locks the log
         where other writers of the table use one (templated)
     :param dimensions: which column each dimension of the plan is, where it isn't that of its name (templated)
@@ -112,7 +112,7 @@ def delta_table(
     :return: the task's output: the table as plain JSON, for `target`
     :raises TargetError: when it runs, if there is no such table, or a dimension isn't one that it is partitioned by
 
-    Example: `target=delta_table("s3://lake/flights", aws_conn_id="aws_default")`.
+    Example: `target=delta_table("s3://lake/flights")`.
     """
     arguments = {"name": uri, "aws_conn_id": aws_conn_id, "storage_options": dict(storage_options or {})}
     return _looked_up("delta", arguments, dimensions, task_id, operator_arguments)
@@ -122,7 +122,7 @@ def ducklake_table(
     name: str,
     *,
     ducklake_conn_id: str = "ducklake_default",
-    aws_conn_id: str | None = None,
+    aws_conn_id: str | None = "aws_default",
     dimensions: Mapping[str, str] | None = None,
     task_id: str | None = None,
     **operator_arguments: Any,

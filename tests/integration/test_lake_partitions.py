@@ -190,6 +190,14 @@ class TestOnS3:
         assert pure_without(partitions, listed(target, aws_conn_id=s3_conn)) == []
         assert len(listed(target, aws_conn_id=s3_conn)) == len(STRANGE)
 
+    def test_who_publishes_and_who_lists_take_airflows_own_connection_where_none_is_named(
+        self, s3_bucket, s3_conn, monkeypatch
+    ):
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", os.environ[f"AIRFLOW_CONN_{s3_conn.upper()}"])
+        target = f"s3://{s3_bucket}/lake"
+        published(target, [{"p": "a"}])
+        assert listed(target) == [{"p": "a"}]
+
     def test_a_prefix_is_a_directory(self, s3_bucket, s3_conn, store):
         store("flights/p=1/data_0.parquet")
         store("flights_old/p=2/data_0.parquet")

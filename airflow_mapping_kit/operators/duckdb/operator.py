@@ -88,7 +88,7 @@ class DuckDBPartitionOperator(PartitionOperator):
     :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
     :param parameters: values for parameters of the query that are no dimensions: `$source`, say (templated)
     :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself, and for `s3://` in the
-        query's text or values; without one, the first uses boto's own credentials and the second DuckDB's (templated)
+        query's text or values; with `None` the first uses boto's own credentials and the second DuckDB's (templated)
     :param memory_limit: what DuckDB may keep in memory before it uses the disk, such as `"1GiB"`
     :param threads: how many threads DuckDB uses
     :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it
@@ -114,7 +114,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         target: str | Table,
         partition_by: Sequence[str] | None = None,
         parameters: Mapping[str, Any] | None = None,
-        aws_conn_id: str | None = None,
+        aws_conn_id: str | None = "aws_default",
         memory_limit: str = "1GiB",
         threads: int = 1,
         on_empty: str = "fail",
