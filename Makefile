@@ -102,7 +102,7 @@ test-workflows: $(ACTIONLINT)/.installed ## The workflows of GitHub, by actionli
 dist: $(VENV)/.installed-dev ## The sdist, and the wheel that is built from it, into dist
 	@$(VENV)/bin/python dev/released.py $(RELEASE)
 	rm -rf dist
-	$(VENV)/bin/python -m build
+	PIP_CONSTRAINT=$(abspath $(CONSTRAINTS)) $(VENV)/bin/python -m build
 	$(VENV)/bin/twine check --strict dist/*
 
 test-release: $(VENV)/.installed-dev ## What `make dist` built, on each Python that is here beside each Airflow
@@ -136,8 +136,8 @@ docs: $(DOCS)/.installed ## Build the documentation's site; what leads nowhere i
 
 # AS="0.1 latest" is a version and its other name. Each version is a folder of the branch gh-pages.
 publish-docs: $(DOCS)/.installed
-	$(DOCS)/bin/mike deploy --push --update-aliases $(AS)
-	$(if $(filter latest,$(AS)),$(DOCS)/bin/mike set-default --push latest)
+	PATH="$(abspath $(DOCS))/bin:$$PATH" mike deploy --push --update-aliases $(AS)
+	$(if $(filter latest,$(AS)),PATH="$(abspath $(DOCS))/bin:$$PATH" mike set-default --push latest)
 
 # The newest versions of the day on which this Airflow was new, and a DuckDB whose httpfs is on the index.
 DAY_2.10.5 := 2025-02-12
