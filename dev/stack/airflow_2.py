@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from stack.processes import Process
 
-# Given to Python as text: run as a file it would have `airflow.py`, another `airflow`, first on its path.
-SCHEDULER = Path(__file__).with_name("scheduler_2.py")
-
 
 class Airflow2(AnyAirflow):
     """See `AnyAirflow`."""
@@ -44,6 +41,7 @@ class Airflow2(AnyAirflow):
         "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
         "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "4",
     }
+    warmed_up = Path(__file__).with_name("warmed_2.py")
     runs_query = """
         SELECT run_id, run_type, state, conf, execution_date AS logical_date,
                data_interval_start, data_interval_end, start_date, end_date
@@ -54,11 +52,10 @@ class Airflow2(AnyAirflow):
     """
 
     def start_scheduler(self) -> Process:
-        """Start the scheduler, with its executor and its DAG processor."""
-        # Everything runs on this machine, so logs are read from disk and need no log server.
-        return self._start(
-            "The scheduler", "scheduler", "--skip-serve-logs", program=("-c", SCHEDULER.read_text())
-        )
+        """Start the scheduler, with its executor and its DAG processor, which is a part of its own beside Celery."""
+        if self.on_celery:
+            self._start("The DAG processor", "dag-processor")
+        return self._start_scheduler()
 
     def start_webserver(self, port: int) -> Process:
         """Start the user interface on a loopback port and wait until it answers."""

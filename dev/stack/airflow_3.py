@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from stack.processes import Process
 
-# Given to Python as text: run as a file it would have `airflow.py`, another `airflow`, first on its path.
-SCHEDULER = Path(__file__).with_name("scheduler_3.py")
 # Who triggers and clears here.
 OPERATOR = "stack"
 
@@ -47,6 +45,7 @@ class Airflow3(AnyAirflow):
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "4",
     }
+    warmed_up = Path(__file__).with_name("warmed_3.py")
     runs_query = """
         SELECT run_id, run_type, state, conf, logical_date,
                data_interval_start, data_interval_end, start_date, end_date
@@ -71,10 +70,7 @@ class Airflow3(AnyAirflow):
         """Start the scheduler with its executor, the DAG processor, and an API server if there is none."""
         server = None if self._address else self._start_api_server(free_port())
         self._start("The DAG processor", "dag-processor")
-        # Everything runs on this machine, so logs are read from disk and need no log server.
-        scheduler = self._start(
-            "The scheduler", "scheduler", "--skip-serve-logs", program=("-c", SCHEDULER.read_text())
-        )
+        scheduler = self._start_scheduler()
         if server:
             self._wait_for_api(self._address)
         return scheduler

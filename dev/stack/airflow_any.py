@@ -13,6 +13,7 @@ from multiprocessing.connection import Client
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stack import celery
 from stack.environment import base_environment
 from stack.processes import StackError
 from stack.sockets import socket_folder
@@ -53,14 +54,17 @@ class AnyAirflow(ABC):
     :param connections: Airflow connections as JSON, by connection id.
     :param settings: more settings, as ``{"CORE__PARALLELISM": "4"}``.
     :param env: more environment variables.
+    :param broker_url: of Celery, whose workers then run the tasks (see `stack.celery`); by default the scheduler does.
     """
 
     # What is different in each version: more settings, those with which it soon notices that the supervisor of a
-    # task was killed, how to read the runs of a DAG, and how often a task gave its slot back to look again later.
+    # task was killed, how to read the runs of a DAG, how often a task gave its slot back to look again later, and the
+    # program that does once what every task does first.
     settings: ClassVar[dict[str, str]]
     notices_killed_tasks: ClassVar[dict[str, str]]
     runs_query: ClassVar[str]
     reschedules_query: ClassVar[str]
+    warmed_up: ClassVar[Path]
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class AnyAirflow(ABC):
         connections: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
+        broker_url: str | None = None,
     ) -> None:
         self.processes = processes
         self.postgres = postgres
@@ -80,9 +85,11 @@ class AnyAirflow(ABC):
         self.logs = home / "logs"
         self.parts = home / "parts"
         self.parts.mkdir(parents=True, exist_ok=True)
+        self.on_celery = broker_url is not None
         chosen = {
             **SETTINGS,
             **self.settings,
+            **(celery.settings(broker_url) if broker_url else {}),
             "CORE__DAGS_FOLDER": str(dags_folder),
             "DATABASE__SQL_ALCHEMY_CONN": postgres.sqlalchemy_url,
             "LOGGING__BASE_LOG_FOLDER": str(self.logs),
@@ -210,14 +217,43 @@ class AnyAirflow(ABC):
         :param downstream: whether what follows the task is cleared too.
         """
 
-    def _start(self, name: str, *arguments: str, program: Sequence[str] = ("-m", "airflow")) -> Process:
+    def _start(self, name: str, *arguments: str) -> Process:
+        return self.start(name, *arguments, folder=self.parts, log=f"{arguments[0]}.log")
+
+    def start(
+        self,
+        name: str,
+        *arguments: str,
+        folder: Path,
+        log: str,
+        runs_tasks: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> Process:
+        """Start a part of Airflow by its command.
+
+        :param runs_tasks: whether tasks are forks of it, which then find done what every task does first.
+        :param env: more environment variables.
+        """
+        # The text, not the file, which would have `airflow.py`, another `airflow`, first on its path.
+        program = ("-c", self.warmed_up.read_text()) if runs_tasks else ("-m", "airflow")
         return self.processes.start(
             name,
             [sys.executable, *program, *arguments],
-            log=self.parts / f"{arguments[0]}.log",
-            env=self.environment,
-            cwd=self.parts,
+            log=folder / log,
+            env={**self.environment, **(env or {})},
+            cwd=folder,
             grace=4,
+        )
+
+    def _start_scheduler(self) -> Process:
+        # Everything runs on this machine, so logs are read from disk and need no log server.
+        return self.start(
+            "The scheduler",
+            "scheduler",
+            "--skip-serve-logs",
+            folder=self.parts,
+            log="scheduler.log",
+            runs_tasks=not self.on_celery,
         )
 
     def _ask(self, command: str, **arguments: Any) -> Any:
@@ -304,12 +340,12 @@ class AnyAirflow(ABC):
         """Return the task instances of a run, by task and map index.
 
         Each is ``{"task_id", "map_index", "state", "rendered_map_index", "start_date", "end_date", "duration",
-        "try_number", "max_tries", "pid", "operator"}``.
+        "try_number", "max_tries", "pid", "hostname", "operator"}``.
         """
         return self.postgres.query(
             """
             SELECT task_id, map_index, state, rendered_map_index, start_date, end_date, duration,
-                   try_number, max_tries, pid, operator
+                   try_number, max_tries, pid, hostname, operator
               FROM task_instance
              WHERE dag_id = %(dag)s AND run_id = %(run)s AND (%(task)s IS NULL OR task_id = %(task)s)
              ORDER BY task_id, map_index

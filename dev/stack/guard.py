@@ -2,7 +2,8 @@
 
 A process of its own stands between the parent and every command: it holds a pipe from the parent, and when the
 pipe closes (the parent asked, was interrupted, or was killed by SIGKILL) it ends the command and everything the
-command started. On Linux it is a subreaper as well: daemons and orphans of the command come back to it.
+command started. On Linux it is a subreaper as well: daemons and orphans of the command come back to it. They end
+with the command, unless the parent said SIGUSR1: then they go on until the pipe closes.
 It runs as a program, ``python -I guard.py OPTIONS COMMAND...``, and so it stands alone.
 """
 
@@ -121,19 +122,24 @@ def main() -> int:
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    stop = False
+    stop = leave_orphans = False
 
     def on_stop(_signum: int, _frame: object) -> None:
         nonlocal stop
         stop = True
 
+    def on_leave_orphans(_signum: int, _frame: object) -> None:
+        nonlocal leave_orphans
+        leave_orphans = True
+
     signal.signal(signal.SIGCHLD, lambda _signum, _frame: None)
+    signal.signal(signal.SIGUSR1, on_leave_orphans)
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         signal.signal(getattr(signal, name), on_stop)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         guarded = Guarded(arguments.command, arguments.user)
-        while guarded.returncode is None and not stop:
+        while not stop and (guarded.returncode is None or (leave_orphans and guarded.alive())):
             ready, _, _ = select.select([sys.stdin.fileno(), woken], [], [])
             if woken in ready:
                 os.read(woken, 512)

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stack.process import Process, StackError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
@@ -18,53 +20,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+__all__ = ["Process", "Processes", "StackError", "uninterrupted"]
+
 GUARD = Path(__file__).with_name("guard.py")
-
-
-class StackError(RuntimeError):
-    """A part that could not be started, or that ended by itself; the message says which and what to do."""
-
-
-class Process:
-    """One running part, its guard and its log."""
-
-    def __init__(self, name: str, guard: subprocess.Popen[bytes], log: Path, patience: float) -> None:
-        self.name = name
-        self.log = log
-        self._guard = guard
-        self._patience = patience
-        self._asked_to_end = False
-
-    @property
-    def running(self) -> bool:
-        """Whether the part still runs."""
-        return self._guard.poll() is None
-
-    def tail(self, lines: int = 15) -> str:
-        """Return the last lines of the log."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-    def check(self) -> None:
-        """Raise a StackError with the tail of the log if the part has ended by itself."""
-        if not self.running and not self._asked_to_end:
-            status = self._guard.returncode
-            raise StackError(
-                f"{self.name} ended by itself (exit status {status}). The end of its log, {self.log}:\n{self.tail()}"
-            )
-
-    def end(self) -> None:
-        """End the part and wait until all its processes are gone. Doing so twice does no harm."""
-        self._asked_to_end = True
-        if self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._guard.stdin.close()
-        try:
-            self._guard.wait(self._patience)
-        except subprocess.TimeoutExpired:
-            self._guard.kill()
-            self._guard.wait()
 
 
 class Processes:
@@ -104,18 +62,21 @@ class Processes:
         if remove is not None:
             options += ["--remove", str(remove)]
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            guard = subprocess.Popen(
-                [sys.executable, "-I", str(GUARD), *options, *command],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=dict(env),
-                cwd=cwd,
-                start_new_session=True,
-                pass_fds=() if self._lock is None else (self._lock,),
-            )
-        process = Process(name, guard, log, patience=grace + 15)
+
+        def launch() -> subprocess.Popen[bytes]:
+            with log.open("ab") as output:
+                return subprocess.Popen(
+                    [sys.executable, "-I", str(GUARD), *options, *command],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=dict(env),
+                    cwd=cwd,
+                    start_new_session=True,
+                    pass_fds=() if self._lock is None else (self._lock,),
+                )
+
+        process = Process(name, launch, log, patience=grace + 15)
         self._processes.append(process)
         return process
 

@@ -166,6 +166,64 @@ def test_a_part_that_ends_by_itself_is_reported_with_the_end_of_its_log(tmp_path
             processes.wait("Its first answer", lambda: False, seconds=30)
 
 
+@pytest.fixture
+def struck(tmp_path):
+    """Give the processes and a part that has left an orphan in a session of its own."""
+    with Processes() as processes:
+        part = processes.start(
+            "The part",
+            [sys.executable, "-c", KEEPS_RUNNING, str(tmp_path)],
+            log=tmp_path / "log",
+            env=dict(os.environ),
+            cwd=tmp_path,
+            grace=1,
+        )
+        eventually(lambda: alive(part), count=2)
+        eventually(lambda: [path for path in tmp_path.iterdir() if path.name.isdigit()], count=2)
+        yield processes, part
+
+
+def test_a_part_that_is_killed_on_purpose_leaves_nothing_and_can_be_started_again(struck):
+    processes, part = struck
+    before = alive(part)
+    part.kill()
+    assert not any(one.is_running() for one in before)
+    assert (part.family, part.running) == ([], False)
+    processes.check()
+    part.restart()
+    assert not set(before) & set(eventually(lambda: alive(part), count=2))
+
+
+def test_what_has_a_process_group_of_its_own_outlives_the_group_of_its_part_and_ends_with_the_stack(struck):
+    processes, part = struck
+    main, daemon = alive(part)
+    part.kill_group()
+    assert not main.is_running()
+    time.sleep(0.5)
+    assert alive(part) == [daemon]
+    processes.check()
+    part.restart()
+    eventually(lambda: alive(part), count=2)
+    assert daemon.is_running()
+    part.end()
+    assert not daemon.is_running()
+
+
+def test_a_part_that_is_frozen_goes_on_when_it_is_thawed_and_ends_when_it_is_not(struck):
+    _, part = struck
+    part.freeze()
+    eventually(lambda: [one for one in part.family if one.status() == psutil.STATUS_STOPPED], count=2)
+    part.thaw()
+    eventually(lambda: [one for one in part.family if one.status() == psutil.STATUS_STOPPED], count=0)
+    part.freeze()
+    part.end()
+    assert part.family == []
+
+
+def alive(part):
+    return [one for one in part.family if one.status() != psutil.STATUS_ZOMBIE]
+
+
 def eventually(look, *, count):
     deadline = time.monotonic() + 30
     while len(found := look()) != count:
