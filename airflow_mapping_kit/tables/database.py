@@ -9,7 +9,7 @@ from airflow_mapping_kit.exceptions import MappingKitError, QueryError
 from airflow_mapping_kit.partitions.sequences import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def connected(
-    memory_limit: str, threads: int, scratch: Path, timezone: str = "UTC"
+    memory_limit: str,
+    threads: int,
+    scratch: Path,
+    timezone: str = "UTC",
+    connect: Callable[[dict[str, Any]], DuckDBPyConnection] | None = None,
 ) -> Iterator[DuckDBPyConnection]:
-    """Give an in-memory DuckDB that spills what exceeds `memory_limit` into `scratch`.
+    """Give a DuckDB that spills what exceeds `memory_limit` into `scratch`.
 
     :param timezone: whose clock tells the day of a TIMESTAMPTZ; DuckDB's own default is that of the machine
+    :param connect: makes the connection of its configuration; without it, one to a database in memory
     :raises MappingKitError: if DuckDB isn't installed or refuses a setting
     """
     try:
@@ -36,7 +41,7 @@ def connected(
         "temp_directory": str(scratch / "spill"),
     }
     try:
-        connection = duckdb.connect(":memory:", config=config)
+        connection = duckdb.connect(":memory:", config=config) if connect is None else connect(config)
     except duckdb.Error as error:
         raise MappingKitError(
             f"DuckDB refuses memory_limit={memory_limit!r}, threads={threads!r} "

@@ -71,8 +71,7 @@ class Fitting:
             for column in self._table["columns"]
             if column.get("id") is not None and column["name"] in selected
         ]
-        options = ", COMPRESSION zstd" + (f", FIELD_IDS {{{', '.join(ids)}}}" if ids else "")
-        return f"SELECT {clause}", options
+        return f"SELECT {clause}", f", FIELD_IDS {{{', '.join(ids)}}}" if ids else ""
 
     def _check_names(self, key: str, columns: Mapping[str, str]) -> None:
         unknown = [name for name in columns if name.lower() not in self._kinds]

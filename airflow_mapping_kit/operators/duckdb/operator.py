@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
+from airflow_mapping_kit.operators.duckdb.copying import Copying
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
 from airflow_mapping_kit.operators.duckdb.objects import ObjectTarget
+from airflow_mapping_kit.operators.duckdb.opened import check_extensions, check_settings, opened, thread_count
 from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
 from airflow_mapping_kit.operators.duckdb.s3 import S3Target
 from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
@@ -26,13 +29,12 @@ from airflow_mapping_kit.partitions.zones import load_zone
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.storage.buckets import s3_hook
 from airflow_mapping_kit.storage.uris import target_of
-from airflow_mapping_kit.tables.database import connected
 from airflow_mapping_kit.tables.described import table_of
 from airflow_mapping_kit.tables.reading_s3 import let_duckdb_read_s3
 from airflow_mapping_kit.tables.staged import run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from airflow.utils.context import Context
@@ -87,13 +89,22 @@ class DuckDBPartitionOperator(PartitionOperator):
         makes those of all instances one commit (templated)
     :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
     :param parameters: values for parameters of the query that are no dimensions: `$source`, say (templated)
-    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself, and for `s3://` in the
-        query's text or values; with `None` the first uses boto's own credentials and the second DuckDB's (templated)
-    :param memory_limit: what DuckDB may keep in memory before it uses the disk, such as `"1GiB"`
-    :param threads: how many threads DuckDB uses
     :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it
         and skips, `"replace"` publishes a file without rows
     :param unused: dimensions that the query need not use
+    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself, and for `s3://` in the
+        query's text or values; with `None` the first uses boto's own credentials and the second DuckDB's (templated)
+    :param duckdb_conn_id: the Airflow connection of a DuckDB database, whose tables the query may read: it is opened
+        read-only. It needs `apache-airflow-providers-duckdb`; without one DuckDB works in memory (templated)
+    :param compression: the codec of the Parquet file: `"uncompressed"`, `"snappy"`, `"gzip"`, `"zstd"`, `"brotli"`,
+        `"lz4"` or `"lz4_raw"`; by default DuckDB's, `snappy`, and `zstd` for a table
+    :param row_group_size: how many rows a row group of the file has, in steps of 2,048; by default DuckDB's, 122,880
+    :param memory_limit: what DuckDB may keep in memory before it uses the disk, in its units; by default that of
+        `duckdb_conn_id`, else `"1GiB"` (templated)
+    :param threads: how many threads DuckDB uses; by default as `duckdb_conn_id` says, else 1 (templated)
+    :param extensions: DuckDB's extensions to load, by name; one that isn't installed is downloaded
+    :param settings: DuckDB's settings by name, such as `{"http_retries": 5}`, values being text, numbers or
+        booleans (templated)
     :param timezone: whose clock the query reads a TIMESTAMPTZ by, a name of the tz database; that of the
         worker means nothing
     :raises PartitionError: if a partition, `partition_by` or `timezone` is none
@@ -102,8 +113,23 @@ class DuckDBPartitionOperator(PartitionOperator):
     :raises StorageError: if the bucket doesn't exist or the credentials are refused
     """
 
-    template_fields = ("sql", "partition", "target", "parameters", "aws_conn_id")
-    template_fields_renderers = {"sql": "sql", "partition": "json", "parameters": "json"}  # noqa: RUF012  as Airflow has it
+    template_fields = (
+        "sql",
+        "partition",
+        "target",
+        "parameters",
+        "aws_conn_id",
+        "duckdb_conn_id",
+        "memory_limit",
+        "threads",
+        "settings",
+    )
+    template_fields_renderers = {  # noqa: RUF012  as Airflow has it
+        "sql": "sql",
+        "partition": "json",
+        "parameters": "json",
+        "settings": "json",
+    }
     ui_color = "#fff6cc"
 
     def __init__(
@@ -114,27 +140,41 @@ class DuckDBPartitionOperator(PartitionOperator):
         target: str | Table,
         partition_by: Sequence[str] | None = None,
         parameters: Mapping[str, Any] | None = None,
-        aws_conn_id: str | None = "aws_default",
-        memory_limit: str = "1GiB",
-        threads: int = 1,
         on_empty: str = "fail",
         unused: Collection[str] = (),
+        aws_conn_id: str | None = "aws_default",
+        duckdb_conn_id: str | None = None,
+        compression: str | None = None,
+        row_group_size: int | None = None,
+        memory_limit: str | None = None,
+        threads: int | str | None = None,
+        extensions: Sequence[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
         timezone: str = "UTC",
         **kwargs: Any,
     ) -> None:
         super().__init__(
             sql=sql, partition=partition, parameters=parameters, on_empty=on_empty, unused=unused, **kwargs
         )
-        if not isinstance(threads, int) or threads < 1:
-            raise QueryError(f"threads={threads!r} is no number of threads: write 1 or more")
+        if threads is not None and not _is_template(threads):
+            thread_count(threads)
+        if isinstance(settings, Mapping):
+            check_settings(settings)
+        check_extensions(extensions)
+        Copying(compression, row_group_size)
         if isinstance(partition_by, str):
             raise PartitionError(f"partition_by={partition_by!r} is text: write the list [{partition_by!r}]")
         load_zone(timezone)
         self.target = target
         self.partition_by = partition_by
         self.aws_conn_id = aws_conn_id
+        self.duckdb_conn_id = duckdb_conn_id
+        self.compression = compression
+        self.row_group_size = row_group_size
         self.memory_limit = memory_limit
         self.threads = threads
+        self.extensions = extensions
+        self.settings = settings
         self.timezone = timezone
         self._stoppable = False
         self._killed = False
@@ -179,9 +219,18 @@ class DuckDBPartitionOperator(PartitionOperator):
             scratch = stack.enter_context(scratch_directory())
             target = self._target(scratch, table, context)
             connection = stack.enter_context(
-                connected(self.memory_limit, self.threads, scratch, self.timezone)
+                opened(
+                    self.duckdb_conn_id,
+                    self.memory_limit,
+                    self.threads,
+                    scratch,
+                    self.timezone,
+                    self.settings,
+                    self.extensions,
+                )
             )
-            query = PartitionQuery(connection, self.sql, self.parameters, self.unused, table)
+            copying = Copying(self.compression, self.row_group_size)
+            query = PartitionQuery(connection, self.sql, self.parameters, self.unused, table, copying)
             values: list[Any] = [self.sql]
             for place in places:
                 target.check(place.key, place.directory)
@@ -264,3 +313,7 @@ class DuckDBPartitionOperator(PartitionOperator):
                 # What has no file has this in its place: a later try that finds no rows either is another one.
                 result["emptied"] = uuid.uuid4().hex
         return result
+
+
+def _is_template(value: Any) -> bool:
+    return not isinstance(value, int | float) and (not isinstance(value, str) or "{" in value)

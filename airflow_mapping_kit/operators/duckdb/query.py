@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import QueryError
 from airflow_mapping_kit.operators.duckdb.columns import stored
+from airflow_mapping_kit.operators.duckdb.copying import Copying
 from airflow_mapping_kit.operators.duckdb.failures import REFUSED, duckdb_errors_named
 from airflow_mapping_kit.operators.duckdb.fitting import Fitting
 from airflow_mapping_kit.operators.duckdb.paths import check_paths, path_parameters
@@ -43,6 +44,7 @@ class PartitionQuery:
     :param shared: parameters that are no dimensions, and their values
     :param unused: dimensions that the query need not use
     :param table: the table that its rows are for, if for one: then the file has all columns
+    :param copying: how they are written
     :raises QueryError: if the text isn't exactly one `SELECT`
     """
 
@@ -53,6 +55,7 @@ class PartitionQuery:
         shared: Mapping[str, Any] | None = None,
         unused: Collection[str] = (),
         table: Table | None = None,
+        copying: Copying = Copying(),  # noqa: B008  it can't change
     ) -> None:
         import duckdb
 
@@ -72,6 +75,8 @@ class PartitionQuery:
         self._parameters = frozenset(statements[0].named_parameters)
         self._in_paths = path_parameters(connection, self._text)
         self._fitting = None if table is None else Fitting(connection, table, self._variable)
+        # Tables are written once and read often, and all their engines read it.
+        self._options = copying.options(None if table is None else "zstd")
 
     def bind(self, key: str, partition: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the query's parameters, without running anything.
@@ -135,7 +140,10 @@ class PartitionQuery:
         :raises AirflowException: if reading or writing failed in a way that may pass
         """
         # Without USE_TMP_FILE false DuckDB would write beside the file that is held, and rename over it.
-        copy = f"COPY ({selection.sql}) TO {literal(str(path))} (FORMAT parquet, USE_TMP_FILE false{selection.options})"
+        copy = (
+            f"COPY ({selection.sql}) TO {literal(str(path))} "
+            f"(FORMAT parquet, USE_TMP_FILE false{self._options}{selection.options})"
+        )
         with duckdb_errors_named(selection.key, selection.partition):
             ((rows,),) = self._execute(copy, selection.arguments)
         return int(rows)

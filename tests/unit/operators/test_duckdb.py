@@ -19,7 +19,38 @@ def operator(**arguments):
     [
         ("on_empty", "ignore", QueryError, "on_empty='ignore' is none of 'fail', 'skip', 'replace'"),
         ("threads", 0, QueryError, "threads=0 is no number of threads: write 1 or more"),
-        ("threads", "2", QueryError, "threads='2' is no number of threads"),
+        ("threads", "many", QueryError, "threads='many' is no number of threads"),
+        ("threads", True, QueryError, "threads=True is no number of threads"),
+        (
+            "compression",
+            "zip",
+            QueryError,
+            "compression='zip' is none of 'uncompressed', 'snappy', 'gzip', 'zstd'",
+        ),
+        ("compression", 3, QueryError, "compression=3 is none of"),
+        (
+            "row_group_size",
+            "1000",
+            QueryError,
+            "row_group_size='1000' is no number of rows: write such as 122880",
+        ),
+        ("row_group_size", 0, QueryError, "row_group_size=0 is no number of rows"),
+        ("extensions", "httpfs", QueryError, r"extensions='httpfs' is text: write the list \['httpfs'\]"),
+        ("extensions", ["h'; DROP"], QueryError, 'extensions: "h\'; DROP" is no name of a DuckDB extension'),
+        ("settings", {"a = 1; --": 1}, QueryError, "settings: 'a = 1; --' is no name of a DuckDB setting"),
+        (
+            "settings",
+            {"Threads": 2},
+            QueryError,
+            "settings: 'Threads' can't be set here: give threads= to the",
+        ),
+        (
+            "settings",
+            {"s3_secret_access_key": "x"},
+            QueryError,
+            "keep it in an Airflow connection, .* aws_conn_id=",
+        ),
+        ("settings", {"temp_directory": "/"}, QueryError, r"set \[mapping_kit\] scratch_folder"),
         ("partition_by", "day", PartitionError, r"partition_by='day' is text: write the list \['day'\]"),
         ("unused", "day", QueryError, r"unused='day' is text: write the list \['day'\]"),
         ("timezone", "Mars/Base", PartitionError, "'Mars/Base' is no time zone: pass a name"),
@@ -37,8 +68,8 @@ def test_the_constructor_keeps_what_it_is_given():
     assert (built.unused, built.on_empty, built.memory_limit, built.threads, built.timezone) == (
         ["day"],
         "fail",
-        "1GiB",
-        1,
+        None,
+        None,
         "UTC",
     )
 

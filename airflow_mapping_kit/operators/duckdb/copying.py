@@ -1,0 +1,67 @@
+"""How a partition's rows are written: the options of DuckDB's `COPY` that an author may choose."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_mapping_kit.exceptions import QueryError
+
+_CODECS = ("uncompressed", "snappy", "gzip", "zstd", "brotli", "lz4", "lz4_raw")
+_SIZE = re.compile(r"\d+(\.\d+)? ?[kmgt]?i?b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Copying:
+    """Options of `COPY ... (FORMAT parquet)`, by DuckDB's names; what is `None` is left to DuckDB.
+
+    :param compression: `"zstd"`
+    :param row_group_size: in rows
+    :param file_size_bytes: a number of bytes, or such as `"100MB"`; then there may be several files
+    :raises QueryError: naming the one that can't be
+    """
+
+    compression: str | None = None
+    row_group_size: int | None = None
+    file_size_bytes: int | str | None = None
+
+    def __post_init__(self) -> None:
+        """Check them all."""
+        codec = self.compression
+        if codec is not None and (not isinstance(codec, str) or codec.lower() not in _CODECS):
+            raise QueryError(
+                f"compression={codec!r} is none of {', '.join(map(repr, _CODECS))}: write one of them"
+            )
+        if self.row_group_size is not None and not _is_number(self.row_group_size):
+            raise QueryError(
+                f"row_group_size={self.row_group_size!r} is no number of rows: write such as 122880, DuckDB's default"
+            )
+        size = self.file_size_bytes
+        if (
+            size is not None
+            and not _is_number(size)
+            and not (isinstance(size, str) and _SIZE.fullmatch(size))
+        ):
+            raise QueryError(
+                f"file_size_bytes={size!r} is no size: write a number of bytes, or such as '100MB'"
+            )
+
+    def options(self, compression: str | None = None) -> str:
+        """Return them as `COPY` takes them, a comma before each.
+
+        :param compression: what takes the place of DuckDB's own default
+        """
+        codec = self.compression or compression
+        given = {
+            "COMPRESSION": codec and codec.lower(),
+            "ROW_GROUP_SIZE": self.row_group_size,
+            "FILE_SIZE_BYTES": self.file_size_bytes
+            if not isinstance(self.file_size_bytes, str)
+            else f"'{self.file_size_bytes}'",
+        }
+        return "".join(f", {name} {value}" for name, value in given.items() if value is not None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
