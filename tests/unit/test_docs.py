@@ -29,7 +29,7 @@ def blocks(*languages):
                 yield pytest.param(block, id=f"{page.relative_to(ROOT)}:{line}")
 
 
-@pytest.mark.parametrize("block", [b for b in blocks("python", "sql") if b.values[0]["file"]])
+@pytest.mark.parametrize("block", [b for b in blocks("python", "sql", "") if b.values[0]["file"]])
 def test_a_block_that_is_taken_from_a_file_is_what_the_file_says(block):
     assert block["text"] == source(block), "run: make format"
 
