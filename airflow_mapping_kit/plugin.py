@@ -11,7 +11,7 @@ from jinja2 import Environment, pass_context
 from jinja2.nativetypes import NativeEnvironment
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, parts, redacted
+from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, parts, redacted, switches
 from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.listeners import instances, runs, starting, supervised, waiting
 from airflow_mapping_kit.plans.arguments import arguments, chosen_key_of_instance, mapped_arguments
@@ -89,17 +89,23 @@ class _Quoted(str):
         return self._text
 
 
+def _listeners() -> list[Any]:
+    if not switches.on("listeners"):
+        return []
+    return [
+        starting,
+        *([] if parts.switched_off(parts.LITERALS) else [runs]),
+        # The hooks of instances have other arguments on Airflow 3, and run where there is no database.
+        *([] if parts.switched_off(parts.COLLECT) else [supervised if AIRFLOW_3 else instances]),
+    ]
+
+
 class MappingKitPlugin(AirflowPlugin):
     """Makes `macros.mapping_kit.label` and `composed` known to Jinja, and the listeners to Airflow."""
 
     name = "mapping_kit"
     macros: list[Any] = [] if parts.switched_off(parts.LABELS) else [label, composed]
-    # The hooks of instances have other arguments on Airflow 3, and run where there is no database.
-    listeners: list[Any] = [  # noqa: RUF012 -- so too
-        starting,
-        *([] if parts.switched_off(parts.LITERALS) else [runs]),
-        *([] if parts.switched_off(parts.COLLECT) else [supervised if AIRFLOW_3 else instances]),
-    ]
+    listeners: list[Any] = _listeners()
 
     # Read by the web server alone: Flask, FastAPI and the page aren't imported anywhere else.
     flask_blueprints = cached_property(lambda _: tabs.flask_blueprints())  # type: ignore[assignment]  # Airflow only reads it
@@ -110,4 +116,5 @@ class MappingKitPlugin(AirflowPlugin):
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:  # noqa: ARG003 -- Airflow may come to pass some
         """Have plans noticed that are made again."""
-        waiting.watch()
+        if switches.on("listeners"):
+            waiting.watch()

@@ -42,6 +42,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "True",
                     },
+                    "listeners": {
+                        "description": (
+                            "Whether the kit's listeners run when instances and runs start and end. Without them a "
+                            "fan-in knows no errors, and what was killed has no label."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
                     "max_result_kb": {
                         "description": (
                             "How many KiB of JSON the report of a fan-in may have as an XCom, what one item of a "
@@ -52,6 +62,13 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "integer",
                         "example": None,
                         "default": "1024",
+                    },
+                    "page": {
+                        "description": "Whether Airflow's web server has the page Partitions and what it asks for.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
                     },
                     "scratch_folder": {
                         "description": (

@@ -21,6 +21,7 @@ from airflow_mapping_kit.compat import (
     parts,
     passing_connection,
     redacted,
+    switches,
 )
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.failures import error_of, said
@@ -52,9 +53,7 @@ _KEPT_FAILURES = 1000
 
 def enabled() -> bool:
     """Tell whether `[mapping_kit] early_labels` is on."""
-    from airflow.configuration import conf
-
-    return bool(conf.getboolean("mapping_kit", "early_labels", fallback=True))
+    return switches.on("early_labels")
 
 
 def possible() -> bool:

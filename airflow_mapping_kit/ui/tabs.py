@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import AIRFLOW_3, parts, redacted
+from airflow_mapping_kit.compat import AIRFLOW_3, parts, redacted, switches
 from airflow_mapping_kit.failures import traceback_of
 from airflow_mapping_kit.ui.files import version
 
@@ -49,7 +49,7 @@ def react_apps() -> list[dict[str, str]]:
 
 def _of_this_airflow(make: Callable[[], list[Any]]) -> list[Any]:
     """Return what `make` returns. Airflow's web server starts without it, whatever is wrong."""
-    if parts.switched_off(parts.PAGE):
+    if not switches.on("page") or parts.switched_off(parts.PAGE):
         return []
     try:
         return make()

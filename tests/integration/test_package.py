@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -111,3 +112,21 @@ def test_the_pure_modules_import_no_airflow(module):
         [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_a_deployment_can_switch_off_listeners_and_page():
+    program = """
+from airflow_mapping_kit.plugin import MappingKitPlugin
+plugin = MappingKitPlugin()
+print(plugin.listeners, plugin.flask_blueprints + plugin.fastapi_apps, [macro.__name__ for macro in plugin.macros])
+"""
+    off = {f"AIRFLOW__MAPPING_KIT__{name}": "False" for name in ("LISTENERS", "PAGE")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        check=True,
+        env={**os.environ, **off},
+    )
+    assert done.stdout.splitlines()[-1] == "[] [] ['label', 'composed']"
