@@ -63,7 +63,9 @@ def test_the_daily_dag_loads_its_day(step, flights):
 
 def test_its_copy_loads_a_range_in_one_task(step, flights):
     instances = step(
-        "flights_reload_days", "flights_reload_days", run_conf={"from_day": "2013-01-05", "to_day": "2013-01-07"}
+        "flights_reload_days",
+        "flights_reload_days",
+        run_conf={"from_day": "2013-01-05", "to_day": "2013-01-07"},
     )
     assert list(instances) == [("load", -1)]
     assert loaded(step.lake) == {day: flights[day] for day in ("2013-01-05", "2013-01-06", "2013-01-07")}
