@@ -45,13 +45,16 @@ BENCH := .venv-bench
 DOCS := .venv-docs
 SITE := build/site
 PARTS ?=
+# Of the campaign: how often each experiment, and what its choices follow from.
+RUNS ?= 5
+SEED ?=
 # `make test ONLY=tests/unit` runs a part; `make test ONLY="-k labels"` too.
 ONLY ?= tests
 
 # Side by side: two with an Airflow of their own for their share of the end-to-end tests, which mostly wait, and a third.
 BESIDE := --dist loadgroup --durations 10
 
-.PHONY: help demo demo-s3 demo-table up test test-pure test-stores test-system test-workflows test-release dist lint format bench docs publish-docs constraints clean stale
+.PHONY: help demo demo-s3 demo-table up test test-pure test-stores test-system test-workflows test-release dist lint format bench chaos docs publish-docs constraints clean stale
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -128,6 +131,9 @@ demo-table: $(VENV)/.installed-table-demo $(CATALOG)/.installed ## A year of fli
 
 bench: $(VENV)/.installed-dev $(CATALOG)/.installed $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
 	@exec $(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)
+
+chaos: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed ## Break what runs, and ask witnesses outside what became of the work (PARTS=short RUNS=1 SEED=7)
+	@exec env PYTHONPATH=dev $(VENV)/bin/python -m chaos $(PARTS) --runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(if $(PAGE),--page $(PAGE))
 
 # Not with --quiet: what it does not print it does not count.
 docs: $(DOCS)/.installed ## Build the documentation's site; what leads nowhere is an error

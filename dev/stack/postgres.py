@@ -20,7 +20,7 @@ from stack.processes import StackError
 from stack.sockets import socket_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from psycopg2.extensions import connection
@@ -47,11 +47,12 @@ class Postgres:
 
     :param processes: the parts it belongs to.
     :param log: where its log goes.
+    :param settings: settings of the server beside those that it always has.
     """
 
-    def __init__(self, processes: Processes, log: Path) -> None:
+    def __init__(self, processes: Processes, log: Path, *, settings: Mapping[str, str] | None = None) -> None:
         self._socket = socket_folder("pg")
-        self._dsn = f"host={self._socket} user=postgres dbname=postgres connect_timeout=5"
+        self.dsn = f"host={self._socket} user=postgres dbname=postgres connect_timeout=5"
         self._connection: connection | None = None
         env = base_environment(self._socket)
         try:
@@ -83,7 +84,11 @@ class Postgres:
                 raise StackError(
                     f"PostgreSQL could not set up its data folder {data}:\n{made.stderr or made.stdout}"
                 )
-            options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+            options = [
+                part
+                for name, value in {**SETTINGS, **(settings or {})}.items()
+                for part in ("-c", f"{name}={value}")
+            ]
             self.process = processes.start(
                 "PostgreSQL",
                 [str(programs / "postgres"), "-D", str(data), "-k", str(self._socket), *options],
@@ -106,7 +111,7 @@ class Postgres:
 
     def make_database(self, name: str) -> str:
         """Make an empty database and return the Airflow connection to it as JSON."""
-        connection = psycopg2.connect(self._dsn)
+        connection = psycopg2.connect(self.dsn)
         try:
             # CREATE DATABASE can't be part of a transaction.
             connection.autocommit = True
@@ -122,7 +127,7 @@ class Postgres:
         """Run one statement with bound parameters and return its rows."""
         # Kept: who waits asks ten times a second, and each connection is a process of the server.
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg2.connect(self._dsn)
+            self._connection = psycopg2.connect(self.dsn)
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             if cursor.description is None:
@@ -132,7 +137,7 @@ class Postgres:
 
     def _answers(self) -> bool:
         try:
-            psycopg2.connect(self._dsn).close()
+            psycopg2.connect(self.dsn).close()
         except psycopg2.OperationalError:
             return False
         return True

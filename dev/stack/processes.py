@@ -80,6 +80,10 @@ class Processes:
         self._processes.append(process)
         return process
 
+    def __iter__(self) -> Iterator[Process]:
+        """Return the parts, in the order of their start."""
+        return iter(self._processes)
+
     def check(self) -> None:
         """Raise a StackError if any part has ended by itself."""
         for process in self._processes:

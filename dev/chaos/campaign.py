@@ -1,0 +1,112 @@
+"""Run experiments, those of a group on one cluster, and write down what was seen."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import time
+import traceback
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from chaos import experiments
+from chaos.cluster import Cluster
+from chaos.experiment import EXPERIMENTS
+from stack.airflow import AIRFLOW_3, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from chaos.experiment import Experiment
+
+for _module in pkgutil.iter_modules(experiments.__path__):
+    importlib.import_module(f"chaos.experiments.{_module.name}")
+
+SMALLEST_POOL = {"DATABASE__SQL_ALCHEMY_POOL_SIZE": "1", "DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "0"}
+# A database that is away for a while must not be taken for tasks that are lost.
+PATIENT = {"SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "90"}
+CLUSTERS: dict[str, dict[str, Any]] = {
+    "celery": {},
+    "patient": {"settings": PATIENT},
+    "pool": {"settings": SMALLEST_POOL},
+    "two": {"schedulers": 2},
+    "load": {},
+    "three": {"workers": 0, "settings": {"CORE__PARALLELISM": "8"}},
+}
+
+
+def chosen(parts: Sequence[str]) -> list[Experiment]:
+    """Return experiments by their names or the names of their groups; by default all that this Airflow has.
+
+    :raises LookupError: if there is none of a name.
+    """
+    here = [one for one in EXPERIMENTS.values() if (one.group == "three") == AIRFLOW_3]
+    if not parts:
+        return [one for one in here if one.name != "short"]
+    found = []
+    for part in parts:
+        named = [one for one in here if one.name == part or (one.group == part and one.name != "short")]
+        if not named:
+            raise LookupError(
+                f"There is no experiment or group {part!r} for Airflow {VERSION}. Experiments: "
+                f"{', '.join(one.name for one in here)}. Groups: {', '.join(sorted({one.group for one in here}))}."
+            )
+        found += named
+    return found
+
+
+def run(parts: Sequence[str], *, runs: int, seed: int, folder: Path, results: Path) -> bool:
+    """Run experiments and tell whether all was right. A line of JSON for each kind of work goes to `results`.
+
+    :param runs: how often each.
+    :param seed: the same seed makes the same choices.
+    """
+    right = True
+    todo = chosen(parts)
+    for group in dict.fromkeys(one.group for one in todo):
+        rounds = [(one, number) for number in range(runs) for one in todo if one.group == group]
+        while rounds:
+            rounds, fine = _on_one_cluster(rounds, CLUSTERS[group], seed, folder, results)
+            right = right and fine
+    return right
+
+
+def _on_one_cluster(
+    rounds: list[tuple[Experiment, int]], settings: dict[str, Any], seed: int, folder: Path, results: Path
+) -> tuple[list[tuple[Experiment, int]], bool]:
+    """Run what can be run on one cluster; return what is left when an experiment breaks off."""
+    right = True
+    starts = time.monotonic()
+    with Cluster(folder / "cluster", **settings) as cluster:
+        print(f"A cluster has started in {time.monotonic() - starts:.0f} s.", flush=True)
+        for place, (one, number) in enumerate(rounds):
+            cluster.fresh()
+            begun = time.time()
+            run_id = f"{one.name}-{number}-{seed}"
+            said: dict[str, Any] = {
+                "experiment": one.name,
+                "run": number,
+                "seed": seed,
+                "airflow": VERSION,
+                "at": time.strftime("%Y-%m-%d %H:%M:%S"),
+            }
+            try:
+                for seen in one.run(cluster, Random(f"{seed} {one.name} {number}"), run_id):  # noqa: S311 - no secret
+                    right = right and seen.right
+                    _write(results, {**said, "took": round(time.time() - begun), **seen.as_row()})
+                    print(f"{one.name} {number}, {seen.work}: {seen.verdict} {seen.told or ''}", flush=True)
+            except Exception:  # noqa: BLE001 - the others are run all the same
+                why = traceback.format_exc()
+                _write(results, {**said, "broke off": why, "right": False})
+                print(f"{one.name} {number}: BROKE OFF\n{why}", flush=True)
+                cluster.keep(folder / "broken" / run_id)
+                return rounds[place + 1 :], False
+    return [], right
+
+
+def _write(results: Path, row: dict[str, Any]) -> None:
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with results.open("a") as file:
+        file.write(json.dumps(row, default=str) + "\n")
