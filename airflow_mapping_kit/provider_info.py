@@ -21,7 +21,11 @@ def get_provider_info() -> dict[str, Any]:
             {"name": "batched", "class-name": "airflow_mapping_kit.operators.batched.batched"},
         ],
         # What Airflow 2's web server may import of a serialized DAG.
-        "extra-links": ["airflow_mapping_kit.fan_in.links.PartitionsLink"],
+        "extra-links": [
+            "airflow_mapping_kit.fan_in.links.PartitionsLink",
+            "airflow_mapping_kit.operators.dagrun.links.ChildRunsLink",
+            "airflow_mapping_kit.operators.dagrun.links.FailedChildRunsLink",
+        ],
         "triggers": [
             {
                 "integration-name": "Mapping Kit",

@@ -86,7 +86,7 @@ from airflow_mapping_kit.compat.names import (
     task_group,
     timezone,
 )
-from airflow_mapping_kit.compat.pages import PAGES, partitions_url
+from airflow_mapping_kit.compat.pages import PAGES, partitions_url, rendered_field, runs_url
 from airflow_mapping_kit.compat.runs import (
     Condition,
     condition_of,
@@ -203,11 +203,13 @@ __all__ = [
     "read_dags",
     "redacted",
     "refused_run_id",
+    "rendered_field",
     "resolve_expand_input",
     "run_date",
     "run_interval",
     "run_order",
     "running_in",
+    "runs_url",
     "schedule_ports",
     "scheduled_interval",
     "set_label",

@@ -87,7 +87,7 @@ def child_runs():
         trigger_dag_id="sender",
         items=items(),
         conf={"wait": "{{ params.wait }}"},
-        poll_interval=2,
+        poke_interval=2,
     )
 
 

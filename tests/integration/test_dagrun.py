@@ -10,8 +10,11 @@ import contextlib
 import importlib
 import os
 import signal
+import threading
+import time
 import traceback
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pendulum
@@ -22,6 +25,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
+from airflow.utils.state import DagRunState
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
@@ -112,7 +116,7 @@ class Parent:
             else:
                 items = items if isinstance(items, str) else list(items)
                 TriggerDagRunPerItemOperator(
-                    task_id="ship", trigger_dag_id=dag_id, items=items, poll_interval=0.01, **arguments
+                    task_id="ship", trigger_dag_id=dag_id, items=items, poke_interval=0.01, **arguments
                 )
         self.run = (
             airflows.dag_test(self.dag) if build else airflows.Run(self.dag, logical_date=START).dag_run
@@ -481,6 +485,163 @@ def broken(dag_id):
         )
 
 
+class TestWhatIsWaitedFor:
+    def test_is_nothing_where_the_task_is_not_to_wait(self, child):
+        parent = Parent(child, wait_for_completion=False)
+        assert parent.go() == "success"
+        assert parent.rows() == [
+            {"key": f"item={item}", "run_id": run.run_id, "state": "queued"}
+            for item, run in child_runs(child).items()
+        ]
+        ended(child, b="failed", c="running")
+        assert parent.again() == "success"
+        assert states(parent.rows()) == {"item=a": "success", "item=b": "queued", "item=c": "running"}
+        assert [run.clear_number for run in child_runs(child).values()] == [0, 1, 0]
+
+    def test_is_a_failure_too_where_that_is_allowed_and_it_is_not_run_again(self, child):
+        parent = Parent(child, allowed_states=["success", DagRunState.FAILED], failed_states=[])
+        parent.go()
+        ended(child, b="failed")
+        assert parent.wait() == "success"
+        expected = {"item=a": "success", "item=b": "failed", "item=c": "success"}
+        assert states(parent.rows()) == expected
+        assert parent.again() == "success"
+        assert states(parent.rows()) == expected
+        assert {run.clear_number for run in child_runs(child).values()} == {0}
+
+    def test_is_no_more_than_the_start_where_running_is_allowed(self, child):
+        parent = Parent(child, allowed_states=["running", "success"])
+        parent.go()
+        ended(child, "running", b="success")
+        assert parent.wait() == "success"
+        assert states(parent.rows()) == {"item=a": "running", "item=b": "success", "item=c": "running"}
+
+    def test_is_somebody_who_clears_what_failed_where_that_is_in_neither_list(self, child, caplog):
+        parent = Parent(child, failed_states=[])
+        parent.go()
+        ended(child, b="failed")
+        trigger, _ = parent.trigger()
+        caplog.set_level("INFO")
+
+        async def watch():
+            waiting = asyncio.create_task(everything(trigger.run()))
+            while "wait until somebody clears them" not in caplog.text:
+                await asyncio.sleep(0.01)
+            assert not waiting.done()
+            ended(child)
+            await asyncio.wait_for(waiting, 30)
+
+        parent.watched(asyncio.wait_for(watch(), 60))
+        assert f"2 of 3 runs of {child} have ended: 1 failed, 2 success; 1 failed and wait" in caplog.text
+        assert parent.wait() == "success"
+        assert set(states(parent.rows()).values()) == {"success"}
+
+    def test_is_what_ends_as_it_should_not(self, child):
+        parent = Parent(child, ["a"], allowed_states=["failed"], failed_states=["success"])
+        parent.go()
+        ended(child)
+        assert parent.wait() == "failed"
+        assert "1 × the run is success, which is among failed_states\n  item=a" in parent.error
+
+
+class TestAtMostSoManyInFlight:
+    def test_starts_others_as_they_end(self, child):
+        parent = Parent(child, list("abcde"), max_in_flight=2)
+        assert parent.go() == "deferred"
+        for there, done in (("ab", "a"), ("abc", "abc"), ("abcde", "abcde")):
+            assert "".join(child_runs(child)) == there
+            ended(child, "queued", **dict.fromkeys(done, "success"))
+            assert parent.wait() == ("success" if done == "abcde" else "deferred")
+        assert states(parent.rows()) == {f"item={item}": "success" for item in "abcde"}
+
+    def test_starts_the_others_too_where_one_has_failed_and_names_it_at_the_end(self, child):
+        parent = Parent(child, list("abc"), max_in_flight=1, retries=1)
+        parent.go()
+        for item in "ab":
+            ended(child, "failed" if item == "a" else "success", a="failed")
+            assert parent.wait() == "deferred"
+        ended(child, a="failed")
+        assert parent.wait() == "up_for_retry"
+        assert f"1 of 3 runs of {child} failed:\n1 × work failed\n  item=a\n" in parent.error
+        assert states(parent.rows()) == {"item=a": "failed", "item=b": "success", "item=c": "success"}
+
+    def test_counts_those_that_it_adopts_and_those_that_run_again(self, child):
+        parent = Parent(child, list("abcd"), max_in_flight=2)
+        parent.go()
+        ended(child, "running", a="failed")
+        # Killed: one goes on, one has failed, two are missing.
+        assert parent.again() == "deferred"
+        assert list(child_runs(child)) == ["a", "b", "c"]
+        ended(child, a="failed")
+        assert parent.wait() == "deferred"
+        found = child_runs(child)
+        assert {item: (run.state, run.clear_number) for item, run in found.items()} == {
+            "a": ("queued", 1),
+            "b": ("success", 0),
+            "c": ("success", 0),
+            "d": ("queued", 0),
+        }
+        ended(child)
+        assert parent.wait() == "success"
+        assert {run.id for run in found.values()} == {run.id for run in child_runs(child).values()}
+
+    def test_tells_each_what_it_would_have_been_told_at_first(self, child):
+        parent = Parent(
+            child, [{"n": 1}, {"n": 2}], max_in_flight=1, conf={"at": "{{ macros.uuid.uuid4() }}"}
+        )
+        parent.go()
+        ended(child)
+        parent.wait()
+        told = [run.conf for run in child_runs(child).values()]
+        assert [conf["item"] for conf in told] == [{"n": 1}, {"n": 2}]
+        assert len({conf["at"] for conf in told}) == 1
+
+
+class TestATaskThatWaitsInItsSlot:
+    @pytest.mark.parametrize("max_in_flight", [None, 1])
+    def test_ends_with_its_runs(self, child, max_in_flight):
+        parent = Parent(child, deferrable=False, max_in_flight=max_in_flight)
+
+        def end_them():
+            seen = set()
+            while len(seen) < 3:
+                found = {item for item, run in child_runs(child).items() if run.state == "queued"}
+                assert len(found) <= (max_in_flight or 3)
+                seen |= found
+                ended(child, b="failed")
+                time.sleep(0.02)
+
+        with ThreadPoolExecutor() as pool:
+            ending = pool.submit(end_them)
+            assert parent.go() == "failed"
+            ending.result(timeout=30)
+        assert states(parent.rows()) == {"item=a": "success", "item=b": "failed", "item=c": "success"}
+        assert f"1 of 3 runs of {child} failed:\n1 × work failed\n  item=b\n" in parent.error
+
+    def test_says_when_it_is_ended_that_its_runs_go_on(self, child, caplog):
+        parent = Parent(child, deferrable=False)
+        main, before = threading.get_ident(), signal.getsignal(signal.SIGTERM)
+
+        def kill():
+            while "0 of 3 runs" not in caplog.text:
+                time.sleep(0.02)
+            signal.pthread_kill(main, signal.SIGTERM)
+
+        caplog.set_level("INFO")
+        with ThreadPoolExecutor() as pool:
+            pool.submit(kill)
+            try:
+                # Airflow 3 only calls `on_kill`.
+                with contextlib.nullcontext() if AIRFLOW_3 else pytest.raises(AirflowTaskTerminated):
+                    assert parent.go() == "failed"
+            finally:
+                signal.signal(signal.SIGTERM, before)
+        assert f"The runs of {child} that this task has started go on" in caplog.text
+        if AIRFLOW_3:
+            assert f"ship was ended while it waited for 3 runs of {child}" in parent.error
+        assert {run.state for run in child_runs(child).values()} == {"queued"}
+
+
 class TestADagThatCannotRun:
     @pytest.mark.parametrize(
         ("make", "said"),
@@ -572,6 +733,14 @@ def test_a_run_that_another_process_has_started_meanwhile_is_not_started_twice(c
     with airflows.supervised():
         assert [runs.start(runs.Child.of(child), run) for _ in range(2)] == [True, False]
     assert len(child_runs(child)) == 1
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 runs again only what did not succeed")
+def test_airflow_has_no_way_yet_to_run_again_what_failed_in_a_run_alone():
+    """Where it has one, `restart` is to take it."""
+    from airflow.sdk.execution_time.comms import TriggerDagRun
+
+    assert [name for name in TriggerDagRun.model_fields if "failed" in name] == []
 
 
 @pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 runs again only what did not succeed")

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
+from html import unescape
 from urllib.parse import quote, urlencode
 
+import pendulum
 import pytest
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
 
 import airflows
 import sites
 from airflow_mapping_kit.compat import AIRFLOW_3
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import product
+from airflow_mapping_kit.operators.dagrun import TriggerDagRunPerItemOperator
 from airflow_mapping_kit.ui.files import version
+from airflows import create_session
 
+START = pendulum.datetime(2024, 1, 1)
 API = f"{sites.ROOT}/api"
 FLIGHTS = f"{API}/dags/flights"
 
@@ -283,15 +291,7 @@ def page_of(run, **query):
 def test_the_error_of_a_fan_in_and_its_button_lead_to_the_page(admin, address, caplog):
     run = failed()
     assert f"To see them and to run them again: {page_of(run, show='fbu')}" in caplog.text
-    if AIRFLOW_3:
-        path = f"/api/v2/dags/fails/dagRuns/{quote(run.run_id)}/taskInstances/collect_load/links"
-        assert admin.get(path).json()["extra_links"] == {"Partitions": page_of(run)}
-    else:
-        given = {"dag_id": "fails", "task_id": "collect_load", "link_name": "Partitions"}
-        answer = admin.get(
-            "/extra_links", query_string={**given, "execution_date": run.execution_date.isoformat()}
-        )
-        assert answer.json == {"error": None, "url": page_of(run)}
+    assert button(admin, run, "collect_load", "Partitions") == page_of(run)
 
 
 def test_an_address_that_airflow_does_not_know_is_in_no_error(site, monkeypatch, caplog):
@@ -299,3 +299,53 @@ def test_an_address_that_airflow_does_not_know_is_in_no_error(site, monkeypatch,
     failed()
     assert "1 of 1 pieces failed" in caplog.text
     assert "To see them" not in caplog.text
+
+
+def test_the_buttons_of_a_parent_lead_to_its_child_runs_and_to_those_that_failed(admin, address):
+    with airflows.DAG("ship_order", schedule=None, start_date=START) as child:
+        airflows.EmptyOperator(task_id="send")
+    with airflows.DAG("shop", schedule=None, start_date=START, params={"to": "order"}) as shop:
+        TriggerDagRunPerItemOperator(
+            task_id="ship",
+            trigger_dag_id="ship_{{ params.to }}",
+            items=["a", "b"],
+            wait_for_completion=False,
+        )
+    for dag in (child, shop):
+        sites.publish(dag)
+    with create_session() as session:
+        session.get(DagModel, "ship_order").is_paused = False
+    first, _ = ran = [airflows.dag_test(shop) for _ in range(2)]
+    started = [{row["run_id"] for row in airflows.xcom_of(run, "ship")} for run in ran]
+    failed = min(started[0])
+    with create_session() as session:
+        session.query(DagRun).filter_by(dag_id="ship_order", run_id=failed).one().state = "failed"
+    assert [len(one) for one in started] == [2, 2]
+
+    for name, wanted in (("Child runs", started[0]), ("Failed child runs", {failed})):
+        url = button(admin, first, "ship", name)
+        assert url.startswith("https://airflow.example.com/a/")
+        assert listed(admin, url.removeprefix("https://airflow.example.com/a")) == wanted
+
+
+def button(admin, run, task_id, name):
+    """Return where a button of an instance leads, as Airflow's page is told."""
+    if AIRFLOW_3:
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.run_id)}/taskInstances/{task_id}/links"
+        return admin.get(path).json()["extra_links"][name]
+    given = {"dag_id": run.dag_id, "task_id": task_id, "link_name": name}
+    answer = admin.get(
+        "/extra_links", query_string={**given, "execution_date": run.execution_date.isoformat()}
+    )
+    return answer.json["url"]
+
+
+def listed(admin, address):
+    """Return the ids of the runs that Airflow lists at an address of its own."""
+    path, _, query = address.partition("?")
+    if not AIRFLOW_3:
+        return set(re.findall(r">(per_item__[^<]+)<", unescape(admin.get(address).text)))
+    # What the page asks for with what its address says.
+    assert path.endswith("/runs")
+    answer = admin.get(f"/api/v2{path.removesuffix('/runs')}/dagRuns?{query}")
+    return {run["dag_run_id"] for run in answer.json()["dag_runs"]}

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _REPLACEMENT = "TriggerDagRunPerItemOperator"
 # What any operator takes, and what the one that is mapped says of how it waits.
 _KEPT = frozenset(
-    "task_id trigger_dag_id retries retry_delay pool priority_weight queue trigger_rule dag doc_md".split()
+    "task_id trigger_dag_id retries retry_delay pool priority_weight queue trigger_rule dag doc_md "
+    "allowed_states failed_states".split()
 )
 _GONE = frozenset({"wait_for_completion", "deferrable"})
 _ASKS_FOR_RUNS = frozenset(
@@ -61,7 +62,7 @@ def as_per_item(file: File, one: Mapped) -> Fix | None:
     kept = [f"{name}={file.source.code(value)}" for name, value in one.fixed.items() if name in _KEPT]
     kept += [f"items={file.source.code(one.over['conf'])}", "item_key=None"]
     if "poke_interval" in one.fixed:
-        kept.append(f"poll_interval={file.source.code(one.fixed['poke_interval'])}")
+        kept.append(f"poke_interval={file.source.code(one.fixed['poke_interval'])}")
     text = f"{_REPLACEMENT}({', '.join(kept)})"
     imports = (("airflow_mapping_kit.operators.dagrun", _REPLACEMENT),)
     return Fix((file.replaced(one.call, text),), safe=False, imports=imports)

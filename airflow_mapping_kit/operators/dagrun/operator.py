@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +14,24 @@ from airflow_mapping_kit.compat import (
     parts,
 )
 from airflow_mapping_kit.exceptions import ChildRunError
-from airflow_mapping_kit.failures import described
 from airflow_mapping_kit.operators.dagrun import record, runs
-from airflow_mapping_kit.operators.dagrun.plan import ChildRun, Parent, check_run_ids, planned
-from airflow_mapping_kit.operators.dagrun.states import QUEUED, RUNNING, UNFINISHED
+from airflow_mapping_kit.operators.dagrun.links import ChildRunsLink, FailedChildRunsLink
+from airflow_mapping_kit.operators.dagrun.plan import Parent, check_run_ids, planned
+from airflow_mapping_kit.operators.dagrun.record import Step
+from airflow_mapping_kit.operators.dagrun.rows import check, rows_of
+from airflow_mapping_kit.operators.dagrun.states import QUEUED, RUNNING, Ends
 from airflow_mapping_kit.operators.dagrun.trigger import ChildRunsTrigger
+from airflow_mapping_kit.operators.dagrun.watch import Watch
 from airflow_mapping_kit.partitions.sequences import shown, spelled
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.results import FAILED, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from airflow.utils.context import Context
 
-    from airflow_mapping_kit.results import ItemResult
+    from airflow_mapping_kit.operators.dagrun.record import Kept
 
 parts.need(parts.CHILD_RUNS)
 
@@ -35,7 +39,7 @@ parts.need(parts.CHILD_RUNS)
 class TriggerDagRunPerItemOperator(BaseOperator):
     """Start a run of another DAG for each item, and wait for all of them without a slot.
 
-    One task does it for all items: it starts the runs one after the other, then it is deferred, once, until the
+    One task does it for all items: it starts the runs one after the other, then it is deferred until the
     last of them has ended. While it waits it keeps no slot from its runs, so the two can't lock each other up;
     that takes a triggerer.
 
@@ -46,7 +50,8 @@ class TriggerDagRunPerItemOperator(BaseOperator):
     keeps the `conf` that it was started with.
 
     When this task is killed, ended or marked failed, its child runs go on. The task adopts them when it runs
-    again; if it never does, end them in the grid of their own DAG.
+    again; if it never does, end them in the grid of their own DAG, to which the links *Child runs* and *Failed
+    child runs* of the task lead.
 
     Any failed child run fails this task, with one error that names their items; the rows are there all the same.
 
@@ -58,16 +63,27 @@ class TriggerDagRunPerItemOperator(BaseOperator):
 
     of which a run is told `{"date": "2024-11-20", "order": 17}`, and which returns `[{"key": "order=17",
     "run_id": "per_item__shop__scheduled__...", "state": "success"}, ...]`, a row an item in their order.
-    `state` is that of the run: `success`, `failed`, or `deleted` if somebody deleted it meanwhile.
+    `state` is that of the run, or `deleted` if somebody deleted it meanwhile.
 
     :param trigger_dag_id: the DAG to run (templated)
-    :param items: JSON values, or what a task returned; no items skip the task (templated, but never the values
-        of an XCom)
-    :param conf: what every run is told beside its item, in `dag_run.conf` (templated, but never the values of an
-        XCom)
-    :param item_key: the name of the item there, and in keys; `None` where items are dicts whose entries are to
-        stand there themselves
-    :param poll_interval: seconds from one look at the runs to the next
+    :param items: a list of JSON values, or what a task returned; no items skip the task (templated, but never the
+        values of an XCom)
+    :param item_key: the name of the item in `dag_run.conf`, and in keys; `None` where items are dicts whose entries
+        are to stand there themselves. Default `"item"`
+    :param conf: a dict: what every run is told beside its item, in `dag_run.conf` (templated, but never the values of
+        an XCom). Default: nothing
+    :param wait_for_completion: whether the task waits for the runs. Without it the task succeeds once all are
+        started, and their states in its rows are those of that moment. Default `True`
+    :param allowed_states: a list of the states in which a run is as it should be: such a run is never run again.
+        Default `["success"]`
+    :param failed_states: a list of those in which it fails this task. Default `["failed"]`. A run that failed, where
+        `failed` is in neither list, is waited for: until somebody clears it and it succeeds
+    :param max_in_flight: how many of the runs may be unfinished at once: others are started as they end, at every
+        look. Default: all are started at once, and `max_active_runs` of their DAG says how many go on
+    :param deferrable: whether the task waits in the triggerer, whatever `[operators] default_deferrable` says. Else
+        it waits in its slot: where several such tasks, as of a map, fill the slots that their runs need, none of
+        them ever ends. Default `True`
+    :param poke_interval: seconds from one look at the runs to the next. Default 10
     :raises ChildRunError: before any run is started, if the DAG does not exist, can't be imported, is paused, or
         its params don't allow an item (on Airflow 3 when the run of that item is to start); if `[scheduler]
         allowed_run_id_pattern` doesn't allow a run id; if items are no list, or no JSON
@@ -76,6 +92,7 @@ class TriggerDagRunPerItemOperator(BaseOperator):
 
     template_fields = ("trigger_dag_id", "items", "conf")
     template_fields_renderers = {"items": "json", "conf": "json"}  # noqa: RUF012  Airflow declares it so
+    operator_extra_links = (ChildRunsLink(), FailedChildRunsLink())
     ui_color = "#ffefeb"
     _killed = False
 
@@ -84,64 +101,102 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         *,
         trigger_dag_id: str,
         items: Any,
-        conf: Mapping[str, Any] | None = None,
         item_key: str | None = "item",
-        poll_interval: float = 10.0,
+        conf: Mapping[str, Any] | None = None,
+        wait_for_completion: bool = True,
+        allowed_states: Sequence[Any] | None = None,
+        failed_states: Sequence[Any] | None = None,
+        max_in_flight: int | None = None,
+        deferrable: bool = True,
+        poke_interval: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if (
-            isinstance(poll_interval, bool)
-            or not isinstance(poll_interval, int | float)
-            or poll_interval <= 0
-        ):
-            raise ChildRunError(f"poll_interval={shown(poll_interval)}: give seconds above 0.")
         if item_key is not None and (not isinstance(item_key, str) or not item_key):
             raise ChildRunError(f"item_key={shown(item_key)}: give a name, or None.")
+        if (
+            isinstance(poke_interval, bool)
+            or not isinstance(poke_interval, int | float)
+            or poke_interval <= 0
+        ):
+            raise ChildRunError(f"poke_interval={shown(poke_interval)}: give seconds above 0.")
+        if max_in_flight is not None and (type(max_in_flight) is not int or max_in_flight < 1):
+            raise ChildRunError(
+                f"max_in_flight={shown(max_in_flight)}: give a number of runs from 1, or leave it out."
+            )
+        if max_in_flight is not None and not wait_for_completion:
+            raise ChildRunError(
+                f"max_in_flight={max_in_flight} with wait_for_completion=False: a task that doesn't wait can't start "
+                f"runs as others end. Leave one of them out; max_active_runs of {trigger_dag_id!r} bounds them too."
+            )
+        Ends.of(allowed_states, failed_states)
         self._refuse_own(trigger_dag_id)
         if not known_at_run_time([items, conf]):
             planned(items, conf=conf, item_key=item_key, parent=Parent("", "", "", -1))
         self.trigger_dag_id = trigger_dag_id
         self.items = items
-        self.conf = conf
         self.item_key = item_key
-        self.poll_interval = poll_interval
+        self.conf = conf
+        self.wait_for_completion = wait_for_completion
+        self.allowed_states = allowed_states
+        self.failed_states = failed_states
+        self.max_in_flight = max_in_flight
+        self.deferrable = deferrable
+        self.poke_interval = poke_interval
 
     def execute(self, context: Context) -> list[dict[str, str]]:
         """Start what is missing, run again what failed, and wait for what has not ended."""
-        parent = _parent(context)
+        ends = Ends.of(self.allowed_states, self.failed_states)
         with bad_input_fails_at_once():
             self._refuse_own(self.trigger_dag_id)
             wanted = planned(
-                spelled(_materialized(self.items)), conf=self.conf, item_key=self.item_key, parent=parent
+                spelled(_materialized(self.items)),
+                conf=self.conf,
+                item_key=self.item_key,
+                parent=_parent(context),
             )
             if not wanted:
                 raise AirflowSkipException(f"{self.task_id} got no items: there is nothing to run.")
             found = runs.states(self.trigger_dag_id, [run.run_id for run in wanted])
             missing = [run for run in wanted if run.run_id not in found]
-            failed = [run for run in wanted if found.get(run.run_id) == FAILED]
-            if missing or failed or UNFINISHED.intersection(found.values()):
+            again = FAILED not in ends.allowed
+            failed = [run for run in wanted if again and found.get(run.run_id) == FAILED]
+            steps = [Step(run, False) for run in missing] + [Step(run, True) for run in failed]
+            kept = record.Kept({run.run_id: run.key for run in wanted}, steps)
+            in_flight = sum(state not in {*ends.all, FAILED} for state in found.values())
+            if steps or in_flight:
                 child = runs.Child.of(self.trigger_dag_id)
                 check_run_ids(missing)
                 child.check_params(missing)
-                record.keep(context["ti"], wanted)
-                self._start(child, missing, failed, found)
-                self._wait(parent)
-        return self._rows(context, {run.run_id: run.key for run in wanted})
+                record.keep(context["ti"], wanted, steps if self.max_in_flight else ())
+                self._announce(child, steps, found)
+                self._go_on(context, kept, 0, in_flight, child)
+        return self._rows(context, kept)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, str]]:  # noqa: ARG002
-        """Return what became of the child runs."""
-        parent = _parent(context)
-        keys = record.kept(parent)
-        if not keys:
+    def execute_complete(
+        self,
+        context: Context,
+        event: dict[str, Any],  # noqa: ARG002 -- it is asked once more
+        started: int = 0,
+    ) -> list[dict[str, str]]:
+        """Start what there is room for now, and wait on; at the end return what became of the child runs."""
+        kept = record.kept(_parent(context))
+        if not kept.keys:
             raise AirflowException(
                 f"The XCom {record.RUNS_KEY!r} of {self.task_id}, which says what it waits for, was deleted. Clear "
                 f"the task: it adopts its child runs."
             )
-        if UNFINISHED.intersection(runs.states(self.trigger_dag_id, list(keys)).values()):
-            self.log.info("Some runs go on, which had ended before: somebody has cleared them.")
-            self._wait(parent)
-        return self._rows(context, keys)
+        done = Ends.of(self.allowed_states, self.failed_states).all
+        found = runs.states(self.trigger_dag_id, [*kept.begun(started)])
+        in_flight = sum(state not in done for state in found.values())
+        left = len(kept.steps) > started
+        if left or in_flight:
+            if not left:
+                self.log.info("Some runs go on, which had ended before: somebody has cleared them.")
+            with bad_input_fails_at_once():
+                child = runs.Child.of(self.trigger_dag_id) if left else None
+                self._go_on(context, kept, started, in_flight, child)
+        return self._rows(context, kept)
 
     def on_kill(self) -> None:
         """Start no more child runs, and say what becomes of those that there are."""
@@ -160,82 +215,124 @@ class TriggerDagRunPerItemOperator(BaseOperator):
                 f"others of their own, each of which counts in max_active_runs. Give the items a DAG of their own."
             )
 
-    def _start(
-        self, child: runs.Child, missing: list[ChildRun], failed: list[ChildRun], found: Mapping[str, str]
-    ) -> None:
-        """Start runs; log what becomes of each, and how many of them there can be at once."""
+    def _announce(self, child: runs.Child, steps: Sequence[Step], found: Mapping[str, str]) -> None:
+        """Log what becomes of each run, and how many of them there can be at once."""
         states = Counter(found.values())
-        total = len(missing) + states.total()
+        again = sum(step.again for step in steps)
+        total = len(steps) - again + states.total()
         self.log.info(
             "%d items, runs of %s: %d to start, %d failed ones to run again, %d unfinished ones to adopt, %d "
-            "succeeded ones to keep. All of them go on if this task is ended; when it runs again it adopts them.",
+            "%s ones to keep. All of them go on if this task is ended; when it runs again it adopts them.",
             total,
             self.trigger_dag_id,
-            len(missing),
-            len(failed),
+            len(steps) - again,
+            again,
             states[QUEUED] + states[RUNNING],
-            states[SUCCESS],
+            states[SUCCESS] + states[FAILED] - again,
+            "succeeded" if states[FAILED] == again else "ended",
         )
-        started = sum(runs.start(child, run) for run in self._unless_killed(missing))
-        again = sum(runs.restart(child, run) for run in self._unless_killed(failed))
-        self.log.info("Started %d runs, and ran again what did not succeed in %d.", started, again)
-        at_once = child.max_active_runs
-        if at_once and at_once < total:
+        at_once = min(self.max_in_flight or total, child.max_active_runs or total)
+        if at_once == child.max_active_runs and at_once < total:
             self.log.info(
                 "%s has max_active_runs=%d, so that many of its runs go on at once, those of others included.",
                 self.trigger_dag_id,
                 at_once,
             )
-        if not runs.has_triggerer():
+        if self.wait_for_completion and self.deferrable and not runs.has_triggerer():
             self.log.warning(
                 "No triggerer is alive, and this task goes on only when one is: start `airflow triggerer`. "
                 "Its child runs don't need it."
             )
 
-    def _unless_killed(self, these: Sequence[ChildRun]) -> Iterator[ChildRun]:
-        """Give child runs until this task is to end, and then fail it.
+    def _go_on(
+        self, context: Context, kept: Kept, started: int, in_flight: int, child: runs.Child | None
+    ) -> None:
+        """Start as many runs as there is room for, and wait until there is room for more, or all have ended.
+
+        :param started: how many of the steps are done.
+        :param in_flight: how many of the runs have not ended.
+        :param child: their DAG, if any step is left.
+        """
+        done = Ends.of(self.allowed_states, self.failed_states).all
+        while True:
+            room = len(kept.steps) if self.max_in_flight is None else max(self.max_in_flight - in_flight, 0)
+            steps = kept.steps[started : started + room]
+            if child is not None and steps:
+                self._start(child, steps)
+            started += len(steps)
+            if not self.wait_for_completion:
+                return
+            left = len(kept.steps) > started
+            until = self.max_in_flight - 1 if left and self.max_in_flight else 0
+            if self.deferrable:
+                self.defer(
+                    trigger=ChildRunsTrigger(
+                        trigger_dag_id=self.trigger_dag_id,
+                        **_parent(context)._asdict(),
+                        started=started,
+                        until=until,
+                        done=sorted(done),
+                        poke_interval=self.poke_interval,
+                    ),
+                    method_name="execute_complete",
+                    # Without max_in_flight nothing is kept of what there was to do, and nothing is left of it.
+                    kwargs={"started": started if self.max_in_flight else 0},
+                )
+            in_flight = self._watched(Watch(self.trigger_dag_id, kept.begun(started), done), until)
+            if not left:
+                return
+
+    def _start(self, child: runs.Child, steps: Sequence[Step]) -> None:
+        started = again = 0
+        for step in self._unless_killed(steps):
+            if step.again:
+                again += runs.restart(child, step.run)
+            else:
+                started += runs.start(child, step.run)
+        self.log.info("Started %d runs, and ran again what did not succeed in %d.", started, again)
+
+    def _unless_killed(self, steps: Sequence[Step]) -> Iterator[Step]:
+        """Give what is to be done until this task is to end, and then fail it.
 
         :raises AirflowException: before the first run that is left out.
         """
-        for number, run in enumerate(these):
+        for number, step in enumerate(steps):
             if self._killed:
                 raise AirflowException(
-                    f"{self.task_id} was ended: {len(these) - number:,} of {len(these):,} runs of "
-                    f"{self.trigger_dag_id} were left out, the first of them {run.key}. When the task runs again "
-                    f"it goes on from there."
+                    f"{self.task_id} was ended: {len(steps) - number:,} of {len(steps):,} runs of "
+                    f"{self.trigger_dag_id} were left out, the first of them {step.run.key}. When the task runs "
+                    f"again it goes on from there."
                 )
-            yield run
+            yield step
 
-    def _wait(self, parent: Parent) -> None:
-        self.defer(
-            trigger=ChildRunsTrigger(
-                trigger_dag_id=self.trigger_dag_id, **parent._asdict(), poll_interval=self.poll_interval
-            ),
-            method_name="execute_complete",
-        )
+    def _watched(self, watch: Watch, until: int) -> int:
+        """Wait here until so few runs are in flight; return how many are."""
+        while (in_flight := watch.look()) > until:
+            for _ in _ticks(self.poke_interval):
+                if self._killed:
+                    raise AirflowException(
+                        f"{self.task_id} was ended while it waited for {in_flight:,} runs of {self.trigger_dag_id}. "
+                        f"When the task runs again it adopts them."
+                    )
+        return in_flight
 
-    def _rows(self, context: Context, keys: Mapping[str, str]) -> list[dict[str, str]]:
-        """Return a row a child run; push it first and fail if one did not succeed."""
-        found = runs.states(self.trigger_dag_id, list(keys))
-        rows = [
-            {"key": key, "run_id": run_id, "state": found.get(run_id, "deleted")}
-            for run_id, key in keys.items()
-        ]
-        failed = [row for row in rows if row["state"] != SUCCESS]
-        if not failed:
-            self.log.info("%d of %d runs of %s succeeded.", len(rows), len(rows), self.trigger_dag_id)
-            return rows
-        # A task that fails returns nothing, and who looks for the failed runs needs their ids.
-        if self.do_xcom_push:
-            context["ti"].xcom_push("return_value", rows)
-        tasks = runs.failed_tasks(self.trigger_dag_id, [row["run_id"] for row in failed])
-        raise AirflowException(
-            f"{len(failed):,} of {len(rows):,} runs of {self.trigger_dag_id} failed:\n"
-            f"{described([_result(row, tasks.get(row['run_id'], [])) for row in failed])}\n"
-            f"Their run ids are in the XCom return_value of {self.task_id}. When {self.task_id} runs again, by a "
-            f"retry or cleared, it runs again what did not succeed in those that failed, and leaves the others as "
-            f"they are."
+    def _rows(self, context: Context, kept: Kept) -> list[dict[str, str]]:
+        """Return a row a child run; if one is not as it should be, push them first and fail."""
+        rows = rows_of(self.trigger_dag_id, kept.keys)
+        counted = ", ".join(
+            f"{number:,} {state}" for state, number in Counter(r["state"] for r in rows).items()
         )
+        self.log.info("%d runs of %s: %s.", len(rows), self.trigger_dag_id, counted)
+        if self.wait_for_completion:
+            ends = Ends.of(self.allowed_states, self.failed_states)
+            try:
+                check(rows, ends, trigger_dag_id=self.trigger_dag_id, parent=_parent(context))
+            except AirflowException:
+                # A task that fails returns nothing, and who looks for the failed runs needs their ids.
+                if self.do_xcom_push:
+                    context["ti"].xcom_push("return_value", rows)
+                raise
+        return rows
 
 
 def _parent(context: Context) -> Parent:
@@ -249,17 +346,9 @@ def _materialized(items: Any) -> Sequence[Any]:
     return list(items) if is_lazy else items
 
 
-def _result(row: Mapping[str, str], tasks: Sequence[str]) -> ItemResult:
-    message = f"{', '.join(tasks)} failed"
-    if row["state"] != FAILED:
-        message = "the run was deleted while this task waited"
-    elif not tasks:
-        message = "the run failed without a failed task: it timed out, or somebody marked it failed"
-    return {
-        "key": row["key"],
-        "state": FAILED,
-        "value": None,
-        "error": {"type": None, "message": message},
-        "tries": 1,
-        "duration_s": None,
-    }
+def _ticks(seconds: float) -> Iterable[None]:
+    """Sleep, a second at a time at most: Airflow 3 ends a task by a signal that interrupts no sleep."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 1.0))
+        yield

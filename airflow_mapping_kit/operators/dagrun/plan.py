@@ -92,9 +92,14 @@ def run_id_of(parent: Parent, key: str) -> str:
     `per_item__shop__manual__2024-01-01__order-17__` and 16 hexadecimal digits.
     """
     digest = hashlib.sha256(json.dumps([*parent, key]).encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{prefix_of(parent.dag_id, parent.run_id)}{_OTHER.sub('-', key[:_MAX_KEY])}__{digest}"
+
+
+def prefix_of(dag_id: str, run_id: str) -> str:
+    """Return what the run ids of all child runs of a run begin with: `per_item__shop__manual__2024-01-01__`."""
     # An id that began like one of Airflow's own, `scheduled__`, would make the run one of that kind.
-    parts = (parent.dag_id[:_MAX_DAG_ID], parent.run_id[:_MAX_RUN_ID], key[:_MAX_KEY])
-    return "__".join(("per_item", *(_OTHER.sub("-", part) for part in parts), digest))
+    parts = (_OTHER.sub("-", part) for part in (dag_id[:_MAX_DAG_ID], run_id[:_MAX_RUN_ID]))
+    return f"{'__'.join(('per_item', *parts))}__"
 
 
 def _told(index: int, item: Any, conf: Mapping[str, Any], item_key: str | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def parent(dag_id, child, **arguments):
             trigger_dag_id=child,
             items="{{ params['items'] }}",
             conf={"folder": "{{ params.folder }}"},
-            poll_interval=0.5,
+            poke_interval=0.5,
             **arguments,
         )
 

@@ -11,7 +11,7 @@ def confs():
 
 with DAG("main") as dag:
     plan = confs()
-    plan >> TriggerDagRunPerItemOperator(task_id="ship", trigger_dag_id="ship_order", items=plan, item_key=None, poll_interval=5)
+    plan >> TriggerDagRunPerItemOperator(task_id="ship", trigger_dag_id="ship_order", items=plan, item_key=None, poke_interval=5)
     # Not these: what they do can't be said so.
     TriggerDagRunOperator.partial(task_id="a", trigger_dag_id="x", reset_dag_run=True).expand(conf=plan)
     TriggerDagRunOperator.partial(
