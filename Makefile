@@ -5,8 +5,15 @@
 DEFAULT := 2.10.5
 AIRFLOW ?= $(DEFAULT)
 PORT ?= 8080
+# What runs the tasks of `demo`, `up` and the end-to-end tests: `local`, beside the scheduler, or `celery`, three workers.
+EXECUTOR ?= local
 # Which Python to use; by default the newest that runs and that this Airflow takes.
 PYTHON ?=
+
+ifeq ($(findstring |$(EXECUTOR)|,|local|celery|),)
+$(error There is no EXECUTOR=$(EXECUTOR) here. It can be local, which is the default, or celery)
+endif
+DEMO := $(if $(filter celery,$(EXECUTOR)),celery-demo,demo)
 
 VENV := $(if $(filter $(DEFAULT),$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
@@ -59,16 +66,19 @@ BESIDE := --dist loadgroup --durations 10
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.installed-demo ## One DAG loads 93 partitions in parallel; ends by itself
-	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo run
+demo: $(VENV)/.installed-$(DEMO) ## One DAG loads 93 partitions in parallel; ends by itself (EXECUTOR=celery)
+	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo run --executor $(EXECUTOR)
 
-up: $(VENV)/.installed-demo ## The same, and Airflow's UI stays open (PORT=8080)
-	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo up --port $(PORT)
+up: $(VENV)/.installed-$(DEMO) ## The same, and Airflow's UI stays open (PORT=8080)
+	@exec env PYTHONPATH=dev $(VENV)/bin/python -m demo up --port $(PORT) --executor $(EXECUTOR)
 
 # What is the same on every Airflow is looked at once; end to end, other versions have a selection of the tests.
 # Moving keys asks nothing of Airflow but its hook, which the end-to-end tests use on every version; the functions that
 # train models ask nothing of it, nor does what works on the items of a batch, what operators are made of, or the page's scripts.
-ifeq ($(AIRFLOW),$(DEFAULT))
+# What becomes of a task is Airflow's, whatever runs it: on Celery it is looked at end to end, by the same selection.
+ifeq ($(EXECUTOR),celery)
+MARKED := e2e and versions
+else ifeq ($(AIRFLOW),$(DEFAULT))
 ONCE := lint docs test-pure
 MARKED := not system
 APART := $(addprefix --ignore tests/,property unit/partitions unit/lint)
@@ -78,10 +88,10 @@ APART := $(addprefix --ignore tests/,property unit/lint unit/partitions unit/his
 	$(addprefix --ignore tests/unit/operators/,batched duckdb s3 snowflake)
 endif
 
-test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed $(CATALOG)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2)
+test: $(ONCE) $(VENV)/.installed-dev $(WHEELHOUSE)/.fetched $(SNOWFLAKE)/.installed $(CATALOG)/.installed ## Every test, against the installed wheel, on a real scheduler too (AIRFLOW=3.3.2, EXECUTOR=celery)
 	$(VENV)/bin/twine check --strict build/wheel/*.whl
 	$(VENV)/bin/uv pip check --python $(VENV)/bin/python
-	exec $(VENV)/bin/pytest -m "$(MARKED)" $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 3) $(APART) $(ONLY)
+	exec $(VENV)/bin/pytest -m "$(MARKED)" --executor $(EXECUTOR) $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 3) $(APART) $(ONLY)
 
 test-pure: $(PURE)/.installed
 	exec $(PURE)/bin/pytest -q tests/unit/partitions tests/unit/lint tests/property

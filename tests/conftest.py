@@ -44,6 +44,11 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 BUDGET = {"unit": 60, "integration": 450, "e2e": 600}
 
 
+def pytest_addoption(parser):
+    """Have a choice of what runs the tasks of the end-to-end tests."""
+    parser.addoption("--executor", choices=["local", "celery"], default="local")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport():
     """Have what tests print and log go from process to process, which takes UTF-8, whatever they try."""

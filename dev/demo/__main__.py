@@ -20,9 +20,11 @@ from demo.progress import Bar, step
 from demo.report import failures, report
 from stack.airflow import AIRFLOW_3, Airflow
 from stack.api import Api
+from stack.celery import start_workers, wait_for_workers
 from stack.ports import LOOPBACK, is_free
 from stack.postgres import Postgres
 from stack.processes import Processes, StackError
+from stack.redis import Redis
 from stack.s3 import S3
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -42,7 +44,7 @@ CONF = {
 RUN_SECONDS = 900
 
 
-def demo(console: Console, *, what: str, port: int) -> int:
+def demo(console: Console, *, what: str, port: int, executor: str) -> int:
     """Start everything, do the job, show the result, end everything; return the exit status."""
     stay = what == "up"
     with locked(STATE / "lock") as lock:
@@ -63,7 +65,9 @@ def demo(console: Console, *, what: str, port: int) -> int:
 
                 succeeded, password = table(console, processes, home), ""
             else:
-                succeeded, password = _reload(console, processes, home, port if stay else None)
+                succeeded, password = _reload(
+                    console, processes, home, port=port if stay else None, on_celery=executor == "celery"
+                )
             if stay:
                 page = f"http://{LOOPBACK}:{port}/dags/{DAG}" + ("" if AIRFLOW_3 else "/grid")
                 console.print(f"\nAirflow's UI: [bold]{page}[/]", highlight=False)
@@ -76,12 +80,18 @@ def demo(console: Console, *, what: str, port: int) -> int:
     return 0 if succeeded else 1
 
 
-def _reload(console: Console, processes: Processes, home: Path, port: int | None) -> tuple[bool, str]:
+def _reload(
+    console: Console, processes: Processes, home: Path, *, port: int | None, on_celery: bool
+) -> tuple[bool, str]:
     with step(console, "PostgreSQL"):
         postgres = Postgres(processes, home / "parts" / "postgres.log")
     with step(console, "S3 server"):
         s3 = S3(processes, home / "parts" / "s3.log")
         s3.make_bucket(BUCKET)
+    redis = None
+    if on_celery:
+        with step(console, "Redis"):
+            redis = Redis(processes, home / "parts" / "redis.log")
     api = Api(processes, home / "parts" / "api.log")
     airflow = Airflow(
         processes,
@@ -95,6 +105,7 @@ def _reload(console: Console, processes: Processes, home: Path, port: int | None
         },
         # Only what is asked for runs: the DAGs' schedules would start more.
         settings={"SCHEDULER__USE_JOB_SCHEDULE": "False"},
+        broker_url=redis.url if redis else None,
     )
     with step(console, "Airflow's database"):
         airflow.migrate()
@@ -106,10 +117,14 @@ def _reload(console: Console, processes: Processes, home: Path, port: int | None
         console.print(f"  http://{LOOPBACK}:{port}  user {ADMIN}  password {password}", highlight=False)
     with step(console, "Airflow's scheduler and the DAGs"):
         airflow.start_scheduler()
+        workers = start_workers(airflow) if on_celery else {}
         airflow.wait_for_dag(DAG)
-        run_id = airflow.trigger(DAG, conf=CONF)
+    if workers:
+        with step(console, f"{len(workers)} workers"):
+            wait_for_workers(airflow, workers)
+    run_id = airflow.trigger(DAG, conf=CONF)
 
-    with Bar(console) as bar:
+    with Bar(console, workers) as bar:
 
         def finished() -> bool:
             state = airflow.run(DAG, run_id)["state"]
@@ -142,12 +157,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("what", choices=["run", "up", "s3", "table"])
     parser.add_argument("--port", type=int, default=8080, help="the UI's port (default %(default)s)")
+    parser.add_argument("--executor", choices=["local", "celery"], default="local", help="of `run` and `up`")
     arguments = parser.parse_args()
     for name in ("SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), _stop)
     console = Console(highlight=False)
     try:
-        return demo(console, what=arguments.what, port=arguments.port)
+        return demo(console, what=arguments.what, port=arguments.port, executor=arguments.executor)
     except KeyboardInterrupt:
         console.print("\nInterrupted: everything that was started has been ended.")
         return 130

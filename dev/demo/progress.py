@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from rich.console import Console
@@ -44,6 +44,15 @@ def described(counts: Counter[str]) -> Text:
     return Text(", ").join(Text(f"{n} {state}", style=COLOURS.get(state, "")) for state, n in counts.items())
 
 
+def by_worker(instances: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the instances that each worker has begun, by the worker's name."""
+    shares: dict[str, list[dict[str, Any]]] = {}
+    for instance in sorted(instances, key=lambda one: one["hostname"]):
+        if instance["hostname"]:
+            shares.setdefault(instance["hostname"], []).append(instance)
+    return shares
+
+
 @contextlib.contextmanager
 def step(console: Console, what: str) -> Iterator[None]:
     """Show that a part is being started, then how long that took."""
@@ -54,9 +63,12 @@ def step(console: Console, what: str) -> Iterator[None]:
 
 
 class Bar:
-    """The live progress of the mapped instances of a run."""
+    """The live progress of the mapped instances of a run.
 
-    def __init__(self, console: Console) -> None:
+    :param workers: the names of Celery's workers, each of which is shown with what it has done.
+    """
+
+    def __init__(self, console: Console, workers: Iterable[str] = ()) -> None:
         self._console = console
         self._live = Progress(
             TextColumn("  {task.description}"),
@@ -69,6 +81,7 @@ class Bar:
             refresh_per_second=4,
         )
         self._task = self._live.add_task("Partitions", total=None, states="")
+        self._workers = {name: self._live.add_task(name, total=None, states="") for name in workers}
         self._line = ""
         self._printed = 0.0
 
@@ -82,9 +95,16 @@ class Bar:
         done, total = partitions or (finished, len(instances))
         line = described(counts)
         self._live.update(self._task, total=total or None, completed=done, states=line.markup)
+        shares = by_worker(instances)
+        for name, task in self._workers.items():
+            share = states(shares.get(name, ()))
+            ended = sum(n for state, n in share.items() if state in FINISHED)
+            self._live.update(task, total=total or None, completed=ended, states=described(share).markup)
         if self._console.is_terminal:
             return
         plain = f"  {done:,}/{total:,}: {line.plain}"
+        if self._workers and shares:
+            plain += f" ({', '.join(f'{name} has {len(share)}' for name, share in shares.items())})"
         ended = finished == len(instances)
         if (
             instances

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 from rich.table import Table
 
-from demo.progress import described, states
+from demo.progress import by_worker, described, states
 
 if TYPE_CHECKING:
     from typing import Any
@@ -39,6 +39,9 @@ def report(console: Console, airflow: Airflow, dag_id: str, run_id: str, lake: P
     table.add_column(style="bold")
     table.add_column()
     table.add_row("Partitions by state", described(states(pieces)))
+    if airflow.on_celery:
+        for worker, share in by_worker(pieces).items():
+            table.add_row(f"Partitions of {worker}", described(states(share)))
     table.add_row("Rows in the lake", f"{rows:,}")
     table.add_row("Seconds of the run", f"{(run['end_date'] - run['start_date']).total_seconds():.1f}")
     table.add_row("Most tasks at once", str(airflow.most_at_once(dag_id, run_id)))

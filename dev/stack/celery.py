@@ -30,8 +30,8 @@ PARTS_OF_THE_STACK = Path(__file__).resolve().parents[1]
 SETTINGS = {
     "CORE__EXECUTOR": "CeleryExecutor",
     "CELERY__WORKER_CONCURRENCY": str(CONCURRENCY),
-    # No more than the workers have room for: what waits in the broker for too long is given up.
-    "CORE__PARALLELISM": str(WORKERS * CONCURRENCY),
+    # Some more than the workers have room for: a worker finds its next task while the scheduler looks elsewhere.
+    "CORE__PARALLELISM": str(WORKERS * (CONCURRENCY + 1)),
     # By the scheduler itself: it would fork processes for each handful of tasks that it sends.
     "CELERY__SYNC_PARALLELISM": "1",
     # Airflow sets it for addresses that begin with `redis://`; that of a socket would have Celery's, an hour.

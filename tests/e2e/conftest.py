@@ -1,4 +1,4 @@
-"""An Airflow for end-to-end tests: embedded PostgreSQL, a local S3 server, a scheduler with LocalExecutor."""
+"""An Airflow for end-to-end tests: PostgreSQL, an S3 server, a scheduler, and on demand the workers of Celery."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from fault_proxy import FaultProxy, fault_proxy
 from stack.airflow import Airflow
 from stack.api import Api
 from stack.catalog import Catalog
+from stack.celery import start_workers, wait_for_workers
 from stack.postgres import Postgres
 from stack.processes import Processes
+from stack.redis import Redis
 from stack.s3 import ACCESS_KEY, S3, SECRET_KEY
 from stack.snowflake import Snowflake
 
@@ -51,7 +53,9 @@ class Stack:
     ``proxy`` stands between the connection to S3 and the server, and fails what a test tells it to.
     """
 
-    def __init__(self, processes: Processes, folder: Path, s3: S3, proxy: FaultProxy) -> None:
+    def __init__(
+        self, processes: Processes, folder: Path, s3: S3, proxy: FaultProxy, *, on_celery: bool
+    ) -> None:
         self.folder = folder
         self.project = folder / "project"
         dags = self.project / "dags"
@@ -89,11 +93,14 @@ class Stack:
                 "api": Api(processes, folder / "api.log").airflow_connection,
             },
             settings=SETTINGS,
+            broker_url=Redis(processes, folder / "redis.log").url if on_celery else None,
             # What a task installs comes from the wheels that `make` fetched before.
             env={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELHOUSE), **self.snowflake.environment},
         )
         self.airflow.migrate()
         self.airflow.start_scheduler()
+        if on_celery:
+            wait_for_workers(self.airflow, start_workers(self.airflow))
 
     def warehouse(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query in the database of the connection `warehouse`."""
@@ -149,13 +156,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
     """Start everything once for the session; it is ended with it."""
     folder = tmp_path_factory.mktemp("stack")
     with Processes() as processes:
         s3 = S3(processes, folder / "s3.log")
         with fault_proxy(s3.endpoint_url) as proxy:
-            yield Stack(processes, folder, s3, proxy)
+            on_celery = pytestconfig.getoption("--executor") == "celery"
+            yield Stack(processes, folder, s3, proxy, on_celery=on_celery)
 
 
 @pytest.fixture(scope="session")
