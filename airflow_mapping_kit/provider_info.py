@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_mapping_kit.fan_in.links.PartitionsLink",
             "airflow_mapping_kit.operators.dagrun.links.ChildRunsLink",
             "airflow_mapping_kit.operators.dagrun.links.FailedChildRunsLink",
+            "airflow_mapping_kit.operators.snowflake.links.QueryLink",
         ],
         "triggers": [
             {

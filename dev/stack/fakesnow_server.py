@@ -3,10 +3,12 @@
 fakesnow speaks Snowflake's protocol over DuckDB and reads ``s3://`` stages. What it leaves out, and a loader
 depends on, is added here:
 
-* TLS, with a certificate made at the start, and a password that is checked;
+* TLS, with a certificate made at the start, and a password that is checked, or a token signed by the user's key;
 * SQL that it can't run is an error of Snowflake's kind: HTTP 500 makes the connector repeat it for minutes;
 * options such as ``FORCE`` and ``ENFORCE_LENGTH`` may be written out where they have their default;
 * an empty file is neither loaded nor named in the answer;
+* a query that is refused has a number, too, and the account a name;
+* columns by position, ``$1`` of a CSV, and a file's name and rows' numbers, ``METADATA$FILENAME``;
 * sessions have numbers, and ``SYSTEM$CANCEL_ALL_QUERIES`` ends what runs in one;
 * a file whose content changed under a loaded name is loaded again, beside its old rows, as Snowflake does;
 * a file's name is its name, with ``*``, ``?`` or a backslash in it too;
@@ -18,6 +20,7 @@ The ``FAKESNOW_`` variables of its environment say where it listens, where S3 is
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime
 import gzip
 import hashlib
@@ -25,6 +28,7 @@ import ipaddress
 import json
 import os
 import re
+import uuid
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +38,7 @@ import fakesnow.copy_into
 import fakesnow.cursor
 import fakesnow.info_schema
 import fakesnow.server
+import jwt
 import sqlglot
 import uvicorn
 from cryptography import x509
@@ -56,18 +61,26 @@ DEFAULTS = {
         ("FORCE", "PURGE", "LOAD_UNCERTAIN_FILES", "TRUNCATECOLUMNS", "RETURN_FAILED_ONLY"), "FALSE"
     ),
     "ENFORCE_LENGTH": "TRUE",
+    "LOAD_MODE": "FULL_INGEST",
 }
+# DuckDB's text has no length, so nothing is too long.
+OF_LENGTHS = {"TRUNCATECOLUMNS", "ENFORCE_LENGTH"}
 NOTHING = hashlib.sha256(b"").hexdigest()
+# What the account is called; fakesnow's has no name.
+ACCOUNT = {"CURRENT_ORGANIZATION_NAME()": "'MAPPINGKIT'", "CURRENT_ACCOUNT_NAME()": "'LOCAL_TESTS'"}
 CANCEL = re.compile(r"SELECT SYSTEM\$CANCEL_ALL_QUERIES\((\d+)\)")
 # How DuckDB says that a file isn't there.
 MISSING = (b"404", b"No files found")
 DIGESTS = "_fs_information_schema._fs_file_digests"
 HISTORY = "_fs_information_schema._fs_load_history"
 
-# The types of the table that is being loaded, for what reads its files.
-columns: ContextVar[list[str]] = ContextVar("columns")
+# The types of the table that is being loaded, for what reads its files; none where a query does.
+columns: ContextVar[list[str] | None] = ContextVar("columns")
+# The columns that get something of the file.
+metadata: ContextVar[dict[str, str]] = ContextVar("metadata")
 
 copy_as_fakesnow_does = fakesnow.copy_into.copy_into
+insert_as_fakesnow_does = fakesnow.copy_into._inserts  # noqa: SLF001 - fakesnow offers no other way
 read_csv_as_fakesnow_does = fakesnow.copy_into.ReadCSV.read_expression
 database_as_fakesnow_makes_it = fakesnow.info_schema.per_db_creation_sql
 
@@ -84,13 +97,15 @@ def copy_into(
 ) -> str:
     """Load as fakesnow does, but load a changed file again, and say which line of a file is broken."""
     statement.set("params", [option for option in statement.args["params"] if not _is_default(option)])
-    table = statement.find(exp.Table)
+    table = statement.this.find(exp.Table)
     assert table is not None  # noqa: S101 - the parser has seen COPY INTO a table
     target = (table.db or schema, table.name)
     files = _urls(connection, database, schema, statement, table, others[0])
-    # A list of columns, or a query, says itself what it takes from the file.
-    whole = isinstance(statement.this, exp.Table) and not statement.find(exp.Subquery)
-    columns.set(_types(connection, table, database, schema) if whole else [])
+    metadata.set(_taken_metadata(statement))
+    listed = [column.name for column in statement.this.expressions]
+    # A query says itself what it takes from the file.
+    queried = statement.find(exp.Subquery)
+    columns.set(None if queried else _types(connection, table, database, schema, listed))
     try:
         digests = {file: digest for file in files if (digest := _digest(connection, file)) is not None}
         empty = {file for file, digest in digests.items() if digest == NOTHING}
@@ -115,10 +130,51 @@ def copy_into(
 
 
 def _types(
-    connection: duckdb.DuckDBPyConnection, table: exp.Table, database: str | None, schema: str | None
+    connection: duckdb.DuckDBPyConnection,
+    table: exp.Table,
+    database: str | None,
+    schema: str | None,
+    listed: list[str],
 ) -> list[str]:
     name = exp.table_(table.name, table.db or schema, table.catalog or database, quoted=True)
-    return [row[1] for row in connection.execute(f"DESCRIBE {name.sql('duckdb')}").fetchall()]
+    types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {name.sql('duckdb')}").fetchall()}
+    if unknown := [column for column in listed if column not in types]:
+        raise ProgrammingError(msg=f"invalid identifier {unknown[0]!r}", errno=904, sqlstate="42000")
+    return [types[column] for column in listed or types]
+
+
+def _taken_metadata(statement: exp.Copy) -> dict[str, str]:
+    """Take the option INCLUDE_METADATA out of a statement, and return which column gets what."""
+    options = {option.this.name.upper(): option for option in statement.args["params"]}
+    option = options.pop("INCLUDE_METADATA", None)
+    statement.set("params", list(options.values()))
+    return {} if option is None else {pair.left.name: pair.right.name for pair in option.find_all(exp.EQ)}
+
+
+def inserts(statement: exp.Copy, params: Any, urls: list[str], parquet_info: Any = None) -> list[exp.Expr]:
+    """Make fakesnow's statements, and say in each what DuckDB doesn't know: the file, and its columns by position."""
+    for place in list(statement.args["files"][0].find_all(exp.Parameter)):
+        # t.$1 is $1: there is one file at a time.
+        position = place.parent if isinstance(place.parent, exp.Column) else place
+        column = exp.column(f"column{int(place.name) - 1}")
+        of_json = isinstance(position.parent, exp.JSONExtract | exp.JSONExtractScalar)
+        position.replace(place.copy() if of_json else column)
+    made = insert_as_fakesnow_does(statement, params, urls, parquet_info)
+    return [_of_file(insert.copy(), url) for insert, url in zip(made, urls, strict=True)]
+
+
+def _of_file(insert: exp.Expr, url: str) -> exp.Expr:
+    for alias in insert.find_all(exp.Alias):
+        if alias.alias in metadata.get():
+            alias.set("this", exp.column(metadata.get()[alias.alias]))
+    known = {
+        "METADATA$FILENAME": exp.Literal.string(url.split("/", 3)[3]),
+        "METADATA$FILE_ROW_NUMBER": sqlglot.parse_one("row_number() OVER ()"),
+    }
+    for column in list(insert.find_all(exp.Column)):
+        if column.name.upper() in known:
+            column.replace(known[column.name.upper()].copy())
+    return insert
 
 
 def _urls(
@@ -155,6 +211,8 @@ def _leave_out(statement: exp.Copy, unwanted: list[bool]) -> bool:
 
 def _is_default(option: exp.CopyParameter) -> bool:
     value = option.expression
+    if option.this.name.upper() in OF_LENGTHS:
+        return True
     return value is not None and DEFAULTS.get(option.this.name.upper()) == value.sql().upper()
 
 
@@ -186,7 +244,11 @@ def _forget_if_changed(
 def read_csv(self: fakesnow.copy_into.ReadCSV, url: str) -> exp.Expression:
     """Read a CSV as the columns of the table; DuckDB guesses where it isn't told."""
     function = read_csv_as_fakesnow_does(self, url)
-    if types := columns.get():
+    types = columns.get()
+    if types is None:
+        # Of text an expression makes what it wants.
+        function.append("expressions", sqlglot.parse_one("all_varchar = TRUE", read="duckdb"))
+    else:
         if self.sep == ",":
             function.append("expressions", self.make_eq("sep", self.sep))
         wanted = ", ".join(f"'column{number}': '{name}'" for number, name in enumerate(types))
@@ -215,11 +277,13 @@ class Answers:
 
     :param application: fakesnow.
     :param password: whoever logs in with another is refused.
+    :param public_key: where the user's public key is, once there is one.
     """
 
-    def __init__(self, application: Application, password: str) -> None:
+    def __init__(self, application: Application, password: str, public_key: Path) -> None:
         self.application = application
         self.password = password
+        self.public_key = public_key
         # The tokens of sessions, by number, and which of them a statement runs in.
         self.tokens: list[str] = []
         self.running: set[str] = set()
@@ -229,7 +293,11 @@ class Answers:
         path = scope.get("path", "")
         if path == "/session/v1/login-request":
             body, receive = await _read(scope, receive)
-            if body["data"].get("PASSWORD") != self.password:
+            if body["data"].get("AUTHENTICATOR") == "SNOWFLAKE_JWT":
+                if why := _unsigned(body["data"], self.public_key):
+                    await _send(send, _error("390144", "08001", f"JWT token is invalid. [{why}]"))
+                    return
+            elif body["data"].get("PASSWORD") != self.password:
                 await _send(send, _error("390100", "08001", "Incorrect username or password was specified."))
                 return
             send = _Numbered(send, self.tokens)
@@ -240,9 +308,13 @@ class Answers:
 
     async def _run(self, scope: Message, receive: Receive, send: Send) -> None:
         body, receive = await _read(scope, receive)
-        if cancel := CANCEL.fullmatch(body["sqlText"]):
+        asked = body["sqlText"]
+        if cancel := CANCEL.fullmatch(asked):
             await self._cancel(self.tokens[int(cancel[1])])
             body["sqlText"] = "SELECT 'query terminated.'"
+        for function, name in ACCOUNT.items():
+            body["sqlText"] = body["sqlText"].replace(function, name)
+        if body["sqlText"] != asked:
             receive = _again(json.dumps(body).encode())
             scope["headers"] = [
                 header
@@ -299,8 +371,28 @@ class _Translated:
             # S3 refuses, or can't be reached right now.
             await _send(self.send, _error("000603", "58030", _text(body)))
             return
+        if b'"success":false' in body:
+            answer = json.loads(body)
+            answer["data"] = {**(answer["data"] or {}), "queryId": str(uuid.uuid4())}
+            await _send(self.send, json.dumps(answer).encode())
+            return
         await self.send(self.start)
         await self.send(message)
+
+
+def _unsigned(login: dict[str, Any], public_key: Path) -> str:
+    """Return what is wrong with a token that ought to be signed by the user's key; nothing if it is right."""
+    if not public_key.exists():
+        return "the user has no key"
+    key = serialization.load_pem_public_key(public_key.read_bytes())
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    digest = base64.b64encode(hashlib.sha256(key.public_bytes(*form)).digest()).decode()
+    name = f"{login['ACCOUNT_NAME']}.{login['LOGIN_NAME']}".upper()
+    try:
+        claims = jwt.decode(login["TOKEN"], key, algorithms=["RS256"], options={"require": ["iat", "exp"]})
+    except jwt.InvalidTokenError as error:
+        return str(error)
+    return "" if claims["iss"] == f"{name}.SHA256:{digest}" and claims["sub"] == name else str(claims)
 
 
 def _text(body: bytes) -> str:
@@ -394,6 +486,7 @@ def reach_s3(connection: duckdb.DuckDBPyConnection, endpoint_url: str, key: str,
 def main() -> None:
     """Serve until the process is ended."""
     fakesnow.cursor.copy_into = copy_into
+    fakesnow.copy_into._inserts = inserts  # noqa: SLF001 - as above
     fakesnow.copy_into.ReadCSV.read_expression = read_csv
     fakesnow.copy_into.FileTypeHandler.file_literal = staticmethod(
         lambda url: exp.Literal.string(_pattern(url))
@@ -407,7 +500,11 @@ def main() -> None:
         os.environ["FAKESNOW_S3_SECRET"],
     )
     uvicorn.run(
-        Answers(fakesnow.server.app, os.environ["FAKESNOW_PASSWORD"]),
+        Answers(
+            fakesnow.server.app,
+            os.environ["FAKESNOW_PASSWORD"],
+            Path(os.environ["FAKESNOW_FOLDER"], "public_key.pem"),
+        ),
         host="127.0.0.1",
         port=int(os.environ["FAKESNOW_PORT"]),
         ssl_certfile=certificate,

@@ -55,6 +55,8 @@ class Snowflake:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.certificate = folder / "certificate.pem"
+        # Whoever puts one there may log in with the private key that belongs to it.
+        self.public_key = folder / "public_key.pem"
         self.process = processes.start(
             "The Snowflake server",
             [str(PYTHON), "-I", str(SERVER)],

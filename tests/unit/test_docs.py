@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import doctest
+import importlib
+import inspect
 import re
 
 import pytest
@@ -101,6 +103,32 @@ def test_every_public_name_is_in_the_reference(module):
     names = set(getattr(airflow_mapping_kit, module).__all__) - {"CollectOperator"}
     (row,) = [line for line in (REFERENCE / "index.md").read_text().splitlines() if f"kit.{module}`" in line]
     assert names == set(re.findall(r"`(\w+)`", row))
+
+
+# A table of what an operator takes, above its reference.
+PARAMETERS = re.compile(
+    r"^\| parameter \| type \| default \|.*\n\|[-|]+\n(?P<rows>(?:\|.*\n)+)\n::: (?P<path>\S+)", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table, id=table["path"].rpartition(".")[2])
+        for page in PAGES
+        for table in PARAMETERS.finditer(page.read_text())
+    ],
+)
+def test_a_table_of_parameters_has_all_of_them_with_their_defaults(table):
+    module, _, name = table["path"].rpartition(".")
+    taken = inspect.signature(getattr(importlib.import_module(module), name)).parameters.values()
+    shown = re.findall(r"^\| `(\w+)` \| [^|]+ \| (?:`(.+?)`|required) \|", table["rows"], re.MULTILINE)
+    assert {
+        name: ast.literal_eval(default) if default else inspect.Parameter.empty for name, default in shown
+    } == {
+        parameter.name: parameter.default for parameter in taken if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    assert len(shown) == table["rows"].count("\n")
 
 
 def test_every_error_is_in_the_reference():

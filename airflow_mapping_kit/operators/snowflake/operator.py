@@ -9,9 +9,12 @@ from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
 from airflow_mapping_kit.operators.snowflake.answers import before, outcome, rows_by_key
+from airflow_mapping_kit.operators.snowflake.copying import Copying, check_enclosed, copying
+from airflow_mapping_kit.operators.snowflake.hook import check_session, connect, query_url
+from airflow_mapping_kit.operators.snowflake.links import QUERY_URL, QueryLink
 from airflow_mapping_kit.operators.snowflake.names import ObjectName, literal, parse_name
 from airflow_mapping_kit.operators.snowflake.refusals import refusals
-from airflow_mapping_kit.operators.snowflake.session import Session, connect
+from airflow_mapping_kit.operators.snowflake.session import Session
 from airflow_mapping_kit.operators.snowflake.statements import copy_files, earlier_loads, listed, slices
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
@@ -39,6 +42,10 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     `FORCE`, `PURGE`, `LOAD_UNCERTAIN_FILES`, `TRUNCATECOLUMNS`, `ENFORCE_LENGTH`, `RETURN_FAILED_ONLY`) are
     overridden in the statement.
 
+    By default the first column of a file goes into the first of the table, and so on. Parquet, JSON, Avro and ORC
+    have no order of columns: say `match_by_column_name`, or `select`, without which Snowflake loads them only into a
+    table of one `VARIANT` column.
+
     When the task is ended (marked failed, a time-out, its worker shut down), what runs in the warehouse is
     cancelled, and nothing more is committed.
 
@@ -56,12 +63,13 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         table="lake.public.flights",
         stage="lake.public.landing",  # URL = 's3://bucket/landing/'
         stage_prefix="landing/",
-        file_format="(TYPE = CSV SKIP_HEADER = 1)",
-    ).expand(keys=s3_keys("bucket", "landing/"))  # ["landing/20130101/EWR.csv", ...]
+        file_format="(TYPE = PARQUET)",
+        match_by_column_name="CASE_INSENSITIVE",
+    ).expand(keys=s3_keys("bucket", "landing/"))  # ["landing/20130101/EWR.parquet", ...]
     ```
 
-    returns `[{"key": "landing/20130101/EWR.csv", "status": "loaded", "rows_parsed": 305, "rows_loaded":
-    305}]`; for a file that the table had already `"already_loaded"` and 0 rows.
+    returns `[{"key": "landing/20130101/EWR.parquet", "status": "loaded", "rows_parsed": 305, "rows_loaded": 305,
+    "query_id": "01b2c3d4-0000-..."}]`; for a file that the table had already `"already_loaded"` and 0 rows.
 
     :param keys: the key of one file, or a list of keys, a batch; in a list of up to 1,000 Snowflake loads the
         files in parallel (templated, but never the values of an XCom)
@@ -74,13 +82,27 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         (templated)
     :param file_format: a named file format, or its options in parentheses as SQL has them, `(TYPE =
         PARQUET)`. They become part of the statement: the DAG's author writes them, never an XCom (templated)
+    :param match_by_column_name: `"CASE_INSENSITIVE"` or `"CASE_SENSITIVE"`: a file's column goes into the table's of
+        its name. Snowflake leaves out what the table doesn't have, and what the file doesn't have is NULL
+    :param columns_array: the table's columns that the file's first, second and so on go into, `["number", "origin"]`;
+        names as those of tables
+    :param select: in place of the file's columns, expressions over them, as between SELECT and FROM of a query of the
+        stage: `$1:number::int, $1:origin::text` of Parquet, `$2, $1::date, METADATA$FILENAME` of CSV. Part of the
+        statement: the DAG's author writes them, never an XCom (templated)
+    :param copy_options: `TRUNCATECOLUMNS` (`True` cuts what is too long, else an error), `INCLUDE_METADATA` (columns
+        that get something of the file, `{"loaded_from": "METADATA$FILENAME"}`) and `LOAD_MODE` of Iceberg tables.
+        What would load a file twice, in part or not at all is refused
+    :param on_changed_file: what to do with a file whose content has changed since the table loaded it:
+        `"fail"`, or `"load"` it beside its old rows, which stay
+    :param query_tag: what Snowflake's query history calls the session's statements, up to 2,000 characters:
+        `"{{ dag.dag_id }}.{{ task.task_id }}"`. By default what the connection says (templated)
     :param schema: the schema of names that have none; by default the connection's (templated)
     :param database: the database of names that have none; by default the connection's (templated)
     :param warehouse: the warehouse that loads; by default the connection's (templated)
     :param role: the role that loads; by default the connection's (templated)
-    :param snowflake_conn_id: the Airflow connection (templated)
-    :param on_changed_file: what to do with a file whose content has changed since the table loaded it:
-        `"fail"`, or `"load"` it beside its old rows, which stay
+    :param snowflake_conn_id: the Airflow connection, with a password or a private key (templated)
+    :param hook_params: what else `SnowflakeHook` takes, `{"session_parameters": {"STATEMENT_TIMEOUT_IN_SECONDS":
+        600}}`; where the connection has the same, this one counts (templated)
     :raises StorageError: if a key isn't one, stands twice, or doesn't start with `stage_prefix`
     :raises TargetError: if Snowflake doesn't know the table, stage or format, refuses the login, the stage is
         elsewhere than the keys, or a file isn't loaded
@@ -94,13 +116,17 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         "stage_prefix",
         "bucket",
         "file_format",
+        "select",
+        "query_tag",
         "schema",
         "database",
         "warehouse",
         "role",
         "snowflake_conn_id",
+        "hook_params",
     )
-    template_fields_renderers = {"keys": "json", "file_format": "sql"}  # noqa: RUF012  Airflow declares it so
+    template_fields_renderers = {"keys": "json", "file_format": "sql", "select": "sql"}  # noqa: RUF012  as Airflow has it
+    operator_extra_links = (QueryLink(),)
     ui_color = "#d9f2fb"
     _session: Session | None = None
     _killed = False
@@ -114,12 +140,18 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         stage_prefix: str = "",
         bucket: str | None = None,
         file_format: str,
+        match_by_column_name: str | None = None,
+        columns_array: Sequence[str] | None = None,
+        select: str | None = None,
+        copy_options: Mapping[str, Any] | None = None,
+        on_changed_file: str = "fail",
+        query_tag: str | None = None,
         schema: str | None = None,
         database: str | None = None,
         warehouse: str | None = None,
         role: str | None = None,
         snowflake_conn_id: str = "snowflake_default",
-        on_changed_file: str = "fail",
+        hook_params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -128,18 +160,26 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         for argument, name in {"table": table, "stage": stage}.items():
             if not isinstance(name, str) or "{{" not in name:
                 parse_name(argument, name)
+        check_session(query_tag, hook_params)
+        copying(columns_array, select, match_by_column_name, copy_options, rendered=False)
         self.keys = keys
         self.table = table
         self.stage = stage
         self.stage_prefix = stage_prefix
         self.bucket = bucket
         self.file_format = file_format
+        self.match_by_column_name = match_by_column_name
+        self.columns_array = columns_array
+        self.select = select
+        self.copy_options = copy_options
+        self.on_changed_file = on_changed_file
+        self.query_tag = query_tag
         self.schema = schema
         self.database = database
         self.warehouse = warehouse
         self.role = role
         self.snowflake_conn_id = snowflake_conn_id
-        self.on_changed_file = on_changed_file
+        self.hook_params = hook_params
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load the files and return a row for each, in their order."""
@@ -148,9 +188,11 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             parse_name("table", self.table)
             parse_name("stage", self.stage)
             self._file_format(None)
+            check_session(self.query_tag, self.hook_params)
+            how = copying(self.columns_array, self.select, self.match_by_column_name, self.copy_options)
             self._session = Session(self._connect, ended=lambda: self._killed)
             with self._session as session:
-                results = self._load(session, names)
+                results = self._load(session, names, how, context)
             # What was loaded before too: a try that was killed after its COMMIT has told nobody.
             mark_changed(names, context=context)
             return results
@@ -186,9 +228,14 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                 )
         return {key: key[len(prefix) :] for key in keys}
 
-    def _load(self, session: Session, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _load(
+        self, session: Session, names: Mapping[str, str], how: Copying, context: Context
+    ) -> list[dict[str, Any]]:
         with refusals("The session"):
-            places = tuple(session.run("SELECT CURRENT_DATABASE(), CURRENT_SCHEMA()")[0].values())
+            (where,) = session.run(
+                "SELECT CURRENT_DATABASE(), CURRENT_SCHEMA(), CURRENT_ORGANIZATION_NAME(), CURRENT_ACCOUNT_NAME()"
+            )
+        *places, organization, account = where.values()
         table = self._full_name("table", self.table, places)
         stage = self._full_name("stage", self.stage, places)
         file_format = self._file_format(places)
@@ -199,9 +246,13 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         try:
             session.run("BEGIN")
             for asked, loads in zip(statements, history, strict=True):
-                rows = rows_by_key(
-                    copy_files(session, table, stage, file_format, asked), asked, bucket=self.bucket
-                )
+                try:
+                    answer = copy_files(session, table, stage, file_format, how, asked)
+                finally:
+                    # That of a query that failed is looked for most.
+                    query_id = session.query_id
+                    self._tell_query(query_id, query_url(organization, account, query_id), context)
+                rows = rows_by_key(answer, asked, bucket=self.bucket)
                 for key, name in asked.items():
                     row = rows.get(key)
                     status, why = outcome(
@@ -209,7 +260,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                     )
                     if why:
                         failures.append(f"{key!r}: {one_line(why)}")
-                    results.append(_result(key, status, row))
+                    results.append({**_result(key, status, row), "query_id": query_id})
             if failures:
                 raise TargetError(
                     f"No file was loaded into {table}, for {len(failures)} of {len(names)} can't be:\n"
@@ -225,20 +276,28 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             self.log.info("%s: %s, %d rows", one_line(result["key"]), result["status"], result["rows_loaded"])
         return results
 
-    def _file_format(self, places: tuple[str | None, ...] | None) -> str:
+    def _tell_query(self, query_id: str | None, url: str | None, context: Context) -> None:
+        if query_id is None:
+            return
+        self.log.info("Snowflake ran COPY INTO as query %s%s", query_id, f": {url}" if url else "")
+        if url and "ti" in context:
+            context["ti"].xcom_push(key=QUERY_URL, value=url)
+
+    def _file_format(self, places: Sequence[str | None] | None) -> str:
         text = self.file_format.strip() if isinstance(self.file_format, str) else self.file_format
         if isinstance(text, str) and text.startswith("("):
             if not text.endswith(")"):
                 raise TargetError(
                     f"file_format={self.file_format!r} opens a parenthesis and doesn't end with one"
                 )
+            check_enclosed("file_format", text[1:-1])
             return text
         if places is None:
             parse_name("file_format", text)
             return ""
         return f"(FORMAT_NAME = {literal(str(self._full_name('file_format', text, places)))})"
 
-    def _full_name(self, argument: str, text: str, places: tuple[str | None, ...]) -> ObjectName:
+    def _full_name(self, argument: str, text: str, places: Sequence[str | None]) -> ObjectName:
         """Return a name with the database and schema that it leaves out: those of the session."""
         parts = parse_name(argument, text)
         missing = places[: len(ObjectName._fields) - len(parts)]

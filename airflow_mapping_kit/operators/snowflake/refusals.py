@@ -11,12 +11,16 @@ from airflow_mapping_kit.printable import lines
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LOGIN = "Check the Airflow connection's account, user and password."
+_LOGIN = "Check the Airflow connection's account, user and password or private key."
 _NAMES = "Check the names of the table, the stage and the file format, and that the role may use them."
 # SQLSTATE classes of an error that the same statement on the same files would raise again, and what to do.
 _FOR_GOOD = {
     "02": _NAMES,
-    "0A": "Snowflake doesn't know this feature: check file_format and the stage.",
+    "0A": (
+        "Snowflake doesn't know this feature: check file_format and the stage. Parquet, JSON, Avro and ORC have no "
+        "columns by position: say match_by_column_name='CASE_INSENSITIVE', or select, or load into a table of one "
+        "VARIANT column."
+    ),
     "22": "Mend the file, or file_format where it doesn't describe the file; what wasn't loaded can be tried again.",
     "28": _LOGIN,
     "42": _NAMES,

@@ -21,14 +21,6 @@ _CANCEL_SECONDS = 30
 _log = logging.getLogger(__name__)
 
 
-def connect(operator: Any) -> Any:
-    """Open the connection that an operator names, with the warehouse, database, schema and role that it names."""
-    from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
-
-    names = ("snowflake_conn_id", "warehouse", "database", "schema", "role")
-    return SnowflakeHook(**{name: getattr(operator, name) for name in names}).get_conn()
-
-
 class Session:
     """One session, open within `with`.
 
@@ -44,6 +36,8 @@ class Session:
         self._ended = ended
         self._connection: Any = None
         self._cancelled = False
+        # Of the last statement, also of one that was refused.
+        self.query_id: str | None = None
 
     def __enter__(self) -> Session:
         self._go_on()
@@ -68,9 +62,11 @@ class Session:
         with closing(self._connection.cursor()) as cursor:
             try:
                 cursor.execute(statement, parameters)
+                self.query_id = cursor.sfqid
                 columns = [column[0].lower() for column in cursor.description or ()]
                 rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
             except Exception as error:
+                self.query_id = getattr(error, "sfqid", None)
                 # It was cancelled, which the connector says in words of its own.
                 self._go_on(error)
                 raise

@@ -10,29 +10,31 @@ from airflow_mapping_kit.operators.snowflake.refusals import refusals
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from airflow_mapping_kit.operators.snowflake.copying import Copying
     from airflow_mapping_kit.operators.snowflake.names import ObjectName
     from airflow_mapping_kit.operators.snowflake.session import Session
 
 _MAX_NAMED = 20
-# What a stage or a table may say otherwise: a file that is cut, skipped or half loaded isn't loaded.
-_COPY_OPTIONS = (
-    "ON_ERROR = ABORT_STATEMENT FORCE = FALSE PURGE = FALSE LOAD_UNCERTAIN_FILES = FALSE "
-    "TRUNCATECOLUMNS = FALSE ENFORCE_LENGTH = TRUE RETURN_FAILED_ONLY = FALSE"
-)
 
 
 def copy_files(
-    session: Session, table: ObjectName, stage: ObjectName, file_format: str, names: Mapping[str, str]
+    session: Session,
+    table: ObjectName,
+    stage: ObjectName,
+    file_format: str,
+    how: Copying,
+    names: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Load files of a stage with one statement and return Snowflake's answer, a row a file.
 
+    :param how: which columns get what, and the statement's options.
     :param names: what the statement calls each key: what follows the stage's URL.
     :raises TargetError: if Snowflake refuses for good
     """
     with refusals(f"No file was loaded into {table}. Snowflake refused {listed(', ', map(repr, names))}"):
         return session.run(
-            f"COPY INTO {table} FROM @{stage}/ FILES = ({', '.join(map(literal, names.values()))}) "
-            f"FILE_FORMAT = {file_format} {_COPY_OPTIONS}"
+            f"COPY INTO {table}{how.columns} FROM {how.source(str(stage))} "
+            f"FILES = ({', '.join(map(literal, names.values()))}) FILE_FORMAT = {file_format} {how.options}"
         )
 
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import TargetError
-from airflow_mapping_kit.operators.snowflake.session import Session, connect
+from airflow_mapping_kit.operators.snowflake.hook import check_session, connect
+from airflow_mapping_kit.operators.snowflake.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.utils.context import Context
 
 
@@ -30,12 +33,23 @@ class TransformOperator(BaseOperator):
     :param database: the database of names that have none; by default the connection's (templated)
     :param warehouse: the warehouse; by default the connection's (templated)
     :param role: the role; by default the connection's (templated)
+    :param query_tag: what Snowflake's query history calls the statements (templated)
     :param snowflake_conn_id: the Airflow connection (templated)
+    :param hook_params: what else `SnowflakeHook` takes (templated)
     :raises TargetError: if there is no statement
     :raises AirflowException: if the task is ended
     """
 
-    template_fields = ("sql", "schema", "database", "warehouse", "role", "snowflake_conn_id")
+    template_fields = (
+        "sql",
+        "schema",
+        "database",
+        "warehouse",
+        "role",
+        "query_tag",
+        "snowflake_conn_id",
+        "hook_params",
+    )
     template_fields_renderers = {"sql": "sql"}  # noqa: RUF012  Airflow declares it so
     template_ext = (".sql",)
     ui_color = "#d9f2fb"
@@ -50,7 +64,9 @@ class TransformOperator(BaseOperator):
         database: str | None = None,
         warehouse: str | None = None,
         role: str | None = None,
+        query_tag: str | None = None,
         snowflake_conn_id: str = "snowflake_default",
+        hook_params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,6 +75,8 @@ class TransformOperator(BaseOperator):
         self.database = database
         self.warehouse = warehouse
         self.role = role
+        self.query_tag = query_tag
+        self.hook_params = hook_params
         self.snowflake_conn_id = snowflake_conn_id
 
     def execute(self, context: Context) -> None:  # noqa: ARG002  Airflow's signature
@@ -71,11 +89,13 @@ class TransformOperator(BaseOperator):
         with bad_input_fails_at_once():
             if not statements:
                 raise TargetError(f"sql={self.sql!r} holds no statement")
-        self._session = Session(lambda: connect(self), ended=lambda: self._killed)
-        with self._session as session:
-            for statement in ("BEGIN", *statements, "COMMIT"):
-                self.log.info("Running: %s", statement)
-                session.run(statement)
+            check_session(self.query_tag, self.hook_params)
+            self._session = Session(lambda: connect(self), ended=lambda: self._killed)
+            with self._session as session:
+                for statement in ("BEGIN", *statements, "COMMIT"):
+                    self.log.info("Running: %s", statement)
+                    session.run(statement)
+                    self.log.info("Snowflake ran it as query %s", session.query_id)
 
     def on_kill(self) -> None:
         """Cancel what runs in the warehouse, and commit nothing more."""

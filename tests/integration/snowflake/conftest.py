@@ -8,6 +8,7 @@ import http.client
 import http.server
 import itertools
 import json
+import os
 import ssl
 import threading
 
@@ -74,7 +75,10 @@ class Warehouse:
         return S3KeysToSnowflakeOperator(task_id="load", keys=keys, **{**defaults, **arguments})
 
     def load(self, keys, **arguments):
-        return self.operator(keys, **arguments).execute({})
+        """Return what became of each key, without the query's id, which is another each time."""
+        rows = self.operator(keys, **arguments).execute({})
+        assert all(len(row.pop("query_id")) == 36 for row in rows)
+        return rows
 
 
 @pytest.fixture
@@ -96,6 +100,8 @@ class Proxy:
         self.snowflake = snowflake
         self.statement, self.fault = statement, fault
         self.statements = []
+        # What came with each login.
+        self.logins = []
         self.arrived = threading.Condition()
         self.reached = threading.Event()
         self.released = threading.Event()
@@ -126,7 +132,10 @@ class Proxy:
     def forward(self, handler):
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         plain = gzip.decompress(body) if handler.headers.get("Content-Encoding") == "gzip" else body
-        sql = json.loads(plain).get("sqlText", "") if plain else ""
+        asked = json.loads(plain) if plain else {}
+        sql = asked.get("sqlText", "")
+        if "login-request" in handler.path:
+            self.logins.append(asked["data"])
         if sql:
             with self.arrived:
                 self.statements.append(sql)
@@ -187,7 +196,8 @@ def through_proxy(warehouse, snowflake, monkeypatch):
 
         def start(statement="", fault=""):
             proxy = stack.enter_context(Proxy(snowflake, statement, fault))
-            connection = snowflake.connection(port=proxy.port, database=warehouse.database)
+            connection = json.loads(os.environ["AIRFLOW_CONN_SNOWFLAKE_DEFAULT"])
+            connection["extra"]["port"] = proxy.port
             monkeypatch.setenv("AIRFLOW_CONN_SNOWFLAKE_DEFAULT", json.dumps(connection))
             return proxy
 

@@ -240,6 +240,7 @@ def test_keys_of_an_xcom_are_mapped_over_and_never_rendered(warehouse, dag_test)
 
     instances = dag_test(dag)
 
-    assert instances["load_one", 0].xcom_pull("load_one", map_indexes=0) == [loaded(keys[0], 1)]
-    assert instances["load_batch", 0].xcom_pull("load_batch", map_indexes=0) == [loaded(keys[1], 1)]
+    for task_id, key in zip(["load_one", "load_batch"], keys, strict=True):
+        (row,) = instances[task_id, 0].xcom_pull(task_id, map_indexes=0)
+        assert row == {**loaded(key, 1), "query_id": row["query_id"]}
     assert warehouse.rows() == [(1, "1/0"), (1, "ds")]
