@@ -4,13 +4,15 @@ Run `python benchmarks/s3.py list` or `python benchmarks/s3.py move`, each with 
 RADOS Gateway (root and Debian's packages) in place of moto's server. `--objects N` measures with fewer. Every
 measurement is a process of its own; the two sides take turns. Memory is the peak above that of the process
 with its client made, before the call. `move` measures on the loopback and with every request held up by 20
-ms, as S3 in the same region would.
+ms, as S3 in the same region would. `large` moves one object of 6 GiB inside a Ceph whose objects are on the disk,
+30 GB of it, and from one connection to another.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -102,14 +104,67 @@ def move_provider_checked(bucket: str, objects: int) -> int:
     return objects
 
 
+LARGE = "landing/large"
+LARGE_PARTS, PART_BYTES = 96, 64 * 1024**2
+
+
+def copy_large_provider(bucket: str, dest: str) -> int:
+    """Copy with the provider's hook, in one request."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.exceptions import ClientError
+
+    try:
+        S3Hook("s3").copy_object(LARGE, f"{dest}/large", bucket, bucket)
+    except ClientError as error:
+        print(f"S3Hook.copy_object: {error}", flush=True)
+        return 1
+    raise SystemExit("copied, against what S3 says")
+
+
+def copy_large_boto3(bucket: str, dest: str) -> int:
+    """Copy with boto3's managed transfer, and look at nothing."""
+    from airflow_mapping_kit.storage.buckets import s3_client
+
+    s3_client("s3").copy({"Bucket": bucket, "Key": LARGE}, bucket, f"{dest}/large")
+    return 1
+
+
+def move_large_kit(bucket: str, source: str, dest: str, dest_connection: str | None) -> int:
+    """Move with the kit: inside the store, or through this process where there is another connection."""
+    from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
+
+    operator = S3MoveKeysOperator(
+        task_id="move",
+        keys=f"{source}/large",
+        source_bucket=bucket,
+        source_prefix=f"{source}/",
+        dest_prefix=f"{dest}/",
+        aws_conn_id="s3",
+        dest_aws_conn_id=dest_connection,
+    )
+    (row,) = operator.execute({})
+    if (row["status"], row["bytes"]) != ("moved", LARGE_PARTS * PART_BYTES):
+        raise SystemExit(f"not moved: {row}")
+    return 1
+
+
 SIDES = {
     function.__name__: function
-    for function in (list_kit, list_provider, move_kit, move_provider, move_provider_checked)
+    for function in (
+        list_kit,
+        list_provider,
+        move_kit,
+        move_provider,
+        move_provider_checked,
+        copy_large_provider,
+        copy_large_boto3,
+        move_large_kit,
+    )
 }
 
 
 def measure(side: str, arguments: list[Any], expected: int) -> None:
-    """Print seconds and peak MiB of one call."""
+    """Print seconds, peak MiB and CPU seconds of one call."""
     from airflow_mapping_kit.generators import s3_keys
     from airflow_mapping_kit.operators.s3 import S3MoveKeysOperator
     from airflow_mapping_kit.storage.buckets import s3_client
@@ -122,13 +177,13 @@ def measure(side: str, arguments: list[Any], expected: int) -> None:
     # getrusage's peak is that of the process before it became this one; Linux can start anew here.
     Path("/proc/self/clear_refs").write_text("5")
     idle_kib = _status_kib("VmRSS")
-    start = time.perf_counter()
+    start, computed = time.perf_counter(), time.process_time()
     done = SIDES[side](*arguments)
-    seconds = time.perf_counter() - start
+    seconds, computed = time.perf_counter() - start, time.process_time() - computed
     mebibytes = (_status_kib("VmHWM") - idle_kib) / 1024
     if done != expected:
         raise SystemExit(f"{side} did {done:,} of {expected:,} objects")
-    print(json.dumps([seconds, mebibytes]))
+    print(json.dumps([seconds, mebibytes, computed]))
 
 
 def _status_kib(name: str) -> int:
@@ -139,11 +194,11 @@ def _status_kib(name: str) -> int:
 
 
 @contextlib.contextmanager
-def _server(name: str) -> Iterator[tuple[str, str, str]]:
+def _server(name: str, disk_bytes: int | None = None) -> Iterator[tuple[str, str, str]]:
     import ceph_gateway
 
     if name == "gateway":
-        with ceph_gateway.ceph_gateway() as endpoint:
+        with ceph_gateway.ceph_gateway(disk_bytes) as endpoint:
             yield endpoint, ceph_gateway.ACCESS_KEY, ceph_gateway.SECRET_KEY
         return
     port = ceph_gateway.free_port()
@@ -233,6 +288,73 @@ def benchmark_move(client: Any, objects: int, rounds: int) -> None:
         print(f"| {sides[side]}, times the kit | {medians[side] / medians['move_kit']:.1f} | |", flush=True)
 
 
+def benchmark_large(client: Any) -> None:
+    """Print a Markdown table of how an object over the limit of one copy is copied and moved, read back each time."""
+    bucket = f"bench-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=bucket)
+    digest = _put_large(client, bucket)
+    size = LARGE_PARTS * PART_BYTES
+    print(
+        f"\nOne object of {size / 1024**3:.0f} GiB in {LARGE_PARTS} parts; its SHA-256 is {digest}",
+        flush=True,
+    )
+    print("\n| | seconds | its process's CPU seconds | peak MiB |\n|---|---|---|---|")
+    for title, side, arguments, key in (
+        ("`S3Hook.copy_object`", "copy_large_provider", ["hook"], None),
+        (
+            "boto3's `client.copy`, which deletes and compares nothing",
+            "copy_large_boto3",
+            ["boto3"],
+            "boto3/large",
+        ),
+        (
+            "`S3MoveKeysOperator`, inside the store",
+            "move_large_kit",
+            ["landing", "moved", None],
+            "moved/large",
+        ),
+        (
+            "the same, to another connection",
+            "move_large_kit",
+            ["moved", "streamed", "other"],
+            "streamed/large",
+        ),
+    ):
+        seconds, peak, computed = _measured(side, [bucket, *arguments], 1)
+        if key is None:
+            print(f"| {title} | refused | | |", flush=True)
+            continue
+        print(f"| {title} | {seconds:.0f} | {computed:.1f} | {peak:.0f} |", flush=True)
+        if _sha256(client, bucket, key) != digest:
+            raise SystemExit(f"{key} isn't what was put")
+        if side == "copy_large_boto3":
+            client.delete_object(Bucket=bucket, Key=key)
+    keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    print(f"\nRead back each time, with the same SHA-256. What is left: {keys}", flush=True)
+
+
+def _put_large(client: Any, bucket: str) -> str:
+    upload = {"Bucket": bucket, "Key": LARGE}
+    upload["UploadId"] = client.create_multipart_upload(**upload)["UploadId"]
+    block, digest, sent = os.urandom(PART_BYTES - 8), hashlib.sha256(), []
+    for number in range(1, LARGE_PARTS + 1):
+        # No two parts are the same.
+        part = number.to_bytes(8, "big") + block
+        digest.update(part)
+        sent.append(
+            {"PartNumber": number, "ETag": client.upload_part(**upload, PartNumber=number, Body=part)["ETag"]}
+        )
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
+    return digest.hexdigest()
+
+
+def _sha256(client: Any, bucket: str, key: str) -> str:
+    digest = hashlib.sha256()
+    for chunk in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(1024 * 1024):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
 def main() -> None:
     """Run the benchmark that the command line names."""
     if sys.argv[1:2] == ["measure"]:
@@ -246,16 +368,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("list", "move"))
+    parser.add_argument("what", choices=("list", "move", "large"))
     parser.add_argument("--server", choices=("moto", "gateway"), default="moto")
     parser.add_argument("--objects", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     # Ended from outside, it still ends its server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory() as home, _server(chosen.server) as (endpoint, access_key, secret_key):
+    if chosen.what == "large":
+        chosen.server = "gateway"
+    disk_bytes = 30 * 10**9 if chosen.what == "large" else None
+    with (
+        tempfile.TemporaryDirectory() as home,
+        _server(chosen.server, disk_bytes) as (endpoint, access_key, secret_key),
+    ):
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         os.environ["AIRFLOW_CONN_S3"] = _connection(endpoint, access_key, secret_key)
+        os.environ["AIRFLOW_CONN_OTHER"] = os.environ["AIRFLOW_CONN_S3"]
         client = boto3.client(
             "s3",
             endpoint_url=endpoint,
@@ -265,6 +394,9 @@ def main() -> None:
             config=Config(s3={"addressing_style": "path"}),
         )
         print(f"Server: {chosen.server}, Python {sys.version.split()[0]}, {os.cpu_count()} cores", flush=True)
+        if chosen.what == "large":
+            benchmark_large(client)
+            return
         if chosen.what == "list":
             benchmark_list(client, chosen.objects or 100_000, chosen.rounds)
             return

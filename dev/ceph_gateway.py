@@ -1,4 +1,4 @@
-"""A Ceph RADOS Gateway on the loopback: S3 as a real server speaks it, objects in memory.
+"""A Ceph RADOS Gateway on the loopback: S3 as a real server speaks it, objects in memory or, many of them, on the disk.
 
 Needs root and Debian's `radosgw ceph-mon ceph-osd ceph-mgr ceph-common`.
 """
@@ -28,6 +28,10 @@ LOOPBACK = "127.0.0.1"
 # Unlikely words: Airflow's log masker replaces a connection's secret wherever it appears.
 ACCESS_KEY = "mapkitgatewaykey"
 SECRET_KEY = "wb3-gateway-only-kt8"  # noqa: S105 - any pair opens a server on the loopback that forgets everything
+# Another account, which may do nothing until somebody lets it.
+READER = "reader"
+READER_ACCESS_KEY = "mapkitreaderkey"
+READER_SECRET_KEY = "hn5-reader-only-pw2"  # noqa: S105 - as above
 _PR_SET_PDEATHSIG = 1
 _NEEDED = ("ceph", "ceph-mon", "ceph-osd", "ceph-mgr", "monmaptool", "radosgw", "radosgw-admin")
 
@@ -56,14 +60,16 @@ pid file = {folder}/run/$name.pid
 mon data = {folder}/mon
 [osd.0]
 osd data = {folder}/osd
-osd objectstore = memstore
-memstore device bytes = 4294967296
+{store}
 [client.rgw]
 rgw frontends = beast endpoint={loopback}:{gateway_port}
 rgw data = {folder}/rgw
 rgw dynamic resharding = false
 rgw gc max objs = 7
 """
+# Where objects are, by how much there may be of them.
+_IN_MEMORY = "osd objectstore = memstore\nmemstore device bytes = 4294967296"
+_ON_DISK = "osd objectstore = bluestore\nbluestore block size = {disk_bytes}"
 
 
 class GatewayError(RuntimeError):
@@ -71,9 +77,10 @@ class GatewayError(RuntimeError):
 
 
 @contextlib.contextmanager
-def ceph_gateway() -> Iterator[str]:
+def ceph_gateway(disk_bytes: int | None = None) -> Iterator[str]:
     """Run a one-node Ceph with an S3 gateway, and give the gateway's endpoint URL.
 
+    :param disk_bytes: how large a file among temporary ones the objects may fill; without it they are in memory, 4 GiB
     :raises GatewayError: if a package is missing, or a part doesn't come up within two minutes.
     """
     missing = [program for program in _NEEDED if shutil.which(program) is None]
@@ -85,17 +92,22 @@ def ceph_gateway() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="mapping-kit-ceph-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        yield _start(folder, stack)
+        yield _start(folder, _ON_DISK.format(disk_bytes=disk_bytes) if disk_bytes else _IN_MEMORY, stack)
 
 
-def _start(folder: Path, stack: contextlib.ExitStack) -> str:
+def _start(folder: Path, store: str, stack: contextlib.ExitStack) -> str:
     mon_port, gateway_port = free_port(), free_port()
     fsid, osd_uuid, conf = str(uuid.uuid4()), str(uuid.uuid4()), folder / "ceph.conf"
     for name in ("mon", "osd", "mgr", "rgw", "run", "log"):
         (folder / name).mkdir()
     conf.write_text(
         _CONF.format(
-            fsid=fsid, folder=folder, loopback=LOOPBACK, mon_port=mon_port, gateway_port=gateway_port
+            fsid=fsid,
+            folder=folder,
+            loopback=LOOPBACK,
+            mon_port=mon_port,
+            gateway_port=gateway_port,
+            store=store,
         )
     )
     config = ["-c", str(conf)]
@@ -133,10 +145,14 @@ def _start(folder: Path, stack: contextlib.ExitStack) -> str:
     )
     endpoint = f"http://{LOOPBACK}:{gateway_port}"
     daemon("rgw", ["radosgw", *config, "-n", "client.rgw", "-f"], "the gateway", lambda: answers(endpoint))
-    _output([
-        "radosgw-admin", *config, "user", "create", "--uid", "lab", "--display-name", "lab",
-        "--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY,
-    ])  # fmt: skip
+    for name, key, secret in (
+        ("lab", ACCESS_KEY, SECRET_KEY),
+        (READER, READER_ACCESS_KEY, READER_SECRET_KEY),
+    ):
+        _output([
+            "radosgw-admin", *config, "user", "create", "--uid", name, "--display-name", name,
+            "--access-key", key, "--secret-key", secret,
+        ])  # fmt: skip
     return endpoint
 
 

@@ -13,6 +13,7 @@ from airflow_mapping_kit.generators.base import GeneratorOperator, generator
 from airflow_mapping_kit.partitions.keys import parse_partition_key, partition_key
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.storage.buckets import listed, s3_client, s3_errors
+from airflow_mapping_kit.storage.terms import check_terms, say_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +50,8 @@ def _keys(
     batch_bytes: int | None = None,
     inventory: str | None = None,
     aws_conn_id: str | None = "aws_default",
+    requester_pays: bool = False,
+    expected_bucket_owner: str | None = None,
 ) -> Iterator[Any]:
     """Give the keys of the objects under a prefix, in the order in which S3 lists them: sorted bytewise.
 
@@ -79,6 +82,9 @@ def _keys(
     :param inventory: the URI of an inventory's `manifest.json`, as CSV or Parquet:
         `s3://connection@inventories/lake/daily/2024-11-20T01-00Z/manifest.json` (templated)
     :param aws_conn_id: the Airflow connection for the listing (templated)
+    :param requester_pays: whether the connection's account pays for the listing, as the bucket may want it
+    :param expected_bucket_owner: the account that has to own the bucket, twelve digits: S3 refuses to list another's
+        (templated)
     :return: `["landing/a.csv", ...]`, with a batch limit `[["landing/a.csv", ...], ...]`
     :raises StorageError: if the bucket doesn't exist, the credentials are refused, or a limit is none
     :raises SourceError: if the inventory is of another bucket, or lacks what a limit is of
@@ -110,9 +116,14 @@ def _keys(
             "LastModified": since or until,
             "Size": (batch_bytes, min_size, max_size) != (None, None, None),
         }
+        if requester_pays or expected_bucket_owner:
+            raise StorageError(
+                "requester_pays and expected_bucket_owner are of a listing, and with inventory there is none: leave "
+                "them out"
+            )
         entries = _inventoried(inventory, bucket, prefix, [name for name, asked in needed.items() if asked])
     else:
-        entries = _listed(bucket, prefix, aws_conn_id)
+        entries = _listed(bucket, prefix, aws_conn_id, requester_pays, expected_bucket_owner)
     found = (_Key(entry["Key"], entry.get("Size", 0)) for entry in entries if wanted(entry))
     # Code points sort as their UTF-8 does.
     keys = iter(sorted(found)) if bucket.endswith(_DIRECTORY_BUCKET) else found
@@ -129,6 +140,8 @@ def _contents(
     match: str | None = None,
     batch_size: int = 1,
     aws_conn_id: str | None = "aws_default",
+    requester_pays: bool = False,
+    expected_bucket_owner: str | None = None,
 ) -> list[dict[str, Any]]:
     """List the objects under a prefix with what they hold, so that what is rewritten later can be told.
 
@@ -137,6 +150,8 @@ def _contents(
     :param match: a glob on what follows the prefix (templated)
     :param batch_size: the most keys in a piece
     :param aws_conn_id: the Airflow connection (templated)
+    :param requester_pays: whether the connection's account pays for the listing
+    :param expected_bucket_owner: the account that has to own the bucket, twelve digits (templated)
     :return: arguments for `expand_kwargs`: `[{"keys": [key, ...], "etags": {key: ETag, ...}}, ...]`
     :raises StorageError: if the bucket doesn't exist, the credentials are refused, or a limit is none
 
@@ -147,7 +162,7 @@ def _contents(
     matches = _glob(match)
     etags = {
         entry["Key"]: entry["ETag"].strip('"')
-        for entry in _listed(bucket, prefix, aws_conn_id)
+        for entry in _listed(bucket, prefix, aws_conn_id, requester_pays, expected_bucket_owner)
         if matches(entry["Key"][len(prefix) :])
     }
     names = sorted(etags)
@@ -156,7 +171,13 @@ def _contents(
 
 
 def _partitions(
-    bucket: str, prefix: str = "", *, match: str | None = None, aws_conn_id: str | None = "aws_default"
+    bucket: str,
+    prefix: str = "",
+    *,
+    match: str | None = None,
+    aws_conn_id: str | None = "aws_default",
+    requester_pays: bool = False,
+    expected_bucket_owner: str | None = None,
 ) -> list[dict[str, str | None]]:
     """List the Hive-style directories under a prefix as partitions, sorted by their keys.
 
@@ -170,6 +191,8 @@ def _partitions(
     :param match: a glob on what follows the prefix, for a directory that holds other things too:
         `*.parquet`. `*` and `?` stand for any characters, `/` too (templated)
     :param aws_conn_id: the Airflow connection (templated)
+    :param requester_pays: whether the connection's account pays for the listing
+    :param expected_bucket_owner: the account that has to own the bucket, twelve digits (templated)
     :return: `[{dimension: value}, ...]`, values as text, `None` for `__HIVE_DEFAULT_PARTITION__`
     :raises StorageError: if the bucket doesn't exist or the credentials are refused
     :raises PartitionError: naming the object that lies in no partition, or the two whose dimensions differ
@@ -181,7 +204,7 @@ def _partitions(
     root = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
     # In the order in which they were found: a dict, since a set has none.
     directories: dict[str, str] = {}
-    for entry in _listed(bucket, root, aws_conn_id):
+    for entry in _listed(bucket, root, aws_conn_id, requester_pays, expected_bucket_owner):
         below = entry["Key"][len(root) :]
         if matches(below) and not _is_hidden(below):
             directories.setdefault(below.rpartition("/")[0], entry["Key"])
@@ -227,10 +250,15 @@ def _check_place(bucket: Any, prefix: Any) -> None:
         raise StorageError(f"prefix is {shown(prefix)}: write text, such as 'landing/'")
 
 
-def _listed(bucket: str, prefix: str, aws_conn_id: str | None) -> Iterator[dict[str, Any]]:
+def _listed(
+    bucket: str, prefix: str, aws_conn_id: str | None, requester_pays: bool, expected_bucket_owner: str | None
+) -> Iterator[dict[str, Any]]:
     _check_place(bucket, prefix)
+    check_terms(requester_pays=requester_pays, expected_bucket_owner=expected_bucket_owner)
     with s3_errors(aws_conn_id, bucket, f"list s3://{bucket}/{prefix}"):
-        yield from listed(s3_client(aws_conn_id), bucket, prefix)
+        client = s3_client(aws_conn_id)
+        say_terms(client, requester_pays=requester_pays, owners={bucket: expected_bucket_owner})
+        yield from listed(client, bucket, prefix)
 
 
 def _in_lists(keys: Iterator[_Key], batch_size: float, batch_bytes: float) -> Iterator[list[str]]:

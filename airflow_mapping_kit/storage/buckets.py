@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 _NO_ACCESS = "check the connection's credentials and endpoint, and that its role may {operation} there"
+_DENIED = f"{_NO_ACCESS}; where the bucket wants it, also requester_pays and expected_bucket_owner"
 _NOT_INSTALLED = (
     "S3 needs Airflow's Amazon provider where this task runs: pip install 'airflow-mapping-kit[amazon]'"
 )
@@ -24,7 +25,7 @@ _NOT_INSTALLED = (
 _REFUSALS = {
     "NoSuchBucket": "check the bucket's name, and the account and region of the connection",
     "InvalidBucketName": "write the bucket's name alone, without s3:// and without a path",
-    "AccessDenied": _NO_ACCESS,
+    "AccessDenied": _DENIED,
     "AllAccessDisabled": _NO_ACCESS,
     "InvalidAccessKeyId": _NO_ACCESS,
     "SignatureDoesNotMatch": _NO_ACCESS,
@@ -33,7 +34,7 @@ _REFUSALS = {
     # A HEAD has no body, so its error has no name.
     "400": _NO_ACCESS,
     "401": _NO_ACCESS,
-    "403": _NO_ACCESS,
+    "403": _DENIED,
 }
 
 

@@ -12,7 +12,7 @@ from airflow_mapping_kit.operators.snowflake import S3KeysToSnowflakeOperator
 from airflow_mapping_kit.operators.snowflake.transform import TransformOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def s3_to_snowflake(
@@ -27,17 +27,25 @@ def s3_to_snowflake(
     source_prefix: str | None = None,
     match: str | None = None,
     batch_size: int = 1,
+    match_by_column_name: str | None = None,
+    columns_array: Sequence[str] | None = None,
+    select: str | None = None,
+    copy_options: Mapping[str, Any] | None = None,
     transform_sql: str | None = None,
     on_changed_file: Literal["fail", "load"] = "fail",
     extra_args: Mapping[str, Any] | None = None,
     keep_protection: bool = True,
     on_empty: Literal["skip", "fail"] = "skip",
+    query_tag: str | None = None,
     schema: str | None = None,
     database: str | None = None,
     warehouse: str | None = None,
     role: str | None = None,
     aws_conn_id: str | None = "aws_default",
+    requester_pays: bool = False,
+    expected_bucket_owner: str | None = None,
     snowflake_conn_id: str = "snowflake_default",
+    hook_params: Mapping[str, Any] | None = None,
     group_id: str = "s3_to_snowflake",
     default_args: Mapping[str, Any] | None = None,
 ) -> TaskGroup:
@@ -58,6 +66,11 @@ def s3_to_snowflake(
     :param source_prefix: what is replaced at the beginning of a key; by default `prefix` (templated)
     :param match: a glob on what follows the prefix: `*.csv` (templated)
     :param batch_size: files a mapped instance: raise it where there are more files than Airflow maps over
+    :param match_by_column_name: `"CASE_INSENSITIVE"` or `"CASE_SENSITIVE"`: columns go by their names, which Parquet
+        needs: see `S3KeysToSnowflakeOperator`
+    :param columns_array: the table's columns that the files' first, second and so on go into
+    :param select: in place of the files' columns, expressions over them, `$1:number::int, $1:origin::text` (templated)
+    :param copy_options: `TRUNCATECOLUMNS`, `INCLUDE_METADATA` and `LOAD_MODE` of `COPY INTO`
     :param transform_sql: one or more statements that Snowflake runs afterwards, or a `.sql` file with them,
         such that running them again does no harm (templated). Without it there is no `transform`
     :param on_changed_file: what to do with a file that was loaded before with another content: `"fail"` or
@@ -67,12 +80,16 @@ def s3_to_snowflake(
     :param keep_protection: whether an object stays where it is that would lose its ACL, KMS key, retention or legal
         hold by the move
     :param on_empty: what no files do: `"skip"` everything, or `"fail"`
+    :param query_tag: what Snowflake's query history calls the statements (templated)
     :param schema: the schema of names that have none (templated)
     :param database: the database of names that have none (templated)
     :param warehouse: the warehouse (templated)
     :param role: the role (templated)
     :param aws_conn_id: the Airflow connection to S3 (templated)
+    :param requester_pays: whether the connection's account pays for requests and transfers
+    :param expected_bucket_owner: the account that has to own the bucket, twelve digits (templated)
     :param snowflake_conn_id: the Airflow connection to Snowflake (templated)
+    :param hook_params: what else `SnowflakeHook` takes (templated)
     :param group_id: the name of the group
     :param default_args: what all its tasks get: `{"retries": 2, "pool": "snowflake"}`
     :return: the task group, to be placed with `>>`
@@ -82,7 +99,21 @@ def s3_to_snowflake(
     file_format="(TYPE = CSV SKIP_HEADER = 1)")` loads `landing/20130101/EWR.csv` and moves it to
     `processed/20130101/EWR.csv`.
     """
-    session = {"schema": schema, "database": database, "warehouse": warehouse, "role": role}
+    session: dict[str, Any] = {
+        "schema": schema,
+        "database": database,
+        "warehouse": warehouse,
+        "role": role,
+        "query_tag": query_tag,
+        "snowflake_conn_id": snowflake_conn_id,
+        "hook_params": hook_params,
+    }
+
+    bucket_access: dict[str, Any] = {
+        "aws_conn_id": aws_conn_id,
+        "requester_pays": requester_pays,
+        "expected_bucket_owner": expected_bucket_owner,
+    }
 
     with TaskGroup(group_id, default_args=dict(default_args or {})) as group:
 
@@ -96,8 +127,11 @@ def s3_to_snowflake(
                 stage_prefix=stage_prefix,
                 bucket=bucket,
                 file_format=file_format,
+                match_by_column_name=match_by_column_name,
+                columns_array=columns_array,
+                select=select,
+                copy_options=copy_options,
                 on_changed_file=on_changed_file,
-                snowflake_conn_id=snowflake_conn_id,
                 map_index_template=label("{keys}"),
                 **session,
             )
@@ -110,19 +144,17 @@ def s3_to_snowflake(
                 dest_prefix=processed_prefix,
                 extra_args=extra_args,
                 keep_protection=keep_protection,
-                aws_conn_id=aws_conn_id,
                 map_index_template=label("{keys}"),
+                **bucket_access,
             )
             return load.output
 
         files = s3_contents.override(task_id="list", on_empty=on_empty)(
-            bucket, prefix, match=match, batch_size=batch_size, aws_conn_id=aws_conn_id
+            bucket, prefix, match=match, batch_size=batch_size, **bucket_access
         )
         loads: Any = one_file.expand_kwargs(files)
         if transform_sql is not None:
-            loaded(loads) >> TransformOperator(
-                task_id="transform", sql=transform_sql, snowflake_conn_id=snowflake_conn_id, **session
-            )
+            loaded(loads) >> TransformOperator(task_id="transform", sql=transform_sql, **session)
     return group
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_mapping_kit.storage.buckets import error_code
@@ -22,6 +22,7 @@ class StoredObject:
     :param etag: without quotes: some servers give it with them, some without, some both
     :param version_id: None where the bucket keeps no versions, or had none when this was written
     :param head: the whole answer
+    :param client: boto3's client of the store that it is in
     """
 
     bucket: str
@@ -30,6 +31,7 @@ class StoredObject:
     etag: str
     version_id: str | None
     head: dict[str, Any]
+    client: Any = field(repr=False, compare=False)
 
     @property
     def version(self) -> dict[str, str]:
@@ -62,11 +64,12 @@ def stored(client: Any, bucket: str, key: str) -> StoredObject | None:
         head["ETag"].strip('"'),
         None if version_id in (None, "", "null") else version_id,
         head,
+        client,
     )
 
 
-def same_content(client: Any, one: StoredObject, other: StoredObject) -> bool:
-    """Tell whether two objects hold the same bytes.
+def same_content(one: StoredObject, other: StoredObject) -> bool:
+    """Tell whether two objects hold the same bytes, in one store or in two.
 
     By size and ETag, or a checksum of the whole object, where these can tell. Where they can't (an upload in
     parts that was copied whole, objects under KMS keys without checksums), by reading both.
@@ -80,7 +83,7 @@ def same_content(client: Any, one: StoredObject, other: StoredObject) -> bool:
             return bool(one.head[name] == other.head[name])
     if one.etag_is_md5 and other.etag_is_md5:
         return False
-    return _sha256(client, one) == _sha256(client, other)
+    return _sha256(one) == _sha256(other)
 
 
 def _whole(stored_object: StoredObject, checksum: str) -> bool:
@@ -89,8 +92,8 @@ def _whole(stored_object: StoredObject, checksum: str) -> bool:
     return bool(value) and "-" not in str(value) and stored_object.head.get("ChecksumType") != "COMPOSITE"
 
 
-def _sha256(client: Any, stored_object: StoredObject) -> bytes:
-    answer = client.get_object(
+def _sha256(stored_object: StoredObject) -> bytes:
+    answer = stored_object.client.get_object(
         Bucket=stored_object.bucket,
         Key=stored_object.key,
         # It has to be the same object from the first byte to the last.

@@ -1,12 +1,13 @@
-"""Copy an object inside S3, in one request or in parts, with all that S3 copies or takes along."""
+"""Copy an object, in one request or in parts: inside S3, or from one store to another through this process."""
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_EXCEPTION, wait
+import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from airflow_mapping_kit.storage.buckets import error_code
+from airflow_mapping_kit.operators.s3.uploads import unless_there, upload_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,9 +15,15 @@ if TYPE_CHECKING:
 
     from airflow_mapping_kit.operators.s3.contents import StoredObject
 
+_MIB = 1024**2
 # The most that S3 copies in one request.
 MAX_COPY_BYTES = 5 * 1024**3
-_PART_BYTES = 512 * 1024**2
+_PART_BYTES = 512 * _MIB
+# What goes through this process is in memory, once a thread.
+_STREAMED_PART_BYTES = 16 * _MIB
+_MAX_STREAMED_PART_BYTES = 64 * _MIB
+# All but the last.
+_MIN_PART_BYTES = 5 * _MIB
 _MAX_PARTS = 10_000
 _KEPT_HEADERS = (
     "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires",
@@ -26,8 +33,8 @@ _NOT_COPIED = ("StorageClass", "WebsiteRedirectLocation")
 
 
 def copied(
-    client: Any,
     source: StoredObject,
+    client: Any,
     bucket: str,
     key: str,
     *,
@@ -39,8 +46,9 @@ def copied(
     """Copy exactly this version of an object. What changed meanwhile is for the caller to look at.
 
     An upload in parts is copied in the same parts, where the server tells their size: its ETag depends on
-    them, and so the copy's will be the same.
+    them, and so the copy's will be the same. Where it doesn't, and there have to be parts, in as many of whole MiB.
 
+    :param client: the destination's. Where it isn't the source's, no server can copy: the content is read and written
     :param extra: what the copy gets besides: its storage class, ACL, KMS key and lock. In the same request, so
         that there is no moment, and no try, in which the copy is without it.
     :param overwrite: whether what appears at the destination meanwhile may be replaced. Not every server
@@ -48,45 +56,126 @@ def copied(
     :param parts: runs the copying of parts
     :param go_on: raises where the task is to end; asked before each part
     """
-    part_bytes = _part_bytes(client, source)
-    if part_bytes is None and source.size > MAX_COPY_BYTES:
-        part_bytes = max(_PART_BYTES, -(-source.size // _MAX_PARTS))
+    streamed = client is not source.client
+    name = {"Bucket": bucket, "Key": key}
+    part_bytes = _part_bytes(source, streamed)
     if part_bytes is None:
-        # S3 copies metadata and tags along, but not these.
-        kept = {name: source.head[name] for name in _NOT_COPIED if name in source.head}
-        client.copy_object(
-            Bucket=bucket,
-            Key=key,
-            **_from(source),
-            **{**kept, **extra},
-            **_unless(client, "CopyObject", overwrite),
-        )
-    else:
-        _copy_in_parts(
-            client,
-            source,
-            bucket,
-            key,
-            part_bytes,
-            extra=extra,
-            overwrite=overwrite,
-            parts=parts,
-            go_on=go_on,
-        )
+        one = _streamed_whole if streamed else _copied_whole
+        one(source, client, name, extra, overwrite)
+        return
+
+    def stream(part: dict[str, Any], start: int, end: int) -> str:
+        body = _read(source, Range=f"bytes={start}-{end}")
+        return str(client.upload_part(**part, Body=body, ContentMD5=_md5(body))["ETag"])
+
+    def copy(part: dict[str, Any], start: int, end: int) -> str:
+        answer = client.upload_part_copy(**part, **_from(source), CopySourceRange=f"bytes={start}-{end}")
+        return str(answer["CopyPartResult"]["ETag"])
+
+    tags = _tags(source)
+    upload_in_parts(
+        client,
+        name,
+        source.size,
+        part_bytes,
+        send=stream if streamed else copy,
+        kept={**_kept(source, tags), **extra},
+        overwrite=overwrite,
+        parts=parts,
+        go_on=go_on,
+    )
+    # Ceph 16 takes tags with an upload in parts, and forgets them.
+    if tags and not client.get_object_tagging(**name).get("TagSet"):
+        client.put_object_tagging(**name, Tagging={"TagSet": tags})
 
 
-def knows(client: Any, operation: str, argument: str) -> bool:
-    """Tell whether this version of botocore can send an argument."""
-    return argument in client.meta.service_model.operation_model(operation).input_shape.members
+def _part_bytes(source: StoredObject, streamed: bool) -> int | None:
+    """Return the size of the parts to copy in, `None` where one request copies all."""
+    most = _MAX_STREAMED_PART_BYTES if streamed else MAX_COPY_BYTES
+    own, alone = (_STREAMED_PART_BYTES, _STREAMED_PART_BYTES) if streamed else (_PART_BYTES, MAX_COPY_BYTES)
+    its = _told_part_bytes(source)
+    if its is None and (streamed or source.size > alone):
+        its = _likely_part_bytes(source)
+    if its is not None and its <= most:
+        return its
+    return None if source.size <= alone else max(own, -(-source.size // _MAX_PARTS))
 
 
-def _part_bytes(client: Any, source: StoredObject) -> int | None:
-    if "-" not in source.etag or not source.size:
+def _told_part_bytes(source: StoredObject) -> int | None:
+    if not _parts(source):
         return None
-    part = client.head_object(Bucket=source.bucket, Key=source.key, PartNumber=1, **source.version)
+    part = source.client.head_object(Bucket=source.bucket, Key=source.key, PartNumber=1, **source.version)
     count, part_bytes = part.get("PartsCount"), int(part["ContentLength"])
     # Parts of different sizes, or a server that doesn't tell: the copy is then compared in another way.
-    return part_bytes if count and part_bytes * (count - 1) < source.size <= part_bytes * count else None
+    return part_bytes if count and _fit(source, part_bytes, count) else None
+
+
+def _likely_part_bytes(source: StoredObject) -> int | None:
+    """Return the fewest whole MiB that make so many parts, as programs choose them. Ceph 16 doesn't tell."""
+    count = _parts(source)
+    if not count:
+        return None
+    likely = max(_MIN_PART_BYTES, -(-source.size // (count * _MIB)) * _MIB)
+    return likely if _fit(source, likely, count) else None
+
+
+def _parts(source: StoredObject) -> int:
+    """Return how many parts an object was uploaded in, 0 where in none."""
+    count = source.etag.rpartition("-")[2]
+    return int(count) if "-" in source.etag and count.isdecimal() and source.size else 0
+
+
+def _fit(source: StoredObject, part_bytes: int, count: int) -> bool:
+    return part_bytes * (count - 1) < source.size <= part_bytes * count
+
+
+def _copied_whole(
+    source: StoredObject, client: Any, name: dict[str, str], extra: Mapping[str, Any], overwrite: bool
+) -> None:
+    # S3 copies metadata and tags along, but not these.
+    kept = {header: source.head[header] for header in _NOT_COPIED if header in source.head}
+    client.copy_object(
+        **name, **_from(source), **{**kept, **extra}, **unless_there(client, "CopyObject", overwrite)
+    )
+
+
+def _streamed_whole(
+    source: StoredObject, client: Any, name: dict[str, str], extra: Mapping[str, Any], overwrite: bool
+) -> None:
+    body = _read(source)
+    client.put_object(
+        **name,
+        Body=body,
+        ContentMD5=_md5(body),
+        **{**_kept(source, _tags(source)), **extra},
+        **unless_there(client, "PutObject", overwrite),
+    )
+
+
+def _read(source: StoredObject, **arguments: str) -> bytes:
+    answer = source.client.get_object(
+        Bucket=source.bucket, Key=source.key, IfMatch=f'"{source.etag}"', **source.version, **arguments
+    )
+    # Shorter than was announced, botocore raises.
+    return bytes(answer["Body"].read())
+
+
+def _md5(body: bytes) -> str:
+    """Return what the server is to compare with what it gets."""
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+
+def _kept(source: StoredObject, tags: list[dict[str, str]]) -> dict[str, Any]:
+    kept = {name: source.head[name] for name in (*_KEPT_HEADERS, *_NOT_COPIED) if name in source.head}
+    if tags:
+        kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags])
+    return kept
+
+
+def _tags(source: StoredObject) -> list[dict[str, str]]:
+    # Some servers leave the whole list out where it is empty.
+    answer = source.client.get_object_tagging(Bucket=source.bucket, Key=source.key, **source.version)
+    return list(answer.get("TagSet", ()))
 
 
 def _from(source: StoredObject) -> dict[str, Any]:
@@ -94,69 +183,3 @@ def _from(source: StoredObject) -> dict[str, Any]:
         "CopySource": {"Bucket": source.bucket, "Key": source.key, **source.version},
         "CopySourceIfMatch": f'"{source.etag}"',
     }
-
-
-def _copy_in_parts(
-    client: Any,
-    source: StoredObject,
-    bucket: str,
-    key: str,
-    part_bytes: int,
-    *,
-    extra: Mapping[str, Any],
-    overwrite: bool,
-    parts: Executor,
-    go_on: Callable[[], None],
-) -> None:
-    kept = {name: source.head[name] for name in (*_KEPT_HEADERS, *_NOT_COPIED) if name in source.head}
-    kept |= extra
-    # Some servers leave the whole list out where it is empty.
-    tags = client.get_object_tagging(Bucket=source.bucket, Key=source.key, **source.version).get("TagSet")
-    if tags:
-        kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags])
-    upload = {"Bucket": bucket, "Key": key}
-    upload["UploadId"] = client.create_multipart_upload(**upload, **kept)["UploadId"]
-
-    def copy_part(start: int) -> dict[str, Any]:
-        go_on()
-        number = start // part_bytes + 1
-        end = min(start + part_bytes, source.size) - 1
-        answer = client.upload_part_copy(
-            **upload, **_from(source), PartNumber=number, CopySourceRange=f"bytes={start}-{end}"
-        )
-        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
-
-    futures = [parts.submit(copy_part, start) for start in range(0, source.size, part_bytes)]
-    try:
-        wait(futures, return_when=FIRST_EXCEPTION)
-        go_on()
-        client.complete_multipart_upload(
-            **upload,
-            MultipartUpload={"Parts": [future.result() for future in futures]},
-            **_unless(client, "CompleteMultipartUpload", overwrite),
-        )
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        # A part that arrives after the upload was aborted would stay for ever.
-        wait(futures)
-        _abort(client, upload)
-        raise
-    # Ceph 16 takes tags with an upload in parts, and forgets them.
-    if tags and not client.get_object_tagging(Bucket=bucket, Key=key).get("TagSet"):
-        client.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tags})
-
-
-def _unless(client: Any, operation: str, overwrite: bool) -> dict[str, str]:
-    return {} if overwrite or not knows(client, operation, "IfNoneMatch") else {"IfNoneMatch": "*"}
-
-
-def _abort(client: Any, upload: dict[str, Any]) -> None:
-    from botocore.exceptions import ClientError
-
-    try:
-        client.abort_multipart_upload(**upload)
-    except ClientError as error:
-        # It was completed, and only the answer was lost.
-        if error_code(error) != "NoSuchUpload":
-            raise

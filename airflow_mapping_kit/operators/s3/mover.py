@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.operators.s3.contents import MD5, same_content, stored
-from airflow_mapping_kit.operators.s3.copies import copied, knows
+from airflow_mapping_kit.operators.s3.copies import copied
 from airflow_mapping_kit.operators.s3.protection import Protection, is_locked
+from airflow_mapping_kit.operators.s3.uploads import knows
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.storage.buckets import error_code
@@ -34,11 +35,13 @@ class Ended(AirflowException):
 
 
 class Mover:
-    """Move objects with one client. Threads may share it.
+    """Move objects, inside a store or from one to another. Threads may share it.
 
     Every step can be repeated: an object that is at both places is compared and, where equal, only deleted;
     one that is only at the destination was moved before.
 
+    :param client: boto3's client of the sources' store
+    :param dest_client: that of the destinations'; another one copies through this process
     :param replace: whether another object at the destination is overwritten
     :param etags: what the objects have to hold, by key; an object without one may hold anything
     :param parts: runs the copying of parts. Not the executor that calls `move`: that would wait for itself
@@ -50,6 +53,7 @@ class Mover:
     def __init__(
         self,
         client: Any,
+        dest_client: Any,
         *,
         replace: bool,
         etags: Mapping[str, str],
@@ -59,6 +63,7 @@ class Mover:
         ended: Callable[[], bool],
     ) -> None:
         self._client = client
+        self._dest_client = dest_client
         self._extra_args = extra_args
         self._keep_protection = keep_protection
         self._ended = ended
@@ -78,7 +83,7 @@ class Mover:
         self._go_on()
         expected = self._etags.get(move.source_key)
         source = stored(self._client, move.source_bucket, move.source_key)
-        dest = stored(self._client, move.dest_bucket, move.dest_key)
+        dest = stored(self._dest_client, move.dest_bucket, move.dest_key)
         if source is None:
             if dest is None:
                 raise StorageError(
@@ -106,7 +111,7 @@ class Mover:
                 f"key, content and moment of writing), as where one bucket's name is an alias of the other; nothing "
                 f"was deleted. Choose another dest_prefix"
             )
-        protection = Protection(self._client, source, self._extra_args) if self._keep_protection else None
+        protection = Protection(source, self._extra_args) if self._keep_protection else None
         if dest is None or not self._is_copied(source, dest, protection):
             dest = self._copied(source, move, protection)
         self._go_on()
@@ -115,7 +120,7 @@ class Mover:
 
     def _is_copied(self, source: StoredObject, dest: StoredObject, protection: Protection | None) -> bool:
         """Tell whether what is at the destination will do for the copy, or else may be overwritten."""
-        if not same_content(self._client, source, dest):
+        if not same_content(source, dest):
             problem = "another object has the destination's key already"
         elif protection and (missing := protection.missing(dest)):
             problem = f"the object at the destination is the same, but doesn't have {missing} of the source"
@@ -135,8 +140,8 @@ class Mover:
         self._go_on()
         try:
             copied(
-                self._client,
                 source,
+                self._dest_client,
                 move.dest_bucket,
                 move.dest_key,
                 extra=extra,
@@ -155,8 +160,8 @@ class Mover:
             # The source changed, or something is at the destination now: perhaps this copy, its answer lost.
             if error_code(error) not in _CHANGED:
                 raise
-        dest = stored(self._client, move.dest_bucket, move.dest_key)
-        if dest is None or not same_content(self._client, source, dest):
+        dest = stored(self._dest_client, move.dest_bucket, move.dest_key)
+        if dest is None or not same_content(source, dest):
             raise AirflowException(
                 "what is at the destination after copying isn't what was at the source before: one of them "
                 "was rewritten meanwhile; the source was not deleted"

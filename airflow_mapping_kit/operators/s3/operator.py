@@ -21,6 +21,7 @@ from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading.records import error_of
 from airflow_mapping_kit.storage.buckets import s3_client, s3_errors
+from airflow_mapping_kit.storage.terms import check_terms, say_terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,9 @@ class S3MoveKeysOperator(BaseOperator):
     only deleted at the source; one that is only at the destination any more is `already_moved`. (S3 doesn't
     tell who put it there: it is taken as moved by an earlier try.) Objects that came after the listing are
     never touched. One key that fails doesn't stop the others.
+
+    With `dest_aws_conn_id` the destination may be another store: then the objects are read and written by this
+    process, in parts that their MD5s are sent with, and verified in the same way.
 
     A copy is verified by its size and ETag or checksum, and, only where S3 has none that says anything, by
     reading both objects. Above 5 GiB an object is copied in parts, and one that was uploaded in parts in
@@ -87,7 +91,7 @@ class S3MoveKeysOperator(BaseOperator):
     :param source_bucket: the bucket's name (templated)
     :param source_prefix: what is replaced at the beginning of each key (templated)
     :param dest_prefix: what it is replaced by; it must not lie under `source_prefix` (templated)
-    :param dest_bucket: another bucket that the same connection reaches, by default the same (templated)
+    :param dest_bucket: another bucket, by default the same (templated)
     :param replace: whether another object at the destination is overwritten; by default that key fails
     :param whole_bucket: whether `source_prefix` may be empty. Without it, a template that renders to nothing
         is an error
@@ -100,6 +104,13 @@ class S3MoveKeysOperator(BaseOperator):
         copies have what `extra_args` says and else what their bucket gives
     :param max_workers: how many keys move at a time
     :param aws_conn_id: the Airflow connection (templated)
+    :param dest_aws_conn_id: the Airflow connection to the destination, where that is another store or account, by
+        default the same one. What differs is read and written by this process (templated)
+    :param requester_pays: whether the connections' accounts pay for requests and transfers, as buckets may want it
+    :param expected_bucket_owner: the account that has to own the source bucket, twelve digits: S3 refuses every request
+        to a bucket of another (templated)
+    :param dest_expected_bucket_owner: the account that has to own the destination; by default the same, unless
+        `dest_aws_conn_id` leads elsewhere (templated)
     :raises StorageError: before any work, if a bucket can't be listed, a key isn't below `source_prefix` or
         stands twice, or the prefixes overlap; afterwards, if keys failed that would fail again
     :raises AirflowException: afterwards, if keys failed and another try may move them
@@ -114,6 +125,9 @@ class S3MoveKeysOperator(BaseOperator):
         "dest_prefix",
         "extra_args",
         "aws_conn_id",
+        "dest_aws_conn_id",
+        "expected_bucket_owner",
+        "dest_expected_bucket_owner",
     )
     template_fields_renderers = {"keys": "json"}  # noqa: RUF012  Airflow declares it so
     ui_color = "#ffe9b8"
@@ -134,12 +148,17 @@ class S3MoveKeysOperator(BaseOperator):
         keep_protection: bool = True,
         max_workers: int = 16,
         aws_conn_id: str | None = "aws_default",
+        dest_aws_conn_id: str | None = None,
+        requester_pays: bool = False,
+        expected_bucket_owner: str | None = None,
+        dest_expected_bucket_owner: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
             raise StorageError(f"max_workers={max_workers!r} is no number of threads: write 1 or more")
         _check_extra_args(extra_args)
+        check_terms(requester_pays=requester_pays)
         self.keys = keys
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
@@ -152,6 +171,10 @@ class S3MoveKeysOperator(BaseOperator):
         self.keep_protection = keep_protection
         self.max_workers = max_workers
         self.aws_conn_id = aws_conn_id
+        self.dest_aws_conn_id = dest_aws_conn_id
+        self.requester_pays = requester_pays
+        self.expected_bucket_owner = expected_bucket_owner
+        self.dest_expected_bucket_owner = dest_expected_bucket_owner
 
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002  Airflow's signature
         """Move the keys and return a row for each."""
@@ -167,12 +190,17 @@ class S3MoveKeysOperator(BaseOperator):
                 dest_bucket=self.source_bucket if self.dest_bucket is None else self.dest_bucket,
                 dest_prefix=self.dest_prefix,
                 whole_bucket=self.whole_bucket,
+                one_store=self._is_one_store,
+            )
+            check_terms(
+                expected_bucket_owner=self.expected_bucket_owner,
+                dest_expected_bucket_owner=self.dest_expected_bucket_owner,
             )
             if not moves:
                 raise AirflowSkipException("No keys to move.")
-            client = s3_client(self.aws_conn_id, connections=self.max_workers)
-            self._check_buckets(client, moves[0])
-            results, failures = self._move_all(client, moves, extra_args)
+            clients = self._clients(moves[0])
+            self._check_buckets(clients, moves[0])
+            results, failures = self._move_all(clients, moves, extra_args)
             if failures:
                 raise _failure(failures, len(moves))
         already = [row["key"] for row in results if row["status"] == "already_moved"]
@@ -196,20 +224,41 @@ class S3MoveKeysOperator(BaseOperator):
         """Copy no other object, and delete nothing more. Airflow 3 raises nothing in a task that it ends."""
         self._killed = True
 
-    def _check_buckets(self, client: Any, move: Move) -> None:
+    @property
+    def _is_one_store(self) -> bool:
+        # A template gives text, so no other connection may come as "".
+        return (self.dest_aws_conn_id or self.aws_conn_id) == self.aws_conn_id
+
+    def _clients(self, move: Move) -> tuple[Any, Any]:
+        """Return the client of the source and that of the destination, the same one where one connection has both."""
+        owner, dest_owner = self.expected_bucket_owner, self.dest_expected_bucket_owner
+        client = s3_client(self.aws_conn_id, connections=self.max_workers)
+        if self._is_one_store:
+            owners = {move.source_bucket: owner, move.dest_bucket: dest_owner or owner}
+            say_terms(client, requester_pays=self.requester_pays, owners=owners)
+            return client, client
+        dest_client = s3_client(self.dest_aws_conn_id, connections=self.max_workers)
+        say_terms(client, requester_pays=self.requester_pays, owners={move.source_bucket: owner})
+        say_terms(dest_client, requester_pays=self.requester_pays, owners={move.dest_bucket: dest_owner})
+        return client, dest_client
+
+    def _check_buckets(self, clients: tuple[Any, Any], move: Move) -> None:
         # Without the right to list, S3 says "refused" of objects that don't exist.
-        for bucket, prefix in (
-            (move.source_bucket, self.source_prefix),
-            (move.dest_bucket, self.dest_prefix),
+        client, dest_client = clients
+        for reached_by, conn_id, bucket, prefix in (
+            (client, self.aws_conn_id, move.source_bucket, self.source_prefix),
+            (dest_client, self.dest_aws_conn_id or self.aws_conn_id, move.dest_bucket, self.dest_prefix),
         ):
-            with s3_errors(self.aws_conn_id, bucket, f"list s3://{bucket}/{prefix}"):
-                client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+            with s3_errors(conn_id, bucket, f"list s3://{bucket}/{prefix}"):
+                reached_by.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
 
     def _move_all(
-        self, client: Any, moves: list[Move], extra_args: Mapping[str, Any]
+        self, clients: tuple[Any, Any], moves: list[Move], extra_args: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], list[tuple[Move, Exception]]]:
+        there = "" if self._is_one_store else f" to s3://{moves[0].dest_bucket} by {self.dest_aws_conn_id!r},"
+
         def move_one(move: Move) -> dict[str, Any] | Exception:
-            what = f"move an object from s3://{move.source_bucket}/{self.source_prefix}"
+            what = f"move an object from s3://{move.source_bucket}/{self.source_prefix}{there}"
             try:
                 with s3_errors(self.aws_conn_id, move.source_bucket, what):
                     return mover.move(move)
@@ -222,7 +271,7 @@ class S3MoveKeysOperator(BaseOperator):
         # Threads start as they are needed: a task without objects in parts starts none of the second pool.
         with ThreadPoolExecutor(self.max_workers) as parts, ThreadPoolExecutor(self.max_workers) as objects:
             mover = Mover(
-                client,
+                *clients,
                 replace=self.replace,
                 etags=self.etags or {},
                 parts=parts,

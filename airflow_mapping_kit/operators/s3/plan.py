@@ -41,15 +41,24 @@ def planned_moves(
     dest_bucket: str,
     dest_prefix: str,
     whole_bucket: bool = False,
+    one_store: bool = True,
 ) -> list[Move]:
     """Return a move for each key, in order: to `dest_prefix` and what follows `source_prefix` in the key.
 
     `landing/20130101/EWR.csv` from `landing/` to `processed/` goes to `processed/20130101/EWR.csv`.
 
+    :param one_store: whether both buckets are reached by one connection, so that one name is one bucket
     :raises StorageError: if the source prefix is empty and `whole_bucket` isn't set, a moved object would lie
         under the source prefix again, a key isn't under it or stands twice, or the new key can't be one
     """
     _check_places(source_bucket, source_prefix, dest_bucket, dest_prefix, whole_bucket=whole_bucket)
+    within = one_store and source_bucket == dest_bucket
+    if within and dest_prefix.startswith(source_prefix):
+        raise StorageError(
+            f"dest_prefix {shown(dest_prefix)} lies under source_prefix {shown(source_prefix)} in the same "
+            f"bucket {source_bucket!r}, so that what was moved would be listed again: choose another. (A "
+            f"prefix is text: 'landing' is the beginning of 'landing-done/' too, 'landing/' is not.)"
+        )
     moves: list[Move] = []
     for key in given_keys(keys):
         if not key.startswith(source_prefix):
@@ -58,7 +67,7 @@ def planned_moves(
                 f"moved. Pass only keys below it, written from the bucket's root"
             )
         move = Move(source_bucket, key, dest_bucket, dest_prefix + key[len(source_prefix) :])
-        _check_destination(move, source_prefix)
+        _check_destination(move, source_prefix, within=within)
         moves.append(move)
     return moves
 
@@ -77,16 +86,10 @@ def _check_places(
             f"source_prefix is empty, so that any key of the bucket {source_bucket!r} could be moved: name "
             f"the prefix of the keys, such as 'landing/', or say whole_bucket=True if that is meant"
         )
-    if source_bucket == dest_bucket and dest_prefix.startswith(source_prefix):
-        raise StorageError(
-            f"dest_prefix {shown(dest_prefix)} lies under source_prefix {shown(source_prefix)} in the same "
-            f"bucket {source_bucket!r}, so that what was moved would be listed again: choose another. (A "
-            f"prefix is text: 'landing' is the beginning of 'landing-done/' too, 'landing/' is not.)"
-        )
 
 
-def _check_destination(move: Move, source_prefix: str) -> None:
-    if move.source_bucket == move.dest_bucket and move.dest_key.startswith(source_prefix):
+def _check_destination(move: Move, source_prefix: str, *, within: bool) -> None:
+    if within and move.dest_key.startswith(source_prefix):
         raise StorageError(
             f"the key {shown(move.source_key)} would go to {shown(move.dest_key)}, which lies under "
             f"source_prefix {shown(source_prefix)} in the same bucket again: choose another dest_prefix"

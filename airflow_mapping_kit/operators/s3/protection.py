@@ -37,19 +37,17 @@ _REFUSED = {"AccessDenied", "403"}
 class Protection:
     """What protects one object, as the arguments of a copy.
 
-    :param client: boto3's client for S3
     :param source: the object
     :param told: what the copy is to get instead, as arguments of a copy: of that, nothing is asked or compared
     """
 
-    def __init__(self, client: Any, source: StoredObject, told: Mapping[str, Any]) -> None:
-        self._client = client
+    def __init__(self, source: StoredObject, told: Mapping[str, Any]) -> None:
         self._told = {kind for kind, arguments in _KINDS.items() if told.keys() & set(arguments)}
         head = source.head
         self.arguments: dict[str, Any] = {}
         self._acl: dict[str, Any] | None = None
         if "ACL" not in self._told:
-            self._acl = _acl(client, source)
+            self._acl = _acl(source)
             if _others(self._acl):
                 self.arguments |= _grant_arguments(self._acl)
         if "KMS key" not in self._told and str(head.get("ServerSideEncryption", "")).startswith("aws:"):
@@ -69,7 +67,7 @@ class Protection:
         """
         wanted, head, missing = self.arguments, copy.head, []
         if self._acl is not None and (_others(self._acl) or not fresh):
-            has = _acl(self._client, copy)
+            has = _acl(copy)
             # The copy is of whoever makes it. Both owners have, or may give themselves, every right.
             owners = _owners(self._acl, has)
             missing += ["the ACL"] if _others(has, owners) != _others(self._acl, owners) else []
@@ -99,11 +97,11 @@ def _retains(head: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return strong and until is not None and until >= wanted["ObjectLockRetainUntilDate"]
 
 
-def _acl(client: Any, stored: StoredObject) -> dict[str, Any]:
+def _acl(stored: StoredObject) -> dict[str, Any]:
     from botocore.exceptions import ClientError
 
     try:
-        return dict(client.get_object_acl(Bucket=stored.bucket, Key=stored.key, **stored.version))
+        return dict(stored.client.get_object_acl(Bucket=stored.bucket, Key=stored.key, **stored.version))
     except ClientError as error:
         if error_code(error) in _NO_ACLS:
             return {}

@@ -62,9 +62,9 @@ class Server:
 class Bucket:
     """One test's bucket, seen past the proxy: what really lies in it."""
 
-    def __init__(self, server: Server, **settings: Any) -> None:
+    def __init__(self, server: Server, name: str | None = None, **settings: Any) -> None:
         self.client = server.client()
-        self.name = f"lake-{uuid.uuid4().hex[:12]}"
+        self.name = name or f"lake-{uuid.uuid4().hex[:12]}"
         self.client.create_bucket(Bucket=self.name, **settings)
 
     def put(self, key: str, body: bytes | None = None, **arguments: Any) -> None:
@@ -159,6 +159,13 @@ def server(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def other_server(tmp_path_factory):
+    """Return another store, which no request to the first one reaches."""
+    with _moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def _proxy(server):
     with fault_proxy(server.endpoint) as proxy:
         yield proxy
@@ -186,6 +193,20 @@ def connect(server, proxy, monkeypatch):
 @pytest.fixture
 def bucket(server, connect):
     return Bucket(server)
+
+
+@pytest.fixture
+def reader(server, bucket, monkeypatch):
+    """Let another account read the bucket, and define the Airflow connection `reader` of it."""
+    if server.name == "moto":
+        pytest.skip("moto asks nobody who pays")
+    other = Server(
+        server.name, server.endpoint, ceph_gateway.READER_ACCESS_KEY, ceph_gateway.READER_SECRET_KEY
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_READER", other.connection(server.endpoint))
+    bucket.client.put_bucket_acl(
+        Bucket=bucket.name, GrantRead=f'id="{ceph_gateway.READER}"', GrantFullControl='id="lab"'
+    )
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ def test_never_takes_an_object_for_its_own_copy(bucket):
     with ThreadPoolExecutor(1) as parts:
         mover = Mover(
             bucket.client,
+            bucket.client,
             replace=False,
             etags={},
             parts=parts,

@@ -17,23 +17,21 @@ class Unread:
 
 
 def stored(etag, size=5, **head):
-    return StoredObject("lake", "key", size, etag, None, head)
-
-
-def same(one, other):
-    return same_content(Unread(), one, other)
+    return StoredObject("lake", "key", size, etag, None, head, Unread())
 
 
 def test_size_and_etag_decide_where_both_etags_are_md5s():
-    assert same(stored(MD5), stored(MD5))
-    assert not same(stored(MD5), stored(OTHER_MD5))
-    assert not same(stored(MD5), stored(MD5, size=6))
+    assert same_content(stored(MD5), stored(MD5))
+    assert not same_content(stored(MD5), stored(OTHER_MD5))
+    assert not same_content(stored(MD5), stored(MD5, size=6))
 
 
 def test_a_checksum_of_the_whole_decides_where_etags_differ_in_kind():
     whole = {"ChecksumCRC64NVME": "abc=", "ChecksumType": "FULL_OBJECT"}
-    assert same(stored(MD5, **whole), stored(f"{MD5}-2", **whole))
-    assert not same(stored(MD5, **whole), stored(f"{MD5}-2", **{**whole, "ChecksumCRC64NVME": "xyz="}))
+    assert same_content(stored(MD5, **whole), stored(f"{MD5}-2", **whole))
+    assert not same_content(
+        stored(MD5, **whole), stored(f"{MD5}-2", **{**whole, "ChecksumCRC64NVME": "xyz="})
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,4 +49,4 @@ def test_a_checksum_of_the_whole_decides_where_etags_differ_in_kind():
 )
 def test_what_says_nothing_of_the_whole_has_to_be_read(one, other):
     with pytest.raises(AssertionError, match="were read"):
-        same(one, other)
+        same_content(one, other)

@@ -11,8 +11,8 @@ NOW = datetime.now(timezone.utc)
 OURS = {"ID": "us", "Type": "CanonicalUser"}
 
 
-def stored(**head):
-    return StoredObject("lake", "key", 5, "0" * 32, None, head)
+def stored(client=None, **head):
+    return StoredObject("lake", "key", 5, "0" * 32, None, head, client)
 
 
 def retained(days, mode="GOVERNANCE"):
@@ -35,12 +35,12 @@ def test_a_retention_that_is_over_is_no_protection():
     source = stored(**retained(-1, "COMPLIANCE"))
 
     assert not is_locked(source)
-    assert Protection(None, source, {"ACL": "private"}).arguments == {}
+    assert Protection(source, {"ACL": "private"}).arguments == {}
 
 
 def test_a_longer_and_a_stronger_retention_will_do_and_a_shorter_or_weaker_one_not():
-    wanted = Protection(None, stored(**retained(7, "GOVERNANCE")), {"ACL": "private"})
-    strong = Protection(None, stored(**retained(7, "COMPLIANCE")), {"ACL": "private"})
+    wanted = Protection(stored(**retained(7, "GOVERNANCE")), {"ACL": "private"})
+    strong = Protection(stored(**retained(7, "COMPLIANCE")), {"ACL": "private"})
 
     assert wanted.missing(stored(**retained(7))) == ""
     assert wanted.missing(stored(**retained(8, "COMPLIANCE"))) == ""
@@ -56,7 +56,7 @@ def test_every_grant_becomes_an_argument_of_the_copy():
         ("FULL_CONTROL", OURS), ("READ", group), ("READ", other), ("READ_ACP", other), ("WRITE", group)
     )
 
-    assert Protection(client, stored(), {}).arguments == {
+    assert Protection(stored(client), {}).arguments == {
         "GrantFullControl": 'id="us"',
         "GrantRead": 'uri="http://acs.amazonaws.com/groups/s3/LogDelivery", id="them"',
         "GrantReadACP": 'id="them"',
@@ -64,7 +64,7 @@ def test_every_grant_becomes_an_argument_of_the_copy():
 
 
 def test_the_owner_alone_is_no_acl_to_keep():
-    assert Protection(Acl(("FULL_CONTROL", OURS)), stored(), {}).arguments == {}
+    assert Protection(stored(Acl(("FULL_CONTROL", OURS))), {}).arguments == {}
 
 
 def test_what_is_told_is_neither_asked_nor_wanted():
@@ -73,7 +73,7 @@ def test_what_is_told_is_neither_asked_nor_wanted():
     )
     told = {"ACL": "private", "ServerSideEncryption": "AES256", "ObjectLockLegalHoldStatus": "OFF"}
 
-    kept = Protection(None, source, told)
+    kept = Protection(source, told)
 
     assert kept.arguments == retained(1)
     assert kept.missing(stored(**retained(1))) == ""
@@ -83,10 +83,10 @@ def test_an_object_of_another_account_becomes_ours_and_stays_theirs_to_read():
     them = {"Type": "CanonicalUser", "ID": "them"}
     readers = {"Type": "CanonicalUser", "ID": "readers"}
     client = Acl(("FULL_CONTROL", them), ("FULL_CONTROL", OURS), owner="them")
-    kept = Protection(client, stored(), {})
+    kept = Protection(stored(client), {})
     assert kept.arguments == {"GrantFullControl": 'id="them", id="us"'}
 
     client.owner = "us"
-    assert kept.missing(stored(), fresh=True) == ""
+    assert kept.missing(stored(client), fresh=True) == ""
     client.grants = (*client.grants, ("READ", readers))
-    assert kept.missing(stored(), fresh=True) == "the ACL"
+    assert kept.missing(stored(client), fresh=True) == "the ACL"
