@@ -109,16 +109,11 @@ LARGE_PARTS, PART_BYTES = 96, 64 * 1024**2
 
 
 def copy_large_provider(bucket: str, dest: str) -> int:
-    """Copy with the provider's hook, in one request."""
+    """Copy with the provider's hook, in one request, which AWS refuses of so large an object, and Ceph doesn't."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-    from botocore.exceptions import ClientError
 
-    try:
-        S3Hook("s3").copy_object(LARGE, f"{dest}/large", bucket, bucket)
-    except ClientError as error:
-        print(f"S3Hook.copy_object: {error}", flush=True)
-        return 1
-    raise SystemExit("copied, against what S3 says")
+    S3Hook("s3").copy_object(LARGE, f"{dest}/large", bucket, bucket)
+    return 1
 
 
 def copy_large_boto3(bucket: str, dest: str) -> int:
@@ -300,7 +295,7 @@ def benchmark_large(client: Any) -> None:
     )
     print("\n| | seconds | its process's CPU seconds | peak MiB |\n|---|---|---|---|")
     for title, side, arguments, key in (
-        ("`S3Hook.copy_object`", "copy_large_provider", ["hook"], None),
+        ("`S3Hook.copy_object`", "copy_large_provider", ["hook"], "hook/large"),
         (
             "boto3's `client.copy`, which deletes and compares nothing",
             "copy_large_boto3",
@@ -321,13 +316,10 @@ def benchmark_large(client: Any) -> None:
         ),
     ):
         seconds, peak, computed = _measured(side, [bucket, *arguments], 1)
-        if key is None:
-            print(f"| {title} | refused | | |", flush=True)
-            continue
         print(f"| {title} | {seconds:.0f} | {computed:.1f} | {peak:.0f} |", flush=True)
         if _sha256(client, bucket, key) != digest:
             raise SystemExit(f"{key} isn't what was put")
-        if side == "copy_large_boto3":
+        if side.startswith("copy"):
             client.delete_object(Bucket=bucket, Key=key)
     keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket)["Contents"]]
     print(f"\nRead back each time, with the same SHA-256. What is left: {keys}", flush=True)
