@@ -40,6 +40,8 @@ SETTINGS = {
     "CELERY__OPERATION_TIMEOUT": "10",
     # Of Airflow 2, whose scheduler would be told of a lost worker by its DAG processor twice; a part of its own isn't.
     "SCHEDULER__STANDALONE_DAG_PROCESSOR": "True",
+    # Its scheduler then takes for gone what wasn't parsed for ten minutes, and the stack parses a file once an hour.
+    "SCHEDULER__DAG_STALE_NOT_SEEN_DURATION": "7200",
 }
 
 

@@ -42,6 +42,8 @@ SETTINGS = {
     # Airflow 3 makes virtual environments with uv where there is one, which then wants more than there are wheels of.
     "STANDARD__VENV_INSTALL_METHOD": "pip",
 }
+# As many instances at once as without Celery: there are tests that hold nearly all of them.
+ON_CELERY = {"CORE__PARALLELISM": "16", "CELERY__WORKER_CONCURRENCY": "6"}
 
 
 class Stack:
@@ -92,7 +94,7 @@ class Stack:
                 "warehouse": self._warehouse,
                 "api": Api(processes, folder / "api.log").airflow_connection,
             },
-            settings=SETTINGS,
+            settings={**SETTINGS, **(ON_CELERY if on_celery else {})},
             broker_url=Redis(processes, folder / "redis.log").url if on_celery else None,
             # What a task installs comes from the wheels that `make` fetched before.
             env={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELHOUSE), **self.snowflake.environment},
