@@ -11,9 +11,9 @@ from jinja2 import Environment, pass_context
 from jinja2.nativetypes import NativeEnvironment
 
 from airflow_mapping_kit import labels
-from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, parts, redacted, switches
+from airflow_mapping_kit.compat import AIRFLOW_3, hidden_names, metrics_on, parts, redacted, switches
 from airflow_mapping_kit.failures import traceback_of
-from airflow_mapping_kit.listeners import instances, runs, starting, supervised, waiting
+from airflow_mapping_kit.listeners import counting, instances, runs, starting, supervised, waiting
 from airflow_mapping_kit.plans.arguments import arguments, chosen_key_of_instance, mapped_arguments
 from airflow_mapping_kit.plans.ranges import held_by
 from airflow_mapping_kit.ui import tabs
@@ -94,6 +94,7 @@ def _listeners() -> list[Any]:
         return []
     return [
         starting,
+        *([counting] if metrics_on() else []),
         *([] if parts.switched_off(parts.LITERALS) else [runs]),
         # The hooks of instances have other arguments on Airflow 3, and run where there is no database.
         *([] if parts.switched_off(parts.COLLECT) else [supervised if AIRFLOW_3 else instances]),

@@ -40,6 +40,7 @@ from airflow_mapping_kit.compat.database import (
 )
 from airflow_mapping_kit.compat.files import DagFolder, dag_file, dag_folders, read_dags
 from airflow_mapping_kit.compat.held import hold_connection, let_go_of_connection, one_connection
+from airflow_mapping_kit.compat.lineage import lineage_collector
 from airflow_mapping_kit.compat.logs import let_logs_take_any_text
 from airflow_mapping_kit.compat.mapping import (
     current_task_group,
@@ -56,7 +57,7 @@ from airflow_mapping_kit.compat.mapping import (
     xcom_kind,
 )
 from airflow_mapping_kit.compat.masking import hidden_names, redacted
-from airflow_mapping_kit.compat.metrics import count
+from airflow_mapping_kit.compat.metrics import count, metrics_on, named_by_place
 from airflow_mapping_kit.compat.names import (
     AIRFLOW_3,
     DAG,
@@ -189,8 +190,11 @@ __all__ = [
     "label_of",
     "let_go_of_connection",
     "let_logs_take_any_text",
+    "lineage_collector",
     "manual_interval",
     "may_be_mapped",
+    "metrics_on",
+    "named_by_place",
     "newest_dag",
     "one_connection",
     "overdue",

@@ -35,6 +35,7 @@ LAST_TIME = "what failed last time"
 PAGE = "the page Partitions"
 STALE = "stale partitions"
 CHANGED = "what changed upstream"
+HOOK_LINEAGE = "hook lineage"
 
 _MAPPED = "airflow.sdk.definitions.mappedoperator" if AIRFLOW_3 else "airflow.models.mappedoperator"
 _GROUP = "airflow.sdk.definitions.taskgroup" if AIRFLOW_3 else "airflow.utils.task_group"
@@ -243,6 +244,17 @@ NEEDS: dict[str, tuple[str, ...]] = {
         )
         if AIRFLOW_3
         else ()
+    ),
+    HOOK_LINEAGE: (
+        (
+            "airflow.sdk.lineage:get_hook_lineage_collector",
+            "airflow.sdk.plugins_manager:get_hook_lineage_readers_plugins",
+        )
+        if AIRFLOW_3
+        else (
+            "airflow.lineage.hook:get_hook_lineage_collector",
+            "airflow.plugins_manager:initialize_hook_lineage_readers_plugins",
+        )
     ),
     LAST_TIME: ("airflow.sdk.execution_time.comms:GetDagRun",) if AIRFLOW_3 else (),
     PERIODS: ("airflow.serialization.encoders:coerce_to_core_timetable",) if AIRFLOW_3 else (),

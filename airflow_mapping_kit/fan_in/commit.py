@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.fan_in.accounting import accounted
+from airflow_mapping_kit.lineage import collected
+from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.results import SUCCESS
@@ -47,6 +49,12 @@ def _committed(fan_in: Any, found: Outcome, context: Context) -> Any:
     instance: Any = context["ti"]
     run = run_of(instance.dag_id, instance.run_id, fan_in.staged_by)
     done = formats.publish(table, pieces, run)
+    fan_in.done, fan_in.version = Done(), done["snapshot"]
+    for piece in pieces:
+        fan_in.done.wrote(
+            rows=piece["rows"], size=piece["bytes"], key=piece["key"], partition=piece["partition"]
+        )
+    collected.tell(fan_in)
     fan_in.log.info(
         "Published %d partitions of %s: %s", len(pieces), one_line(table["name"]), one_line(str(done))
     )

@@ -31,6 +31,8 @@ class PublishOperator(CollectOperator):
 
     template_fields = (*CollectOperator.template_fields, "table")
     ui_color = "#d9ead3"
+    done: Any = None
+    version: Any = None
 
     def __init__(self, *, table: Any, staged_by: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -42,6 +44,18 @@ class PublishOperator(CollectOperator):
         from airflow_mapping_kit.fan_in.commit import published
 
         return published(self, context)
+
+    def lineage(self) -> Any:
+        """Return the table that it publishes, by the names that OpenLineage has."""
+        from airflow_mapping_kit.lineage.tables import published
+
+        return published(self.table, self.version)
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """Return what it has published, for Airflow's provider for OpenLineage, which looks for this name."""
+        from airflow_mapping_kit.lineage.events import operator_lineage
+
+        return operator_lineage(self.lineage(), self.done)
 
 
 def publish(mapped: Any, **arguments: Any) -> XComArg:

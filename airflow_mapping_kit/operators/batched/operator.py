@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.checkpoints.progress import Results
+    from airflow_mapping_kit.lineage.done import Done
     from airflow_mapping_kit.results import ItemResult
 
 parts.need(parts.BATCHES)
@@ -93,6 +94,7 @@ class BatchedOperator(DecoratedOperator):
         self.key = key
         self.told_to_end = False
         self.at_work: Results | None = None
+        self.done: Done | None = None
 
     @staticmethod
     def batch_parameter(declared: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from airflow_mapping_kit.compat import (
     determine_kwargs,
 )
 from airflow_mapping_kit.failures import described
+from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.operators.batched.attempts import ItemStopped, Policy
 from airflow_mapping_kit.operators.batched.batch import worked_on
 from airflow_mapping_kit.operators.batched.calls import Call
@@ -59,6 +61,7 @@ def worked_on_batch(operator: Any, context: Context) -> list[ItemResult] | dict[
         place = place_for(context, owner, sliced=given.by_reference)
         part = Part(place, context["ti"], given.span, as_list=not given.by_reference, most_bytes=kib * 1024)
         done = part.take_over(given.keyed)
+        before = Counter(part.states)
         _say_what_follows(operator, count, done, place)
     work = Results(operator.stop_after, part)
     calls = _calls(operator, given, fixed, work, Room(kib, in_all=not place.holds_parts))
@@ -73,6 +76,9 @@ def worked_on_batch(operator: Any, context: Context) -> list[ItemResult] | dict[
             f"{operator.task_id} was told to end. What is done of its batch "
             f"{'is kept: a retry does the rest' if place.outlives_tries else 'is done again by a retry'}."
         ) from None
+    finally:
+        operator.done = Done()
+        operator.done.states = part.states - before
     _fail_if_any_failed(operator, part, results, context)
     mark_succeeded(_rows(results, context), context=context)
     return results

@@ -15,6 +15,7 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
+from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of, dataset_of_table, sources_of
 from airflow_mapping_kit.operators.duckdb.copying import Copying
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
 from airflow_mapping_kit.operators.duckdb.objects import ObjectTarget
@@ -242,6 +243,14 @@ class DuckDBPartitionOperator(PartitionOperator):
             return self.put_each(
                 partial(self._publish, query, target, renew), places, context, staged=table is not None
             )
+
+    def lineage(self) -> Lineage:
+        """Return the files that the query reads, and the lake or the table that it writes into."""
+        from airflow_mapping_kit.operators.duckdb.sources import files_read
+
+        table, where = table_of(self.target), str(self.target)
+        target = dataset_of(where) if table is None else dataset_of_table(table)
+        return Lineage(sources_of(files_read(self.sql, self.parameters or {})), [target])
 
     def _target(self, scratch: Path, table: Table | None, context: Context) -> Target:
         if table is not None:

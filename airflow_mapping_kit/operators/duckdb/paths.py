@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 # Table functions whose first argument is a path, those of extensions (delta_scan, st_read) too.
-_READS_FILES = re.compile(r"^(read_|parquet_|sniff_|st_read|glob$)|_scan$")
+READS_FILES = re.compile(r"^(read_|parquet_|sniff_|st_read|glob$)|_scan$")
 # What stands for other names in a path, and a component that leaves its directory.
 _OTHER_FILES = re.compile(r"[*?\[]|(^|[/\\])\.\.([/\\]|$)")
 
@@ -54,21 +54,22 @@ def check_paths(key: str, partition: Mapping[str, Any], parameters: frozenset[st
 
 
 def _in_paths(tree: Any) -> Iterator[str]:
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if node.get("type") != "TABLE_FUNCTION":
             continue
         function = node["function"]
-        if _READS_FILES.search(function["function_name"].lower()):
-            for inner in _nodes(function["children"][:1]):
+        if READS_FILES.search(function["function_name"].lower()):
+            for inner in nodes(function["children"][:1]):
                 if inner.get("type") == "VALUE_PARAMETER":
                     yield inner["identifier"].lower()
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+def nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield what a query's tree is made of, as `json_serialize_sql` gives it."""
     if isinstance(tree, dict):
         yield tree
         for child in tree.values():
-            yield from _nodes(child)
+            yield from nodes(child)
     elif isinstance(tree, list):
         for child in tree:
-            yield from _nodes(child)
+            yield from nodes(child)

@@ -10,6 +10,9 @@ from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.checkpoints.parts import rows_of
 from airflow_mapping_kit.compat import AirflowSkipException, BaseOperator, sql_of
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
+from airflow_mapping_kit.lineage import collected
+from airflow_mapping_kit.lineage.datasets import Lineage
+from airflow_mapping_kit.lineage.done import Done, counted
 from airflow_mapping_kit.operators.partition.batch import published_each
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.held import batch_of
@@ -44,6 +47,7 @@ class PartitionOperator(BaseOperator):
 
     items_key = ITEMS_KEY
     keeps_what_is_done = takes_slices = True
+    done: Done | None = None
 
     def __init__(
         self,
@@ -72,6 +76,16 @@ class PartitionOperator(BaseOperator):
     def batch_parameter(_: Any) -> str:
         """Return which argument may be a batch, whose partitions then count as pieces of their own."""
         return "partition"
+
+    def lineage(self) -> Lineage:
+        """Return what it reads and writes into, by the names that OpenLineage has. Asked only by who wants to know."""
+        return Lineage()
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """Return what an instance has done, for Airflow's provider for OpenLineage, which looks for this name."""
+        from airflow_mapping_kit.lineage.events import operator_lineage
+
+        return operator_lineage(self.lineage(), self.done)
 
     def render_template(
         self,
@@ -115,6 +129,15 @@ class PartitionOperator(BaseOperator):
         :param staged: whether a fan-in publishes them: until then nothing has changed
         :raises AirflowSkipException: if all are left alone
         """
+        self.done = Done(staged=staged)
+        try:
+            return self._put_each(counted(self.done, put), places, context, staged=staged)
+        finally:
+            collected.tell(self)
+
+    def _put_each(
+        self, put: Publish, places: Sequence[Address], context: Context, *, staged: bool
+    ) -> dict[str, Any] | list[dict[str, Any]]:
         one = Slice.of(self.partition)
         if one is None and isinstance(self.partition, Mapping):
             result = put(places[0])

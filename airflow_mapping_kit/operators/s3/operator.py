@@ -14,12 +14,16 @@ from airflow_mapping_kit.compat import (
 )
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.failures import said
+from airflow_mapping_kit.lineage import collected
+from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of
+from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.operators.s3.mover import Ended, Mover
 from airflow_mapping_kit.operators.s3.plan import planned_moves
 from airflow_mapping_kit.operators.s3.protection import EXTRA_ARGS
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.reading.records import error_of
+from airflow_mapping_kit.results import FAILED, SUCCESS
 from airflow_mapping_kit.storage.buckets import s3_client, s3_errors
 from airflow_mapping_kit.storage.terms import check_terms, say_terms
 
@@ -131,6 +135,7 @@ class S3MoveKeysOperator(BaseOperator):
     )
     template_fields_renderers = {"keys": "json"}  # noqa: RUF012  Airflow declares it so
     ui_color = "#ffe9b8"
+    done: Done | None = None
     _killed = False
 
     def __init__(
@@ -201,6 +206,7 @@ class S3MoveKeysOperator(BaseOperator):
             clients = self._clients(moves[0])
             self._check_buckets(clients, moves[0])
             results, failures = self._move_all(clients, moves, extra_args)
+            self._note(results, len(failures), moves[0].dest_bucket)
             if failures:
                 raise _failure(failures, len(moves))
         already = [row["key"] for row in results if row["status"] == "already_moved"]
@@ -220,9 +226,30 @@ class S3MoveKeysOperator(BaseOperator):
         )
         return results
 
+    def lineage(self) -> Lineage:
+        """Return the prefix that it moves from, and the one that it moves to, by the names that OpenLineage has."""
+        return Lineage(
+            [dataset_of(f"s3://{self.source_bucket}/{self.source_prefix}")],
+            [dataset_of(f"s3://{self.dest_bucket or self.source_bucket}/{self.dest_prefix}")],
+        )
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """Return what an instance has done, for Airflow's provider for OpenLineage, which looks for this name."""
+        from airflow_mapping_kit.lineage.events import operator_lineage
+
+        return operator_lineage(self.lineage(), self.done)
+
     def on_kill(self) -> None:
         """Copy no other object, and delete nothing more. Airflow 3 raises nothing in a task that it ends."""
         self._killed = True
+
+    def _note(self, results: list[dict[str, Any]], failed: int, bucket: str) -> None:
+        self.done = Done()
+        self.done.states.update({SUCCESS: len(results), FAILED: failed})
+        for row in results:
+            if row["status"] == "moved":
+                self.done.wrote(size=row["bytes"] or 0, place=f"s3://{bucket}/{row['moved_to']}")
+        collected.tell(self)
 
     @property
     def _is_one_store(self) -> bool:

@@ -20,6 +20,14 @@ def connect(operator: Any) -> Any:
 
     :raises TargetError: if the hook doesn't take what `hook_params` gives it
     """
+    return hook_of(operator).get_conn()
+
+
+def hook_of(operator: Any) -> Any:
+    """Return the provider's hook of an operator, with what it says of the session.
+
+    :raises TargetError: if the hook doesn't take what `hook_params` gives it
+    """
     from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
 
     params = dict(operator.hook_params or {})
@@ -35,7 +43,7 @@ def connect(operator: Any) -> Any:
             f"hook_params has {shown(unknown)}, which this provider's SnowflakeHook doesn't take: check the "
             f"spelling, or write it into the connection {operator.snowflake_conn_id!r}"
         )
-    return hook.get_conn()
+    return hook
 
 
 def check_session(query_tag: Any, hook_params: Any) -> None:

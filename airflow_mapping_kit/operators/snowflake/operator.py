@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
+from airflow_mapping_kit.lineage import collected
+from airflow_mapping_kit.lineage.datasets import Lineage
+from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.operators.snowflake.answers import before, outcome, rows_by_key
 from airflow_mapping_kit.operators.snowflake.copying import Copying, check_enclosed, copying
-from airflow_mapping_kit.operators.snowflake.hook import check_session, connect, query_url
+from airflow_mapping_kit.operators.snowflake.hook import check_session, connect, hook_of, query_url
 from airflow_mapping_kit.operators.snowflake.links import QUERY_URL, QueryLink
 from airflow_mapping_kit.operators.snowflake.names import ObjectName, literal, parse_name
 from airflow_mapping_kit.operators.snowflake.refusals import refusals
@@ -18,6 +21,7 @@ from airflow_mapping_kit.operators.snowflake.session import Session
 from airflow_mapping_kit.operators.snowflake.statements import copy_files, earlier_loads, listed, slices
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.results import SUCCESS
 from airflow_mapping_kit.storage.buckets import given_keys
 
 if TYPE_CHECKING:
@@ -128,6 +132,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     template_fields_renderers = {"keys": "json", "file_format": "sql", "select": "sql"}  # noqa: RUF012  as Airflow has it
     operator_extra_links = (QueryLink(),)
     ui_color = "#d9f2fb"
+    done: Done | None = None
     _session: Session | None = None
     _killed = False
 
@@ -193,9 +198,34 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             self._session = Session(self._connect, ended=lambda: self._killed)
             with self._session as session:
                 results = self._load(session, names, how, context)
+            self._note(results)
             # What was loaded before too: a try that was killed after its COMMIT has told nobody.
             mark_changed(names, context=context)
             return results
+
+    def lineage(self) -> Lineage:
+        """Return the folders of the files, and the table, by the names that OpenLineage has."""
+        from airflow_mapping_kit.lineage.databases import Database
+        from airflow_mapping_kit.lineage.datasets import sources_of
+
+        table = Database(self.snowflake_conn_id, hook_of(self)).table(parse_name("table", self.table))
+        folders = (f"s3://{self.bucket}/{key.rpartition('/')[0]}" for key in given_keys(self.keys))
+        return Lineage(sources_of(folders) if self.bucket else [], [table])
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """Return what an instance has done, for Airflow's provider for OpenLineage, which looks for this name."""
+        from airflow_mapping_kit.lineage.events import operator_lineage
+
+        return operator_lineage(self.lineage(), self.done)
+
+    def _note(self, results: list[dict[str, Any]]) -> None:
+        self.done = Done()
+        for row in results:
+            self.done.states[SUCCESS] += 1
+            if row["status"] == "loaded":
+                self.done.wrote(rows=row["rows_loaded"])
+                self.done.query_id = row["query_id"]
+        collected.tell(self)
 
     def on_kill(self) -> None:
         """Cancel what runs in the warehouse, and commit nothing more."""

@@ -10,6 +10,7 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import TargetError
+from airflow_mapping_kit.lineage.datasets import Lineage
 from airflow_mapping_kit.operators.partition.addresses import Address, addresses
 from airflow_mapping_kit.operators.partition.operator import PartitionOperator
 from airflow_mapping_kit.printable import one_line
@@ -111,6 +112,17 @@ class SQLPartitionOperator(PartitionOperator):
                 return self.put_each(
                     partial(self._put, write), places, context, staged=table_of(self.table) is not None
                 )
+
+    def lineage(self) -> Lineage:
+        """Return the tables that the query reads, and the one that it writes into."""
+        from airflow_mapping_kit.lineage.databases import Database
+        from airflow_mapping_kit.lineage.tables import of_database
+
+        table = table_of(self.table)
+        conn_id = str(self.conn_id or (table or {}).get("conn_id"))
+        name = str(self.table if table is None else table["name"])
+        database = Database(conn_id)
+        return Lineage(database.tables_read(self.sql), [of_database(conn_id, name, database)])
 
     def on_kill(self) -> None:
         """Commit nothing more."""
