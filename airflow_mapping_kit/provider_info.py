@@ -26,6 +26,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_mapping_kit.operators.dagrun.links.ChildRunsLink",
             "airflow_mapping_kit.operators.dagrun.links.FailedChildRunsLink",
             "airflow_mapping_kit.operators.snowflake.links.QueryLink",
+            "airflow_mapping_kit.lineage.console.StoreLink",
         ],
         "triggers": [
             {

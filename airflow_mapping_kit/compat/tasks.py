@@ -195,6 +195,14 @@ def xcom_backend() -> Any:
     return XCom
 
 
+def pushed_value(ti_key: Any, key: str) -> Any:
+    """Return an XCom of an instance, `None` if it has none such: for Airflow 2's web server.
+
+    :param ti_key: the key of the instance
+    """
+    return plain_xcoms().get_value(ti_key=ti_key, key=key)
+
+
 def xcom_json(value: Any) -> str:
     """Return a value as the JSON text that an XCom holds of it.
 

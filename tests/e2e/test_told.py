@@ -169,4 +169,4 @@ def test_statsd_counts_pieces_items_rows_and_files_by_dag_and_task(told):
 
 
 def test_a_notifier_of_a_mapped_task_gets_the_label_of_the_piece_that_failed(told):
-    assert (told.folder / "notes.txt").read_text().splitlines() == ["load of Zoë's/%2F <b> failed"]
+    assert (told.folder / "notes.txt").read_text().splitlines() == [r"load of Zoë's/%2F\n<b> failed"]

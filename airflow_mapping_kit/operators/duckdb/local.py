@@ -35,6 +35,9 @@ class LocalTarget:
     def __init__(self, root: str) -> None:
         self._root = Path(root).absolute()
 
+    def console(self, _: str) -> None:
+        """Return nothing: no console shows a directory."""
+
     def check(self, key: str, directory: str) -> None:
         """Check that a directory can have this name.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import TargetError
+from airflow_mapping_kit.lineage.console import google_console
 from airflow_mapping_kit.operators.duckdb.claims import claimed_file
 from airflow_mapping_kit.operators.duckdb.local import Staged
 from airflow_mapping_kit.storage import other_files
@@ -36,6 +37,11 @@ class ObjectTarget:
     def __init__(self, place: Uri, scratch: Path) -> None:
         self._place, self._scratch = place, scratch
         self._there = False
+
+    def console(self, below: str) -> str | None:
+        """Return where Google Cloud shows what is below the target; of Azure's only its subscription knows."""
+        place = self._place
+        return None if place.scheme in AZURE else google_console(place.bucket, f"{place.key}{below}")
 
     def check(self, key: str, directory: str) -> None:
         """Check that an object can have this name.

@@ -15,6 +15,7 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
+from airflow_mapping_kit.lineage import console
 from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of, dataset_of_table, sources_of
 from airflow_mapping_kit.operators.duckdb.copying import Copying
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
@@ -131,7 +132,9 @@ class DuckDBPartitionOperator(PartitionOperator):
         "parameters": "json",
         "settings": "json",
     }
+    operator_extra_links = (console.StoreLink(),)
     ui_color = "#fff6cc"
+    store: str | None = None
 
     def __init__(
         self,
@@ -240,9 +243,12 @@ class DuckDBPartitionOperator(PartitionOperator):
             # A template gives text, so no connection may come as "".
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
                 renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
-            return self.put_each(
+            done = self.put_each(
                 partial(self._publish, query, target, renew), places, context, staged=table is not None
             )
+            where = f"{places[0].directory}/" if isinstance(self.partition, Mapping) else ""
+            console.show(self, target.console(where), context)
+            return done
 
     def lineage(self) -> Lineage:
         """Return the files that the query reads, and the lake or the table that it writes into."""

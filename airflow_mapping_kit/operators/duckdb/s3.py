@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import TargetError
+from airflow_mapping_kit.lineage.console import s3_console
 from airflow_mapping_kit.operators.duckdb.claims import claimed_file
 from airflow_mapping_kit.operators.duckdb.local import Staged
 from airflow_mapping_kit.storage.buckets import s3_errors
@@ -35,6 +36,10 @@ class S3Target:
         self._prefix = prefix
         self._hook = hook
         self._scratch = scratch
+
+    def console(self, below: str) -> str | None:
+        """Return where AWS shows what is below the target; `None` of a server that isn't AWS's."""
+        return s3_console(self._hook.get_conn(), self._bucket, f"{self._prefix}{below}")
 
     def check(self, key: str, directory: str) -> None:
         """Check that an object can have this name.

@@ -36,6 +36,9 @@ class TableTarget:
         self._table, self._scratch, self._conn_id = table, scratch, conn_id
         self._prefix = prefix(table, run)
 
+    def console(self, _: str) -> None:
+        """Return nothing: what is staged is nobody's to look at."""
+
     def check(self, key: str, directory: str) -> None:
         """Do nothing: a staged file has a name of its own, which fits anywhere."""
 

@@ -14,7 +14,7 @@ from airflow_mapping_kit.compat import (
 )
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.failures import said
-from airflow_mapping_kit.lineage import collected
+from airflow_mapping_kit.lineage import collected, console
 from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of
 from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.operators.s3.mover import Ended, Mover
@@ -134,8 +134,10 @@ class S3MoveKeysOperator(BaseOperator):
         "dest_expected_bucket_owner",
     )
     template_fields_renderers = {"keys": "json"}  # noqa: RUF012  Airflow declares it so
+    operator_extra_links = (console.StoreLink(),)
     ui_color = "#ffe9b8"
     done: Done | None = None
+    store: str | None = None
     _killed = False
 
     def __init__(
@@ -181,7 +183,7 @@ class S3MoveKeysOperator(BaseOperator):
         self.expected_bucket_owner = expected_bucket_owner
         self.dest_expected_bucket_owner = dest_expected_bucket_owner
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002  Airflow's signature
+    def execute(self, context: Context) -> list[dict[str, Any]]:
         """Move the keys and return a row for each."""
         with bad_input_fails_at_once():
             extra_args = {} if self.extra_args is None else self.extra_args
@@ -206,7 +208,9 @@ class S3MoveKeysOperator(BaseOperator):
             clients = self._clients(moves[0])
             self._check_buckets(clients, moves[0])
             results, failures = self._move_all(clients, moves, extra_args)
-            self._note(results, len(failures), moves[0].dest_bucket)
+            bucket = moves[0].dest_bucket
+            self._note(results, len(failures), bucket)
+            console.show(self, console.s3_console(clients[1], bucket, self.dest_prefix), context)
             if failures:
                 raise _failure(failures, len(moves))
         already = [row["key"] for row in results if row["status"] == "already_moved"]

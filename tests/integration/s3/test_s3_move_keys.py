@@ -494,3 +494,29 @@ def test_many_keys_move_in_parallel_and_are_returned_in_their_order(bucket, conn
     assert [row["key"] for row in rows] == keys
     assert {row["status"] for row in rows} == {"moved"}
     assert bucket.keys() == [key.replace("landing", "processed") for key in keys]
+
+
+def test_openlineage_is_told_from_which_prefix_to_which_and_what_went(bucket):
+    for key in KEYS[:2]:
+        bucket.put(key)
+    operator = S3MoveKeysOperator(
+        task_id="move",
+        keys=KEYS,
+        source_bucket=bucket.name,
+        source_prefix="landing/",
+        dest_prefix="processed/",
+        aws_conn_id="s3",
+    )
+    with pytest.raises(AirflowFailException):
+        operator.execute({})
+    told = operator.get_openlineage_facets_on_complete(None)
+    assert [(one.namespace, one.name) for one in told.inputs] == [(f"s3://{bucket.name}", "landing")]
+    (output,) = told.outputs
+    assert (output.namespace, output.name) == (f"s3://{bucket.name}", "processed")
+    assert output.outputFacets["outputStatistics"].size == 26
+    assert output.outputFacets["subset"].outputCondition == {
+        "type": "location",
+        "locations": [f"s3://{bucket.name}/processed/{name}.csv" for name in "ab"],
+    }
+    # The server isn't AWS's, so no console shows it.
+    assert operator.operator_extra_links == ()

@@ -244,3 +244,18 @@ def test_keys_of_an_xcom_are_mapped_over_and_never_rendered(warehouse, dag_test)
         (row,) = instances[task_id, 0].xcom_pull(task_id, map_indexes=0)
         assert row == {**loaded(key, 1), "query_id": row["query_id"]}
     assert warehouse.rows() == [(1, "1/0"), (1, "ds")]
+
+
+def test_openlineage_is_told_the_folders_and_the_table_by_its_whole_name(warehouse):
+    warehouse.put(EWR, b"1,EWR\n2,EWR\n")
+    warehouse.put(JFK, b"3,JFK\n")
+    operator = warehouse.operator([EWR, JFK], bucket=warehouse.bucket)
+    operator.execute({})
+    told = operator.get_openlineage_facets_on_complete(None)
+    assert [(one.namespace, one.name) for one in told.inputs] == [
+        (f"s3://{warehouse.bucket}", "landing/20130101")
+    ]
+    (table,) = told.outputs
+    assert table.namespace.startswith("snowflake://")
+    assert table.name.upper() == f"{warehouse.database}.PUBLIC.FLIGHTS".upper()
+    assert table.outputFacets["outputStatistics"].rowCount == 3

@@ -323,3 +323,17 @@ def test_an_argument_that_cannot_be_is_refused_when_the_dag_is_parsed(arguments,
     given = {"sql": "SELECT 1", "partition": EWR, "table": "flights", "conn_id": "warehouse", **arguments}
     with pytest.raises(ValueError, match=message):
         SQLPartitionOperator(task_id="load", **given)
+
+
+def test_openlineage_is_told_which_tables_were_read_and_which_partition_written(filled, load):
+    loads = []
+    load(EWR, before=loads.append)
+    told = loads[0].get_openlineage_facets_on_complete(None)
+    host, name = filled.connection["host"], filled.connection["schema"]
+    (table,) = told.outputs
+    assert (table.namespace.startswith("postgres://"), table.name) == (True, f"{name}.public.flights"), host
+    assert [(one.namespace, one.name) for one in told.inputs] == [(table.namespace, f"{name}.public.raw")]
+    assert table.outputFacets["outputStatistics"].rowCount == 10
+    assert table.outputFacets["subset"].outputCondition["partitions"] == [
+        {"identifier": "date=2013-01-01/origin=EWR", "dimensions": EWR}
+    ]
