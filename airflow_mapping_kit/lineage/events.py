@@ -17,6 +17,7 @@ from openlineage.client.facet_v2 import (
 from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
 from airflow_mapping_kit.compat import hidden_names, redacted
+from airflow_mapping_kit.lineage.done import MAX_NAMED
 from airflow_mapping_kit.partitions.hidden import hide
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def operator_lineage(lineage: Lineage, done: Done | None) -> Any:
     :param lineage: what it reads and writes
     :param done: what it has done; the facets of a dataset that it wrote are of the first of `lineage`
     """
-    inputs: Any = [InputDataset(dataset.namespace, _shown(dataset.name)) for dataset in lineage.inputs]
+    inputs: Any = [
+        InputDataset(dataset.namespace, _shown(dataset.name)) for dataset in lineage.inputs[:MAX_NAMED]
+    ]
     outputs: Any = [
         _output(dataset, done if number == 0 else None) for number, dataset in enumerate(lineage.outputs)
     ]
