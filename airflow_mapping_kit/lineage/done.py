@@ -19,7 +19,7 @@ class Done:
     """What an instance has done in this try, as lineage and metrics tell of it.
 
     `states` counts its pieces where it works on several; `rows`, `bytes` and `files` what it wrote; `partitions` and
-    `places` name the first 100 of them, `left_out` says how many are not named; `query_id` is the last of the database's.
+    `places` name the first 100 of them, `left_out` says how many are not named; `query_id` is the last query.
 
     :param staged: whether what it wrote is published by another task
     """

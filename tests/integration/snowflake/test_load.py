@@ -250,7 +250,7 @@ def test_openlineage_is_told_the_folders_and_the_table_by_its_whole_name(warehou
     warehouse.put(EWR, b"1,EWR\n2,EWR\n")
     warehouse.put(JFK, b"3,JFK\n")
     operator = warehouse.operator([EWR, JFK], bucket=warehouse.bucket)
-    operator.execute({})
+    rows = operator.execute({})
     told = operator.get_openlineage_facets_on_complete(None)
     assert [(one.namespace, one.name) for one in told.inputs] == [
         (f"s3://{warehouse.bucket}", "landing/20130101")
@@ -259,3 +259,5 @@ def test_openlineage_is_told_the_folders_and_the_table_by_its_whole_name(warehou
     assert table.namespace.startswith("snowflake://")
     assert table.name.upper() == f"{warehouse.database}.PUBLIC.FLIGHTS".upper()
     assert table.outputFacets["outputStatistics"].rowCount == 3
+    query = told.run_facets["externalQuery"]
+    assert (query.externalQueryId, query.source) == (rows[-1]["query_id"], table.namespace)
