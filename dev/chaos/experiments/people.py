@@ -88,7 +88,8 @@ def timed_out(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]: 
 @experiment("marked-failed", "Somebody marks a batch failed while it is at work, and retries the run")
 def marked_failed(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Mark a running instance failed."""
-    work = Items(cluster, run_id, items=100, seconds=3.0)
+    # Longer than it takes to have it marked, on a busy machine too.
+    work = Items(cluster, run_id, items=100, seconds=10.0)
     work.begin()
     _at_work(cluster, chance, 100)
     code = MARK.format(dag_id=work.dag_id, run_id=work.run_id, index=chance.randint(0, 1))

@@ -29,17 +29,29 @@ def _on_s3(cluster: Cluster, run_id: str) -> list[Work]:
 
 
 def _ended(cluster: Cluster, works: list[Work]) -> Iterator[Seen]:
+    chosen, faults = cluster.s3_proxy.before, []
+
+    def counted(request: Request) -> Fault:
+        fault = chosen(request)
+        if fault:
+            faults.append(fault)
+        return fault
+
+    cluster.s3_proxy.before = counted
     try:
         for work in works:
             work.begin()
         for work in works:
             cluster.ended(work.dag_id, work.run_id)
     finally:
+        requests = len(cluster.s3_proxy.requests)
         cluster.s3_proxy.reset()
         cluster.snowflake_proxy.reset()
     struck = time.time()
     for work in works:
-        yield work.seen(struck)
+        seen = work.seen(struck)
+        seen.told |= {"requests": requests, "that went wrong": len(faults)}
+        yield seen
 
 
 def _chosen(chance: Random, percent: int) -> int:
