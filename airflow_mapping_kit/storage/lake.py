@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from airflow_mapping_kit.storage.file_systems import check_bucket, errors
 from airflow_mapping_kit.storage.uris import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from airflow_mapping_kit.storage.uris import Uri
 
@@ -46,6 +47,35 @@ def published(
         partition = read.partition(names)
         if partition is not None:
             yield partition
+
+
+def parquet_files(
+    target: str, dimensions: Collection[str], own: str, *, aws_conn_id: str | None = None
+) -> Iterator[tuple[str, int]]:
+    """Give the Parquet files of all partitions of a lake but one, whoever wrote them, and their sizes, by name.
+
+    The first takes a listing of one page, or of as many folders as a partition has dimensions.
+
+    :param dimensions: partitions of others are another table
+    :param own: the directory of the partition that is left out
+    :return: paths, or URIs with the Airflow connection
+    :raises TargetError: if the lake can't be listed
+    :raises StorageError: if the store refuses to list it
+    """
+    read = _Directories(dimensions)
+    for names, file, size in _parquet_files(target, aws_conn_id, read):
+        directory = "/".join(names)
+        if size and directory != own and read.partition(names) is not None:
+            yield f"{root_of(target, aws_conn_id)}/{directory}/{file}", size
+
+
+def root_of(target: str, aws_conn_id: str | None) -> str:
+    """Return a target as files are named below it: an absolute path, or a URI with the Airflow connection."""
+    place = target_of(target)
+    if place is None:
+        return str(Path(target).absolute())
+    connection = place.connection or (aws_conn_id if place.scheme == "s3" else None)
+    return place._replace(connection=connection or None).uri.rstrip("/")
 
 
 class _Directories:
@@ -86,10 +116,52 @@ def _component(name: str) -> tuple[str, str | None] | None:
     return dimension, value
 
 
+def _parquet_files(
+    target: str, aws_conn_id: str | None, read: _Directories
+) -> Iterator[tuple[list[str], str, int]]:
+    """Give the directories, the name and the size of Parquet files, in the order of their paths."""
+    place = target_of(target)
+    if place is None:
+        for folder, names, file in _on_disk(Path(target).absolute(), read, _is_parquet):
+            # It may be replaced meanwhile.
+            with suppress(FileNotFoundError):
+                yield names, file, Path(folder, file).stat().st_size
+    elif place.scheme == "s3":
+        connection = place.connection or aws_conn_id
+        with s3_errors(connection, place.bucket, f"list {place}"):
+            for entry in listed(s3_client(connection), place.bucket, place.key):
+                *names, file = entry["Key"][len(place.key) :].split("/")
+                if _is_parquet(file):
+                    yield names, file, entry["Size"]
+    else:
+        yield from _folder_by_folder(place, [], read)
+
+
+def _folder_by_folder(
+    place: Uri, names: list[str], read: _Directories
+) -> Iterator[tuple[list[str], str, int]]:
+    """Give what is found as it is: a listing of all below would have no end in a large lake."""
+    folder = "/".join([place.uri.rstrip("/"), *names])
+    with errors(place, "list"):
+        found = other_files.entries(folder)
+    for name, size in sorted(found.items()):
+        if size is not None and _is_parquet(name):
+            yield names, name, size
+        elif size is None and read.component(name) is not None:
+            yield from _folder_by_folder(place, [*names, name], read)
+
+
+def _is_parquet(name: str) -> bool:
+    return name.endswith(".parquet")
+
+
 def _directories(target: str, aws_conn_id: str | None, read: _Directories) -> Iterator[list[str]]:
     place = target_of(target)
     if place is None:
-        yield from _on_disk(Path(target).absolute(), read)
+        for folder, names, file in _on_disk(Path(target).absolute(), read, FILE_NAME.__eq__):
+            with suppress(FileNotFoundError):
+                if Path(folder, file).stat().st_size:
+                    yield names
         return
     for name in _on_s3(place, aws_conn_id) if place.scheme == "s3" else _elsewhere(place):
         *names, file = name.split("/")
@@ -117,15 +189,18 @@ def _elsewhere(place: Uri) -> Iterator[str]:
             yield name[len(root) + 1 :]
 
 
-def _on_disk(root: Path, read: _Directories) -> Iterator[list[str]]:
+def _on_disk(
+    root: Path, read: _Directories, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, list[str], str]]:
+    """Give the files whose names are wanted, in the order of their paths, and the directories that they lie in."""
     todo: list[tuple[str, list[str]]] = [(str(root), [])]
     while todo:
         folder, names = todo.pop()
         try:
-            entries = list(os.scandir(folder))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
             for entry in entries:
-                if entry.name == FILE_NAME and entry.is_file() and entry.stat().st_size:
-                    yield names
+                if wanted(entry.name) and entry.is_file():
+                    yield folder, names, entry.name
                 elif _goes_on(entry, names, read):
                     todo.append((entry.path, [*names, entry.name]))
         except FileNotFoundError:

@@ -81,6 +81,19 @@ def listed(uri: str) -> list[str]:
     return [f"{uri}/{one['name'].rpartition('/')[2]}" for one in entries if one["type"] == "file"]
 
 
+def entries(uri: str) -> dict[str, int | None]:
+    """Return what lies in a folder by name: of a file its size, of a folder `None`; none of one that is not there."""
+    files, path = _found(uri)
+    try:
+        found = files.ls(path, detail=True)
+    except FileNotFoundError:
+        return {}
+    return {
+        one["name"].rstrip("/").rpartition("/")[2]: one["size"] if one["type"] == "file" else None
+        for one in found
+    }
+
+
 def sizes(uri: str) -> dict[str, int]:
     """See `files.sizes`."""
     files, path = _found(uri)

@@ -33,14 +33,7 @@ def stored(key: str, name: str, column_type: str) -> str | None:
     :param column_type: as `DESCRIBE` says it: `STRUCT(a HUGEINT, b VARCHAR[])`
     :raises QueryError: naming the column, if Parquet changes its values
     """
-    column = identifier(name)
-    changed = next(filter(None, (match[1] for match in _CHANGED.finditer(column_type))), None)
-    if changed:
-        raise QueryError(
-            f"partition {key}: the column {name!r} is of type {column_type}, and of {changed} a Parquet file "
-            f"keeps {_REMEDIES[changed].format(column=column)}"
-        )
-    narrowed = _HUGE.sub(lambda match: match[1] or _WIDE, column_type)
+    column, narrowed = identifier(name), in_file(f"partition {key}", name, column_type)
     if narrowed == column_type:
         return None
     fitted = f"TRY_CAST({column} AS {narrowed})"
@@ -55,3 +48,18 @@ def stored(key: str, name: str, column_type: str) -> str | None:
         f"CASE WHEN CAST({fitted} AS {column_type}) IS DISTINCT FROM {column} "
         f"THEN error({literal(before)} || {shown} || {literal(after)}) ELSE {fitted} END"
     )
+
+
+def in_file(where: str, name: str, column_type: str) -> str:
+    """Return the type that a column of a type is to have in the file: `HUGEINT[]` gives `DECIMAL(38,0)[]`.
+
+    :param where: what it is a column of, for the error
+    :raises QueryError: naming the column, if Parquet changes its values
+    """
+    changed = next(filter(None, (match[1] for match in _CHANGED.finditer(column_type))), None)
+    if changed:
+        raise QueryError(
+            f"{where}: the column {name!r} is of type {column_type}, and of {changed} a Parquet file "
+            f"keeps {_REMEDIES[changed].format(column=identifier(name))}"
+        )
+    return _HUGE.sub(lambda match: match[1] or _WIDE, column_type)

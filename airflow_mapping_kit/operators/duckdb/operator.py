@@ -17,12 +17,14 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.lineage import console
 from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of, dataset_of_table, sources_of
+from airflow_mapping_kit.operators.duckdb.agreement import Agreement
 from airflow_mapping_kit.operators.duckdb.copying import Copying
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
 from airflow_mapping_kit.operators.duckdb.objects import ObjectTarget
 from airflow_mapping_kit.operators.duckdb.opened import check_extensions, check_settings, opened, thread_count
 from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
 from airflow_mapping_kit.operators.duckdb.s3 import S3Target
+from airflow_mapping_kit.operators.duckdb.schema import check_schema
 from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
 from airflow_mapping_kit.operators.duckdb.staging import TableTarget
 from airflow_mapping_kit.operators.partition.addresses import Address, addresses
@@ -89,6 +91,10 @@ class DuckDBPartitionOperator(PartitionOperator):
         `az://connection@container/prefix` (`abfs://` too), with the Airflow connection of its credentials; or a table,
         `iceberg_table(...)`, `delta_table(...)` or `ducklake_table(...)`: then the rows are only staged, and `publish`
         makes those of all instances one commit (templated)
+    :param schema: the columns that each partition of the lake is to have, in this order, and their DuckDB types:
+        `{"carrier": "VARCHAR", "delay": "BIGINT"}`. What the query has otherwise is converted where no value changes;
+        the query has to select all of them and no others but dimensions. Without it a partition has to have the columns
+        that the lake's others have
     :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
     :param parameters: values for parameters of the query that are no dimensions: `$source`, say (templated)
     :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it
@@ -142,6 +148,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         sql: str,
         partition: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         target: str | Table,
+        schema: Mapping[str, str] | None = None,
         partition_by: Sequence[str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         on_empty: str = "fail",
@@ -162,6 +169,8 @@ class DuckDBPartitionOperator(PartitionOperator):
         )
         if threads is not None and not _is_template(threads):
             thread_count(threads)
+        if schema is not None:
+            check_schema(schema)
         if isinstance(settings, Mapping):
             check_settings(settings)
         check_extensions(extensions)
@@ -170,6 +179,7 @@ class DuckDBPartitionOperator(PartitionOperator):
             raise PartitionError(f"partition_by={partition_by!r} is text: write the list [{partition_by!r}]")
         load_zone(timezone)
         self.target = target
+        self.schema = schema
         self.partition_by = partition_by
         self.aws_conn_id = aws_conn_id
         self.duckdb_conn_id = duckdb_conn_id
@@ -219,6 +229,11 @@ class DuckDBPartitionOperator(PartitionOperator):
                     f"partition_by={self.partition_by!r} is the order of directories, and the target is the table "
                     f"{table['name']}, which has none: leave it out"
                 )
+            if table is not None and self.schema is not None:
+                raise QueryError(
+                    f"schema= is for a lake of files, and the target is the table {table['name']}, which has its own "
+                    f"columns: leave it out"
+                )
             places = addresses(self.partitions(context), self.partition_by, table)
             scratch = stack.enter_context(scratch_directory())
             target = self._target(scratch, table, context)
@@ -234,7 +249,14 @@ class DuckDBPartitionOperator(PartitionOperator):
                 )
             )
             copying = Copying(self.compression, self.row_group_size)
-            query = PartitionQuery(connection, self.sql, self.parameters, self.unused, table, copying)
+            query = PartitionQuery(
+                connection, self.sql, self.parameters, self.unused, table, copying, self.schema
+            )
+            where: Any = self.target
+            has_columns = table is not None or self.schema is not None
+            agreement = (
+                None if has_columns else Agreement(connection, where, self.aws_conn_id or None, scratch)
+            )
             values: list[Any] = [self.sql]
             for place in places:
                 target.check(place.key, place.directory)
@@ -244,7 +266,10 @@ class DuckDBPartitionOperator(PartitionOperator):
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
                 renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
             done = self.put_each(
-                partial(self._publish, query, target, renew), places, context, staged=table is not None
+                partial(self._publish, query, target, renew, agreement),
+                places,
+                context,
+                staged=table is not None,
             )
             where = f"{places[0].directory}/" if isinstance(self.partition, Mapping) else ""
             console.show(self, target.console(where), context)
@@ -279,6 +304,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         query: PartitionQuery,
         target: Target,
         renew: Callable[[], None] | None,
+        agreement: Agreement | None,
         place: Address,
     ) -> dict[str, Any] | None:
         """Publish one partition; `None` if it has no rows and is to be left alone."""
@@ -304,8 +330,11 @@ class DuckDBPartitionOperator(PartitionOperator):
                     self.log.info("Staged %s: no rows, so it will be emptied", one_line(place.key))
                     return self._result(place, None, 0, 0)
                 size = staged.path.stat().st_size
+                published = agreement.check(place, staged.path) if agreement is not None else None
                 with self._stopped_by_on_kill():
                     path = staged.publish()
+                if published is not None:
+                    published()
         except OSError as error:
             raise AirflowException(f"partition {place.key}: can't be written: {error}") from error
         seconds = time.monotonic() - started

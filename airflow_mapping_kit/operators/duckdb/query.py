@@ -12,6 +12,7 @@ from airflow_mapping_kit.operators.duckdb.copying import Copying
 from airflow_mapping_kit.operators.duckdb.failures import REFUSED, duckdb_errors_named
 from airflow_mapping_kit.operators.duckdb.fitting import Fitting
 from airflow_mapping_kit.operators.duckdb.paths import check_paths, path_parameters
+from airflow_mapping_kit.operators.duckdb.schema import Schema
 from airflow_mapping_kit.partitions.hidden import is_hidden
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.tables.database import expression, identifier, literal
@@ -45,6 +46,7 @@ class PartitionQuery:
     :param unused: dimensions that the query need not use
     :param table: the table that its rows are for, if for one: then the file has all columns
     :param copying: how they are written
+    :param schema: the columns that the file is to have, where an author has said
     :raises QueryError: if the text isn't exactly one `SELECT`
     """
 
@@ -56,6 +58,7 @@ class PartitionQuery:
         unused: Collection[str] = (),
         table: Table | None = None,
         copying: Copying = Copying(),  # noqa: B008  it can't change
+        schema: Mapping[str, str] | None = None,
     ) -> None:
         import duckdb
 
@@ -75,6 +78,7 @@ class PartitionQuery:
         self._parameters = frozenset(statements[0].named_parameters)
         self._in_paths = path_parameters(connection, self._text)
         self._fitting = None if table is None else Fitting(connection, table, self._variable)
+        self._schema = None if schema is None else Schema(connection, schema)
         # Tables are written once and read often, and all their engines read it.
         self._options = copying.options(None if table is None else "zstd")
 
@@ -173,14 +177,20 @@ class PartitionQuery:
                 f"partition {key}: the query returns only dimensions ({_listed(dropped)}), which live in the "
                 f"path, so nothing is left to store: select at least one other column"
             )
-        replaced = {name: stored(key, name, column_type) for name, column_type in kept.items()}
+        replaced: dict[str, str | None] = (
+            {name: stored(key, name, column_type) for name, column_type in kept.items()}
+            if self._schema is None
+            else {**self._schema.selected(key, dimensions, kept)}
+        )
         if dropped:
             cases = [
                 self._case(number, name, column_type, dimensions[name.lower()])
                 for number, (name, column_type) in enumerate(dropped.items())
             ]
-            first = next(iter(kept))
+            first = next(iter(replaced))
             replaced[first] = f"CASE {' '.join(cases)} ELSE {replaced[first] or identifier(first)} END"
+        if self._schema is not None:
+            return f"SELECT {', '.join(f'{by} AS {identifier(name)}' for name, by in replaced.items())}"
         excluded = f" EXCLUDE ({', '.join(map(identifier, dropped))})" if dropped else ""
         instead = [f"{by} AS {identifier(name)}" for name, by in replaced.items() if by is not None]
         replace = f" REPLACE ({', '.join(instead)})" if instead else ""
