@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from airflow_mapping_kit.exceptions import PartitionError
@@ -164,17 +164,39 @@ def _cut(text: str) -> str:
     return encoded[: MAX_MESSAGE_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
-def described(failed: Iterable[Result | ItemResult]) -> str:
-    """Return the failed pieces, grouped by error: a line an error, then its keys, 20 keys in all.
+class Group(NamedTuple):
+    """The pieces that one error stopped.
+
+    :param number: how many they are.
+    :param error: the error, in one line.
+    :param shared: what several of their keys have in common, `date: 2013-01-01 2`, or nothing.
+    :param keys: the keys of the first.
+    """
+
+    number: int
+    error: str
+    shared: str
+    keys: list[str]
+
+
+class Grouped(NamedTuple):
+    """Failed pieces by error.
+
+    :param groups: the commonest error first, with 20 keys in all.
+    :param others: how many were stopped by errors that nobody told apart.
+    :param unnamed: how many are named nowhere in it.
+    """
+
+    groups: list[Group]
+    others: int
+    unnamed: int
+
+
+def grouped(failed: Iterable[Result | ItemResult]) -> Grouped:
+    """Return failed pieces by error.
 
     It takes as much memory of a million as of a thousand: of more errors than that only how many there are is said,
     and a dimension with more values has nothing in common.
-
-    Two flights of a day that failed with one error give::
-
-        2 × ValueError: no such file (date: 2013-01-01 2)
-          date=2013-01-01/origin=EWR
-          date=2013-01-01/origin=JFK
     """
     groups: dict[str, _Group] = {}
     number = 0
@@ -187,18 +209,33 @@ def described(failed: Iterable[Result | ItemResult]) -> str:
                 continue
             group = groups[error] = _Group()
         group.add(result["key"])
-    text, named, counted = [], 0, 0
+    told, left = [], MAX_KEYS
     for error, group in sorted(groups.items(), key=lambda one: -one[1].number):
-        shared = group.shared()
-        text.append(f"{group.number:,} × {error}" + (f" ({one_line(shared)})" if shared else ""))
-        shown = group.keys[: max(MAX_KEYS - named, 0)]
-        text += [f"  {one_line(key)}" for key in shown]
-        named += len(shown)
-        counted += group.number
-    if number > counted:
-        text.append(f"{number - counted:,} × {OTHERS}")
-    if number > named:
-        text.append(f"and {number - named:,} more")
+        told.append(Group(group.number, error, group.shared(), group.keys[:left]))
+        left -= len(told[-1].keys)
+    return Grouped(told, number - sum(one.number for one in told), number - (MAX_KEYS - left))
+
+
+def described(failed: Iterable[Result | ItemResult]) -> str:
+    """Return the failed pieces, grouped by error: a line an error, then its keys, 20 keys in all.
+
+    Two flights of a day that failed with one error give::
+
+        2 × ValueError: no such file (date: 2013-01-01 2)
+          date=2013-01-01/origin=EWR
+          date=2013-01-01/origin=JFK
+    """
+    found = grouped(failed)
+    text = []
+    for group in found.groups:
+        text.append(
+            f"{group.number:,} × {group.error}" + (f" ({one_line(group.shared)})" if group.shared else "")
+        )
+        text += [f"  {one_line(key)}" for key in group.keys]
+    if found.others:
+        text.append(f"{found.others:,} × {OTHERS}")
+    if found.unnamed:
+        text.append(f"and {found.unnamed:,} more")
     return "\n".join(text)
 
 

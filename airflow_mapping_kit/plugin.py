@@ -52,6 +52,35 @@ def _rendered(jinja_context: JinjaContext, render: Callable[[JinjaContext, str],
     return _Quoted(rendered) if isinstance(jinja_context.environment, NativeEnvironment) else rendered
 
 
+@pass_context
+def failure_text(jinja_context: JinjaContext, form: str) -> str:
+    """Return what failed of a task, for its notifier. Never raises: the notice is to come in any case."""
+    return _rendered_notice(jinja_context, lambda told, context: told.told_of_instance(context, form))
+
+
+@pass_context
+def failure_subject(jinja_context: JinjaContext) -> str:
+    """Return the same in one line."""
+    return _rendered_notice(jinja_context, lambda told, context: told.subject_of_instance(context))
+
+
+def _rendered_notice(jinja_context: JinjaContext, render: Callable[[Any, Any], str]) -> str:
+    context = jinja_context.get_all()
+    try:
+        # Most processes never tell of anything.
+        from airflow_mapping_kit.fan_in import told
+
+        rendered = render(told, context)
+    except Exception as error:  # noqa: BLE001 -- as above
+        log.warning(
+            "The notice can't say which pieces failed.\n%s",
+            traceback_of(error, redacted, since=error.__traceback__),
+        )
+        instance = context.get("ti")
+        rendered = f"{getattr(instance, 'dag_id', '?')}.{getattr(instance, 'task_id', '?')} failed"
+    return _Quoted(rendered) if isinstance(jinja_context.environment, NativeEnvironment) else rendered
+
+
 def _label_of(jinja_context: JinjaContext, text: str) -> str:
     context: Context = jinja_context.get_all()  # type: ignore[assignment]  # it is what Airflow renders with
     task = context["task"]
@@ -105,7 +134,9 @@ class MappingKitPlugin(AirflowPlugin):
     """Makes `macros.mapping_kit.label` and `composed` known to Jinja, and the listeners to Airflow."""
 
     name = "mapping_kit"
-    macros: list[Any] = [] if parts.switched_off(parts.LABELS) else [label, composed]
+    macros: list[Any] = (
+        [] if parts.switched_off(parts.LABELS) else [label, composed, failure_text, failure_subject]
+    )
     listeners: list[Any] = _listeners()
 
     # Read by the web server alone: Flask, FastAPI and the page aren't imported anywhere else.

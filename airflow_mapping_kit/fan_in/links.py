@@ -26,11 +26,19 @@ class PartitionsLink(BaseOperatorLink):
         return page_of(ti_key.dag_id, ti_key.run_id, collected.name if collected else None)
 
 
-def page_of(dag_id: str, run_id: str, collected: str | None, *, failures: bool = False) -> str:
+def page_of(
+    dag_id: str, run_id: str, collected: str | None, *, failures: bool = False, piece: str | None = None
+) -> str:
     """Return where the page shows the pieces of a run.
 
     :param collected: the mapped task or group; by default the page shows the first that is collected.
     :param failures: whether it is to show only what failed.
+    :param piece: the key of one piece, beside which it is to open.
     """
-    query = {"task": collected or "", "run": run_id, "show": _FAILURES if failures else ""}
+    query = {
+        "task": collected or "",
+        "run": run_id,
+        "show": _FAILURES if failures else "",
+        "piece": piece or "",
+    }
     return partitions_url(dag_id, **{name: value for name, value in query.items() if value})

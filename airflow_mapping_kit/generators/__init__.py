@@ -10,6 +10,7 @@ from airflow_mapping_kit.generators.batches import batches
 
 if TYPE_CHECKING:
     from airflow_mapping_kit.generators.dates import date_range
+    from airflow_mapping_kit.generators.failed import failed_of
     from airflow_mapping_kit.generators.files import file_rows
     from airflow_mapping_kit.generators.lake import lake_partitions
     from airflow_mapping_kit.generators.products import product, zipped
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "batches",
     "date_range",
+    "failed_of",
     "file_rows",
     "generator",
     "lake_partitions",
@@ -35,6 +37,7 @@ __all__ = [
 # the name of what it makes: it would stand in its place once somebody imports it.
 _WHERE = {
     "date_range": "dates",
+    "failed_of": "failed",
     "file_rows": "files",
     "lake_partitions": "lake",
     "product": "products",

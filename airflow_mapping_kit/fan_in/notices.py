@@ -1,0 +1,73 @@
+"""What a notifier says of a failure: which pieces failed, why, and where they are to be seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_mapping_kit.fan_in.markup import MAX_LENGTH, markup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TEMPLATE = (
+    "{%% if macros.mapping_kit is defined %%}{{ macros.mapping_kit.%s }}"
+    "{%% else %%}{{ ti.dag_id }}.{{ ti.task_id }} failed{%% endif %%}"
+)
+
+
+def report_markdown(
+    report: Mapping[str, Any],
+    *,
+    form: Literal["markdown", "slack", "html"] = "markdown",
+    task: str | None = None,
+    max_length: int = MAX_LENGTH,
+) -> str:
+    """Return the report of a fan-in as text for people: counts, what failed by error, the pieces with links.
+
+    Keys and errors are strangers' text: they stand there as code, and nothing in them is obeyed. The links lead to
+    each piece on the page *Partitions*; they are there in a task, where Airflow knows its own address.
+
+    :param report: what `collect` or `publish` returned, wherever its rows are.
+    :param form: `"markdown"`, `"slack"` for Slack's own (mrkdwn), or `"html"` for mail.
+    :param task: the id of the collected task or group, to which the links lead. Default: the first that is collected.
+    :param max_length: how many characters the text may have; pieces are left out that don't fit, and counted. Default
+        3,000, which a section of Slack takes.
+    :raises FanInError: if there is no such form.
+
+    Example: `report_markdown(report)` begins with `**1 of 93 pieces failed**`, and goes on with
+
+    `- 1 × `FileNotFoundError: no such file``, and below it the key of the piece.
+    """
+    # Every instance of the DAG pays for what its file imports: what only a notice takes waits for it.
+    from airflow_mapping_kit.fan_in.told import Place, told_of_report
+
+    return told_of_report(report, Place.here(task), markup(form), max_length)
+
+
+def failure_text(form: Literal["markdown", "slack", "html"] = "markdown") -> str:
+    """Return a Jinja string for a notifier that says what failed, naming pieces.
+
+    For `on_failure_callback` and `on_retry_callback` of a task, wherever a notifier renders templates. Of a mapped
+    instance it names its piece, its try and its error, with the way to its log; of a fan-in what `report_markdown`
+    says; of any other task its error. Airflow's secrets are masked in it.
+
+    :param form: `"markdown"`, `"slack"` for Slack's own (mrkdwn), or `"html"` for mail.
+    :return: the template. Rendering it never raises.
+    :raises FanInError: if there is no such form.
+
+    Example: `collect(load, on_failure_callback=SmtpNotifier(to="team@example.com", subject=failure_subject(),
+    html_content=failure_text("html")))`.
+    """
+    markup(form)
+    return _TEMPLATE % f"failure_text('{form}')"
+
+
+def failure_subject() -> str:
+    """Return a Jinja string for the subject of a notice: one line, without markup.
+
+    :return: the template. Rendering it never raises.
+
+    Example: it renders to `flights.load failed: date=2013-01-01/origin=EWR`, and of a fan-in to
+    `flights.collect_load: 3 of 93 pieces failed`.
+    """
+    return _TEMPLATE % "failure_subject()"

@@ -1,0 +1,90 @@
+"""What failed of a plan, as a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mapping_kit.compat import get_current_context, xcom_kind
+from airflow_mapping_kit.exceptions import PlanError
+from airflow_mapping_kit.generators.base import GeneratorOperator, generator
+from airflow_mapping_kit.plans.mapped import Mapped, collected_by
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class FailedOfOperator(GeneratorOperator):
+    """A generator of what a fan-in says has failed.
+
+    :param fan_in: the id of the fan-in. Default: the one whose report it gets.
+    """
+
+    leaves_batches_to_the_operator = True
+    template_fields_renderers = {"op_args": "py", "op_kwargs": "py"}  # noqa: RUF012 -- Airflow's own form
+
+    def __init__(self, *, fan_in: str | None = None, **kwargs: Any) -> None:
+        given = [*kwargs.get("op_args", ()), *(kwargs.get("op_kwargs") or {}).values()]
+        self.fan_in = fan_in
+        for report in given:
+            maker = report.operator if xcom_kind(report) == "plain" else None
+            if maker is not None and collected_by(maker) is not None:
+                self.fan_in = maker.task_id
+                kwargs.setdefault("key", _fields_of(Mapped.collected_by(maker)))
+        super().__init__(**kwargs)
+
+    def check_literals(self) -> None:
+        """Check that it gets the report of a fan-in of its DAG.
+
+        :raises PlanError: if it gets anything else.
+        """
+        if self.fan_in is None:
+            raise PlanError(
+                f"{self.task_id} gets {list(self.op_args)!r}, and only the report of a fan-in says which pieces have "
+                f"failed: pass what collect(...) or publish(...) returned, failed_of(collect(load))."
+            )
+
+
+def _failed_of(
+    report: dict[str, Any],  # noqa: ARG001 -- what it says is read where it came from, with what was mapped over
+    *,
+    batch_size: int | None = None,  # noqa: ARG001 -- the operator makes the batches
+) -> Iterator[Any]:
+    """Give what failed of a collected task, as the task got it, for another task to be mapped over.
+
+    A piece that failed, that is upstream-failed, or that nobody began, is what it was mapped over: of
+    `load.expand(partition=...)` the partition, of several arguments, or of `expand_kwargs`, a dict of them. Of batches
+    it is each item that failed by itself, and none that succeeded. So it is wherever the rows of the report are.
+    Where nothing has failed, what is mapped over it is skipped.
+
+    The fan-in has to succeed for it to run: `tolerated_failure_percentage=100`, and another `collect` says whether what
+    is left is good enough.
+
+    :param report: what `collect` or `publish` returned, in the same DAG.
+    :param batch_size: how many pieces a batch has, for what takes batches. Default: pieces are what failed; where only
+        what takes batches maps over them, batches of a size that is chosen.
+    :return: `[what a piece was mapped over, ...]` in the order of the plan, with a `batch_size` lists of such lists
+    :raises PlanError: if more failed than Airflow maps over (`[core] max_map_length`); if the plan has changed since;
+        if it holds templates, or is what another batched task returned: it says what to do.
+
+    Example: `repair.expand(partition=failed_of(collect(load, tolerated_failure_percentage=100)))` works again on
+    `[{"date": "2013-01-03", "origin": "LGA"}]` where of a hundred partitions that one has failed.
+    """
+    # A DAG's file is loaded again for every mapped instance, and nothing of this is needed there.
+    from airflow_mapping_kit.outcomes.failed import failed_pieces
+    from airflow_mapping_kit.reading import of_task
+
+    context: Any = get_current_context()
+    task = context["task"]
+    mapped = Mapped.collected_by(task.dag.get_task(task.fan_in))
+    return failed_pieces(mapped, context["ti"].run_id, of_task(context["ti"], mapped.task_ids))
+
+
+def _fields_of(mapped: Mapped) -> Any:
+    """Return which fields name the pieces by the word of the generator that made them, `None` for all."""
+    over = mapped.expand_input.value
+    given: Any = next(iter(over.values())) if isinstance(over, dict) and len(over) == 1 else None
+    return getattr(given.operator, "named_by", None) if xcom_kind(given) == "plain" else None
+
+
+_failed_of.__name__ = "failed_of"
+failed_of = generator(_failed_of, operator_class=FailedOfOperator)
