@@ -250,7 +250,9 @@ def test_a_retry_runs_again_the_child_that_failed_alone(stack, airflow, children
         "broken": 1,
         "b": 0,
     }
-    log = airflow.log("parent_that_retries", run_id, "ship")
+    (instance,) = airflow.instances("parent_that_retries", run_id, "ship")
+    tries = range(1, instance["try_number"] + 1)
+    log = "".join(airflow.log("parent_that_retries", run_id, "ship", try_number=number) for number in tries)
     assert "1 of 3 runs of child_that_counts failed:\n1 × work failed\n  item=broken\n" in log
     rows = airflow.xcom("parent_that_retries", run_id, "ship")
     assert [row["state"] for row in rows] == ["success"] * 3

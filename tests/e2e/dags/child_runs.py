@@ -81,7 +81,8 @@ def parent_by_airflow():
 
 # The parent takes a slot that its children need.
 parent("parent_in_the_pool_of_its_children", "child_that_counts", pool="shared")
-parent("parent_that_retries", "child_that_counts", retries=1, retry_delay=0)
+# A busy machine costs it tries too: what sends no heartbeat for 20 seconds counts as killed here.
+parent("parent_that_retries", "child_that_counts", retries=3, retry_delay=0)
 parent("parent_of_one_by_one", "child_one_by_one")
 parent_by_airflow()
 child_that_counts()
