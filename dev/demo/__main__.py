@@ -118,7 +118,7 @@ def _reload(
     with step(console, "Airflow's scheduler and the DAGs"):
         airflow.start_scheduler()
         workers = start_workers(airflow) if on_celery else {}
-        airflow.wait_for_dag(DAG)
+        airflow.wait_for_dag(DAG, seconds=240)
     if workers:
         with step(console, f"{len(workers)} workers"):
             wait_for_workers(airflow, workers)

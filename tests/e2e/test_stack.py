@@ -151,6 +151,22 @@ def test_the_shell_of_every_long_recipe_becomes_what_it_starts(target):
     assert done.stdout.splitlines()[-1].startswith("exec ")
 
 
+@pytest.mark.parametrize("executor", ["", "Celery", "local celery"])
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_an_executor_that_is_not_there_is_one_clear_error(executor, target):
+    done = subprocess.run(
+        ["make", "--dry-run", target, f"EXECUTOR={executor}"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    (said,) = done.stderr.splitlines()
+    assert done.returncode != 0
+    assert f"There is no EXECUTOR={executor} here. It can be local, which is the default, or celery." in said
+
+
 def test_a_part_that_ends_by_itself_is_reported_with_the_end_of_its_log(tmp_path):
     with Processes() as processes:
         processes.start(
