@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mapping_kit.cli.seen import LOADED
+from airflow_mapping_kit.partitions.periods import has_minutes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _ROWS, _COLUMNS = 16, 12
 # What a period is counted in: so many characters of its key name a day, a month, a year.
 _BLOCKS = {
+    "minute": (16, 13, 10, 7, 4),
     "hour": (13, 10, 7, 4),
     "day": (10, 7, 4),
     "week": (8, 4),
@@ -85,7 +87,7 @@ def _blocks(seen: Seen, row: int, values: Sequence[str]) -> Callable[[str], str]
     cadence = seen.dimensions[row].cadence
     if cadence is None:
         return str
-    lengths = _BLOCKS[cadence]
+    lengths = _BLOCKS["minute" if has_minutes(cadence) else cadence]
     short = next((n for n in lengths if len({value[:n] for value in values}) <= _ROWS), lengths[-1])
     return lambda value: value if short == lengths[0] else value[:short]
 

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.partitions import date_range
 from airflow_mapping_kit.partitions.bounds import window_of
-from airflow_mapping_kit.partitions.periods import parse_period
+from airflow_mapping_kit.partitions.periods import has_minutes, parse_period
 from airflow_mapping_kit.partitions.zones import load_zone
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 # Of a DAG that was idle for longer nothing is missing: so many periods are filled in between two that are there.
-GAPS = {"hour": 24 * 14, "day": 62, "week": 27, "month": 24, "quarter": 12, "year": 10}
+_GAPS = {"day": 62, "week": 27, "month": 24, "quarter": 12, "year": 10}
+# As many of what is shorter, or a cron expression's: two weeks of hours.
+_MOST_GAPS = 24 * 14
 _NUMBER = re.compile("[0-9]+")
 # No character is above it.
 _LONGEST = 0x10FFFF
@@ -28,12 +30,18 @@ class Dimension:
     """A dimension of the partitions.
 
     :param values: all of them as text, in order.
-    :param cadence: of a dimension of periods how long one is: `hour`, `day` and so on.
+    :param cadence: of a dimension of periods how long one is: `hour`, `day` and so on; `minute` of those with minutes,
+        where it isn't known.
     """
 
     name: str
     values: list[str]
     cadence: str | None = None
+
+
+def longest_gap(cadence: str) -> int:
+    """Return how many periods between two are filled in at most."""
+    return _GAPS.get(cadence, _MOST_GAPS)
 
 
 def dimension(
@@ -42,6 +50,7 @@ def dimension(
     *,
     declared: Sequence[str] = (),
     zone: str = "UTC",
+    every: str | None = None,
     filled: bool = False,
 ) -> tuple[Dimension, list[tuple[str, str]]]:
     """Return a dimension, and between which of its periods a gap is too long to be filled in.
@@ -49,9 +58,12 @@ def dimension(
     :param values: those that some plan has.
     :param declared: the values that it is meant to have, in their order.
     :param zone: whose clock periods are read on.
+    :param every: how long those with minutes last, if they are of a generator that says so.
     :param filled: whether periods that no plan has belong to it.
     """
     cadence = cadence_of(values)
+    if cadence == "minute" and every is not None and has_minutes(every):
+        cadence = every
     if cadence is None:
         order = [*declared, *sorted(set(values) - set(declared), key=natural)]
         return Dimension(name, order), []
@@ -106,7 +118,7 @@ def _filled(periods: list[str], cadence: str, zone: str) -> tuple[list[str], lis
         return periods, gaps
     for before, after in pairwise(periods):
         between = every[places[before] + 1 : places[after]]
-        if len(between) <= GAPS[cadence]:
+        if len(between) <= longest_gap(cadence):
             found += between
         else:
             gaps.append((between[0], between[-1]))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import overdue, run_interval
 from airflow_mapping_kit.exceptions import MappingKitError
-from airflow_mapping_kit.history.axes import GAPS
+from airflow_mapping_kit.history.axes import longest_gap
 from airflow_mapping_kit.history.plans import NOT_YET
 from airflow_mapping_kit.partitions import date_range
 from airflow_mapping_kit.partitions.ended import ended_periods
 from airflow_mapping_kit.partitions.keys import value_key
+from airflow_mapping_kit.partitions.periods import plural
 from airflow_mapping_kit.partitions.selection import Selection
 
 if TYPE_CHECKING:
@@ -115,18 +116,18 @@ def overdue_periods(form: Form, dag: Any, row: Any, now: datetime) -> tuple[list
     if form.every is None or row is None:
         return [], None
     try:
-        late = overdue(dag, row, now - _SOON, most=max(GAPS.values()) + 1)
+        late = overdue(dag, row, now - _SOON, most=longest_gap("hour") + 1)
         if late is None:
             return [], None
         periods = ended_periods(*late, every=form.every, timezone=form.zone, offset=form.offset)
     except MappingKitError:
         return [], None
-    if len(periods) <= GAPS[form.every]:
+    if len(periods) <= longest_gap(form.every):
         return periods, None
     why = "the DAG is paused" if row.is_paused else "its runs are late"
     return [], (
-        f"The schedule is behind since {periods[0]}, as {why}: the {form.every}s from then on are too many to be "
-        f"shown as missing."
+        f"The schedule is behind since {periods[0]}, as {why}: the {plural(form.every)} from then on are too many to "
+        f"be shown as missing."
     )
 
 

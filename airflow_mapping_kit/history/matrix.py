@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.history.axes import Dimension, dimension
 from airflow_mapping_kit.history.pieces import BY_KEY, NOTHING, Pieces, key_of
 from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION
+from airflow_mapping_kit.partitions.periods import has_minutes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -124,10 +125,12 @@ class Matrix:
         declared = [one for one in known if self.product or one in values]
         zone = form.zone if form else next(iter(steps.values()), "UTC")
         stepped = form is None or name == form.dimension
-        found = dimension(name, values, declared=declared, zone=zone)
+        # How long minutes last their keys don't say.
+        every = next(filter(has_minutes, steps), None) if stepped else None
+        found = dimension(name, values, declared=declared, zone=zone, every=every)
         cadence = found[0].cadence
         if self.product and stepped and cadence is not None and cadence in steps:
-            return dimension(name, values, declared=declared, zone=steps[cadence], filled=True)
+            return dimension(name, values, declared=declared, zone=steps[cadence], every=every, filled=True)
         return found
 
     def _is_sparse(self, plans: Sequence[Pieces]) -> bool:

@@ -7,11 +7,17 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.partitions.periods import Period, next_period, parse_offset, parse_period
+from airflow_mapping_kit.partitions.periods import (
+    LENGTHS,
+    Period,
+    has_minutes,
+    next_period,
+    parse_offset,
+    parse_period,
+)
 from airflow_mapping_kit.partitions.sequences import shown
-from airflow_mapping_kit.partitions.zones import UTC, first_moment, hour_window, last_moment, offset_at
+from airflow_mapping_kit.partitions.zones import UTC, clock_window, first_moment, last_moment, offset_at
 
-_HOUR = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
 # Python's calendar ends with the years 1 and 9999: there, an offset or the next period would overflow.
 _FIRST_YEAR, _LAST_YEAR = 2, 9998
@@ -25,8 +31,11 @@ _DATE_FORMS = (
 )
 
 
-def bounds_of(what: str, value: Any, zone: tzinfo) -> tuple[datetime, datetime]:
-    """Return the moments from when until when a given start or end lasts: a period, or one microsecond."""
+def bounds_of(what: str, value: Any, zone: tzinfo, every: str = "day") -> tuple[datetime, datetime]:
+    """Return the moments from when until when a given start or end lasts: a period, or one microsecond.
+
+    :param every: how long the periods are that it bounds: of text with minutes, which may be the key of one
+    """
     parsed: Period | datetime | None = None
     if isinstance(value, datetime):
         parsed = value
@@ -40,13 +49,15 @@ def bounds_of(what: str, value: Any, zone: tzinfo) -> tuple[datetime, datetime]:
         check_year(value, parsed)
         return _moment_bounds(value, parsed, zone)
     check_year(value, parsed.start)
+    if parsed.every == "minute":
+        return _minute_bounds(value, parsed, zone, every)
     if parsed.every != "hour":
         return window_of(parsed, zone)
     if parsed.offset is None:
-        return first_moment(parsed.start, zone), last_moment(parsed.start + _HOUR, zone)
+        return first_moment(parsed.start, zone), last_moment(parsed.start + LENGTHS["hour"], zone)
     start = (parsed.start - parsed.offset).replace(tzinfo=UTC)
-    window = hour_window(parsed.start, parsed.offset, zone)
-    return (start, start + _HOUR) if window[0] == window[1] else window
+    window = clock_window(parsed.start, parsed.offset, zone, LENGTHS["hour"])
+    return (start, start + LENGTHS["hour"]) if window[0] == window[1] else window
 
 
 def check_year(value: Any, local: datetime) -> None:
@@ -62,10 +73,21 @@ def check_year(value: Any, local: datetime) -> None:
 
 def window_of(period: Period, zone: tzinfo) -> tuple[datetime, datetime]:
     """Return the moments from when until when a period lasts: equal where the zone's clock skips it."""
-    if period.every == "hour":
+    if period.every in LENGTHS:
         offset = offset_at(period.start.replace(tzinfo=UTC), zone) if period.offset is None else period.offset
-        return hour_window(period.start, offset, zone)
+        return clock_window(period.start, offset, zone, LENGTHS[period.every])
     return first_moment(period.start, zone), first_moment(next_period(period).start, zone)
+
+
+def _minute_bounds(value: Any, minute: Period, zone: tzinfo, every: str) -> tuple[datetime, datetime]:
+    """Return the bounds of text such as `2013-01-01T05:15-0500`: a moment, unless a period is called so."""
+    if minute.offset is None:
+        return _moment_bounds(value, minute.start, zone)
+    if every in LENGTHS and has_minutes(every):
+        start, end = clock_window(minute.start, minute.offset, zone, LENGTHS[every])
+        if start < end:
+            return start, start + _MICROSECOND
+    return _moment_bounds(value, minute.start.replace(tzinfo=timezone(minute.offset)), zone)
 
 
 def _moment_bounds(value: Any, moment: datetime, zone: tzinfo) -> tuple[datetime, datetime]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from datetime import timedelta
 from functools import cached_property
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.partitions.bounds import check_year, window_of
+from airflow_mapping_kit.partitions.bounds import check_year
 from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION, components
-from airflow_mapping_kit.partitions.periods import parse_period
+from airflow_mapping_kit.partitions.periods import LENGTHS, has_minutes, parse_period
+from airflow_mapping_kit.partitions.windows import period_window
 from airflow_mapping_kit.partitions.zones import UTC
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ class _Column:
         return self._known[value]
 
     def _of_periods(self, value: str) -> tuple[tuple[int, ...], bool]:
-        window = _window(value, self._zone)
+        # Of a change it isn't known: as short as can be, it is in the period that it is of, or of which it is a part.
+        window = _window(value, self._zone, None)
         if window is None:
             return (), False
         first, until = window
@@ -189,13 +190,16 @@ class _Column:
         found = sorted(
             (*window, place)
             for place, value in enumerate(self.axis.values)
-            if (window := _window(value, self._zone)) is not None
+            if (window := _window(value, self._zone, self.axis.cadence)) is not None
         )
         return [one[0] for one in found], [one[1] for one in found], [one[2] for one in found]
 
 
-def _window(value: str, zone: tzinfo) -> tuple[datetime, datetime] | None:
-    """Return from when until when a period lasts, an hour without an offset in UTC; `None` if it is none."""
+def _window(value: str, zone: tzinfo, every: str | None) -> tuple[datetime, datetime] | None:
+    """Return from when until when a period lasts, an hour without an offset in UTC; `None` if it is none.
+
+    :param every: how long one with minutes lasts, `None` if that isn't known
+    """
     period = parse_period(value)
     if period is None:
         return None
@@ -203,11 +207,11 @@ def _window(value: str, zone: tzinfo) -> tuple[datetime, datetime] | None:
         check_year(value, period.start)
     except PartitionError:
         return None
-    if period.every == "hour" and period.offset is None:
+    if period.every in LENGTHS and period.offset is None:
         zone = UTC
-    start, end = window_of(period, zone)
+    start, end = period_window(period, every if every and has_minutes(every) else None, zone)
     if start == end and period.offset is not None:
         # An hour of another zone's clock.
         start = (period.start - period.offset).replace(tzinfo=UTC)
-        end = start + timedelta(hours=1)
+        end = start + LENGTHS[period.every]
     return (start, end) if start < end else None

@@ -6,13 +6,31 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import PartitionError
-from airflow_mapping_kit.partitions.bounds import bounds_of, check_year, window_of
+from airflow_mapping_kit.partitions.bounds import bounds_of, check_year
+from airflow_mapping_kit.partitions.cron import is_cron
 from airflow_mapping_kit.partitions.limits import check_number
-from airflow_mapping_kit.partitions.periods import EXAMPLES, Period, parse_period, period_key
+from airflow_mapping_kit.partitions.periods import (
+    EXAMPLES,
+    LENGTHS,
+    Period,
+    example,
+    has_minutes,
+    parse_period,
+    period_key,
+    plural,
+)
 from airflow_mapping_kit.partitions.ranges import keys
 from airflow_mapping_kit.partitions.sequences import ordered, shown
-from airflow_mapping_kit.partitions.windows import MOST_SKIPPED, check_cadence, count, hour_key
-from airflow_mapping_kit.partitions.zones import hour_offsets, load_zone, offset_at
+from airflow_mapping_kit.partitions.windows import (
+    MOST_SKIPPED,
+    begun,
+    check_cadence,
+    clock_key,
+    count,
+    period_window,
+    windows,
+)
+from airflow_mapping_kit.partitions.zones import UTC, clock_offsets, first_moment, load_zone, offset_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,8 +54,10 @@ def date_range(
         Without an offset it is a time on the zone's clock; one that this clock shows twice is the first.
     :param end: the same; a date or period ends with its last instant, so a bare date includes its last hour,
         and a time that the clock shows twice is the second
-    :param every: `hour`, `day`, `week` (ISO, from Monday), `month`, `quarter` or `year`. An hour is what the
-        local clock shows as one with one offset: half of one where a zone shifts by half an hour.
+    :param every: `hour`, `day`, `week` (ISO, from Monday), `month`, `quarter` or `year`; minutes that divide an hour,
+        `5min`, `15min` or `30min`, say; or a cron expression, such as `0 6 * * 1-5`: from each tick to the next.
+        An hour, or so many minutes, are what the local clock shows as one with one offset: half of an hour where a
+        zone shifts by half of one.
     :param timezone: a name of the tz database, or a fixed offset such as `+01:00`
     :param exclude: keys of that cadence and zone to leave out, in the range or not
     :return: the keys in order. A day or an hour that the local clock skips has none.
@@ -48,11 +68,11 @@ def date_range(
     zone = load_zone(timezone)
     check_cadence(every)
     excluded = {_excluded_key(key, every, zone, timezone) for key in ordered("'exclude'", exclude)}
-    first, first_until = bounds_of("start", start, zone)
-    last, until = bounds_of("end", end, zone)
+    first, first_until = bounds_of("start", start, zone, every)
+    last, until = bounds_of("end", end, zone, every)
     if last < first and until <= first:
         raise PartitionError(f"the end {shown(end)} is before the start {shown(start)}: swap or correct them")
-    made = f"the {every}s from {shown(start)} to {shown(end)}"
+    made = f"the {plural(every)} from {shown(start)} to {shown(end)}"
     check_number(count(every, first, until, zone) - len(excluded), made, spare=MOST_SKIPPED)
     found = keys(every, first, until, zone)
     if excluded:
@@ -61,7 +81,7 @@ def date_range(
     return found
 
 
-def time_window(key: str, *, timezone: str = "UTC") -> dict[str, str]:
+def time_window(key: str, *, every: str | None = None, timezone: str = "UTC") -> dict[str, str]:
     """Return when a period starts and ends, its end not included, as ISO 8601 text with offsets.
 
     `time_window("2024-11-03", timezone="America/New_York")` gives, for that day of 25 hours,
@@ -72,48 +92,72 @@ def time_window(key: str, *, timezone: str = "UTC") -> dict[str, str]:
     seconds, which ISO 8601 can't say (local mean time, before 1900 or so), the bounds are given in UTC.
 
     :param key: the key of a period as `date_range` writes it
+    :param every: the cadence that it is of, `15min` or a cron expression, say. A key with minutes, such as
+        `2024-11-20T13:15`, doesn't say how long it lasts; of others this is only checked.
     :param timezone: the zone whose clock the key is about
-    :raises PartitionError: if the key is none of a period in this zone
+    :raises PartitionError: if the key is none of a period in this zone, or of another cadence
     """
+    start, end = window(key, every=every, timezone=timezone)
     zone = load_zone(timezone)
-    start, end = window_of(_period(key, "the period key", zone, timezone), zone)
+    return {"start": _iso(start, zone), "end": _iso(end, zone)}
+
+
+def window(key: str, *, every: str | None = None, timezone: str = "UTC") -> tuple[datetime, datetime]:
+    """Return the same as `time_window`, as moments in UTC."""
+    zone = load_zone(timezone)
+    if every is not None:
+        check_cadence(every)
+    period = _period(key, "the period key", zone, timezone, every)
+    start, end = period_window(period, every, zone)
     if start == end:
         raise PartitionError(
             f"the period {shown(key)} doesn't exist in {timezone}: leave it out, its clock skips it"
         )
-    return {"start": _iso(start, zone), "end": _iso(end, zone)}
+    return start, end
 
 
-def _period(key: Any, what: str, zone: tzinfo, timezone: str) -> Period:
-    """Return the period of a key, after checking that it is written as in this zone."""
+def _period(key: Any, what: str, zone: tzinfo, timezone: str, every: str | None) -> Period:
+    """Return the period of a key, after checking that it is written as in this zone, and of this cadence."""
     period = parse_period(key) if isinstance(key, str) else None
     if period is None:
         raise PartitionError(
             f"{what} {shown(key)} is no key of a period: write it as '{EXAMPLES['day']}', "
             f"'{EXAMPLES['week']}', '{EXAMPLES['month']}', '{EXAMPLES['quarter']}', "
-            f"'{EXAMPLES['year']}' or '{EXAMPLES['hour']}'"
+            f"'{EXAMPLES['year']}', '{EXAMPLES['hour']}' or '{EXAMPLES['minute']}'"
         )
     check_year(key, period.start)
-    if period.every == "hour" and key not in (known := _hour_keys(period.start, zone)):
+    if every is None and period.every == "minute":
+        raise PartitionError(
+            f"{what} {shown(key)} doesn't say how long it lasts: say so, such as every='15min', or the cron expression"
+        )
+    if every is not None and period.every != ("minute" if has_minutes(every) else every):
+        raise PartitionError(
+            f"{what} {shown(key)} is of a {period.every}, but the range is by {every}: write it as '{example(every)}'"
+        )
+    if period.every in LENGTHS and key not in (known := _keys_around(period, every or period.every, zone)):
         remedy = (
             f"write it as {' or '.join(map(repr, known))}" if known else "leave it out, its clock skips it"
         )
-        raise PartitionError(f"{what} {shown(key)} is no key of an hour in {timezone}: {remedy}")
+        of = "an hour" if period.every == "hour" else every
+        raise PartitionError(f"{what} {shown(key)} is no key of {of} in {timezone}: {remedy}")
     return period
 
 
 def _excluded_key(key: Any, every: str, zone: tzinfo, timezone: str) -> str:
-    period = _period(key, "the excluded key", zone, timezone)
-    if period.every != every:
-        raise PartitionError(
-            f"the excluded key {shown(key)} is of a {period.every}, but the range is by {every}: "
-            f"write it as '{EXAMPLES[every]}'"
-        )
-    return period_key(period)
+    return period_key(_period(key, "the excluded key", zone, timezone, every))
 
 
-def _hour_keys(local: datetime, zone: tzinfo) -> list[str]:
-    return [hour_key(local, offset, zone) for offset in hour_offsets(local, zone)]
+def _keys_around(period: Period, every: str, zone: tzinfo) -> list[str]:
+    """Return what periods are called that begin at a local time, or that it is in."""
+    if not is_cron(every):
+        local = begun(every, period.start)
+        offsets = clock_offsets(local, zone, LENGTHS[every])
+        return [clock_key(every, local, offset, zone) for offset in offsets]
+    if period.offset is None:
+        moment = first_moment(period.start, zone)
+    else:
+        moment = (period.start - period.offset).replace(tzinfo=UTC)
+    return [one.key for one in windows(every, moment, moment + LENGTHS["minute"], zone)]
 
 
 def _iso(moment: datetime, zone: tzinfo) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.bounds import bounds_of
 from airflow_mapping_kit.partitions.limits import check_number
+from airflow_mapping_kit.partitions.periods import plural
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.partitions.windows import MOST_SKIPPED, Window, check_cadence, count, windows
 from airflow_mapping_kit.partitions.zones import UTC, load_zone
@@ -34,7 +35,7 @@ def ended_periods(
 
     :param start: an aware moment, or None for the last period alone that ended by `end`
     :param end: an aware moment
-    :param every: `hour`, `day`, `week`, `month`, `quarter` or `year`
+    :param every: `hour`, `day`, `week`, `month`, `quarter` or `year`; `15min`, say, or a cron expression
     :param timezone: the zone whose clock the periods are read on
     :param offset: how many periods later: -1 gives the one before each, 1 the one that has begun at its end
     :return: the keys in order, none if no period ends in the interval
@@ -107,7 +108,7 @@ def _ended(start: datetime, end: datetime, every: str, zone: tzinfo) -> list[Win
         return []
     check_number(
         count(every, after, until, zone),
-        f"the {every}s that end from {start.isoformat()} to {end.isoformat()}",
+        f"the {plural(every)} that end from {start.isoformat()} to {end.isoformat()}",
         spare=MOST_SKIPPED + 1,
     )
     return [window for window in windows(every, after, until, zone) if window.end <= until]

@@ -1,4 +1,4 @@
-"""The keys of calendar periods: `2013-01-01T05`, `2013-01-01`, `2013-W01`, `2013-01`, `2013-Q1`, `2013`."""
+"""The keys of periods: `2013-01-01T05:15`, `2013-01-01T05`, `2013-01-01`, `2013-W01`, `2013-01`, `2013-Q1`, `2013`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import re
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
-CADENCES = ("hour", "day", "week", "month", "quarter", "year")
+# Minutes that divide an hour: then each hour of a clock is cut alike, whatever its offset is.
+LENGTHS = {
+    "minute": timedelta(minutes=1),
+    **{f"{number}min": timedelta(minutes=number) for number in (2, 3, 4, 5, 6, 10, 12, 15, 20, 30)},
+    "hour": timedelta(hours=1),
+}
+CADENCES = (*LENGTHS, "day", "week", "month", "quarter", "year")
 EXAMPLES = {
+    "minute": "2013-01-01T05:15' or, outside UTC, '2013-01-01T05:15-0500",
     "hour": "2013-01-01T05' or, outside UTC, '2013-01-01T05-0500",
     "day": "2013-01-01",
     "week": "2013-W01",
@@ -18,21 +25,36 @@ EXAMPLES = {
 _KEY = re.compile(
     r"(?P<year>[0-9]{4})"
     r"(?:-(?:Q(?P<quarter>[1-4])|W(?P<week>[0-9]{2})|(?P<month>[0-9]{2})"
-    r"(?:-(?P<day>[0-9]{2})(?:T(?P<hour>[0-9]{2})(?P<offset>[+-][0-9]{4}(?:[0-9]{2})?)?)?)?))?"
+    r"(?:-(?P<day>[0-9]{2})(?:T(?P<hour>[0-9]{2})(?P<minute>:[0-9]{2})?(?P<offset>[+-][0-9]{4}(?:[0-9]{2})?)?)?)?))?"
 )
 
 
 class Period(NamedTuple):
     """A period of the calendar, not yet of any time zone's clock.
 
-    :param every: one of `CADENCES`
+    :param every: one of `CADENCES`; as parsed, `minute` of every key with minutes, which doesn't say how many it lasts
     :param start: its first local time
-    :param offset: of an hour outside UTC: the offset in its key
+    :param offset: of minutes or an hour outside UTC: the offset in its key
     """
 
     every: str
     start: datetime
     offset: timedelta | None = None
+
+
+def has_minutes(every: str) -> bool:
+    """Tell whether the keys of a cadence have minutes: of `15min`, and of any cron expression."""
+    return every != "hour" and (every in LENGTHS or every not in CADENCES)
+
+
+def example(every: str) -> str:
+    """Return how a key of a cadence is written, for an error that puts it in quotes."""
+    return EXAMPLES["minute" if has_minutes(every) else every]
+
+
+def plural(every: str) -> str:
+    """Return what periods of a cadence are called: `hours`, `periods of 15min`."""
+    return f"periods of {every}" if has_minutes(every) and every != "minute" else f"{every}s"
 
 
 def parse_period(key: str) -> Period | None:
@@ -46,8 +68,10 @@ def parse_period(key: str) -> Period | None:
     year = int(match["year"])
     try:
         if match["hour"]:
-            start = datetime(year, int(match["month"]), int(match["day"]), int(match["hour"]))
-            return Period("hour", start, parse_offset(match["offset"]) if match["offset"] else None)
+            clock = int(match["hour"]), int(match["minute"][1:]) if match["minute"] else 0
+            start = datetime(year, int(match["month"]), int(match["day"]), *clock)
+            offset = parse_offset(match["offset"]) if match["offset"] else None
+            return Period("minute" if match["minute"] else "hour", start, offset)
         if match["week"]:
             return Period("week", _midnight(date.fromisocalendar(year, int(match["week"]), 1)))
         if match["quarter"]:
@@ -61,8 +85,10 @@ def parse_period(key: str) -> Period | None:
 def period_key(period: Period) -> str:
     """Return the key of a period: `parse_period(period_key(period))` is the period."""
     every, start, offset = period
-    if every == "hour":
-        return f"{start.date().isoformat()}T{start.hour:02}{'' if offset is None else _format_offset(offset)}"
+    if every == "hour" or has_minutes(every):
+        minutes = "" if every == "hour" else f":{start.minute:02}"
+        shown = "" if offset is None else _format_offset(offset)
+        return f"{start.date().isoformat()}T{start.hour:02}{minutes}{shown}"
     if every == "week":
         year, week, _ = start.isocalendar()
         return f"{year:04}-W{week:02}"

@@ -7,14 +7,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.partitions.bounds import window_of
-from airflow_mapping_kit.partitions.periods import Period, next_period, period_around, period_key
-from airflow_mapping_kit.partitions.windows import hour_key
+from airflow_mapping_kit.partitions.cron import cron_of, is_cron
+from airflow_mapping_kit.partitions.periods import LENGTHS, Period, next_period, period_around, period_key
+from airflow_mapping_kit.partitions.windows import begun, clock_key
 from airflow_mapping_kit.partitions.zones import first_moment, offset_at, stretches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _MONTH = timedelta(days=28)
 _INSTANT = timedelta(microseconds=1)
@@ -27,8 +27,10 @@ def keys(every: str, first: datetime, until: datetime, zone: tzinfo) -> list[str
 
     They are those of `windows`, which asks the zone's clock for each.
     """
-    if every == "hour":
-        return _hours(first, until, zone)
+    if is_cron(every):
+        return cron_of(every).keys(first, until, zone)
+    if every in LENGTHS:
+        return _of_the_clock(every, first, until, zone)
     period, last = _first(every, first, zone), _last(every, until, zone)
     if every == "day":
         skipped = _skipped_days(first, until, zone)
@@ -42,15 +44,18 @@ def keys(every: str, first: datetime, until: datetime, zone: tzinfo) -> list[str
     return found
 
 
-def _hours(first: datetime, until: datetime, zone: tzinfo) -> list[str]:
+def _of_the_clock(every: str, first: datetime, until: datetime, zone: tzinfo) -> list[str]:
     found: list[str] = []
+    length = LENGTHS[every]
+    a_day = _DAY // length
     for start, end, offset in stretches(first, until, zone):
-        hour = _shown(start, offset).replace(minute=0, second=0, microsecond=0)
-        number = -(-(_shown(end, offset) - hour) // _HOUR)
-        hours_of_day = [hour_key(hour.replace(hour=number), offset, zone)[_DATE:] for number in range(24)]
-        days = range(hour.toordinal(), hour.toordinal() + -(-(hour.hour + number) // 24))
-        whole = [day + hour_of_day for day in _dates(days) for hour_of_day in hours_of_day]
-        found += whole[hour.hour : hour.hour + number]
+        local = begun(every, _shown(start, offset))
+        midnight = local.replace(hour=0, minute=0)
+        before, number = (local - midnight) // length, -(-(_shown(end, offset) - local) // length)
+        times = [clock_key(every, midnight + length * nth, offset, zone)[_DATE:] for nth in range(a_day)]
+        days = range(local.toordinal(), local.toordinal() + -(-(before + number) // a_day))
+        whole = [day + time for day in _dates(days) for time in times]
+        found += whole[before : before + number]
     return found
 
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, tzinfo
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import PartitionError
 from airflow_mapping_kit.partitions.bounds import window_of
-from airflow_mapping_kit.partitions.periods import CADENCES, Period, next_period, period_around, period_key
+from airflow_mapping_kit.partitions.cron import cron_of, is_cron, tick_key
+from airflow_mapping_kit.partitions.periods import (
+    CADENCES,
+    LENGTHS,
+    Period,
+    next_period,
+    period_around,
+    period_key,
+)
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.partitions.zones import UTC, first_moment, offset_at
 
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
 
 # So many days any zone's clock has skipped, at most, and none of the other periods.
 MOST_SKIPPED = 2
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Window(NamedTuple):
@@ -32,9 +42,12 @@ def check_cadence(every: Any) -> None:
 
     :raises PartitionError: naming what there is
     """
-    if every not in CADENCES:
+    if is_cron(every):
+        cron_of(every)
+    elif every not in CADENCES:
         raise PartitionError(
-            f"the cadence every={shown(every)} is unknown: choose one of {', '.join(CADENCES)}"
+            f"the cadence every={shown(every)} is unknown: choose one of hour, day, week, month, quarter, year, "
+            f"minutes that divide an hour, such as 15min, or a cron expression such as '0 6 * * 1-5'"
         )
 
 
@@ -43,7 +56,31 @@ def windows(every: str, first: datetime, until: datetime, zone: tzinfo) -> Itera
 
     They follow each other without gap or overlap. A day or an hour that the zone's clock skips is left out.
     """
-    return _hours(first, until, zone) if every == "hour" else _calendar_periods(every, first, until, zone)
+    if is_cron(every):
+        return _between_ticks(every, first, until, zone)
+    if every in LENGTHS:
+        return _clock_periods(every, first, until, zone)
+    return _calendar_periods(every, first, until, zone)
+
+
+def period_window(period: Period, every: str | None, zone: tzinfo) -> tuple[datetime, datetime]:
+    """Return from when until when a period lasts as it was parsed, of a cadence: equal where the zone has none such.
+
+    :param every: how long one with minutes lasts; `None` where that isn't known: then only the minute
+    """
+    if period.every != "minute" or every is None:
+        return window_of(period, zone)
+    if not is_cron(every):
+        return window_of(period._replace(every=every), zone)
+    tick = (
+        first_moment(period.start, zone)
+        if period.offset is None
+        else (period.start - period.offset).replace(tzinfo=UTC)
+    )
+    for window in islice(_between_ticks(every, tick, tick + LENGTHS["minute"], zone), 2):
+        if window.key == period_key(period):
+            return window.start, window.end
+    return tick, tick
 
 
 def count(every: str, first: datetime, until: datetime, zone: tzinfo) -> int:
@@ -51,8 +88,10 @@ def count(every: str, first: datetime, until: datetime, zone: tzinfo) -> int:
 
     Days that the zone's clock skips are counted too, hours that it cuts in two only once.
     """
-    if every == "hour":
-        return -(-(until - first) // timedelta(hours=1))
+    if is_cron(every):
+        return cron_of(every).count(first, until, zone)
+    if every in LENGTHS:
+        return -(-(until - first) // LENGTHS[every])
     starts = [
         period_around(every, moment.astimezone(zone).replace(tzinfo=None)).start
         for moment in (first, until - timedelta(microseconds=1))
@@ -63,18 +102,33 @@ def count(every: str, first: datetime, until: datetime, zone: tzinfo) -> int:
     return months // {"month": 1, "quarter": 3, "year": 12}[every] + 1
 
 
-def hour_key(local: datetime, offset: timedelta, zone: tzinfo) -> str:
-    """Return the key of the hour that the zone's clock shows at `local` with that offset."""
-    return period_key(Period("hour", local, None if zone is UTC else offset))
+def clock_key(every: str, local: datetime, offset: timedelta, zone: tzinfo) -> str:
+    """Return the key of the hour, or so many minutes, that the zone's clock shows from `local` on with that offset."""
+    return period_key(Period(every, local, None if zone is UTC else offset))
 
 
-def _hours(first: datetime, until: datetime, zone: tzinfo) -> Iterator[Window]:
+def begun(every: str, local: datetime) -> datetime:
+    """Return when the hour, or so many minutes, began that a local time is in."""
+    return local - (local - local.replace(minute=0, second=0, microsecond=0)) % LENGTHS[every]
+
+
+def _clock_periods(every: str, first: datetime, until: datetime, zone: tzinfo) -> Iterator[Window]:
     while first < until:
-        local = first.astimezone(zone)
         offset = offset_at(first, zone)
-        period = Period("hour", local.replace(minute=0, second=0, microsecond=0, tzinfo=None, fold=0), offset)
-        start, first = window_of(period, zone)
-        yield Window(hour_key(period.start, offset, zone), start, first)
+        local = begun(every, first.astimezone(zone).replace(tzinfo=None, fold=0))
+        start, first = window_of(Period(every, local, offset), zone)
+        yield Window(clock_key(every, local, offset, zone), start, first)
+
+
+def _between_ticks(every: str, first: datetime, until: datetime, zone: tzinfo) -> Iterator[Window]:
+    cron = cron_of(every)
+    ticks = cron.ticks(cron.last(first, zone), zone)
+    start = next(ticks)
+    while start < until:
+        # Python's calendar ends before the next one.
+        end = next(ticks, _LAST)
+        yield Window(tick_key(start, zone), start, end)
+        start = end
 
 
 def _calendar_periods(every: str, first: datetime, until: datetime, zone: tzinfo) -> Iterator[Window]:

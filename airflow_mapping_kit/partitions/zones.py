@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 UTC = timezone.utc
 _UTC_NAMES = {"utc", "etc/utc", "uct", "etc/uct", "universal", "etc/universal", "zulu", "etc/zulu"}
 _FIXED = re.compile(r"([+-])([01][0-9]|2[0-3]):([0-5][0-9])")
-_HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 # The shortest time for which any zone kept an offset was four days: Freetown in 1939.
 _AT_MOST_ONE_CHANGE = timedelta(days=1)
@@ -70,27 +69,29 @@ def last_moment(local: datetime, zone: tzinfo) -> datetime:
     return first_moment(local, zone) if before <= after else (local - after).replace(tzinfo=UTC)
 
 
-def hour_window(local: datetime, offset: timedelta, zone: tzinfo) -> tuple[datetime, datetime]:
-    """Return from when until when the zone's clock shows the hour that starts at `local` with that offset.
+def clock_window(
+    local: datetime, offset: timedelta, zone: tzinfo, length: timedelta
+) -> tuple[datetime, datetime]:
+    """Return from when until when the zone's clock shows the hour, or so many minutes, from `local` on with an offset.
 
-    Less than an hour where the offset changes within it: on 2024-10-06 in Lord Howe, 02:00 jumps to 02:30,
+    Less than that where the offset changes within it: on 2024-10-06 in Lord Howe, 02:00 jumps to 02:30,
     and the hour `T02+1100` is the half from 02:30 to 03:00. The window is empty if the clock never shows it.
     """
     start = (local - offset).replace(tzinfo=UTC)
-    last = start + _HOUR - _SECOND
+    end = start + length
+    last = end - _SECOND
     if offset_at(start, zone) == offset:
-        return start, start + _HOUR if offset_at(last, zone) == offset else _change(start, last, zone)
-    end = start + _HOUR
+        return start, end if offset_at(last, zone) == offset else _change(start, last, zone)
     return (_change(start, last, zone), end) if offset_at(last, zone) == offset else (end, end)
 
 
-def hour_offsets(local: datetime, zone: tzinfo) -> list[timedelta]:
-    """Return the offsets with which the zone's clock shows the hour that starts at `local`.
+def clock_offsets(local: datetime, zone: tzinfo, length: timedelta) -> list[timedelta]:
+    """Return the offsets with which the zone's clock shows the hour, or so many minutes, from `local` on.
 
-    Two when the clock goes back and shows it again, none when it jumps over the hour.
+    Two when the clock goes back and shows it again, none when it jumps over it.
     """
-    offsets = dict.fromkeys([*_offsets(local, zone), *_offsets(local + _HOUR - _SECOND, zone)])
-    windows = {offset: hour_window(local, offset, zone) for offset in offsets}
+    offsets = dict.fromkeys([*_offsets(local, zone), *_offsets(local + length - _SECOND, zone)])
+    windows = {offset: clock_window(local, offset, zone, length) for offset in offsets}
     return [offset for offset, (start, end) in windows.items() if start < end]
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import MappingKitError
 from airflow_mapping_kit.partitions import date_range
-from airflow_mapping_kit.partitions.bounds import window_of
 from airflow_mapping_kit.partitions.periods import parse_period
 from airflow_mapping_kit.partitions.selection import selection_of
+from airflow_mapping_kit.partitions.windows import period_window
 from airflow_mapping_kit.partitions.zones import load_zone
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Told:
             period = parse_period(key)
             if period is None:
                 raise CannotTellError(f"{key!r} is no period, so no run can be told to load it.")
-            begin, end = window_of(period, zone)
+            begin, end = period_window(period, self.every, zone)
             first.append(begin.astimezone(zone).date())
             last.append(max(begin, end - timedelta(microseconds=1)).astimezone(zone).date())
         return {"start_date": min(first).isoformat(), "end_date": max(last).isoformat()}

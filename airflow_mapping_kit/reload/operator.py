@@ -105,7 +105,7 @@ class ReloadOperator(GeneratorOperator):
 
 def _reload_partitions(
     *,
-    every: Literal["hour", "day", "week", "month", "quarter", "year"] = "day",
+    every: str = "day",
     timezone: str | None = None,
     offset: int = 0,
     date_dimension: str = "date",
@@ -124,8 +124,8 @@ def _reload_partitions(
     last period that ended by its logical date. In mode `custom` they are those that the form's dates touch, both
     included. A DAG without `reload_params` always loads as scheduled.
 
-    :param every: the length of a period: `hour`, `day`, `week`, `month`, `quarter` or `year`. Default `day`
-        (templated).
+    :param every: the length of a period: `hour`, `day`, `week`, `month`, `quarter` or `year`; minutes that divide an
+        hour, such as `15min`; or a cron expression, from each tick to the next. Default `day` (templated).
     :param timezone: the zone that periods are read in. Default: the DAG's own (templated).
     :param offset: in mode `scheduled`, how many periods later: -1 for the one before each, 1 for the one that has
         just begun. Default 0 (templated).

@@ -38,6 +38,10 @@ ZONES = [
     "America/Sao_Paulo",
 ]
 LONGEST = {
+    "15min": timedelta(hours=1),
+    "*/20 * * * *": timedelta(hours=1),
+    "30 1 * * *": timedelta(days=3),
+    "0 6 * * 1-5": timedelta(days=6),
     "hour": timedelta(hours=3),
     "day": timedelta(days=3),
     "week": timedelta(days=15),
@@ -45,6 +49,8 @@ LONGEST = {
     "quarter": timedelta(days=186),
     "year": timedelta(days=740),
 }
+
+MINUTES = ["15min", "*/20 * * * *"]
 
 
 def a_dag(schedule, start, **reload):
@@ -91,7 +97,7 @@ def loaded(dag, begin, end, run_type="scheduled", due=None, **context):
 def ended_between(start, end, every, zone):
     """Return the periods that end after `start` and by `end`, found among all around them."""
     candidates = date_range(start - LONGEST[every], end + LONGEST[every], every=every, timezone=zone)
-    ends = [datetime.fromisoformat(time_window(key, timezone=zone)["end"]) for key in candidates]
+    ends = [datetime.fromisoformat(time_window(key, every=every, timezone=zone)["end"]) for key in candidates]
     return [key for key, ends_at in zip(candidates, ends, strict=True) if start < ends_at <= end]
 
 
@@ -141,7 +147,7 @@ def schedules(draw):
     return draw(st.one_of(kinds)), start
 
 
-@settings(max_examples=100)
+@settings(max_examples=150)
 @given(schedules(), st.sampled_from(list(LONGEST)), st.none() | st.sampled_from(ZONES))
 def test_each_ended_period_is_loaded_by_exactly_one_of_consecutive_runs(schedule, every, zone):
     schedule, start = schedule
@@ -152,7 +158,7 @@ def test_each_ended_period_is_loaded_by_exactly_one_of_consecutive_runs(schedule
     zone = zone or start.timezone_name
     _, since = before
     _, until = runs[-1]
-    assume(every != "hour" or until - since < timedelta(days=60))
+    assume(every not in ("hour", *MINUTES) or until - since < timedelta(days=60 if every == "hour" else 10))
     assert [key for run in runs for key in loaded(dag, *run)] == ended_between(since, until, every, zone)
 
 

@@ -36,7 +36,13 @@ json_values = st.recursive(
     max_leaves=8,
 )
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
-CADENCES = ["hour", "day", "week", "month", "quarter", "year"]
+CLOCK = ["5min", "12min", "20min", "hour"]
+# In the hours in which clocks change: at times that are skipped or shown twice, and every hour.
+CRONS = ["30 1 * * *", "15 0,2 * * *", "*/20 * * * *", "0 0-23 * * *", "0,30 2 * * SUN", "59 23 L * *"]
+CADENCES = ["20min", "hour", "day", "week", "month", "quarter", "year", *CRONS[:2]]
+# Of these there are so many in a day, or so much longer one lasts, that fewer of them are looked at.
+A_DAY = {"5min": 288, "12min": 120, "20min": 72, "hour": 24, "*/20 * * * *": 72, "0 0-23 * * *": 24}
+LONG = {"week": 250, "month": 1100, "quarter": 3200, "year": 12000, "0,30 2 * * SUN": 130}
 
 
 @given(st.dictionaries(names, texts | st.none(), min_size=1))
@@ -162,7 +168,9 @@ def assert_tiles(start, end, every, zone):
     keys = date_range(start, end, every=every, timezone=zone)
     assert len(set(keys)) == len(keys)
     windows = [
-        tuple(datetime.fromisoformat(bound) for bound in time_window(key, timezone=zone).values())
+        tuple(
+            datetime.fromisoformat(bound) for bound in time_window(key, every=every, timezone=zone).values()
+        )
         for key in keys
     ]
     clock = ZoneInfo(zone)
@@ -171,22 +179,24 @@ def assert_tiles(start, end, every, zone):
         last = (closes.astimezone(timezone.utc) - timedelta(microseconds=1)).astimezone(clock)
         for moment in (opens, last):
             assert date_range(moment, moment, every=every, timezone=zone) == [key]
-        if every == "hour":
+        if every in CLOCK:
             shown = {moment.astimezone(clock).isoformat()[:13] for moment in (opens, last)}
             assert shown == {key[:13]}
+        if every in CRONS:
+            assert opens.astimezone(clock).isoformat()[:16] == key[:16]
     for (_, closes), (opens, _) in itertools.pairwise(windows):
         assert closes == opens
     if keys:
         days = [time_window(day, timezone=zone) for day in date_range(start, end, timezone=zone)]
         assert windows[0][0] <= datetime.fromisoformat(days[0]["start"])
         assert windows[-1][1] >= datetime.fromisoformat(days[-1]["end"])
-        if every == "hour" and len(keys) > 1:
+        if every in CLOCK and len(keys) > 1:
             assert windows[1][0] > datetime.fromisoformat(days[0]["start"])
             assert windows[-2][1] < datetime.fromisoformat(days[-1]["end"])
     return keys
 
 
-@settings(max_examples=300)
+@settings(max_examples=250)
 @given(
     st.dates(date(3, 1, 1), date(9990, 1, 1)) | st.dates(date(1850, 1, 1), date(2040, 1, 1)),
     st.integers(0, 40),
@@ -206,8 +216,13 @@ def assert_tiles(start, end, every, zone):
 @example(date(2018, 11, 1), 5, "day", "America/Sao_Paulo")
 @example(date(2018, 2, 15), 5, "hour", "America/Sao_Paulo")
 @example(date(2024, 3, 28), 5, "hour", "Asia/Beirut")
+@example(date(2006, 10, 28), 2, "5min", "America/St_Johns")
+@example(date(1867, 10, 18), 1, "12min", "America/Juneau")
+@example(date(2011, 12, 28), 5, "30 1 * * *", "Pacific/Apia")
+@example(date(2006, 10, 25), 5, "15 0,2 * * *", "America/St_Johns")
+@example(date(2024, 2, 25), 99, "59 23 L * *", "America/Havana")
 def test_windows_of_any_zone_and_cadence_tile_their_range(start, days, every, zone):
-    assert_tiles(start, start + timedelta(days=min(days, 3) if every == "hour" else days), every, zone)
+    assert_tiles(start, start + timedelta(days=min(days, 36 // A_DAY.get(every, 1))), every, zone)
 
 
 @given(
@@ -221,15 +236,13 @@ def test_windows_of_any_zone_and_cadence_tile_their_range(start, days, every, zo
 @example(datetime(2024, 11, 3, 4, 30), [timedelta(hours=1)] * 5, "hour", "America/New_York", 1)
 @example(datetime(2006, 10, 29, 1), [timedelta(minutes=50)] * 4, "day", "America/St_Johns", 0)
 def test_consecutive_intervals_have_each_ended_period_once(start, lengths, every, zone, offset):
-    lengths = [length / 40 for length in lengths] if every == "hour" else lengths
+    lengths = [length / (A_DAY.get(every, 1)) for length in lengths]
     moments = list(itertools.accumulate(lengths, initial=start.replace(tzinfo=timezone.utc)))
     cadence = {"every": every, "timezone": zone}
     found = [ended_periods(*interval, **cadence) for interval in itertools.pairwise(moments)]
-    around = timedelta(
-        days={"hour": 2, "day": 40, "week": 250, "month": 1100, "quarter": 3200, "year": 12000}[every]
-    )
+    around = timedelta(days=2 if every in A_DAY else LONG.get(every, 40))
     every_key = date_range(moments[0] - around, moments[-1] + around, **cadence)
-    ends = [datetime.fromisoformat(time_window(key, timezone=zone)["end"]) for key in every_key]
+    ends = [datetime.fromisoformat(time_window(key, **cadence)["end"]) for key in every_key]
     ended = [index for index, end in enumerate(ends) if moments[0] < end <= moments[-1]]
     assert [key for keys in found for key in keys] == [every_key[index] for index in ended]
     shifted = ended_periods(moments[0], moments[-1], **cadence, offset=offset)
@@ -262,7 +275,7 @@ def one_by_one(start, end, every, zone):
 @example(datetime(2018, 11, 4, 0, 30), timedelta(), "day", "America/Sao_Paulo")
 @example(datetime(2018, 11, 4, 0, 30), timedelta(), "hour", "America/Sao_Paulo")
 def test_keys_made_at_once_are_those_of_the_clock_asked_one_by_one(start, length, every, zone):
-    end = start + (length / 20 if every == "hour" else length)
+    end = start + length / A_DAY.get(every, 1)
     assert date_range(start, end, every=every, timezone=zone) == one_by_one(start, end, every, zone)
 
 
@@ -305,3 +318,23 @@ def test_hours_and_days_tile_around_changes_of_the_clock(zone):
         first, last = (time_window(days[index], timezone=zone) for index in (0, -1))
         length = datetime.fromisoformat(last["end"]) - datetime.fromisoformat(first["start"])
         assert len(hours) >= length / timedelta(hours=1)
+
+
+CHANGES = {
+    "America/New_York": [date(2024, 3, 10), date(2024, 11, 3)],
+    "Europe/Berlin": [date(2024, 3, 31), date(2024, 10, 27)],
+    "Australia/Lord_Howe": [date(2024, 10, 6), date(2024, 4, 7)],
+    "Asia/Kathmandu": [date(1986, 1, 1)],
+    # A minute past midnight.
+    "America/St_Johns": [date(2011, 3, 13), date(2010, 11, 7)],
+}
+
+
+@pytest.mark.parametrize("zone", CHANGES)
+def test_minutes_and_crons_tile_around_changes_of_the_clock(zone):
+    for change in CHANGES[zone]:
+        for every in ["15min", *CRONS[:3], "0,30 2 * * SUN"]:
+            around = timedelta(days=LONG.get(every, 0) / 10)
+            found = assert_tiles(change, change + around, every, zone)
+            # In these nights too, what is made at once is what the clock has, asked for one by one.
+            assert found == one_by_one(change.isoformat(), (change + around).isoformat(), every, zone)

@@ -8,12 +8,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from airflow_mapping_kit.partitions.periods import Period, next_period, parse_period
+from airflow_mapping_kit.partitions.periods import LENGTHS, Period, next_period, parse_period
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
 # What somebody meant as a date, if it is none: 2013-02-30, 2013-1-1, 2013-01-01T05:00.
 _LIKE_A_DATE = re.compile(r"[0-9]{4}-(?:[0-9]{1,2}(?:-.*)?|[WQ].*)", re.DOTALL)
-_HOUR = timedelta(hours=1)
 
 
 class Bound(NamedTuple):
@@ -105,16 +104,18 @@ def _period(text: str) -> Period | None:
 def _order(period: Period, other: Period | None) -> int:
     """Return -1 where a period ends before another begins, 1 where it begins after its end, 0 where they touch.
 
-    They are of one zone's clock. An hour that the clock shows twice is told by its offset where the other has one too;
-    one without is UTC's in a plan, and any of that name in a selection.
+    They are of one zone's clock. An hour, or a minute, that the clock shows twice is told by its offset where the other
+    has one too; one without is UTC's in a plan, and any of that name in a selection. Of what begins with a minute and
+    doesn't say how long it lasts, that minute is meant.
     """
     if other is None:
         return 0
-    if period.every == other.every == "hour" and other.offset is not None:
+    if period.every in LENGTHS and other.every in LENGTHS and other.offset is not None:
+        length, its_length = LENGTHS[period.every], LENGTHS[other.every]
         start, its = moment_of(period), moment_of(other)
-        if period.offset is not None:
+        if period.offset is not None and length == its_length:
             return (start > its) - (start < its)
-        return (start >= its + _HOUR) - (start + _HOUR <= its)
+        return (start >= its + its_length) - (start + length <= its)
     start, its = _since(period), _since(other)
     return (start >= _until(other)) - (_until(period) <= its)
 
@@ -125,8 +126,8 @@ def _since(period: Period) -> timedelta:
 
 
 def _until(period: Period) -> timedelta:
-    if period.every == "hour":
-        return _since(period) + _HOUR
+    if period.every in LENGTHS:
+        return _since(period) + LENGTHS[period.every]
     try:
         return next_period(period).start - datetime.min
     except (OverflowError, ValueError):  # the last of the year 9999

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.exceptions import PartitionError, PlanError
 from airflow_mapping_kit.partitions import date_range, time_window
 
 
@@ -260,6 +260,76 @@ class TestExclude:
             date_range("2013-01-01", "2013-01-03", exclude="2013-01-02")
 
 
+class TestMinutes:
+    def test_they_are_told_apart_in_the_hour_that_comes_twice(self):
+        made = {"every": "30min", "timezone": "America/New_York"}
+        keys = date_range("2024-11-03T00:30", "2024-11-03T01:30", **made)
+        assert keys == [
+            "2024-11-03T00:30-0400",
+            "2024-11-03T01:00-0400",
+            "2024-11-03T01:30-0400",
+            "2024-11-03T01:00-0500",
+            "2024-11-03T01:30-0500",
+        ]
+        assert time_window(keys[3], **made) == {
+            "start": "2024-11-03T01:00:00-05:00",
+            "end": "2024-11-03T01:30:00-05:00",
+        }
+
+    def test_in_utc_they_have_no_offset_and_a_moment_within_is_enough(self):
+        assert date_range("2024-11-20T13:07", "2024-11-20T13:15", every="5min") == [
+            "2024-11-20T13:05",
+            "2024-11-20T13:10",
+            "2024-11-20T13:15",
+        ]
+
+    def test_a_part_that_the_clock_cuts_off_is_a_period(self):
+        made = {"every": "20min", "timezone": "Australia/Lord_Howe"}
+        (key,) = date_range("2024-10-06T02:30", "2024-10-06T02:30", **made)
+        assert key == "2024-10-06T02:20+1100"
+        assert time_window(key, **made)["start"] == "2024-10-06T02:30:00+11:00"
+        assert date_range(key, key, **made) == [key]
+
+    def test_a_whole_day_can_be_left_out_one_by_one(self):
+        assert date_range("2024-11-20T13", "2024-11-20T13", every="30min", exclude=["2024-11-20T13:30"]) == [
+            "2024-11-20T13:00"
+        ]
+
+
+class TestCron:
+    @pytest.mark.parametrize(
+        ("every", "expected"),
+        [
+            # Skipped at 02:30 on the 10th, it ticks when the clock jumps.
+            ("30 2 * * *", ["2024-03-09T02:30-0500", "2024-03-10T03:00-0400", "2024-03-11T02:30-0400"]),
+            ("*/30 2 * * *", ["2024-03-09T02:30-0500", "2024-03-11T02:00-0400", "2024-03-11T02:30-0400"]),
+            ("0 0 L * *", ["2024-02-29T00:00-0500"]),
+            ("0 6 * * MON", ["2024-03-04T06:00-0500", "2024-03-11T06:00-0400"]),
+        ],
+    )
+    def test_every_period_between_ticks_that_touches_the_range_is_there(self, every, expected):
+        found = date_range("2024-03-09T02:30", "2024-03-11T12:00", every=every, timezone="America/New_York")
+        assert found == expected
+
+    def test_what_the_clock_shows_twice_ticks_once_unless_every_hour_does(self):
+        night = ("2024-11-03T01:00", "2024-11-03T02:00")
+        once = date_range(*night, every="0 1,2 * * *", timezone="America/New_York")
+        assert once == ["2024-11-03T01:00-0400", "2024-11-03T02:00-0500"]
+        hourly = date_range(*night, every="0 * * * *", timezone="America/New_York")
+        assert hourly == ["2024-11-03T01:00-0400", "2024-11-03T01:00-0500", "2024-11-03T02:00-0500"]
+
+    def test_a_period_lasts_until_the_next_tick(self):
+        assert time_window("2024-11-22T06:00", every="0 6 * * 1-5") == {
+            "start": "2024-11-22T06:00:00+00:00",
+            "end": "2024-11-25T06:00:00+00:00",
+        }
+        assert date_range("2096-03-01", "2100-01-01", every="0 0 29 2 *") == ["2096-02-29T00:00"]
+
+    def test_a_year_mistyped_is_refused_before_any_is_made(self):
+        with pytest.raises(PlanError, match="periods of \\*/15 .* are 6[0-9],[0-9]{3},[0-9]{3} pieces"):
+            date_range("0213-01-01", "2013-01-31", every="*/15 * * * *")
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("start", "end"),
@@ -307,6 +377,32 @@ class TestBadInput:
     def test_the_ends_of_the_calendar_are_one_clear_error(self, value):
         with pytest.raises(PartitionError, match="years 2 to 9998|is no date"):
             date_range(value, value, timezone="Asia/Tokyo" if value != "0001-01-01" else "UTC", every="year")
+
+    @pytest.mark.parametrize(
+        ("key", "every", "message"),
+        [
+            ("2024-11-20T13:05", None, "doesn't say how long it lasts: say so, such as every='15min'"),
+            ("2024-11-20T13:05", "15min", "is no key of 15min in UTC: write it as '2024-11-20T13:00'"),
+            ("2024-11-20T13:00-0500", "15min", "is no key of 15min in UTC: write it as '2024-11-20T13:00'"),
+            ("2024-11-20T13:05", "0 6 * * *", "in UTC: write it as '2024-11-20T06:00'"),
+            ("2024-11-20", "15min", "is of a day, but the range is by 15min: write it as '2013-01-01T05:15'"),
+            ("2024-11-20T13:05", "day", "is of a minute, but the range is by day"),
+            ("2024-11-20T13:05", "45min", "'45min' is unknown: .*minutes that divide an hour"),
+            (
+                "2024-11-20T13:05",
+                "@weekly",
+                "is a schedule's: write 'week' for weeks from Monday, or .*'0 0 \\* \\* 0'",
+            ),
+            ("2024-11-20T13:05", "0 0 30 2 *", "has no day"),
+            ("2024-11-20T13:05", "0 6 * *", "write its five fields"),
+            ("2024-11-20T13:05", "0 6 * * * *", "write its five fields"),
+            ("2024-11-20T13:05", "R 6 * * *", "without H and R"),
+            ("2024-11-20T13:05", "61 6 * * *", "out of range"),
+        ],
+    )
+    def test_a_key_and_a_cadence_that_do_not_fit_are_named(self, key, every, message):
+        with pytest.raises(PartitionError, match=message):
+            time_window(key, every=every)
 
     def test_an_unknown_cadence_is_an_error_that_lists_the_known(self):
         with pytest.raises(PartitionError, match=r"every='daily' is unknown: choose one of hour, day, week"):
