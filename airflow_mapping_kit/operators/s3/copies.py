@@ -29,7 +29,8 @@ _KEPT_HEADERS = (
     "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires",
     "Metadata",
 )  # fmt: skip
-_NOT_COPIED = ("StorageClass", "WebsiteRedirectLocation")
+# What S3 doesn't copy along by itself.
+NOT_COPIED = ("StorageClass", "WebsiteRedirectLocation")
 
 
 def copied(
@@ -133,7 +134,7 @@ def _copied_whole(
     source: StoredObject, client: Any, name: dict[str, str], extra: Mapping[str, Any], overwrite: bool
 ) -> None:
     # S3 copies metadata and tags along, but not these.
-    kept = {header: source.head[header] for header in _NOT_COPIED if header in source.head}
+    kept = {header: source.head[header] for header in NOT_COPIED if header in source.head}
     client.copy_object(
         **name, **_from(source), **{**kept, **extra}, **unless_there(client, "CopyObject", overwrite)
     )
@@ -166,7 +167,7 @@ def _md5(body: bytes) -> str:
 
 
 def _kept(source: StoredObject, tags: list[dict[str, str]]) -> dict[str, Any]:
-    kept = {name: source.head[name] for name in (*_KEPT_HEADERS, *_NOT_COPIED) if name in source.head}
+    kept = {name: source.head[name] for name in (*_KEPT_HEADERS, *NOT_COPIED) if name in source.head}
     if tags:
         kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags])
     return kept

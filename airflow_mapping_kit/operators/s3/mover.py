@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.operators.s3.contents import MD5, same_content, stored
-from airflow_mapping_kit.operators.s3.copies import copied
+from airflow_mapping_kit.operators.s3.copies import NOT_COPIED, copied
 from airflow_mapping_kit.operators.s3.protection import Protection, is_locked
 from airflow_mapping_kit.operators.s3.uploads import knows
 from airflow_mapping_kit.partitions.sequences import shown
@@ -150,10 +150,11 @@ class Mover:
                 go_on=self._go_on,
             )
         except ClientError as error:
-            if extra and error_code(error) in _CANT_HAVE:
+            asked = dict.fromkeys([name for name in NOT_COPIED if name in source.head] + list(extra))
+            if asked and error_code(error) in _CANT_HAVE:
                 raise StorageError(
-                    f"S3 refused to make a copy with {', '.join(extra)} of the source: {error_code(error)} "
-                    f"({one_line(error.response.get('Error', {}).get('Message', ''))}); nothing was deleted. Let "
+                    f"S3 refused to make a copy with {', '.join(asked)} of the source: {error_code(error)} "
+                    f"({one_line(error.response.get('Error', {}).get('Message') or '')}); nothing was deleted. Let "
                     f"the connection's role give them, or say with extra_args what the copies get instead, or "
                     f"keep_protection=False"
                 ) from error

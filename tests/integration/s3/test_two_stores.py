@@ -140,6 +140,19 @@ def test_content_that_changes_on_the_way_is_refused_by_who_gets_it(bucket, far, 
     assert bucket.keys() == []
 
 
+@pytest.mark.system
+def test_a_class_of_storage_that_the_other_store_does_not_know_is_named(bucket, far, server):
+    if server.name == "moto":
+        pytest.skip("both would be moto, and know the same")
+    far.put("landing/a.csv", b"1,EWR\n", StorageClass="ONEZONE_IA")
+
+    with pytest.raises(AirflowFailException, match="a copy with StorageClass of the source.*extra_args"):
+        fetch(bucket, ["landing/a.csv"])
+
+    assert far.keys() == ["landing/a.csv"]
+    assert fetch(bucket, ["landing/a.csv"], extra_args={"StorageClass": "STANDARD"})[0]["status"] == "moved"
+
+
 def test_what_is_rewritten_over_the_copy_before_it_is_compared_keeps_the_source(bucket, far, proxy):
     far.put("landing/a.csv", b"1,EWR\n")
 
