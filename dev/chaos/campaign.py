@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import pkgutil
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 for _module in pkgutil.iter_modules(experiments.__path__):
     importlib.import_module(f"chaos.experiments.{_module.name}")
 
+# So many experiments, of those that can, side by side.
+AT_ONCE = 4
 SMALLEST_POOL = {"DATABASE__SQL_ALCHEMY_POOL_SIZE": "1", "DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "0"}
 # A database that is away for a while must not be taken for tasks that are lost.
 PATIENT = {"SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "90"}
@@ -77,33 +82,57 @@ def _on_one_cluster(
     rounds: list[tuple[Experiment, int]], settings: dict[str, Any], seed: int, folder: Path, results: Path
 ) -> tuple[list[tuple[Experiment, int]], bool]:
     """Run what can be run on one cluster; return what is left when an experiment breaks off."""
-    right = True
     starts = time.monotonic()
+    right = True
     with Cluster(folder / "cluster", **settings) as cluster:
         print(f"A cluster has started in {time.monotonic() - starts:.0f} s.", flush=True)
-        for place, (one, number) in enumerate(rounds):
+        while rounds:
+            now = _side_by_side(rounds)
+            rounds = rounds[len(now) :]
             cluster.fresh()
-            begun = time.time()
-            run_id = f"{one.name}-{number}-{seed}"
-            said: dict[str, Any] = {
-                "experiment": one.name,
-                "run": number,
-                "seed": seed,
-                "airflow": VERSION,
-                "at": time.strftime("%Y-%m-%d %H:%M:%S"),
-            }
-            try:
-                for seen in one.run(cluster, Random(f"{seed} {one.name} {number}"), run_id):  # noqa: S311 - no secret
-                    right = right and seen.right
-                    _write(results, {**said, "took": round(time.time() - begun), **seen.as_row()})
-                    print(f"{one.name} {number}, {seen.work}: {seen.verdict} {seen.told or ''}", flush=True)
-            except Exception:  # noqa: BLE001 - the others are run all the same
-                why = traceback.format_exc()
-                _write(results, {**said, "broke off": why, "right": False})
-                print(f"{one.name} {number}: BROKE OFF\n{why}", flush=True)
-                cluster.keep(folder / "broken" / run_id)
-                return rounds[place + 1 :], False
+            with ThreadPoolExecutor(len(now)) as threads:
+                todo = [threads.submit(_one, cluster, one, number, seed, results) for one, number in now]
+            seen = [one.result() for one in todo]
+            right = right and all(seen)
+            if None in seen:
+                cluster.keep(folder / "broken" / f"{now[0][0].name}-{now[0][1]}-{seed}")
+                return rounds, False
     return [], right
+
+
+def _side_by_side(rounds: Sequence[tuple[Experiment, int]]) -> list[tuple[Experiment, int]]:
+    """Return those that can run next at once: one, or some that strike nothing that others need."""
+    beside = list(takewhile(lambda round_: not round_[0].alone, rounds))
+    # Two of one kind would meet in one DAG.
+    names = [one.name for one, _ in beside]
+    first = next((n for n, name in enumerate(names) if name in names[:n]), len(beside))
+    return list(rounds[: max(min(first, AT_ONCE), 1)])
+
+
+def _one(cluster: Cluster, one: Experiment, number: int, seed: int, results: Path) -> bool | None:
+    """Run an experiment once and tell whether all was right, `None` if it broke off."""
+    begun = time.time()
+    said: dict[str, Any] = {
+        "experiment": one.name,
+        "run": number,
+        "seed": seed,
+        "airflow": VERSION,
+        "at": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    chance = Random(f"{seed} {one.name} {number}")  # noqa: S311 - no secret
+    right = True
+    try:
+        with contextlib.nullcontext(cluster) if one.alone else cluster.heard_alone() as stand:
+            for seen in one.run(stand, chance, f"{one.name}-{number}-{seed}"):
+                right = right and seen.right
+                _write(results, {**said, "took": round(time.time() - begun), **seen.as_row()})
+                print(f"{one.name} {number}, {seen.work}: {seen.verdict} {seen.told or ''}", flush=True)
+    except Exception:  # noqa: BLE001 - the others are run all the same
+        why = traceback.format_exc()
+        _write(results, {**said, "broke off": why, "right": False})
+        print(f"{one.name} {number}: BROKE OFF\n{why}", flush=True)
+        return None
+    return right
 
 
 def _write(results: Path, row: dict[str, Any]) -> None:

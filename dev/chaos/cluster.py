@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import shutil
 import time
@@ -24,7 +25,7 @@ from stack.s3 import ACCESS_KEY, S3, SECRET_KEY
 from stack.snowflake import Snowflake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 INCLUDE = HERE.parents[1] / "include"
 BUCKET = "lake"
+# Seconds until it is given up that something comes: this is about what comes of it, and machines are busy.
+PATIENCE = 900.0
 # What starts beside a scheduler, as experiments call it.
 BESIDE = {"The DAG processor": "processor", "The API server": "api-server"}
 # A lost task is noticed within a minute instead of five; the rest is as the docs tell users of Celery.
@@ -156,11 +159,19 @@ class Cluster:
         environment["PGAPPNAME"] = "worker"
         if self._workers:
             self.workers = start_workers(self.airflow, self._workers)
-            wait_for_workers(self.airflow, self.workers)
+            wait_for_workers(self.airflow, self.workers, seconds=PATIENCE)
             self.parts |= self.workers
         self.sql(
             "INSERT INTO slot_pool (pool, slots, include_deferred) VALUES ('chaos', 64, false) RETURNING id"
         )
+
+    @contextlib.contextmanager
+    def heard_alone(self) -> Iterator[Self]:
+        """Give the same cluster with a witness of its own, for what runs beside others."""
+        with Witness() as witness:
+            other = copy.copy(self)
+            other.witness = witness
+            yield other
 
     def fresh(self) -> None:
         """Forget what was heard, and have all servers answer."""
@@ -190,7 +201,9 @@ class Cluster:
             cursor.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def until(self, what: str, ready: Callable[[], Any], *, seconds: float = 300, every: float = 0.3) -> Any:
+    def until(
+        self, what: str, ready: Callable[[], Any], *, seconds: float = PATIENCE, every: float = 0.3
+    ) -> Any:
         """Ask again and again until the answer is true, and return it.
 
         :raises TimeoutError: if it takes longer.
@@ -207,10 +220,10 @@ class Cluster:
 
     def trigger(self, dag_id: str, run_id: str, **conf: Any) -> None:
         """Trigger a run of a DAG as soon as that has been read."""
-        self.airflow.wait_for_dag(dag_id)
+        self.airflow.wait_for_dag(dag_id, seconds=PATIENCE)
         self.airflow.trigger(dag_id, run_id=run_id, conf=conf)
 
-    def ended(self, dag_id: str, run_id: str, *, seconds: float = 900) -> str | None:
+    def ended(self, dag_id: str, run_id: str, *, seconds: float = PATIENCE) -> str | None:
         """Wait until a run has ended and return its state, `None` if it does not."""
 
         def state() -> str | None:

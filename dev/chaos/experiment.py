@@ -22,23 +22,25 @@ class Experiment:
     :param name: what it is chosen by.
     :param said: what happens in it, as the table says.
     :param group: the experiments that share a cluster.
+    :param alone: whether it strikes what others need; those that don't run side by side.
     :param run: lets the fault loose: given the cluster, what makes its choices, and the id of its runs.
     """
 
     name: str
     said: str
     group: str
+    alone: bool
     run: Run
 
 
 EXPERIMENTS: dict[str, Experiment] = {}
 
 
-def experiment(name: str, said: str, *, group: str = "celery") -> Callable[[Run], Run]:
+def experiment(name: str, said: str, *, group: str = "celery", alone: bool = True) -> Callable[[Run], Run]:
     """Make an experiment of a function."""
 
     def made(run: Run) -> Run:
-        EXPERIMENTS[name] = Experiment(name, said, group, run)
+        EXPERIMENTS[name] = Experiment(name, said, group, alone, run)
         return run
 
     return made

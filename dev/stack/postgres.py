@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -54,6 +55,7 @@ class Postgres:
         self._socket = socket_folder("pg")
         self.dsn = f"host={self._socket} user=postgres dbname=postgres connect_timeout=5"
         self._connection: connection | None = None
+        self._asking = threading.Lock()
         env = base_environment(self._socket)
         try:
             programs = self._programs()
@@ -125,6 +127,10 @@ class Postgres:
 
     def query(self, statement: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
         """Run one statement with bound parameters and return its rows."""
+        with self._asking:
+            return self._asked(statement, parameters)
+
+    def _asked(self, statement: str, parameters: Sequence[Any] | dict[str, Any]) -> list[dict[str, Any]]:
         # Kept: who waits asks ten times a second, and each connection is a process of the server.
         if self._connection is None or self._connection.closed:
             self._connection = psycopg2.connect(self.dsn)

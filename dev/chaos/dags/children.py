@@ -50,7 +50,7 @@ def chaos_parent():
         task_id="trigger",
         trigger_dag_id="chaos_child",
         items=items(),
-        poll_interval=1,
+        poke_interval=1,
         conf={"witness": "{{ params.witness }}"},
     )
 

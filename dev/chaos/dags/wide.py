@@ -63,28 +63,33 @@ def plain_named():
     gather(one.expand(piece=plan()))
 
 
-@dag(
-    schedule=None,
-    start_date=pendulum.datetime(2013, 1, 1),
-    max_active_tasks=64,
-    params={"witness": "", "pieces": 24, "seconds": 0.5},
-)
-def chaos_pool():
-    @task(map_index_template=label("{name}"), pool="chaos", max_active_tis_per_dagrun=4)
-    def one(piece, params=None):
-        answer = tell(params["witness"], piece["n"], get_current_context()["ti"])
-        time.sleep(params["seconds"])
-        if answer == "fail":
-            raise ValueError("The witness says so.")
-        return piece["n"]
+def in_pool(dag_id):
+    @dag(
+        dag_id=dag_id,
+        schedule=None,
+        start_date=pendulum.datetime(2013, 1, 1),
+        max_active_tasks=64,
+        params={"witness": "", "pieces": 24, "seconds": 0.5},
+    )
+    def pieces():
+        @task(map_index_template=label("{name}"), pool="chaos", max_active_tis_per_dagrun=4)
+        def one(piece, params=None):
+            answer = tell(params["witness"], piece["n"], get_current_context()["ti"])
+            time.sleep(params["seconds"])
+            if answer == "fail":
+                raise ValueError("The witness says so.")
+            return piece["n"]
 
-    @task
-    def announce(report, params=None):  # noqa: ARG001 - it comes after it
-        tell(params["witness"], "all", get_current_context()["ti"], kind="announced")
+        @task
+        def announce(report, params=None):  # noqa: ARG001 - it comes after it
+            tell(params["witness"], "all", get_current_context()["ti"], kind="announced")
 
-    announce(collect(one.expand(piece=plan())))
+        announce(collect(one.expand(piece=plan())))
+
+    return pieces()
 
 
 chaos_named()
 plain_named()
-chaos_pool()
+in_pool("chaos_pool")
+in_pool("chaos_paused")

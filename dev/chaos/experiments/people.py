@@ -28,6 +28,8 @@ dag = SerializedDagModel.get_dag("{dag_id}")
 dag.set_task_instance_state(task_id="work", map_indexes=[{index}], run_id="{run_id}", state=TaskInstanceState.FAILED)
 """
 POOL = "chaos_pool"
+# Others would be paused too.
+PAUSED = "chaos_paused"
 PIECES = 24
 
 
@@ -62,7 +64,7 @@ def _at_work(cluster: Cluster, chance: Random, items: int) -> None:
     cluster.until("a part of the items", lambda: len(cluster.witness.effects) >= wanted, every=0.05)
 
 
-@experiment("timed-out", "The run times out in mid-map and is retried until it is done")
+@experiment("timed-out", "The run times out in mid-map and is retried until it is done", alone=False)
 def timed_out(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:  # noqa: ARG001 - the limit chooses
     """Let `dagrun_timeout` end a run, and retry it."""
     work = InTime(cluster, run_id, items=200, seconds=4.0)
@@ -85,7 +87,9 @@ def timed_out(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]: 
     yield seen
 
 
-@experiment("marked-failed", "Somebody marks a batch failed while it is at work, and retries the run")
+@experiment(
+    "marked-failed", "Somebody marks a batch failed while it is at work, and retries the run", alone=False
+)
 def marked_failed(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Mark a running instance failed."""
     # Longer than it takes to have it marked, on a busy machine too.
@@ -107,7 +111,7 @@ def marked_failed(cluster: Cluster, chance: Random, run_id: str) -> Iterator[See
     yield seen
 
 
-@experiment("cleared", "Somebody clears a batch while it is at work")
+@experiment("cleared", "Somebody clears a batch while it is at work", alone=False)
 def cleared(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Clear a running instance."""
     work = Items(cluster, run_id, items=100, seconds=3.0)
@@ -117,7 +121,9 @@ def cleared(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     yield work.seen(time.time())
 
 
-@experiment("generator-cleared", "Somebody clears the generator alone while its batches are at work")
+@experiment(
+    "generator-cleared", "Somebody clears the generator alone while its batches are at work", alone=False
+)
 def generator_cleared(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Clear the task that made the plan."""
     work = Items(cluster, run_id, items=150, seconds=2.0)
@@ -127,18 +133,18 @@ def generator_cleared(cluster: Cluster, chance: Random, run_id: str) -> Iterator
     yield work.seen(time.time())
 
 
-@experiment("paused", "The DAG is paused in mid-map for 15 s")
+@experiment("paused", "The DAG is paused in mid-map for 15 s", alone=False)
 def paused(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Pause a DAG."""
-    cluster.trigger(POOL, run_id, witness=cluster.witness.url, pieces=PIECES, seconds=0.5)
+    cluster.trigger(PAUSED, run_id, witness=cluster.witness.url, pieces=PIECES, seconds=0.5)
     _at_work(cluster, chance, PIECES)
-    cluster.sql("UPDATE dag SET is_paused = true WHERE dag_id = %s RETURNING 1", [POOL])
+    cluster.sql("UPDATE dag SET is_paused = true WHERE dag_id = %s RETURNING 1", [PAUSED])
     time.sleep(15)
-    cluster.sql("UPDATE dag SET is_paused = false WHERE dag_id = %s RETURNING 1", [POOL])
-    yield _pool_seen(cluster, run_id, time.time(), {})
+    cluster.sql("UPDATE dag SET is_paused = false WHERE dag_id = %s RETURNING 1", [PAUSED])
+    yield _pool_seen(cluster, run_id, time.time(), {}, dag_id=PAUSED)
 
 
-@experiment("two-retries", "Two people retry a run with three failed pieces at once")
+@experiment("two-retries", "Two people retry a run with three failed pieces at once", alone=False)
 def two_retries(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Have `mapping-kit retry --yes` run twice at once."""
     failed = _with_failed_pieces(cluster, chance, run_id)
@@ -158,7 +164,7 @@ def two_retries(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]
     yield seen
 
 
-@experiment("late-answer", "A `retry` is answered with yes when a colleague's has long done it")
+@experiment("late-answer", "A `retry` is answered with yes when a colleague's has long done it", alone=False)
 def late_answer(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Answer the question of `mapping-kit retry` too late."""
     failed = _with_failed_pieces(cluster, chance, run_id)
@@ -187,12 +193,14 @@ def _with_failed_pieces(cluster: Cluster, chance: Random, run_id: str) -> dict[s
     return {str(n): 1 for n in failed}
 
 
-def _pool_seen(cluster: Cluster, run_id: str, struck: float, before: dict[str, int]) -> Seen:
-    state = cluster.ended(POOL, run_id)
+def _pool_seen(
+    cluster: Cluster, run_id: str, struck: float, before: dict[str, int], *, dag_id: str = POOL
+) -> Seen:
+    state = cluster.ended(dag_id, run_id)
     heard = cluster.witness.heard()
     wanted = {str(n): 1 + before.get(str(n), 0) for n in range(PIECES)}
     announced = cluster.witness.heard("announced")["all"]
-    states = Counter(str(one["state"]) for one in cluster.instances(POOL, run_id))
+    states = Counter(str(one["state"]) for one in cluster.instances(dag_id, run_id))
     return Seen(
         "a mapped `@task`",
         PIECES,
@@ -203,5 +211,5 @@ def _pool_seen(cluster: Cluster, run_id: str, struck: float, before: dict[str, i
             *([f"what follows ran {announced} times"] if announced != 1 else []),
             *([f"instances {dict(states)}"] if set(states) != {"success"} else []),
         ],
-        seconds=cluster.seconds_after(POOL, run_id, struck),
+        seconds=cluster.seconds_after(dag_id, run_id, struck),
     )

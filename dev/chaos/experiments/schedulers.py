@@ -114,7 +114,7 @@ def _wide(cluster: Cluster, dag_id: str, run_id: str, pieces: int) -> Seen:
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
-        state = cluster.ended(dag_id, run_id, seconds=900)
+        state = cluster.ended(dag_id, run_id)
         over.set()
         watcher.join()
     instances = cluster.instances(dag_id, run_id, "one")

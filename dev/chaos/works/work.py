@@ -47,12 +47,12 @@ class Work(ABC):
         )
         return int(self.cluster.sql(query, [self.dag_id, self.run_id])[0]["n"])
 
-    def seen(self, struck: float, *, expected: str = "success", seconds: float = 900) -> Seen:
+    def seen(self, struck: float, *, expected: str = "success") -> Seen:
         """Wait for the end of the run and return what became of the work.
 
         :param struck: when the last fault was, as `time.time()`.
         """
-        state = self.cluster.ended(self.dag_id, self.run_id, seconds=seconds)
+        state = self.cluster.ended(self.dag_id, self.run_id)
         instances = self.cluster.instances(self.dag_id, self.run_id)
         seen = Seen(
             self.name,
