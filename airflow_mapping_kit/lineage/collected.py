@@ -34,6 +34,8 @@ def tell(operator: Any) -> None:
         outputs = lineage.outputs if done.rows or done.partitions else []
         for uri in map(_quoted, done.places) if done.places else map(_uri, outputs):
             collector.wrote(operator, uri)
+    except ImportError:
+        log.debug("Lineage of %s is not collected: its names take OpenLineage's provider", operator.task_id)
     except Exception as error:  # noqa: BLE001  whatever it is, the work is done
         log.warning("Lineage of %s could not be collected: %s", operator.task_id, type(error).__name__)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from airflow_mapping_kit.storage.uris import AZURE, GOOGLE, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from airflow_mapping_kit.tables.described import Table
 
@@ -21,8 +20,7 @@ _PATH = re.compile(r"(?:[/\\]|\.[\w.]+$)|^~")
 _SCHEMES = {**dict.fromkeys(("s3", "s3a", "s3n"), "s3"), **dict.fromkeys(GOOGLE, "gs")}
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Dataset(NamedTuple):
     """One dataset.
 
     :param alias: what a catalog calls it: its namespace and the name there
@@ -35,12 +33,11 @@ class Dataset:
     version: str | None = None
 
 
-@dataclass
-class Lineage:
+class Lineage(NamedTuple):
     """What an instance reads, and what it writes into."""
 
-    inputs: list[Dataset] = field(default_factory=list)
-    outputs: list[Dataset] = field(default_factory=list)
+    inputs: Sequence[Dataset] = ()
+    outputs: Sequence[Dataset] = ()
 
 
 def dataset_of(place: str) -> Dataset:

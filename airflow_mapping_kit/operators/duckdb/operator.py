@@ -16,7 +16,6 @@ from airflow_mapping_kit.compat import (
 )
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.lineage import console
-from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of, dataset_of_table, sources_of
 from airflow_mapping_kit.operators.duckdb.agreement import Agreement
 from airflow_mapping_kit.operators.duckdb.copying import Copying
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.lineage.datasets import Lineage
     from airflow_mapping_kit.tables.described import Table
 
     Target = LocalTarget | S3Target | ObjectTarget | TableTarget
@@ -277,6 +277,7 @@ class DuckDBPartitionOperator(PartitionOperator):
 
     def lineage(self) -> Lineage:
         """Return the files that the query reads, and the lake or the table that it writes into."""
+        from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of, dataset_of_table, sources_of
         from airflow_mapping_kit.operators.duckdb.sources import files_read
 
         table, where = table_of(self.target), str(self.target)

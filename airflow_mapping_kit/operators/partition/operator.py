@@ -11,7 +11,6 @@ from airflow_mapping_kit.checkpoints.parts import rows_of
 from airflow_mapping_kit.compat import AirflowSkipException, BaseOperator, sql_of
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.lineage import collected
-from airflow_mapping_kit.lineage.datasets import Lineage
 from airflow_mapping_kit.lineage.done import Done, counted
 from airflow_mapping_kit.operators.partition.batch import published_each
 from airflow_mapping_kit.partitions.sequences import shown
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
     from jinja2 import Environment
 
+    from airflow_mapping_kit.lineage.datasets import Lineage
     from airflow_mapping_kit.operators.partition.addresses import Address
     from airflow_mapping_kit.operators.partition.batch import Publish
     from airflow_mapping_kit.results import ItemRow, PartSummary
@@ -79,7 +79,7 @@ class PartitionOperator(BaseOperator):
 
     def lineage(self) -> Lineage:
         """Return what it reads and writes into, by the names that OpenLineage has. Asked only by who wants to know."""
-        return Lineage()
+        raise NotImplementedError
 
     def get_openlineage_facets_on_complete(self, _: Any) -> Any:
         """Return what an instance has done, for Airflow's provider for OpenLineage, which looks for this name."""

@@ -15,7 +15,6 @@ from airflow_mapping_kit.compat import (
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.lineage import collected, console
-from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of
 from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.operators.s3.mover import Ended, Mover
 from airflow_mapping_kit.operators.s3.plan import planned_moves
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.lineage.datasets import Lineage
     from airflow_mapping_kit.operators.s3.plan import Move
 
 _MAX_NAMED = 20
@@ -232,6 +232,8 @@ class S3MoveKeysOperator(BaseOperator):
 
     def lineage(self) -> Lineage:
         """Return the prefix that it moves from, and the one that it moves to, by the names that OpenLineage has."""
+        from airflow_mapping_kit.lineage.datasets import Lineage, dataset_of
+
         return Lineage(
             [dataset_of(f"s3://{self.source_bucket}/{self.source_prefix}")],
             [dataset_of(f"s3://{self.dest_bucket or self.source_bucket}/{self.dest_prefix}")],

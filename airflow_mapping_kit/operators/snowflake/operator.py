@@ -9,7 +9,6 @@ from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
 from airflow_mapping_kit.lineage import collected
-from airflow_mapping_kit.lineage.datasets import Lineage
 from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.operators.snowflake.answers import before, outcome, rows_by_key
 from airflow_mapping_kit.operators.snowflake.copying import Copying, check_enclosed, copying
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.utils.context import Context
+
+    from airflow_mapping_kit.lineage.datasets import Lineage
 
 # Snowflake's limit for FILES.
 MAX_FILES = 1000
@@ -206,7 +207,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     def lineage(self) -> Lineage:
         """Return the folders of the files, and the table, by the names that OpenLineage has."""
         from airflow_mapping_kit.lineage.databases import Database
-        from airflow_mapping_kit.lineage.datasets import sources_of
+        from airflow_mapping_kit.lineage.datasets import Lineage, sources_of
 
         table = Database(self.snowflake_conn_id, hook_of(self)).table(parse_name("table", self.table))
         folders = (f"s3://{self.bucket}/{key.rpartition('/')[0]}" for key in given_keys(self.keys))

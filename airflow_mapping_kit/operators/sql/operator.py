@@ -10,7 +10,6 @@ from airflow_mapping_kit.compat import (
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import TargetError
-from airflow_mapping_kit.lineage.datasets import Lineage
 from airflow_mapping_kit.operators.partition.addresses import Address, addresses
 from airflow_mapping_kit.operators.partition.operator import PartitionOperator
 from airflow_mapping_kit.printable import one_line
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.lineage.datasets import Lineage
     from airflow_mapping_kit.operators.sql.writing import Writer
     from airflow_mapping_kit.tables.described import Table
 
@@ -116,6 +116,7 @@ class SQLPartitionOperator(PartitionOperator):
     def lineage(self) -> Lineage:
         """Return the tables that the query reads, and the one that it writes into."""
         from airflow_mapping_kit.lineage.databases import Database
+        from airflow_mapping_kit.lineage.datasets import Lineage
         from airflow_mapping_kit.lineage.tables import of_database
 
         table = table_of(self.table)

@@ -13,6 +13,7 @@ from airflow_mapping_kit.lineage.console import google_console, s3_console
 from airflow_mapping_kit.lineage.datasets import Dataset, Lineage
 from airflow_mapping_kit.lineage.done import Done, counted
 from airflow_mapping_kit.lineage.events import operator_lineage
+from airflow_mapping_kit.lineage.tables import published
 
 
 def told(done, *outputs):
@@ -61,6 +62,24 @@ def test_a_secret_that_airflow_knows_is_hidden_in_paths_and_values():
     text = json.dumps(as_json(told(done, Dataset("s3://lake", "zyzzyva-lineage-1"))))
     assert "zyzzyva" not in text
     assert "walrus" not in text
+
+
+def test_a_table_that_is_published_has_its_snapshot_and_its_name_in_the_catalog():
+    table = {
+        "mapping_kit_table": "ducklake",
+        "name": "main.flights",
+        "conn_id": "lake",
+        "location": "s3://warehouse/main/flights",
+    }
+    done = Done()
+    done.wrote(rows=3, size=9, key="d=1", partition={"d": 1})
+    (output,) = as_json(operator_lineage(published(table, 7), done))
+    assert (output["namespace"], output["name"]) == ("s3://warehouse", "main/flights")
+    assert output["facets"]["version"]["datasetVersion"] == "7"
+    assert output["facets"]["symlinks"]["identifiers"] == [
+        {"namespace": "ducklake:lake", "name": "main.flights", "type": "TABLE"}
+    ]
+    assert operator_lineage(published("no table"), None).outputs == []
 
 
 def test_what_failed_is_counted_and_not_among_what_was_written():
