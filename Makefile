@@ -100,7 +100,7 @@ test-stores: $(STORES)/.installed $(AZURITE)/.installed ## Files on Azure's and 
 	exec $(STORES)/bin/pytest -m system $(if $(filter tests,$(ONLY)),tests/system/stores,$(ONLY))
 
 # Packages of Debian that the system tests need.
-DEBIAN := buildah ca-certificates chromium debootstrap git radosgw ceph-mon ceph-osd ceph-mgr ceph-common
+DEBIAN := buildah ca-certificates chromium debootstrap git mariadb-server radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 
 test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installed $(BENCH)/.installed ## What needs Debian packages, which it installs: run it as root
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }

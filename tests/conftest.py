@@ -36,6 +36,9 @@ atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
     del os.environ[_name]
 os.environ["AIRFLOW_HOME"] = _HOME
+# SQLite, if it isn't said otherwise: tests/system/test_mariadb.py has them use another one.
+if os.environ.get("KIT_TEST_DATABASE"):
+    os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = os.environ["KIT_TEST_DATABASE"]
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 

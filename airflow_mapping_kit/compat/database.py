@@ -148,7 +148,8 @@ def _session_of_this_thread() -> Any:
 @contextmanager
 def _in_short(connection: Any) -> Iterator[None]:
     """End statements early for a while. SQLite has a time-out of its own, and locks no rows."""
-    limits = _LIMITS.get(connection.dialect.name)
+    mariadb = getattr(connection.dialect, "is_mariadb", False)
+    limits = _LIMITS.get("mariadb" if mariadb else connection.dialect.name)
     if limits is None:
         yield
         return
@@ -177,6 +178,12 @@ _LIMITS: dict[str, tuple[str, str, dict[str, str | int]]] = {
         "SELECT @@SESSION.max_execution_time AS work, @@SESSION.innodb_lock_wait_timeout AS wait",
         "SET SESSION max_execution_time = :work, SESSION innodb_lock_wait_timeout = :wait",
         {"work": _SECONDS * 1000, "wait": _SECONDS},
+    ),
+    # MySQL's other half has the same by another name, in seconds.
+    "mariadb": (
+        "SELECT @@SESSION.max_statement_time AS work, @@SESSION.innodb_lock_wait_timeout AS wait",
+        "SET SESSION max_statement_time = :work, SESSION innodb_lock_wait_timeout = :wait",
+        {"work": _SECONDS, "wait": _SECONDS},
     ),
 }
 
