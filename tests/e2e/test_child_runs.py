@@ -120,7 +120,7 @@ def times(folder):
 def held(stack):
     """Hold up who starts the eleventh run of the child; give a function that lets go."""
     stack.postgres.query(HOLD_THE_ELEVENTH)
-    connection = psycopg2.connect(stack.postgres._dsn)
+    connection = psycopg2.connect(stack.postgres.dsn)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
