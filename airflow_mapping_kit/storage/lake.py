@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # All that a partition is: published in one step, so that what has this name is whole.
 FILE_NAME = "data_0.parquet"
+# Several have other names each time: who reads while they are replaced finds all of them or none.
+_FIRST_OF_SEVERAL = re.compile(r"data_0_[0-9a-f]{32}\.parquet")
 
 # What a retry may find mended; any other error says that the target is wrong.
 PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
@@ -151,6 +154,10 @@ def _folder_by_folder(
             yield from _folder_by_folder(place, [*names, name], read)
 
 
+def _tells_a_partition(name: str) -> bool:
+    return name == FILE_NAME or _FIRST_OF_SEVERAL.fullmatch(name) is not None
+
+
 def _is_parquet(name: str) -> bool:
     return name.endswith(".parquet")
 
@@ -158,14 +165,14 @@ def _is_parquet(name: str) -> bool:
 def _directories(target: str, aws_conn_id: str | None, read: _Directories) -> Iterator[list[str]]:
     place = target_of(target)
     if place is None:
-        for folder, names, file in _on_disk(Path(target).absolute(), read, FILE_NAME.__eq__):
+        for folder, names, file in _on_disk(Path(target).absolute(), read, _tells_a_partition):
             with suppress(FileNotFoundError):
                 if Path(folder, file).stat().st_size:
                     yield names
         return
     for name in _on_s3(place, aws_conn_id) if place.scheme == "s3" else _elsewhere(place):
         *names, file = name.split("/")
-        if file == FILE_NAME:
+        if _tells_a_partition(file):
             yield names
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import threading
 
 import duckdb
 import duckdb_extensions
 import pytest
 
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflow_mapping_kit.storage.lake import published
 from airflows import DAG, AirflowException, AirflowFailException
 from instances import INSTANCE
 
@@ -219,3 +222,78 @@ class TestConnection:
             AirflowFailException, match="duckdb_conn_id='other' is a connection of type 'aws'"
         ):
             publish(ROW, duckdb_conn_id="other")
+
+
+class TestSeveralFiles:
+    SQL = (
+        "SELECT range AS n, md5(range::VARCHAR) AS text, {} AS version FROM range(40000) WHERE $p IS NOT NULL"
+    )
+    SIZE = {"file_size_bytes": "300KB", "row_group_size": 4096}
+
+    def read(self, tmp_path):
+        asked = "SELECT count(*), count(DISTINCT n), count(DISTINCT version), count(DISTINCT filename), min(version)"
+        found = duckdb.sql(f"{asked} FROM read_parquet('{tmp_path}/lake/**/*.parquet', filename = true)")
+        return found.fetchone()
+
+    def test_a_partition_is_a_directory_of_files_above_the_size(self, publish, tmp_path):
+        result = publish(self.SQL.format(1), **self.SIZE)
+        assert result["path"] == str(tmp_path / "lake/p=a")
+        sizes = [path.stat().st_size for path in (tmp_path / "lake/p=a").iterdir()]
+        assert len(sizes) > 3
+        assert sum(sizes) == result["bytes"]
+        assert self.read(tmp_path) == (40_000, 40_000, 1, len(sizes), 1)
+        assert list(published(str(tmp_path / "lake"))) == [{"p": "a"}]
+        assert (tmp_path / "lake/p=a").stat().st_mode & 0o777 == (tmp_path / "lake").stat().st_mode & 0o777
+
+    def test_all_are_replaced_together_and_what_is_no_parquet_stays(self, publish, tmp_path):
+        publish(self.SQL.format(1))
+        (tmp_path / "lake/p=a/notes.txt").write_text("kept")
+        for version in (2, 3):
+            publish(self.SQL.format(version), **self.SIZE)
+            rows, numbers, versions, _, seen = self.read(tmp_path)
+            assert (rows, numbers, versions, seen) == (40_000, 40_000, 1, version)
+        assert (tmp_path / "lake/p=a/notes.txt").read_text() == "kept"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["lake"]
+        publish(self.SQL.format(4))
+        assert self.read(tmp_path) == (40_000, 40_000, 1, 1, 4)
+
+    def test_a_query_that_fails_leaves_what_is_there(self, publish, tmp_path):
+        publish(self.SQL.format(1), **self.SIZE)
+        failing = self.SQL.format("IF(range < 30000, 2, error('half way'))")
+        with pytest.raises(AirflowException, match="half way"):
+            publish(failing, **self.SIZE)
+        assert self.read(tmp_path)[4] == 1
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["lake"]
+
+    def test_a_reader_sees_one_version_or_is_told_that_files_are_gone(self, publish, tmp_path):
+        publish(self.SQL.format(0), **self.SIZE)
+        done, seen = threading.Event(), []
+
+        def look():
+            asked = f"FROM read_parquet('{tmp_path}/lake/**/*.parquet')"
+            with duckdb.connect(config={"threads": 1}) as connection:
+                while not done.is_set() or not seen:
+                    with contextlib.suppress(duckdb.IOException):
+                        seen.append(
+                            connection.execute(f"SELECT count(*), count(DISTINCT version) {asked}").fetchone()
+                        )
+
+        reader = threading.Thread(target=look)
+        reader.start()
+        for version in range(1, 8):
+            publish(self.SQL.format(version), **self.SIZE)
+        done.set()
+        reader.join()
+        assert set(seen) == {(40_000, 1)}
+
+    def test_partitions_within_the_directory_are_not_swapped_away(self, publish, tmp_path):
+        (tmp_path / "lake/p=a/q=1").mkdir(parents=True)
+        with pytest.raises(AirflowFailException, match="the directory 'q=1' lies in"):
+            publish(ROW, file_size_bytes=1000)
+
+    @pytest.mark.parametrize(
+        "target", ["s3://lake/flights", "gs://google@lake/flights", "az://azure@lake/flights"]
+    )
+    def test_it_is_refused_where_it_cannot_be_one_step(self, publish, target):
+        with pytest.raises(AirflowFailException, match=f"file_size_bytes=1000: .* the target is '{target}'"):
+            publish(ROW, target=target, file_size_bytes=1000)

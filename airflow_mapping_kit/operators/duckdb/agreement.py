@@ -64,11 +64,12 @@ class Agreement:
         self._agreed: Columns | None = None
 
     def check(self, place: Address, file: Path) -> Callable[[], None]:
-        """Check the columns of a file that is to be published; return what to call once it is.
+        """Check the columns of a file, or of a directory of files, that is to be published; return what to call then.
 
         :raises QueryError: naming the columns that the lake has otherwise, and what to do
         """
-        columns = self._columns_at(str(file), file.stat().st_size)
+        one = next(file.iterdir()) if file.is_dir() else file
+        columns = self._columns_at(str(one), one.stat().st_size)
         if self._agreed is not None:
             self._compare(place, columns, self._agreed, "the partitions published before it")
             return lambda: None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +49,14 @@ class Copying:
             )
 
     def options(self, compression: str | None = None) -> str:
-        """Return them as `COPY` takes them, a comma before each.
+        """Return them as `COPY` takes them, commas in between.
 
         :param compression: what takes the place of DuckDB's own default
         """
         codec = self.compression or compression
+        # Without USE_TMP_FILE false DuckDB would write beside the file that is held, and rename over it.
+        several = self.file_size_bytes is not None
+        how = f"FILENAME_PATTERN 'data_{{i}}_{uuid.uuid4().hex}'" if several else "USE_TMP_FILE false"
         given = {
             "COMPRESSION": codec and codec.lower(),
             "ROW_GROUP_SIZE": self.row_group_size,
@@ -60,7 +64,7 @@ class Copying:
             if not isinstance(self.file_size_bytes, str)
             else f"'{self.file_size_bytes}'",
         }
-        return "".join(f", {name} {value}" for name, value in given.items() if value is not None)
+        return how + "".join(f", {name} {value}" for name, value in given.items() if value is not None)
 
 
 def _is_number(value: Any) -> bool:

@@ -82,7 +82,7 @@ class LocalTarget:
                 os.fsync(descriptor)
                 path.replace(final)
                 for changed in (folder, *(directory.parent for directory in made)):
-                    _sync_directory(changed)
+                    sync(changed)
                 for other in stale:
                     other.unlink(missing_ok=True)
                 return str(final)
@@ -95,8 +95,9 @@ def _is_stale(entry: os.DirEntry[str]) -> bool:
     return is_other and not entry.is_dir(follow_symlinks=False)
 
 
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Have what was written to a file or a directory outlive the machine."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

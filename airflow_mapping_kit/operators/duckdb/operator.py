@@ -26,6 +26,7 @@ from airflow_mapping_kit.operators.duckdb.s3 import S3Target
 from airflow_mapping_kit.operators.duckdb.schema import check_schema
 from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
 from airflow_mapping_kit.operators.duckdb.staging import TableTarget
+from airflow_mapping_kit.operators.duckdb.swapped import SwappedTarget
 from airflow_mapping_kit.operators.partition.addresses import Address, addresses
 from airflow_mapping_kit.operators.partition.operator import PartitionOperator
 from airflow_mapping_kit.partitions.zones import load_zone
@@ -107,6 +108,9 @@ class DuckDBPartitionOperator(PartitionOperator):
     :param compression: the codec of the Parquet file: `"uncompressed"`, `"snappy"`, `"gzip"`, `"zstd"`, `"brotli"`,
         `"lz4"` or `"lz4_raw"`; by default DuckDB's, `snappy`, and `zstd` for a table
     :param row_group_size: how many rows a row group of the file has, in steps of 2,048; by default DuckDB's, 122,880
+    :param file_size_bytes: how large a file becomes before another one is begun, in bytes or such as `"256MB"`: then a
+        partition is a directory of files, which `path` names, and it is replaced as one. In directories on Linux alone:
+        elsewhere several files can't be replaced in one step. By default a partition is one file
     :param memory_limit: what DuckDB may keep in memory before it uses the disk, in its units; by default that of
         `duckdb_conn_id`, else `"1GiB"` (templated)
     :param threads: how many threads DuckDB uses; by default as `duckdb_conn_id` says, else 1 (templated)
@@ -157,6 +161,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         duckdb_conn_id: str | None = None,
         compression: str | None = None,
         row_group_size: int | None = None,
+        file_size_bytes: int | str | None = None,
         memory_limit: str | None = None,
         threads: int | str | None = None,
         extensions: Sequence[str] | None = None,
@@ -174,7 +179,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         if isinstance(settings, Mapping):
             check_settings(settings)
         check_extensions(extensions)
-        Copying(compression, row_group_size)
+        Copying(compression, row_group_size, file_size_bytes)
         if isinstance(partition_by, str):
             raise PartitionError(f"partition_by={partition_by!r} is text: write the list [{partition_by!r}]")
         load_zone(timezone)
@@ -185,6 +190,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         self.duckdb_conn_id = duckdb_conn_id
         self.compression = compression
         self.row_group_size = row_group_size
+        self.file_size_bytes = file_size_bytes
         self.memory_limit = memory_limit
         self.threads = threads
         self.extensions = extensions
@@ -248,7 +254,7 @@ class DuckDBPartitionOperator(PartitionOperator):
                     self.extensions,
                 )
             )
-            copying = Copying(self.compression, self.row_group_size)
+            copying = Copying(self.compression, self.row_group_size, self.file_size_bytes)
             query = PartitionQuery(
                 connection, self.sql, self.parameters, self.unused, table, copying, self.schema
             )
@@ -285,6 +291,13 @@ class DuckDBPartitionOperator(PartitionOperator):
         return Lineage(sources_of(files_read(self.sql, self.parameters or {})), [target])
 
     def _target(self, scratch: Path, table: Table | None, context: Context) -> Target:
+        several: Any = self.file_size_bytes is not None
+        if several and (table is not None or target_of(self.target) is not None):
+            where = f"the table {table['name']}" if table is not None else repr(self.target)
+            raise QueryError(
+                f"file_size_bytes={self.file_size_bytes!r}: several files of a partition can be replaced in one step "
+                f"in a directory only, and the target is {where}: leave it out, or make partitions smaller"
+            )
         if table is not None:
             instance: Any = context["ti"]
             run = run_of(instance.dag_id, instance.run_id, self.task_id)
@@ -293,7 +306,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         where: Any = self.target
         place = target_of(where)
         if place is None:
-            return LocalTarget(where)
+            return SwappedTarget(where) if several else LocalTarget(where)
         if place.scheme != "s3":
             return ObjectTarget(place, scratch)
         return S3Target(
@@ -330,7 +343,8 @@ class DuckDBPartitionOperator(PartitionOperator):
                 if rows == 0 and table_of(self.target) is not None:
                     self.log.info("Staged %s: no rows, so it will be emptied", one_line(place.key))
                     return self._result(place, None, 0, 0)
-                size = staged.path.stat().st_size
+                written = staged.path.iterdir() if staged.path.is_dir() else [staged.path]
+                size = sum(file.stat().st_size for file in written)
                 published = agreement.check(place, staged.path) if agreement is not None else None
                 with self._stopped_by_on_kill():
                     path = staged.publish()

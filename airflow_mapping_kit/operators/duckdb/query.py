@@ -80,7 +80,7 @@ class PartitionQuery:
         self._fitting = None if table is None else Fitting(connection, table, self._variable)
         self._schema = None if schema is None else Schema(connection, schema)
         # Tables are written once and read often, and all their engines read it.
-        self._options = copying.options(None if table is None else "zstd")
+        self._copying, self._compression = copying, None if table is None else "zstd"
 
     def bind(self, key: str, partition: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the query's parameters, without running anything.
@@ -138,15 +138,14 @@ class PartitionQuery:
         return Selection(key, partition, f"{clause} FROM (\n{self._text}\n)", bound, options)
 
     def write(self, selection: Selection, path: Path) -> int:
-        """Write the selected rows to `path` as Parquet, and return how many.
+        """Write the selected rows to `path`, a file or an empty directory, as Parquet, and return how many.
 
         :raises QueryError: if a value can't be converted, or a row belongs to another partition
         :raises AirflowException: if reading or writing failed in a way that may pass
         """
-        # Without USE_TMP_FILE false DuckDB would write beside the file that is held, and rename over it.
         copy = (
             f"COPY ({selection.sql}) TO {literal(str(path))} "
-            f"(FORMAT parquet, USE_TMP_FILE false{self._options}{selection.options})"
+            f"(FORMAT parquet, {self._copying.options(self._compression)}{selection.options})"
         )
         with duckdb_errors_named(selection.key, selection.partition):
             ((rows,),) = self._execute(copy, selection.arguments)

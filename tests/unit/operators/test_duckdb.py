@@ -35,6 +35,13 @@ def operator(**arguments):
             "row_group_size='1000' is no number of rows: write such as 122880",
         ),
         ("row_group_size", 0, QueryError, "row_group_size=0 is no number of rows"),
+        (
+            "file_size_bytes",
+            "large",
+            QueryError,
+            "file_size_bytes='large' is no size: write a number of bytes, or",
+        ),
+        ("file_size_bytes", 0, QueryError, "file_size_bytes=0 is no size"),
         ("schema", {}, QueryError, r"schema=\{\} is no dict of columns: write"),
         ("schema", {"a": 1}, QueryError, "schema: 'a': 1 is no column: write its name and DuckDB's type"),
         (
