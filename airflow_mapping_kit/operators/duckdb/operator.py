@@ -291,12 +291,12 @@ class DuckDBPartitionOperator(PartitionOperator):
         return Lineage(sources_of(files_read(self.sql, self.parameters or {})), [target])
 
     def _target(self, scratch: Path, table: Table | None, context: Context) -> Target:
-        several: Any = self.file_size_bytes is not None
+        several = self.file_size_bytes is not None
         if several and (table is not None or target_of(self.target) is not None):
-            where = f"the table {table['name']}" if table is not None else repr(self.target)
+            said = f"the table {table['name']}" if table is not None else repr(self.target)
             raise QueryError(
                 f"file_size_bytes={self.file_size_bytes!r}: several files of a partition can be replaced in one step "
-                f"in a directory only, and the target is {where}: leave it out, or make partitions smaller"
+                f"in a directory only, and the target is {said}: leave it out, or make partitions smaller"
             )
         if table is not None:
             instance: Any = context["ti"]
