@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import MappingKitError, QueryError
@@ -83,7 +84,7 @@ def expression(value: Any) -> str:
     bound by the Python client would be as safe, but for the first one it imports pandas and pyarrow where
     they are installed: 0.5 CPU seconds, again in each task instance.
 
-    :param value: text, a number, a boolean or `None`
+    :param value: text, a number, a boolean, a moment with its offset or `None`
     :raises QueryError: for anything else
     """
     if value is None:
@@ -91,7 +92,9 @@ def expression(value: Any) -> str:
     if isinstance(value, str):
         return f"decode(from_hex('{value.encode().hex()}'))"
     # The unbound methods: a subclass (an Enum, NumPy's float64) may print itself differently.
-    if isinstance(value, bool):
+    if isinstance(value, datetime):
+        number, sql_type = value.isoformat(), "TIMESTAMPTZ"
+    elif isinstance(value, bool):
         number, sql_type = repr(value), "BOOLEAN"
     elif isinstance(value, int):
         number, sql_type = int.__repr__(value), _integer_type(value)

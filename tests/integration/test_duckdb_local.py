@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import duckdb
+import pendulum
 import pytest
 
 import airflows
@@ -440,3 +441,57 @@ def test_a_big_result_stays_within_the_memory_limit(lake):
     # Sorting 800,000 rows of 64 bytes; 64 MiB more than the limit are for allocators and the Parquet writer.
     unlimited, limited = peak_mib("1GiB"), peak_mib("48MiB")
     assert limited < 48 + 64 < unlimited
+
+
+# The day of New York that has 25 hours: 04:00 of UTC until 05:00 of the next day.
+HOURS = """
+    SELECT ts::{kind} AS ts
+    FROM range(TIMESTAMPTZ '2024-11-02 20:00:00+00', TIMESTAMPTZ '2024-11-05 10:00:00+00', INTERVAL 1 HOUR) moments(ts)
+    WHERE ts::{kind} >= $start AND ts::{kind} < $end
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "partition", "arguments", "rows"),
+    [
+        ("TIMESTAMPTZ", {"date": "2024-11-03"}, {}, 25),
+        ("TIMESTAMPTZ", {"date": "2024-11-03"}, {"timezone": "UTC"}, 24),
+        ("TIMESTAMP", {"date": "2024-11-03"}, {}, 25),
+        ("DATE", {"date": "2024-11-03"}, {}, 25),
+        ("TIMESTAMPTZ", {"day": "2024-11-04"}, {"date_dimension": "day"}, 24),
+        ("TIMESTAMPTZ", {"date": "2024-11-03T01-0500"}, {}, 1),
+        ("TIMESTAMPTZ", {"date": "2024-11-03T01:30-0400"}, {"every": "30 1 * * *"}, 25),
+    ],
+)
+def test_start_and_end_are_those_of_the_period_on_the_clock_of_the_dag(
+    lake, kind, partition, arguments, rows
+):
+    start = pendulum.datetime(2024, 1, 1, tz="America/New_York")
+    with DAG("lake", schedule=None, start_date=start) as dag:
+        operator = DuckDBPartitionOperator(
+            task_id="load", sql=HOURS.format(kind=kind), partition=partition, target=str(lake), **arguments
+        )
+    assert operator.execute({"ti": INSTANCE, "task": operator, "dag": dag})["rows"] == rows
+
+
+@pytest.mark.parametrize(
+    ("partition", "arguments", "message"),
+    [
+        (
+            {"day": "2024-11-03"},
+            {},
+            "it has no dimension 'date': say which one is the period, date_dimension=",
+        ),
+        (
+            {"date": "EWR"},
+            {},
+            "the start of the period in 'date': the period key 'EWR' is no key of a period",
+        ),
+        ({"date": None}, {}, "the period key None is no key of a period"),
+        ({"date": "2024-11-03T01:30"}, {}, "doesn't say how long it lasts: say so, such as every='15min'"),
+        ({"date": "2024-11-03T01-0500"}, {}, "is no key of an hour in UTC: write it as '2024-11-03T01'"),
+    ],
+)
+def test_a_partition_whose_start_is_not_known_is_named(publish, partition, arguments, message):
+    with pytest.raises(AirflowFailException, match=message):
+        publish("SELECT 1 AS n WHERE now() > $start", partition, **arguments)

@@ -29,7 +29,6 @@ from airflow_mapping_kit.operators.duckdb.staging import TableTarget
 from airflow_mapping_kit.operators.duckdb.swapped import SwappedTarget
 from airflow_mapping_kit.operators.partition.addresses import Address, addresses
 from airflow_mapping_kit.operators.partition.operator import PartitionOperator
-from airflow_mapping_kit.partitions.zones import load_zone
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.storage.buckets import s3_hook
 from airflow_mapping_kit.storage.uris import target_of
@@ -117,8 +116,11 @@ class DuckDBPartitionOperator(PartitionOperator):
     :param extensions: DuckDB's extensions to load, by name; one that isn't installed is downloaded
     :param settings: DuckDB's settings by name, such as `{"http_retries": 5}`, values being text, numbers or
         booleans (templated)
-    :param timezone: whose clock the query reads a TIMESTAMPTZ by, a name of the tz database; that of the
-        worker means nothing
+    :param every: how long the period lasts that `$start` and `$end` are of, where its value has minutes and so doesn't
+        say it: `15min`, say, or the cron expression. As in `reload_partitions`
+    :param timezone: whose clock the query reads a TIMESTAMPTZ by, and the period is on: a name of the tz database.
+        Default: the DAG's own, as of `reload_partitions`
+    :param date_dimension: the dimension that is the period. Default: `date`
     :raises PartitionError: if a partition, `partition_by` or `timezone` is none
     :raises QueryError: if the query doesn't fit the partition or the data, or an argument can't be
     :raises TargetError: if the target can't hold the partition or can't be written to
@@ -166,7 +168,6 @@ class DuckDBPartitionOperator(PartitionOperator):
         threads: int | str | None = None,
         extensions: Sequence[str] | None = None,
         settings: Mapping[str, Any] | None = None,
-        timezone: str = "UTC",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -182,7 +183,6 @@ class DuckDBPartitionOperator(PartitionOperator):
         Copying(compression, row_group_size, file_size_bytes)
         if isinstance(partition_by, str):
             raise PartitionError(f"partition_by={partition_by!r} is text: write the list [{partition_by!r}]")
-        load_zone(timezone)
         self.target = target
         self.schema = schema
         self.partition_by = partition_by
@@ -195,7 +195,6 @@ class DuckDBPartitionOperator(PartitionOperator):
         self.threads = threads
         self.extensions = extensions
         self.settings = settings
-        self.timezone = timezone
         self._stoppable = False
         self._killed = False
 
@@ -243,20 +242,21 @@ class DuckDBPartitionOperator(PartitionOperator):
             places = addresses(self.partitions(context), self.partition_by, table)
             scratch = stack.enter_context(scratch_directory())
             target = self._target(scratch, table, context)
+            period = self.period_of(context)
             connection = stack.enter_context(
                 opened(
                     self.duckdb_conn_id,
                     self.memory_limit,
                     self.threads,
                     scratch,
-                    self.timezone,
+                    period.zone,
                     self.settings,
                     self.extensions,
                 )
             )
             copying = Copying(self.compression, self.row_group_size, self.file_size_bytes)
             query = PartitionQuery(
-                connection, self.sql, self.parameters, self.unused, table, copying, self.schema
+                connection, self.sql, self.parameters, self.unused, table, copying, self.schema, period
             )
             where: Any = self.target
             has_columns = table is not None or self.schema is not None

@@ -14,6 +14,7 @@ from airflow_mapping_kit.operators.duckdb.fitting import Fitting
 from airflow_mapping_kit.operators.duckdb.paths import check_paths, path_parameters
 from airflow_mapping_kit.operators.duckdb.schema import Schema
 from airflow_mapping_kit.partitions.hidden import is_hidden
+from airflow_mapping_kit.partitions.parameters import PeriodOf
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.tables.database import expression, identifier, literal
 
@@ -45,6 +46,7 @@ class PartitionQuery:
     :param shared: parameters that are no dimensions, and their values
     :param unused: dimensions that the query need not use
     :param table: the table that its rows are for, if for one: then the file has all columns
+    :param period: which dimension the period is whose bounds `$start` and `$end` are
     :param copying: how they are written
     :param schema: the columns that the file is to have, where an author has said
     :raises QueryError: if the text isn't exactly one `SELECT`
@@ -59,10 +61,12 @@ class PartitionQuery:
         table: Table | None = None,
         copying: Copying = Copying(),  # noqa: B008  it can't change
         schema: Mapping[str, str] | None = None,
+        period: PeriodOf = PeriodOf(),  # noqa: B008  it can't change
     ) -> None:
         import duckdb
 
         self._connection = connection
+        self._period = period
         self._shared = dict(shared or {})
         self._unused = frozenset(unused)
         try:
@@ -99,13 +103,16 @@ class PartitionQuery:
                     f"({_listed(partition)}) and the parameters ({_listed(self._shared)}): rename one"
                 )
             values[name.lower()] = value
+        used = {parameter.lower() for parameter in self._parameters}
+        if bounds := self._period.bounds(key, partition, used, values):
+            values.update(bounds)
+            used.add(self._period.dimension.lower())
         for parameter in sorted(self._parameters):
             if parameter.lower() not in values:
                 raise QueryError(
                     f"partition {key}: the query asks for ${parameter}, which is none of its dimensions "
                     f"({_listed(partition)}): use one of these, or add it to the partition or to parameters"
                 )
-        used = {parameter.lower() for parameter in self._parameters}
         for name in sorted(partition):
             if name.lower() not in used and name not in self._unused:
                 raise QueryError(

@@ -13,7 +13,10 @@ from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.lineage import collected
 from airflow_mapping_kit.lineage.done import Done, counted
 from airflow_mapping_kit.operators.partition.batch import published_each
+from airflow_mapping_kit.partitions.parameters import PeriodOf
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.partitions.windows import check_cadence
+from airflow_mapping_kit.partitions.zones import load_zone
 from airflow_mapping_kit.plans.held import batch_of
 from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.reading import of_task
@@ -42,6 +45,9 @@ class PartitionOperator(BaseOperator):
     :param parameters: values for parameters of the query that are no dimensions
     :param on_empty: what zero rows do: `"fail"`, `"skip"` or `"replace"`
     :param unused: dimensions that the query need not use
+    :param every: how long the period lasts that the query's `start` and `end` are of
+    :param timezone: whose clock it is on; `None` for that of the DAG
+    :param date_dimension: the dimension that it is
     :raises QueryError: if an argument can't be
     """
 
@@ -57,6 +63,9 @@ class PartitionOperator(BaseOperator):
         parameters: Mapping[str, Any] | None = None,
         on_empty: str = "fail",
         unused: Collection[str] = (),
+        every: str | None = None,
+        timezone: str | None = None,
+        date_dimension: str = "date",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -70,7 +79,14 @@ class PartitionOperator(BaseOperator):
         self.partition = partition
         self.parameters = parameters
         self.on_empty = on_empty
+        if every is not None:
+            check_cadence(every)
+        if timezone is not None:
+            load_zone(timezone)
         self.unused = unused
+        self.every = every
+        self.timezone = timezone
+        self.date_dimension = date_dimension
 
     @staticmethod
     def batch_parameter(_: Any) -> str:
@@ -99,6 +115,10 @@ class PartitionOperator(BaseOperator):
         if content is self.sql:
             content = sql_of(content, jinja_env or self.get_template_env(), seen_oids)
         return super().render_template(content, context, jinja_env, seen_oids)
+
+    def period_of(self, context: Context) -> PeriodOf:
+        """Return what the period is that a query may ask for the bounds of."""
+        return PeriodOf(self.date_dimension, self.every, self.timezone or zone_name(context.get("dag")))
 
     def partitions(self, context: Context) -> Sequence[Mapping[str, Any]]:
         """Return the partitions that this instance was given.
@@ -163,3 +183,9 @@ class PartitionOperator(BaseOperator):
     def _rows(part: PartSummary, context: Context) -> Iterable[ItemRow]:
         instance: Any = context["ti"]
         return rows_of(part, of_task(instance), instance.dag_id, instance.run_id)
+
+
+def zone_name(dag: Any) -> str:
+    """Return the name of a DAG's zone, `UTC` without a DAG."""
+    zone = getattr(dag, "timezone", None)
+    return "UTC" if zone is None else getattr(zone, "name", None) or str(zone)

@@ -68,6 +68,10 @@ class SQLPartitionOperator(PartitionOperator):
     :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it and
         skips, `"replace"` empties it
     :param unused: dimensions that the query need not use
+    :param every: how long the period lasts that `start` and `end` are of, where its value has minutes and so doesn't
+        say it: `15min`, say, or the cron expression. As in `reload_partitions`
+    :param timezone: whose clock the period is on, a name of the tz database. Default: the DAG's own
+    :param date_dimension: the dimension that is the period. Default: `date`
     :raises PartitionError: if a partition is none
     :raises QueryError: if the query doesn't fit the partition or the table, or an argument can't be
     :raises TargetError: if there is no such table, the login is refused, or somebody else wrote into the partition

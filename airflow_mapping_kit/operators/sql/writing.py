@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.operators.partition.addresses import Address
+    from airflow_mapping_kit.partitions.parameters import PeriodOf
     from airflow_mapping_kit.tables.sql.names import TableName
     from airflow_mapping_kit.tables.sql.session import Session
 
@@ -35,16 +36,17 @@ class Writer:
     :param operator: the `SQLPartitionOperator` whose arguments say how
     :param session: with the database
     :param run: what the instances stage for; `None` where they replace their partitions themselves
+    :param period: which dimension the period is that the query may ask for the bounds of
     """
 
-    def __init__(self, operator: Any, session: Session, run: str | None) -> None:
+    def __init__(self, operator: Any, session: Session, run: str | None, period: PeriodOf) -> None:
         self._operator = operator
         self._session = session
         described = table_of(operator.table)
         self._name = str(operator.table if described is None else described["name"])
         homes = {} if described is None else described["dimensions"]
         self._homes = {dimension: str(home["column"]) for dimension, home in homes.items()}
-        self._query = Query(operator.sql, session.dialect, operator.parameters, operator.unused)
+        self._query = Query(operator.sql, session.dialect, operator.parameters, operator.unused, period)
         self._table, self._columns = existing(session, self._name)
         self._staging: TableName | None = None
         if run is not None:
@@ -114,4 +116,4 @@ def writer(operator: Any, context: Context, ended: Callable[[], bool]) -> Iterat
     instance: Any = context["ti"]
     run = None if table is None else run_of(instance.dag_id, instance.run_id, operator.task_id)
     with connected(conn_id, ended) as session:
-        yield Writer(operator, session, run)
+        yield Writer(operator, session, run, operator.period_of(context))

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.exceptions import QueryError
+from airflow_mapping_kit.partitions.parameters import PeriodOf
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.tables.sql.dialects import NAMED
 
@@ -30,6 +31,7 @@ class Query:
     :param dialect: the database's
     :param shared: parameters that are no dimensions, and their values
     :param unused: dimensions that the query need not use
+    :param period: which dimension the period is whose bounds `start` and `end` are
     :raises QueryError: if the text can't be one `SELECT`, or its parameters can't be read
     """
 
@@ -39,9 +41,11 @@ class Query:
         dialect: Dialect,
         shared: Mapping[str, Any] | None = None,
         unused: Collection[str] = (),
+        period: PeriodOf = PeriodOf(),  # noqa: B008  it can't change
     ) -> None:
         self.text = _one_statement(sql)
         self._written = dialect.parameter
+        self._period = period
         self._shared = dict(shared or {})
         self._unused = frozenset(unused)
         self._parameters = sorted(_parameters(self.text, dialect))
@@ -57,6 +61,10 @@ class Query:
                 f"partition {key}: {both[0]!r} is a dimension and among the parameters, too: rename one"
             )
         values = {**self._shared, **partition}
+        bounds = self._period.bounds(key, partition, self._parameters, values)
+        for name, moment in bounds.items():
+            # SQLite has no type for moments: they are text, as its own functions write it.
+            values[name] = f"{moment:%Y-%m-%d %H:%M:%S}" if self._written == NAMED else moment
         for name in self._parameters:
             if name not in values:
                 raise QueryError(
@@ -64,7 +72,8 @@ class Query:
                     f"dimensions ({_listed(partition)}): use one of these, or add it to the partition or to parameters"
                 )
         for name in sorted(partition):
-            if name not in self._parameters and name not in self._unused:
+            used = name in self._parameters or (bounds and name == self._period.dimension)
+            if not used and name not in self._unused:
                 raise QueryError(
                     f"partition {key}: the query doesn't use the dimension {name!r}, so each of its values would get "
                     f"the same rows: use {self._written.format(name)} in WHERE, or list it in unused=[{name!r}]"

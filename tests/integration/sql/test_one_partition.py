@@ -337,3 +337,14 @@ def test_openlineage_is_told_which_tables_were_read_and_which_partition_written(
     assert table.outputFacets["subset"].outputCondition["partitions"] == [
         {"identifier": "date=2013-01-01/origin=EWR", "dimensions": EWR}
     ]
+
+
+@pytest.mark.parametrize(("zone", "number"), [("America/New_York", 25), ("UTC", 24)])
+def test_start_and_end_are_moments_of_the_period_in_its_zone(warehouse, load, zone, number):
+    sql = (
+        "SELECT %(origin)s AS origin, count(*)::integer AS number FROM generate_series("
+        "'2024-11-02 00:00+00'::timestamptz, '2024-11-06 00:00+00', '1 hour') hours(at) "
+        "WHERE at >= %(start)s AND at < %(end)s"
+    )
+    load({"origin": "EWR", "date": "2024-11-03"}, sql, timezone=zone)
+    assert warehouse.sql("SELECT number FROM flights WHERE date = '2024-11-03'") == [(number,)]

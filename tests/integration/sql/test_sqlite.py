@@ -67,3 +67,20 @@ def test_all_that_was_staged_is_published_at_once_and_once(sqlite, load):
         assert counts(sqlite) == [*EXPECTED, ("JFK", "2013-01-01", 1, 98)]
     names = "SELECT name FROM sqlite_master WHERE name LIKE 'mapping_kit_%'"
     assert sqlite.execute(names).fetchall() == [("mapping_kit_published",)]
+
+
+def test_start_and_end_are_text_of_utc_as_sqlite_writes_moments(sqlite, load):
+    sqlite.execute("CREATE TABLE moments (at TEXT, number INT)")
+    rows = [
+        ("2024-11-03 03:59:59", 1),
+        ("2024-11-03 04:00:00", 2),
+        ("2024-11-04 04:59:59", 3),
+        ("2024-11-04 05:00:00", 4),
+    ]
+    sqlite.executemany("INSERT INTO moments VALUES (?, ?)", rows)
+    sql = "SELECT :origin AS origin, number FROM moments WHERE at >= :start AND at < :end"
+    load({"origin": "EWR", "date": "2024-11-03"}, sql, timezone="America/New_York")
+    assert sqlite.execute("SELECT number FROM flights WHERE date = '2024-11-03' ORDER BY 1").fetchall() == [
+        (2,),
+        (3,),
+    ]

@@ -85,7 +85,7 @@ def test_the_constructor_keeps_what_it_is_given():
         "fail",
         None,
         None,
-        "UTC",
+        None,
     )
 
 
