@@ -154,10 +154,11 @@ class Part:
             if self._room < 0 and self.place.holds_parts:
                 self._be_no_list()
         # Of a list a retry wants what is done; the rest is in the list.
+        size = len(line.text) + 1
+        self._bytes += size
         if self.by_item is None or line.done:
             self._unsaved.append(line)
-            self._unsaved_bytes += len(line.text) + 1
-        self._bytes += len(line.text) + 1
+            self._unsaved_bytes += size
         if self._unsaved_bytes < self._save_at:
             return False
         # Where saving fails it is not tried again with every item.

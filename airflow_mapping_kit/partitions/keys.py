@@ -26,10 +26,8 @@ CUT_LENGTH = 14
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # In a path DuckDB takes it for SQL's, in any case; to Hive and Spark it is text.
 _NULL = re.compile("null", re.IGNORECASE)
-# What is its own key, as most texts are.
-_PLAIN = re.compile(r"(?!__|[Nn][Uu][Ll][Ll]\Z)[-.\w]+", re.ASCII)
-# What only slashes keep from that, as most keys of object storage.
-_PATH = re.compile(r"[-.\w/]*/[-.\w/]*", re.ASCII)
+# What is its own key but for slashes, as most texts are, and most keys of object storage.
+_PLAIN = re.compile(r"(?!__|[Nn][Uu][Ll][Ll]\Z)[-.\w/]+", re.ASCII)
 
 
 def partition_key(partition: Mapping[str, Any]) -> str:
@@ -182,7 +180,7 @@ def value_key(name: str, value: Any) -> str:
     :raises PartitionError: naming the dimension and the value, if it can't be part of a key
     """
     if type(value) is str:
-        return value if _PLAIN.fullmatch(value) else _text_key(name, value)
+        return value.replace("/", "%2F") if _PLAIN.fullmatch(value) else _text_key(name, value)
     if value is None:
         return DEFAULT_PARTITION
     # The unbound methods: a subclass (an Enum, NumPy's float64) may print itself differently.
@@ -205,8 +203,6 @@ def value_key(name: str, value: Any) -> str:
 
 
 def _text_key(name: str, value: str) -> str:
-    if type(value) is str and _PATH.fullmatch(value):
-        return value.replace("/", "%2F")
     if value == "":
         raise PartitionError(
             f"dimension {shown(name)} has an empty string as a value: use None for 'no value'"
@@ -236,8 +232,10 @@ def check_name(name: Any) -> None:
 
 def escape(text: str) -> str:
     """Return `text` as it stands in a path: `escape("a/b")` gives `a%2Fb`."""
-    if isinstance(text, HiddenValue) or (type(text) is str and _PLAIN.fullmatch(text)):
+    if isinstance(text, HiddenValue):
         return text
+    if type(text) is str and _PLAIN.fullmatch(text):
+        return text.replace("/", "%2F")
     return str.translate(text, _ESCAPES)
 
 

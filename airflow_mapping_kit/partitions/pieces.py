@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from airflow_mapping_kit.exceptions import PartitionError
@@ -100,7 +101,11 @@ def _component(argument: str, value: Any) -> str:
     except PartitionError:
         key = _partition_key_or_none(value)
         text = digest(as_json(value)) if key is None else escape(key)
-    return f"{escape(argument)}={text}"
+    return f"{_name(argument)}={text}"
+
+
+# A plan has few arguments.
+_name = lru_cache(maxsize=256)(escape)
 
 
 def _cut(key: str) -> str:

@@ -19,7 +19,7 @@ from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.results import SKIPPED, SUCCESS, UPSTREAM_FAILED, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow_mapping_kit.results import Error, PartSummary
 
@@ -79,29 +79,32 @@ class Batched:
 
     def items(self, mapped: Mapping[str, Any], batch: Iterable[Any]) -> list[Item]:
         """Return the items of a batch. Keys are not told apart: equal ones may be in different batches."""
-        return [self.item(mapped, value) for value in batch]
+        return list(map(self.maker(mapped), batch))
 
-    def item(self, mapped: Mapping[str, Any], value: Any) -> Item:
-        """Return an item of a batch, of a chain from the row that says what became of it before."""
-        if not self.chained:
-            return Item(self._key(mapped, value), value)
-        return Item(
-            value["key"].partition("#")[0],
-            value["value"],
-            _AFTER.get(value["state"], UPSTREAM_FAILED),
-            value["error"],
-        )
+    def maker(self, mapped: Mapping[str, Any]) -> Callable[[Any], Item]:
+        """Return what makes an item of each value of a batch, of a chain of the row that says what became of it."""
+        if self.chained:
+            return _of_row
+        argument, others = self.argument, {**_named(mapped)}
+        others.pop(argument, None)
 
-    def _key(self, mapped: Mapping[str, Any], value: Any) -> str:
-        named = value
-        if self.fields is not None:
-            # Whoever only reads names what has not these fields as well, without showing what it has.
-            named = (
-                {name: value.get(name) for name in self.fields}
-                if isinstance(value, dict)
-                else digest(as_json(value))
-            )
-        return key_of({**_named(mapped), self.argument: named})
+        def item(value: Any) -> Item:
+            named = value if self.fields is None else self._named_by(value)
+            return Item(key_of({**others, argument: named} if others else {argument: named}), value)
+
+        return item
+
+    def _named_by(self, value: Any) -> Any:
+        """Return what names a value, where that is not all of it."""
+        if isinstance(value, dict):
+            return {name: value.get(name) for name in self.fields or ()}
+        # Whoever only reads names what has not these fields as well, without showing what it has.
+        return digest(as_json(value))
+
+
+def _of_row(row: Mapping[str, Any]) -> Item:
+    state = _AFTER.get(row["state"], UPSTREAM_FAILED)
+    return Item(row["key"].partition("#")[0], row["value"], state, row["error"])
 
 
 def _named(mapped: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
-_plain = json.JSONDecoder().decode
+_plain = json.JSONDecoder().raw_decode
 # What begins so is in the form that Airflow gives to what plain JSON can't hold, such as a datetime.
 AIRFLOWS = " "
 
@@ -41,4 +41,9 @@ def item_of(line: str | bytes) -> Any:
     :raises Exception: of whatever kind, if it holds none.
     """
     text = line if isinstance(line, str) else line.decode()
-    return from_xcom_json(text[1:]) if text.startswith(AIRFLOWS) else _plain(text)
+    if text.startswith(AIRFLOWS):
+        return from_xcom_json(text[1:])
+    item, end = _plain(text)
+    if end != len(text):
+        raise ValueError(f"there is more after its character {end:,}")
+    return item

@@ -39,13 +39,15 @@ class Calls:
     def more(self) -> bool:
         """Tell whether there is another."""
         with self._taking:
-            self._look()
+            if self._next is None:
+                self._next = self._asked()
             return self._next is not None
 
     def take(self) -> Call | None:
         """Return the next, `None` if there is no other."""
         with self._taking:
-            self._look()
+            if self._next is None:
+                return self._asked()
             call, self._next = self._next, None
             return call
 
@@ -53,14 +55,14 @@ class Calls:
         while (call := self.take()) is not None:
             yield call
 
-    def _look(self) -> None:
-        if self._next is not None or self._ended:
-            return
+    def _asked(self) -> Call | None:
         try:
-            self._next = next(self._calls, None)
+            call = None if self._ended else next(self._calls, None)
         except BaseException as error:  # noqa: BLE001 -- it ends the batch, wherever it came up
+            call = None
             self._failed(error)
-        self._ended = self._next is None
+        self._ended = call is None
+        return call
 
 
 class NoneLeft:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import labels
 from airflow_mapping_kit.checkpoints.part import Span
@@ -11,7 +11,6 @@ from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.partitions.pieces import Distinct
 from airflow_mapping_kit.partitions.sequences import shown
-from airflow_mapping_kit.plans.batches import Item
 from airflow_mapping_kit.plans.early_labels import fixed_arguments
 from airflow_mapping_kit.plans.slices import Slice
 from airflow_mapping_kit.reading import of_task
@@ -20,19 +19,8 @@ from airflow_mapping_kit.results import SUCCESS, part_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_mapping_kit.plans.batches import Batched
+    from airflow_mapping_kit.plans.batches import Batched, Item
     from airflow_mapping_kit.results import PartSummary
-
-
-class Numbered(NamedTuple):
-    """An item with its number in the plan, its key told apart from equal ones of its batch.
-
-    :param label: what it is called, where that is not its key.
-    """
-
-    number: int
-    item: Item
-    label: str | None
 
 
 class Given:
@@ -78,24 +66,28 @@ class Given:
                 f"{declared.task_id}.expand({how.parameter}=batches(..., batch_size=50))."
             )
 
-    def __iter__(self) -> Iterator[Numbered]:
-        """Yield every item.
+    def __iter__(self) -> Iterator[tuple[int, Item, str | None]]:
+        """Yield every item with its number in the plan before it, its key told apart from equal ones of its batch.
+
+        After it comes what it is called, where that is not its key.
 
         :raises StorageError: if what the batch refers to is not there any more, or has changed.
         """
-        name = Distinct()
+        name, make = Distinct(), self._how.maker(self._mapped)
+        check = self._check if self._slice is not None else None
+        named = self._part is not None and self._how.chained
         for number, value in self._values():
-            if self._check is not None and self._slice is not None:
-                self._check([value], called=f"item {number:,} of the plan")
-            item = self._how.item(self._mapped, value)
+            if check is not None:
+                check([value], called=f"item {number:,} of the plan")
+            item = make(value)
             label = self._label_of(item)
             # Those that another batched task has named keep their names, in whichever order they come.
-            key = value["key"] if self._part is not None and self._how.chained else name(item.key)
-            yield Numbered(number, Item(key, item.value, item.state, item.error), label)
+            key = value["key"] if named else name(item.key)
+            yield number, item if key == item.key else item._replace(key=key), label
 
     def keyed(self) -> Iterator[tuple[int, str]]:
         """Yield the numbers and the keys of all items."""
-        return ((one.number, one.item.key) for one in self)
+        return ((number, item.key) for number, item, _ in self)
 
     def _values(self) -> Iterator[tuple[int, Any]]:
         one = self._instance
