@@ -15,7 +15,9 @@ from airflow_mapping_kit.partitions import date_range
 from airflow_mapping_kit.partitions.ended import ended_periods
 from airflow_mapping_kit.partitions.keys import value_key
 from airflow_mapping_kit.partitions.periods import plural
+from airflow_mapping_kit.partitions.presets import PRESETS, dates_of
 from airflow_mapping_kit.partitions.selection import Selection
+from airflow_mapping_kit.partitions.zones import load_zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,8 +78,12 @@ def expected_of(work: Work, form: Form, dag: Any) -> Expected | None:
         return None
     conf = work.run.conf
     try:
-        if conf.get("mode") == _CUSTOM:
+        mode = str(conf.get("mode"))
+        if mode == _CUSTOM or mode in PRESETS:
             first, last = conf.get("start_date"), conf.get("end_date")
+            if mode in PRESETS:
+                moment = work.run.date or work.due or work.run.started
+                first, last = dates_of(mode, moment.astimezone(load_zone(form.zone)).date())
             periods = date_range(str(first), str(last), every=form.every, timezone=form.zone)
         else:
             begin, until = _interval(work, dag)

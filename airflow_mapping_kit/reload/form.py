@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit import partitions
-from airflow_mapping_kit.compat import Param
+from airflow_mapping_kit.compat import Param, run_date
 from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions.presets import PRESETS, dates_of
 from airflow_mapping_kit.partitions.selection import Selection
 from airflow_mapping_kit.partitions.sequences import shown
+from airflow_mapping_kit.partitions.zones import load_zone
 from airflow_mapping_kit.reload.only import CHOICES, EVERYTHING, check_choice
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 SCHEDULED = "scheduled"
 CUSTOM = "custom"
+# As the form shows them.
+_MODES = {SCHEDULED: "what the schedule is about", **PRESETS, CUSTOM: "the dates below"}
 _FIELDS = ("mode", "start_date", "end_date", "select", "only")
 # Stands in the schema of each Param that `reload_params` made, where JSON Schema ignores it: tells the form's
 # fields from Params of the DAG's own, and keeps the values of a dimension as they were given.
@@ -53,9 +58,10 @@ def reload_params(*, only: bool = False, **dimensions: Sequence[str | int | floa
     return {
         "mode": Param(
             SCHEDULED,
-            enum=[SCHEDULED, CUSTOM],
+            enum=list(_MODES),
+            values_display=_MODES,
             title="Mode",
-            description="scheduled: what has ended since the run before. custom: the dates below.",
+            description=f"What the schedule is about is what has ended since the run before.{_each(known)}",
             **{_MARK: "form"},
         ),
         "start_date": _date_param("First date", "The first date to load, in mode custom."),
@@ -70,6 +76,14 @@ def reload_params(*, only: bool = False, **dimensions: Sequence[str | int | floa
         ),
         **({"only": _only_param()} if only else {}),
     }
+
+
+def _each(known: Mapping[str, Sequence[Any]]) -> str:
+    """Return how many partitions a period makes, as far as the DAG's file says: a form can't count."""
+    number = prod(map(len, known.values()))
+    if number == 1:
+        return ""
+    return f" Each period of it is {number:,} partitions, if all values are selected: {' × '.join(known)}."
 
 
 def _date_param(title: str, description: str) -> Param:
@@ -112,7 +126,7 @@ def _dimension_param(name: str, values: list[Any]) -> Param:
 class Filled:
     """The form as the run has it; of a DAG without one as if nobody had filled it in.
 
-    :param dates: the first and the last date, `None` in mode scheduled.
+    :param dates: the first and the last date, those of a preset too; `None` in mode scheduled.
     :param selection: some of the partitions, `None` for all.
     :param only: what of them.
     :param dimensions: what the DAG's file gave as the values of each dimension.
@@ -126,9 +140,10 @@ class Filled:
     values: Mapping[str, Any]
 
     @classmethod
-    def of(cls, context: Any) -> Filled:
+    def of(cls, context: Any, zone: str) -> Filled:
         """Return the form of a run.
 
+        :param zone: whose clock says which day it is for the run.
         :raises MappingKitError: if its fields do not fit each other, or the selection can't be read.
         """
         declared = fields_of(context["dag"])
@@ -136,7 +151,7 @@ class Filled:
         given = {name: known for name, known in declared.items() if name not in _FIELDS}
         only = params.get("only") or EVERYTHING
         check_choice(only)
-        return cls(_dates(params), _selection(params), only, given, params)
+        return cls(_dates(params, context, zone), _selection(params), only, given, params)
 
 
 def fields_of(dag: Any) -> dict[str, Any]:
@@ -146,7 +161,7 @@ def fields_of(dag: Any) -> dict[str, Any]:
     return {name: schema[_MARK] for name, schema in schemas.items() if _MARK in schema}
 
 
-def _dates(params: Mapping[str, Any]) -> tuple[str, str] | None:
+def _dates(params: Mapping[str, Any], context: Any, zone: str) -> tuple[str, str] | None:
     mode, start, end = params.get("mode", SCHEDULED), params.get("start_date"), params.get("end_date")
     if mode == CUSTOM:
         if not start or not end:
@@ -154,12 +169,20 @@ def _dates(params: Mapping[str, Any]) -> tuple[str, str] | None:
                 f"Mode custom needs both dates, and has start_date={start!r}, end_date={end!r}. "
                 f"Give both (the same one for a single day), or choose mode scheduled."
             )
+        # Of two fields together no form can say what is wrong: so it is said before anything is asked.
+        if str(end) < str(start):
+            raise PartitionError(
+                f"end_date={end!r} is before start_date={start!r}: nothing was loaded. Trigger the DAG again, with the "
+                f"first date first."
+            )
         return start, end
     if start or end:
         raise PartitionError(
             f"start_date={start!r} and end_date={end!r} only count in mode custom, and the mode is {mode}. "
             f"Choose mode custom, or leave the dates empty."
         )
+    if mode in PRESETS:
+        return dates_of(mode, run_date(context).astimezone(load_zone(zone)).date())
     return None
 
 
@@ -167,9 +190,9 @@ def _selection(params: Mapping[str, Any]) -> Selection | None:
     text = params.get("select")
     if not text or (isinstance(text, str) and not text.strip()):
         return None
-    if params.get("mode") != CUSTOM:
+    if params.get("mode") == SCHEDULED:
         raise PartitionError(
-            f"select={shown(text)} only counts in mode custom, and the mode is {params.get('mode')}. "
-            f"Choose mode custom and give both dates, or leave the selection empty."
+            f"select={shown(text)} only counts in mode custom, and of presets, and the mode is scheduled. "
+            f"Choose mode custom and give both dates, or a preset such as last_7_days, or leave the selection empty."
         )
     return Selection.parse(text)

@@ -97,7 +97,7 @@ class ReloadOperator(GeneratorOperator):
 
         :param only: the argument, rendered.
         """
-        choice = _choice(Filled.of(context), only)
+        choice = _choice(Filled.of(context, _zone_name(context)), only)
         if choice == EVERYTHING:
             return None
         return "what is there" if choice == MISSING else "what became of earlier runs"
@@ -122,7 +122,7 @@ def _reload_partitions(
     where the schedule gives its runs an empty one, since it was last due. So each is loaded by one run, as soon
     as it is whole, whatever the schedule. A run without any interval (started by hand, `schedule=None`) loads the
     last period that ended by its logical date. In mode `custom` they are those that the form's dates touch, both
-    included. A DAG without `reload_params` always loads as scheduled.
+    included; a preset such as `last_7_days` names these dates. A DAG without `reload_params` always loads as scheduled.
 
     :param every: the length of a period: `hour`, `day`, `week`, `month`, `quarter` or `year`; minutes that divide an
         hour, such as `15min`; or a cron expression, from each tick to the next. Default `day` (templated).
@@ -157,7 +157,7 @@ def _reload_partitions(
     _check_cadence(every, zone)
     check_choice(only)
     check_bounds(lookback, at_most, order)
-    filled = Filled.of(context)
+    filled = Filled.of(context, zone)
     lists = {name: ordered(f"dimension {name!r}", values) for name, values in runtime_dimensions.items()}
     dimensions = _dimensions(filled, lists)
     if date_dimension in dimensions:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import PAGES
+from airflow_mapping_kit.partitions.presets import PRESETS
 from airflow_mapping_kit.steering.change import steered
 from airflow_mapping_kit.ui.refused import Refused
 
@@ -83,9 +84,14 @@ def ranges(cells: Iterable[int]) -> list[list[int]]:
 
 def what_of(conf: Any) -> str:
     """Return in short what a run was triggered to load: of the form of `reload_params` the dates and the values."""
-    if not isinstance(conf, dict) or conf.get("mode") != "custom":
+    mode = conf.get("mode") if isinstance(conf, dict) else None
+    if not isinstance(mode, str) or (mode != "custom" and mode not in PRESETS):
         return ""
-    dates = [str(conf[name]) for name in ("start_date", "end_date") if isinstance(conf.get(name), str)]
+    dates = (
+        [mode.replace("_", " ")]
+        if mode in PRESETS
+        else [str(conf[name]) for name in ("start_date", "end_date") if isinstance(conf.get(name), str)]
+    )
     chosen = [", ".join(map(str, value)) for value in conf.values() if isinstance(value, list)]
     select = conf.get("select")
     said = [" … ".join(dict.fromkeys(dates)), *chosen, *([select] if isinstance(select, str) else [])]

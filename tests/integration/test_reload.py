@@ -12,6 +12,7 @@ import pytest
 from airflow.timetables.base import DataInterval, TimeRestriction
 
 from airflow_mapping_kit.exceptions import PartitionError
+from airflow_mapping_kit.partitions import date_range
 from airflow_mapping_kit.reload import reload_params, reload_partitions
 from airflows import AIRFLOW_3, DagRunType, Param, ParamValidationError, dag, scheduler_dag, task
 
@@ -249,6 +250,43 @@ class TestCustom:
         dag = a_dag("@daily", params=reload_params(origin=["EWR", "JFK"]))
         _, plan = manual(dag, conf={**self.DATES, "origin": ["JFK"]})
         assert plan == [{"origin": "JFK", "date": d} for d in ("2013-01-30", "2013-01-31", "2013-02-01")]
+
+    @pytest.mark.parametrize(
+        ("mode", "first", "last"),
+        [
+            ("yesterday", "2013-02-28", "2013-02-28"),
+            ("last_7_days", "2013-02-22", "2013-02-28"),
+            ("last_30_days", "2013-01-30", "2013-02-28"),
+            ("this_month", "2013-03-01", "2013-03-01"),
+            ("last_month", "2013-02-01", "2013-02-28"),
+        ],
+    )
+    def test_a_preset_names_dates_as_seen_from_the_run_in_its_zone(self, manual, mode, first, last):
+        # In New York it is still the first of March.
+        dag = a_dag("@daily", params=reload_params(), zone="America/New_York")
+        _, plan = manual(dag, "2013-03-02T03:00:00+00:00", {"mode": mode})
+        assert [piece["date"] for piece in plan] == date_range(first, last)
+
+    def test_of_a_preset_some_partitions_can_be_selected(self, manual):
+        dag = a_dag("@daily", params=reload_params(origin=["EWR", "JFK"]))
+        _, plan = manual(dag, conf={"mode": "last_7_days", "select": "origin=JFK date=2013-01-05.."})
+        assert [tuple(piece.values()) for piece in plan] == [
+            ("JFK", f"2013-01-0{day}") for day in range(5, 10)
+        ]
+
+    def test_an_end_before_the_start_is_one_clear_error_before_anything_else(self, manual, caplog):
+        dag = a_dag("@daily", params=reload_params(origin=["EWR"]))
+        state, _ = manual(dag, conf={**self.DATES, "end_date": "2013-01-03", "select": "not one =="})
+        assert state == "failed"
+        assert "end_date='2013-01-03' is before start_date='2013-01-30': nothing was loaded" in caplog.text
+
+    def test_the_form_says_how_many_partitions_a_period_is(self):
+        form = reload_params(origin=["EWR", "JFK"], carrier=["UA", "AA", "DL"])
+        assert (
+            "Each period of it is 6 partitions, if all values are selected: origin × carrier."
+            in form["mode"].description
+        )
+        assert "partitions" not in reload_params(customer=[])["mode"].description
 
     def test_loads_every_hour_of_the_last_date(self, manual):
         _, plan = manual(
