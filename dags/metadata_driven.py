@@ -37,13 +37,15 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
 )
 def metadata_driven():
     @task(task_display_name="Read which reports are wanted")
-    def work(metadata: str) -> list[dict]:
-        """Return the arguments of one instance each: a query and a partition."""
+    def work(metadata: str, target: str) -> list[dict]:
+        """Return the arguments of one instance each: a query, a target and a partition."""
         entries = json.loads(Path(metadata).read_text())
         queries = INCLUDE / "sql" / "reports"
         return [
             {
                 "sql": (queries / entry["sql"]).read_text(),
+                # All partitions of a target have the same columns, and reports have not.
+                "target": f"{target}/{entry['report']}",
                 "partition": {"report": entry["report"], "subject": subject},
             }
             for entry in entries
@@ -55,11 +57,10 @@ def metadata_driven():
         task_id="report",
         task_display_name="Make one report",
         parameters={"source": str(INCLUDE / "data" / "flights-2013-01.csv.gz")},
-        target="{{ params.target }}",
         # The report's name is where it goes, and no part of any query.
         unused=["report"],
         map_index_template=label("{report} of {subject}"),
-    ).expand_kwargs(work("{{ params.metadata }}"))
+    ).expand_kwargs(work("{{ params.metadata }}", "{{ params.target }}"))
     collect(reports, task_display_name="What became of every report")
 
 

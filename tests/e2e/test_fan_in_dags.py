@@ -104,7 +104,7 @@ def test_metadata_says_which_reports_are_made(stack, tmp_path):
     ).fetchone()
     found = duckdb.execute(
         "SELECT count(*), sum(flights) FROM read_parquet($path)",
-        {"path": str(tmp_path / "reports" / "report=delays" / "subject=EWR" / "*.parquet")},
+        {"path": str(tmp_path / "reports" / "delays" / "report=delays" / "subject=EWR" / "*.parquet")},
     ).fetchone()
     assert found == (31, *expected)
     report = stack.airflow.xcom("metadata_driven", run_id, "collect_report")
