@@ -21,7 +21,7 @@ AGAIN = {"retries": 4, "retry_delay": timedelta(seconds=1)}
 SQL = """
     SELECT number, pg_sleep(0.05)::TEXT AS slept
     FROM generate_series(1, 20) AS number
-    WHERE %(origin)s IS NOT NULL AND %(date)s IS NOT NULL
+    WHERE %(origin)s::TEXT IS NOT NULL AND %(date)s::DATE IS NOT NULL
 """
 
 
