@@ -44,6 +44,8 @@ NOTICED = 25
 SETTINGS = {
     "CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
     "SCHEDULER__SCHEDULE_AFTER_TASK_EXECUTION": "True",
+    # What a scheduler leaves that is killed, the next one takes over then.
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
     "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
     "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
     **(
