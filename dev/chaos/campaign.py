@@ -6,9 +6,10 @@ import contextlib
 import importlib
 import json
 import pkgutil
+import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import takewhile
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from chaos.experiment import EXPERIMENTS
 from stack.airflow import AIRFLOW_3, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from chaos.experiment import Experiment
@@ -90,9 +91,7 @@ def _on_one_cluster(
             now = _side_by_side(rounds)
             rounds = rounds[len(now) :]
             cluster.fresh()
-            with ThreadPoolExecutor(len(now)) as threads:
-                todo = [threads.submit(_one, cluster, one, number, seed, results) for one, number in now]
-            seen = [one.result() for one in todo]
+            seen = _together([partial(_one, cluster, one, number, seed, results) for one, number in now])
             right = right and all(seen)
             if None in seen:
                 cluster.keep(folder / "broken" / f"{now[0][0].name}-{now[0][1]}-{seed}")
@@ -107,6 +106,24 @@ def _side_by_side(rounds: Sequence[tuple[Experiment, int]]) -> list[tuple[Experi
     names = [one.name for one, _ in beside]
     first = next((n for n, name in enumerate(names) if name in names[:n]), len(beside))
     return list(rounds[: max(min(first, AT_ONCE), 1)])
+
+
+def _together(calls: Sequence[Callable[[], bool | None]]) -> list[bool | None]:
+    """Call all at once and return what they return."""
+    if len(calls) == 1:
+        return [calls[0]()]
+    answers: list[bool | None] = [None] * len(calls)
+
+    def call(place: int) -> None:
+        answers[place] = calls[place]()
+
+    # Whoever ends the campaign doesn't wait for them.
+    threads = [threading.Thread(target=call, args=(place,), daemon=True) for place in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
 
 
 def _one(cluster: Cluster, one: Experiment, number: int, seed: int, results: Path) -> bool | None:
