@@ -8,6 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+from chaos import campaign
+from chaos.page import write
+
 PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build" / "chaos"
 
@@ -31,10 +34,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     right = True
     if arguments.runs:
-        from chaos.campaign import run
-
         print(f"The seed is {seed}: with --seed {seed} all choices are the same again.", flush=True)
-        right = run(
+        right = campaign.run(
             arguments.parts,
             runs=arguments.runs,
             seed=seed,
@@ -42,8 +43,6 @@ def main() -> int:
             results=arguments.results,
         )
     if arguments.page:
-        from chaos.page import write
-
         write(arguments.results, arguments.page)
     return 0 if right else 1
 

@@ -77,7 +77,7 @@ def test_the_page_adds_up_what_was_seen_and_names_what_was_wrong(tmp_path):
     write(results, page)
 
     text = page.read_text()
-    assert "| items | 2 | 1 | 2 | 1 | 0 | 3 | 10, 20 |" in text
+    assert "| items | 2 | 1 | 2 | 1 | 0 | 3 | 20, 20 |" in text
     assert "- `two-owners`, items: WRONG: of 50 1 lost (7)" in text
     assert "Airflow 2.10.5, 2026-11-26, seeds 7." in text
     assert "old" not in text
