@@ -159,6 +159,9 @@ class DuckDBPartitionOperator(PartitionOperator):
         parameters: Mapping[str, Any] | None = None,
         on_empty: str = "fail",
         unused: Collection[str] = (),
+        every: str | None = None,
+        timezone: str | None = None,
+        date_dimension: str = "date",
         aws_conn_id: str | None = "aws_default",
         duckdb_conn_id: str | None = None,
         compression: str | None = None,
@@ -171,7 +174,15 @@ class DuckDBPartitionOperator(PartitionOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            sql=sql, partition=partition, parameters=parameters, on_empty=on_empty, unused=unused, **kwargs
+            sql=sql,
+            partition=partition,
+            parameters=parameters,
+            on_empty=on_empty,
+            unused=unused,
+            every=every,
+            timezone=timezone,
+            date_dimension=date_dimension,
+            **kwargs,
         )
         if threads is not None and not _is_template(threads):
             thread_count(threads)

@@ -92,10 +92,21 @@ class SQLPartitionOperator(PartitionOperator):
         parameters: Mapping[str, Any] | None = None,
         on_empty: str = "fail",
         unused: Collection[str] = (),
+        every: str | None = None,
+        timezone: str | None = None,
+        date_dimension: str = "date",
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            sql=sql, partition=partition, parameters=parameters, on_empty=on_empty, unused=unused, **kwargs
+            sql=sql,
+            partition=partition,
+            parameters=parameters,
+            on_empty=on_empty,
+            unused=unused,
+            every=every,
+            timezone=timezone,
+            date_dimension=date_dimension,
+            **kwargs,
         )
         if isinstance(table, str) and conn_id is None:
             raise TargetError(f"table={table!r} is in a database that isn't named: write conn_id='...'")
