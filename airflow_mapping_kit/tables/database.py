@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ def connected(
         ) from error
     with connection:
         try:
-            connection.execute(f"SET TimeZone = {literal(timezone)}")
+            connection.execute(f"SET TimeZone = {literal(_named(timezone))}")
         except duckdb.Error as error:
             raise MappingKitError(
                 f"DuckDB refuses timezone={timezone!r} (write a name of the tz database, such as "
@@ -61,6 +62,14 @@ def connected(
         except RuntimeError as error:
             # What a signal's handler raised while DuckDB ran (a timeout, a kill) comes back as the cause.
             raise error.__cause__ or error from None
+
+
+def _named(zone: str) -> str:
+    """Return the name that DuckDB has for an offset of whole hours, which POSIX counts the other way round."""
+    hours = re.fullmatch(r"([+-])(\d\d):00", zone)
+    if hours is None:
+        return zone
+    return f"Etc/GMT{'-' if hours[1] == '+' else '+'}{int(hours[2])}"
 
 
 def identifier(name: str) -> str:

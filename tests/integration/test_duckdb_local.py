@@ -475,6 +475,24 @@ def test_start_and_end_are_those_of_the_period_on_the_clock_of_the_dag(
 
 
 @pytest.mark.parametrize(
+    ("zone", "first"),
+    [("+01:00", "2024-11-02 23:00"), ("-08:00", "2024-11-03 08:00"), ("+00:00", "2024-11-03 00:00")],
+)
+def test_the_clock_of_a_dag_can_be_a_fixed_offset(lake, hours, first):
+    start = pendulum.datetime(2024, 1, 1, tz=pendulum.FixedTimezone(hours * 3600))
+    with DAG("lake", schedule=None, start_date=start) as dag:
+        operator = DuckDBPartitionOperator(
+            task_id="load",
+            sql="SELECT $start::TIMESTAMPTZ AT TIME ZONE 'UTC' AS first, $start::DATE AS day",
+            partition={"date": "2024-11-03"},
+            target=str(lake),
+        )
+    operator.execute({"ti": INSTANCE, "task": operator, "dag": dag})
+    query = f"SELECT strftime(first, '%Y-%m-%d %H:%M'), day::VARCHAR FROM '{lake}/*/*.parquet'"
+    assert duckdb.sql(query).fetchall() == [(first, "2024-11-03")]
+
+
+@pytest.mark.parametrize(
     ("partition", "arguments", "message"),
     [
         (
