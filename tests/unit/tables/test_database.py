@@ -102,7 +102,7 @@ def test_the_day_of_a_moment_is_that_of_the_zone_asked_for(tmp_path, timezone, d
     assert found == (day,)
 
 
-@pytest.mark.parametrize("timezone", ["Mars/Base", "+01:00", "it's"])
+@pytest.mark.parametrize("timezone", ["Mars/Base", "+05:30", "it's"])
 def test_a_time_zone_that_duckdb_does_not_know_is_named(tmp_path, timezone):
     with (
         pytest.raises(MappingKitError, match=r"DuckDB refuses timezone=.*'Europe/Berlin'"),
