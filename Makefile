@@ -202,7 +202,7 @@ $(VENV)/.installed-%: $(SOURCES) $(wildcard $(CONSTRAINTS)) dev/install.sh $(STA
 $(PURE)/.installed: $(VENV)/.installed-dev
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(PURE)
 	@$(VENV)/bin/uv pip install --quiet --python $(PURE)/bin/python --no-deps build/wheel/*.whl
-	@$(VENV)/bin/uv pip install --quiet --python $(PURE)/bin/python -c $(CONSTRAINTS) pytest hypothesis psutil
+	@$(VENV)/bin/uv pip install --quiet --python $(PURE)/bin/python -c $(CONSTRAINTS) pytest hypothesis croniter psutil
 	@touch $@
 
 # What a DAG of the examples installs for its tasks, fetched before the tests: they talk to the loopback only.
