@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEDULED = "scheduled"
 CUSTOM = "custom"
 # As the form shows them.
-_MODES = {SCHEDULED: "what the schedule is about", **PRESETS, CUSTOM: "the dates below"}
+_MODES = {SCHEDULED: "what a scheduled run loads", **PRESETS, CUSTOM: "the dates below"}
 _FIELDS = ("mode", "start_date", "end_date", "select", "only")
 # Stands in the schema of each Param that `reload_params` made, where JSON Schema ignores it: tells the form's
 # fields from Params of the DAG's own, and keeps the values of a dimension as they were given.
@@ -61,7 +61,7 @@ def reload_params(*, only: bool = False, **dimensions: Sequence[str | int | floa
             enum=list(_MODES),
             values_display=_MODES,
             title="Mode",
-            description=f"What the schedule is about is what has ended since the run before.{_each(known)}",
+            description=f"A scheduled run loads what has ended since the run before it.{_each(known)}",
             **{_MARK: "form"},
         ),
         "start_date": _date_param("First date", "The first date to load, in mode custom."),
