@@ -159,7 +159,7 @@ class TestReading:
         }
         connection = {"conn_type": "aws", "login": "AKIAQUAGGA", "password": "xylophone-1", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_OF_A_ROLE", json.dumps(connection))
-        source = publish(ROW, {"p": "source"})["path"]
+        source = publish(ROW, {"p": "source"}, target=f"s3://{s3_bucket}/source")["path"]
         publish(
             "SELECT n, regexp_extract(secret_string, 'key_id=([^;]+)', 1) AS key_id "
             "FROM duckdb_secrets(), read_parquet($source) WHERE $p <> ''",
@@ -255,7 +255,7 @@ def test_secrets_are_in_no_log_and_no_error(
     connection = {"conn_type": "aws", "login": "AKIAQUAGGA", "password": password, "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_STRANGE", json.dumps(connection))
     caplog.set_level(logging.DEBUG, logger="airflow.task")
-    source = publish(ROW, {"p": "a"}, aws_conn_id="strange")["path"]
+    source = publish(ROW, {"p": "a"}, aws_conn_id="strange", target=f"s3://{s3_bucket}/source")["path"]
     publish(f"SELECT n FROM '{source}' WHERE $p = 'b'", {"p": "b"}, aws_conn_id="strange")
     with pytest.raises(AirflowException) as caught:
         publish("SELECT * FROM 's3://gone/x.parquet' WHERE $p = 'b'", {"p": "b"}, aws_conn_id="strange")
