@@ -44,7 +44,7 @@ def dataset_of(place: str) -> Dataset:
     """Return the dataset at a path or an URI, without what tells how to log in there.
 
     `s3://aws@lake/flights/` gives `Dataset("s3://lake", "flights")`, `lake/flights` gives `Dataset("file",
-    "/work/lake/flights")` where the worker runs in `/work`.
+    "/opt/airflow/lake/flights")` where the worker runs in `/opt/airflow`.
     """
     if "://" not in place:
         return Dataset("file", str(Path(place).absolute()))

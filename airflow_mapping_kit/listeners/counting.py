@@ -11,6 +11,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from airflow_mapping_kit.guarded import guarded
+from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.results import FAILED, NOT_STARTED, SUCCESS
 
 _PREFIX = "mapping_kit"
@@ -41,6 +42,9 @@ def _count(task_instance: Any, ended: str) -> None:
     if task is None or not hasattr(task_instance, "get_template_context"):
         return
     done = getattr(task, "done", None)
+    if not isinstance(done, Done):
+        # Nothing was done, or an operator that isn't the kit's has something else by this name.
+        done = None
     pieces = _pieces(task_instance, task, done, ended)
     if not pieces and done is None:
         return
@@ -78,4 +82,4 @@ def _is_a_piece(task: Any) -> bool:
     from airflow_mapping_kit.plans.mapped import is_collected
 
     labelled = _LABEL in (getattr(task, "map_index_template", None) or "")
-    return labelled or hasattr(task, "done") or is_collected(task)
+    return labelled or isinstance(getattr(task, "done", ""), Done | None) or is_collected(task)

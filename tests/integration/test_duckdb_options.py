@@ -11,7 +11,7 @@ import duckdb
 import duckdb_extensions
 import pytest
 
-from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator, swapped
 from airflow_mapping_kit.storage.lake import published
 from airflows import DAG, AirflowException, AirflowFailException
 from instances import INSTANCE
@@ -256,6 +256,38 @@ class TestSeveralFiles:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["lake"]
         publish(self.SQL.format(4))
         assert self.read(tmp_path) == (40_000, 40_000, 1, 1, 4)
+
+    def test_who_dies_right_after_the_swap_has_lost_nobody_elses_file(self, publish, tmp_path, monkeypatch):
+        publish(self.SQL.format(1), **self.SIZE)
+        (tmp_path / "lake/p=a/notes.txt").write_text("kept")
+        (tmp_path / "lake/p=a/latest").symlink_to("notes.txt")
+        put = swapped._put
+
+        def dies(new, folder):
+            put(new, folder)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(swapped, "_put", dies)
+        with pytest.raises(KeyboardInterrupt):
+            publish(self.SQL.format(2), **self.SIZE)
+        assert self.read(tmp_path)[4] == 2
+        assert (tmp_path / "lake/p=a/latest").read_text() == "kept"
+
+    def test_what_somebody_writes_while_it_is_swapped_stays(self, publish, tmp_path, monkeypatch):
+        publish(self.SQL.format(1), **self.SIZE)
+        (tmp_path / "lake/p=a/notes.txt").write_text("old")
+        put = swapped._put
+
+        def meanwhile(new, folder):
+            (folder / "newer.txt").write_text("new")
+            (folder / "notes.txt.tmp").write_text("written anew")
+            (folder / "notes.txt.tmp").replace(folder / "notes.txt")
+            put(new, folder)
+
+        monkeypatch.setattr(swapped, "_put", meanwhile)
+        publish(self.SQL.format(2), **self.SIZE)
+        texts = {path.name: path.read_text() for path in (tmp_path / "lake/p=a").glob("*.txt")}
+        assert texts == {"notes.txt": "written anew", "newer.txt": "new"}
 
     def test_a_query_that_fails_leaves_what_is_there(self, publish, tmp_path):
         publish(self.SQL.format(1), **self.SIZE)

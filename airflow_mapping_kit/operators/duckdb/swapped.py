@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from contextlib import ExitStack, contextmanager
+import shutil
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import TargetError
@@ -49,16 +50,50 @@ class SwappedTarget(LocalTarget):
             def publish() -> str:
                 for file in new.iterdir():
                     sync(file)
-                sync(new)
                 with _said(key, folder):
+                    # Before the swap: a process that dies right after it has lost nobody's file.
+                    _take_along(folder, new)
+                    sync(new)
                     _put(new, folder)
                     sync(folder.parent)
-                    if new.exists():
-                        for other in [one for one in new.iterdir() if _is_others(one)]:
+                    # What appeared or changed in between.
+                    for other in _others(new):
+                        if not _is_same(other, folder / other.name):
                             other.replace(folder / other.name)
                 return str(folder)
 
             yield Staged(new, publish)
+
+
+def _take_along(folder: Path, new: Path) -> None:
+    """Give a directory the files of another that aren't Parquet's, whoever wrote them."""
+    for other in _others(folder):
+        # Or somebody has removed it just now.
+        with suppress(FileNotFoundError):
+            _share(other, new / other.name)
+
+
+def _share(file: Path, name: Path) -> None:
+    try:
+        os.link(file, name, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # A file system without hard links.
+        shutil.copy2(file, name, follow_symlinks=False)
+
+
+def _others(folder: Path) -> list[Path]:
+    """Return what in a directory isn't Parquet, nor the kit's; nothing where there is none."""
+    return [one for one in folder.iterdir() if _is_others(one)] if folder.exists() else []
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with suppress(FileNotFoundError):
+        here, there = one.lstat(), other.lstat()
+        same_file = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+        return same_file or (here.st_size, here.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
+    return False
 
 
 def _put(new: Path, folder: Path) -> None:

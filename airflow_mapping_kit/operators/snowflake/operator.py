@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
+from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.lineage import collected
 from airflow_mapping_kit.lineage.done import Done
 from airflow_mapping_kit.operators.snowflake.answers import before, outcome, rows_by_key
@@ -20,6 +21,7 @@ from airflow_mapping_kit.operators.snowflake.session import Session
 from airflow_mapping_kit.operators.snowflake.statements import copy_files, earlier_loads, listed, slices
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.printable import one_line
+from airflow_mapping_kit.reading.records import error_of
 from airflow_mapping_kit.results import SUCCESS
 from airflow_mapping_kit.storage.buckets import given_keys
 
@@ -312,7 +314,10 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             return
         self.log.info("Snowflake ran COPY INTO as query %s%s", query_id, f": {url}" if url else "")
         if url and "ti" in context:
-            context["ti"].xcom_push(key=QUERY_URL, value=url)
+            try:
+                context["ti"].xcom_push(key=QUERY_URL, value=url)
+            except Exception as error:  # noqa: BLE001 -- a button is no reason to take a load back
+                self.log.warning("The button to the query can't be kept: %s", said(error_of(error)))
 
     def _file_format(self, places: Sequence[str | None] | None) -> str:
         text = self.file_format.strip() if isinstance(self.file_format, str) else self.file_format

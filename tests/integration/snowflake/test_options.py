@@ -278,3 +278,17 @@ class TestAKeyInPlaceOfAPassword:
 
         with pytest.raises(AirflowFailException, match=r"(?s)JWT token is invalid.*password or private key"):
             warehouse.load(CSV)
+
+
+def test_a_button_that_cannot_be_kept_takes_no_load_back(warehouse, caplog):
+    class Instance:
+        map_index, try_number = 0, 1
+
+        def xcom_push(self, **_):
+            raise OSError("the database is away")
+
+    warehouse.put(CSV, b"7,EWR\n")
+    results = warehouse.operator(CSV).execute({"ti": Instance()})
+    assert [row["status"] for row in results] == ["loaded"]
+    assert warehouse.rows() == [(7, "EWR")]
+    assert "The button to the query can't be kept: OSError: the database is away" in caplog.text
