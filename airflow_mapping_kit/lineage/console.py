@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from airflow_mapping_kit.compat import AIRFLOW_3, BaseOperatorLink, pushed_value, set_plain_xcom
+from airflow_mapping_kit.failures import said
+from airflow_mapping_kit.reading.records import error_of
 
 if TYPE_CHECKING:
     from airflow.utils.context import Context
+
+log = logging.getLogger(__name__)
 
 # As an XCom of the instance, which Airflow 2's web server reads.
 _KEY = "mapping_kit_store"
@@ -53,8 +58,12 @@ class StoreLink(BaseOperatorLink):
 
 
 def show(operator: Any, url: str | None, context: Context) -> None:
-    """Have the button lead to an address. Where there is none Airflow 3 is spared to keep that."""
+    """Have the button lead to an address. Where there is none Airflow 3 is spared to keep that. Never raises."""
     operator.store = url
     operator.operator_extra_links = (StoreLink(),) if url else ()
-    if url and not AIRFLOW_3:
+    if not url or AIRFLOW_3:
+        return
+    try:
         set_plain_xcom(context["ti"], _KEY, url)
+    except Exception as error:  # noqa: BLE001 -- what is written is written: a button is no reason to do it again
+        log.warning("The button to the store can't be kept: %s", said(error_of(error)))
