@@ -176,12 +176,12 @@ UV := build/uv/bin/uv
 
 constraints: $(UV) ## Choose the pinned versions anew (AIRFLOW=3.3.2)
 	printf '%s\n' apache-airflow==$(AIRFLOW) $(addsuffix ==$(DUCKDB_$(AIRFLOW)),$(DUCKDB)) | $(UV) pip compile --quiet --universal --python-version 3.10 \
-		--exclude-newer $(DAY_$(AIRFLOW)) $(foreach package,$(DUCKDB) $(IMPORTS) $(TABLES) pytest-xdist execnet,--exclude-newer-package $(package)=$(DAY_3.3.2)) \
+		--exclude-newer $(DAY_$(AIRFLOW)) $(foreach package,$(DUCKDB) $(IMPORTS) $(TABLES) pytest pytest-xdist execnet,--exclude-newer-package $(package)=$(DAY_3.3.2)) \
 		--no-annotate --no-header --no-emit-package airflow-mapping-kit $(addprefix --extra ,dev snowflake-demo table-demo celery-demo) $(if $(filter 3.%,$(AIRFLOW)),--extra duckdb-hook) --output-file $(CONSTRAINTS) \
 		pyproject.toml -
 	$(if $(wildcard constraints/stores-$(AIRFLOW).txt),printf '%s\n' apache-airflow==$(AIRFLOW) duckdb==$(DUCKDB_$(AIRFLOW)) $(STORES_WANTS) \
 		| $(UV) pip compile --quiet --universal --python-version 3.10 --exclude-newer $(DAY_$(AIRFLOW)) \
-		$(foreach package,duckdb gcp-storage-emulator,--exclude-newer-package $(package)=$(DAY_3.3.2)) \
+		$(foreach package,duckdb pytest gcp-storage-emulator,--exclude-newer-package $(package)=$(DAY_3.3.2)) \
 		--no-annotate --no-header --output-file constraints/stores-$(AIRFLOW).txt -)
 	printf 'mike\nmkdocs-material\nmkdocstrings[python]\nruff\n' | $(UV) pip compile --quiet --universal --python-version 3.10 \
 		--exclude-newer $(DAY_$(DEFAULT)) --no-annotate --no-header --output-file constraints/docs.txt -

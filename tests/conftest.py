@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,9 @@ from hypothesis import HealthCheck, Phase, settings
 
 from stack.catalog import Catalog
 from stack.processes import Processes
+
+# Who waits for a forked process waits for ever, if that waits for a lock which a thread of its parent had.
+os.register_at_fork(after_in_child=lambda: signal.alarm(300))
 
 # How long anything takes is no test: a busy machine is no reason to fail.
 # And no explanations: they trace the code, and CPython 3.11 stands still where it is traced while a thread that
