@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEDULED = "scheduled"
 CUSTOM = "custom"
 # As the form shows them.
-_MODES = {SCHEDULED: "what a scheduled run loads", **PRESETS, CUSTOM: "the dates below"}
+_MODES = {SCHEDULED: "scheduled: what a scheduled run loads", **PRESETS, CUSTOM: "custom: the dates below"}
 _FIELDS = ("mode", "start_date", "end_date", "select", "only")
 # Stands in the schema of each Param that `reload_params` made, where JSON Schema ignores it: tells the form's
 # fields from Params of the DAG's own, and keeps the values of a dimension as they were given.
@@ -29,17 +29,17 @@ _MARK = "x-mapping-kit"
 
 
 def reload_params(*, only: bool = False, **dimensions: Sequence[str | int | float]) -> dict[str, Param]:
-    """Return the trigger form of a DAG that loads its own period by schedule and any other on demand.
+    """Return the trigger form of a DAG that loads its own period by schedule and any other period on demand.
 
-    The form asks for `mode`, `start_date`, `end_date`, for a selection of each dimension, and for one of them
-    together, `select`. It combines with other params: `params={**reload_params(origin=ORIGINS), "events": Param(10)}`.
+    The form has the fields `mode`, `start_date`, `end_date`, a list of values for each dimension, and `select`, which
+    narrows all of them. Add params of your own: `params={**reload_params(origin=ORIGINS), "events": Param(10)}`.
 
-    :param only: whether it asks too what of these to load: everything, or what is missing, failed last time, or
-        changed upstream since it was loaded.
-        `reload_partitions` must then be told what is there.
-    :param dimensions: the values of each dimension, all of them selected at first. An empty list stands
-        for values that are known only at run time: the form then takes any text, nothing means all,
-        and `reload_partitions` must be given the list.
+    :param only: whether the form has a field `only`, which asks what to load of the chosen partitions: everything, or
+        what is missing, what failed last time, or what changed upstream since it was loaded.
+        `reload_partitions` then needs `there=`, which says what is loaded.
+    :param dimensions: the values of each dimension. The form selects all of them at first. Give an empty list where
+        the values are known only at run time: the form then has a free text field (empty means all values),
+        and you give the list of values to `reload_partitions`.
     :return: `{name: Param}` for the DAG's `params`.
     :raises PartitionError: if the form has a field of a dimension's name, or its values cannot make a partition.
 
@@ -61,17 +61,17 @@ def reload_params(*, only: bool = False, **dimensions: Sequence[str | int | floa
             enum=list(_MODES),
             values_display=_MODES,
             title="Mode",
-            description=f"A scheduled run loads what has ended since the run before it.{_each(known)}",
+            description=f"Which dates to load. A scheduled run loads what has ended since the run before it.{_each(known)}",
             **{_MARK: "form"},
         ),
-        "start_date": _date_param("First date", "The first date to load, in mode custom."),
-        "end_date": _date_param("Last date", "The last date to load, itself included, in mode custom."),
+        "start_date": _date_param("First date", "With mode custom: the first date to load."),
+        "end_date": _date_param("Last date", "With mode custom: the last date to load. It is included."),
         **{name: _dimension_param(name, list(values)) for name, values in dimensions.items()},
         "select": Param(
             None,
             type=["null", "string"],
             title="Only these partitions",
-            description="A selection among them, in mode custom: origin=EWR,JFK date=2013-01-01..2013-01-15",
+            description="With any mode but scheduled: load only some of the above, as in date=2013-01-01..2013-01-15",
             **{_MARK: "form"},
         ),
         **({"only": _only_param()} if only else {}),
@@ -83,7 +83,7 @@ def _each(known: Mapping[str, Sequence[Any]]) -> str:
     number = prod(map(len, known.values()))
     if number == 1:
         return ""
-    return f" Each period of it is {number:,} partitions, if all values are selected: {' × '.join(known)}."
+    return f" With all values of {' × '.join(known)} selected, each period has {number:,} partitions."
 
 
 def _date_param(title: str, description: str) -> Param:
@@ -98,7 +98,7 @@ def _only_param() -> Param:
         enum=list(CHOICES),
         values_display=CHOICES,
         title="Load only",
-        description="What of these to load. everything: in mode scheduled, what a scheduled run loads.",
+        description="Which of the above to load. With mode scheduled, everything means what a scheduled run loads.",
         **{_MARK: "form"},
     )
 
@@ -166,7 +166,7 @@ def _dates(params: Mapping[str, Any], context: Any, zone: str) -> tuple[str, str
     if mode == CUSTOM:
         if not start or not end:
             raise PartitionError(
-                f"Mode custom needs both dates, and has start_date={start!r}, end_date={end!r}. "
+                f"Mode custom needs both dates, but got start_date={start!r}, end_date={end!r}. "
                 f"Give both (the same one for a single day), or choose mode scheduled."
             )
         # Of two fields together no form can say what is wrong: so it is said before anything is asked.
@@ -178,7 +178,7 @@ def _dates(params: Mapping[str, Any], context: Any, zone: str) -> tuple[str, str
         return start, end
     if start or end:
         raise PartitionError(
-            f"start_date={start!r} and end_date={end!r} only count in mode custom, and the mode is {mode}. "
+            f"start_date={start!r} and end_date={end!r} are only used in mode custom, but the mode is {mode}. "
             f"Choose mode custom, or leave the dates empty."
         )
     if mode in PRESETS:
@@ -192,7 +192,7 @@ def _selection(params: Mapping[str, Any]) -> Selection | None:
         return None
     if params.get("mode") == SCHEDULED:
         raise PartitionError(
-            f"select={shown(text)} only counts in mode custom, and of presets, and the mode is scheduled. "
-            f"Choose mode custom and give both dates, or a preset such as last_7_days, or leave the selection empty."
+            f"select={shown(text)} is only used in mode custom or with a preset, but the mode is scheduled. "
+            f"Choose mode custom and give both dates, choose a preset such as last_7_days, or leave the selection empty."
         )
     return Selection.parse(text)

@@ -283,7 +283,7 @@ class TestCustom:
     def test_the_form_says_how_many_partitions_a_period_is(self):
         form = reload_params(origin=["EWR", "JFK"], carrier=["UA", "AA", "DL"])
         assert (
-            "Each period of it is 6 partitions, if all values are selected: origin × carrier."
+            "With all values of origin × carrier selected, each period has 6 partitions."
             in form["mode"].description
         )
         assert "partitions" not in reload_params(customer=[])["mode"].description

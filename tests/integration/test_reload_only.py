@@ -277,7 +277,7 @@ class TestSelect:
             ({**DAYS, "select": "origin=LGA"}, r"select='origin=LGA' matches none of the 6 partitions"),
             ({**DAYS, "select": "origin=EWR,,JFK"}, r"can't be read at character 12"),
             ({**DAYS, "select": "carrier=UA"}, r"no dimension 'carrier'"),
-            ({"select": "origin=EWR"}, r"only counts in mode custom"),
+            ({"select": "origin=EWR"}, r"only used in mode custom"),
         ],
     )
     def test_that_cannot_be_is_an_error_that_says_so(self, lake, planned, caplog, conf, said):
