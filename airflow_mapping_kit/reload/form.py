@@ -61,7 +61,7 @@ def reload_params(*, only: bool = False, **dimensions: Sequence[str | int | floa
             enum=list(_MODES),
             values_display=_MODES,
             title="Mode",
-            description=f"Which dates to load. A scheduled run loads what has ended since the run before it.{_each(known)}",
+            description=f"Which dates to load. A scheduled run loads what has ended since the last one.{_each(known)}",
             **{_MARK: "form"},
         ),
         "start_date": _date_param("First date", "With mode custom: the first date to load."),
@@ -193,6 +193,6 @@ def _selection(params: Mapping[str, Any]) -> Selection | None:
     if params.get("mode") == SCHEDULED:
         raise PartitionError(
             f"select={shown(text)} is only used in mode custom or with a preset, but the mode is scheduled. "
-            f"Choose mode custom and give both dates, choose a preset such as last_7_days, or leave the selection empty."
+            f"Choose mode custom and give both dates, choose a preset such as last_7_days, or leave select empty."
         )
     return Selection.parse(text)
