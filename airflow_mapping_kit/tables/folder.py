@@ -11,6 +11,7 @@ from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.storage.buckets import listed, s3_client, s3_errors
 from airflow_mapping_kit.storage.uris import s3_place
+from airflow_mapping_kit.tables.staged import with_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -85,12 +86,12 @@ def check_files(pieces: Iterable[Staged], files: Mapping[str, int]) -> None:
     :param files: what is in the folder.
     :raises TargetError: naming the partition whose file is gone or another
     """
-    for piece in pieces:
-        path = piece["path"]
-        if path is None or files.get(path) == piece["bytes"]:
+    for piece, staged in with_files(pieces):
+        path = staged["path"]
+        if files.get(path) == staged["bytes"]:
             continue
         what = (
-            f"has {files[path]:,} bytes and was staged with {piece['bytes']:,}"
+            f"has {files[path]:,} bytes and was staged with {staged['bytes']:,}"
             if path in files
             else "is gone"
         )

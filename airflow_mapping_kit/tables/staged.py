@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from airflow_mapping_kit.exceptions import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import NotRequired
 
     from airflow_mapping_kit.tables.described import Table
+
+
+class StagedFile(TypedDict):
+    """One of several files of a partition.
+
+    :param path: below the table's location.
+    :param rows: how many.
+    :param bytes: how large it is.
+    """
+
+    path: str
+    rows: int
+    bytes: int
 
 
 class Staged(TypedDict):
@@ -20,9 +33,11 @@ class Staged(TypedDict):
 
     :param key: of the partition.
     :param partition: its dimensions.
-    :param path: the file below the table's location; `None` if there are no rows: the partition is emptied.
+    :param path: the file below the table's location, or the folder of several; `None` if there are no rows: the
+        partition is emptied.
     :param rows: how many.
-    :param bytes: of the file.
+    :param bytes: of its files.
+    :param files: what is in the folder; of what is several files.
     :param emptied: tells one try that found no rows from the next; of what has no file.
     """
 
@@ -31,7 +46,20 @@ class Staged(TypedDict):
     path: str | None
     rows: int
     bytes: int
+    files: NotRequired[list[StagedFile]]
     emptied: NotRequired[str]
+
+
+def files_of(piece: Staged) -> list[StagedFile]:
+    """Return the files that are staged of a partition, none of one without rows."""
+    if piece["path"] is None:
+        return []
+    return piece.get("files") or [{"path": piece["path"], "rows": piece["rows"], "bytes": piece["bytes"]}]
+
+
+def with_files(pieces: Iterable[Staged]) -> Iterator[tuple[Staged, StagedFile]]:
+    """Give each file that is staged, with what it is of."""
+    return ((piece, file) for piece in pieces for file in files_of(piece))
 
 
 def identity(piece: Staged) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.tables.staged import identity, marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from airflow_mapping_kit.tables.staged import Staged
 
@@ -38,6 +38,11 @@ def pieces_in(lines: Iterable[str]) -> frozenset[str]:
 def digest(piece: Staged) -> str:
     """Return what tells a piece from any other: by its file, or by its key and its try if it has none."""
     return digest_of(identity(piece))
+
+
+def is_in(path: str, digests: Collection[str]) -> bool:
+    """Tell whether a file is one of a piece's: its own, or in the folder that is the piece's."""
+    return digest_of(path) in digests or digest_of(path.rpartition("/")[0]) in digests
 
 
 def digest_of(text: str) -> str:

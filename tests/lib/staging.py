@@ -16,6 +16,9 @@ from airflow_mapping_kit.tables.staged import prefix, run_of
 from airflows import DAG
 from instances import INSTANCE
 
+# Of 5,000 rows three files.
+SEVERAL = {"file_size_bytes": 1, "row_group_size": 2048}
+
 
 def looked_up(kind, dimensions=None, **arguments):
     """Return a table as the task returns it that looks it up."""

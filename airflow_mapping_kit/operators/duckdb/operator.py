@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
     from airflow_mapping_kit.lineage.datasets import Lineage
+    from airflow_mapping_kit.operators.duckdb.written import Written
     from airflow_mapping_kit.tables.described import Table
 
     Target = LocalTarget | S3Target | ObjectTarget | TableTarget
@@ -108,8 +109,8 @@ class DuckDBPartitionOperator(PartitionOperator):
         `"lz4"` or `"lz4_raw"`; by default DuckDB's, `snappy`, and `zstd` for a table
     :param row_group_size: how many rows a row group of the file has, in steps of 2,048; by default DuckDB's, 122,880
     :param file_size_bytes: how large a file becomes before another one is begun, in bytes or such as `"256MB"`: then a
-        partition is a directory of files, which `path` names, and it is replaced as one. In directories on Linux alone:
-        elsewhere several files can't be replaced in one step. By default a partition is one file
+        partition is a directory of files, which `path` names, and is replaced as one: of a table anywhere, of a lake
+        in directories on Linux alone. By default a partition is one file
     :param memory_limit: what DuckDB may keep in memory before it uses the disk, in its units; by default that of
         `duckdb_conn_id`, else `"1GiB"` (templated)
     :param threads: how many threads DuckDB uses; by default as `duckdb_conn_id` says, else 1 (templated)
@@ -303,21 +304,21 @@ class DuckDBPartitionOperator(PartitionOperator):
 
     def _target(self, scratch: Path, table: Table | None, context: Context) -> Target:
         several = self.file_size_bytes is not None
-        if several and (table is not None or target_of(self.target) is not None):
-            said = f"the table {table['name']}" if table is not None else repr(self.target)
-            raise QueryError(
-                f"file_size_bytes={self.file_size_bytes!r}: several files of a partition can be replaced in one step "
-                f"in a directory only, and the target is {said}: leave it out, or make partitions smaller"
-            )
         if table is not None:
             instance: Any = context["ti"]
             run = run_of(instance.dag_id, instance.run_id, self.task_id)
             # A table that was opened by a connection is written to by it: the query may read elsewhere.
-            return TableTarget(table, run, scratch, table.get("aws_conn_id") or self.aws_conn_id or None)
+            conn_id = table.get("aws_conn_id") or self.aws_conn_id or None
+            return TableTarget(table, run, scratch, conn_id, several=several)
         where: Any = self.target
         place = target_of(where)
         if place is None:
             return SwappedTarget(where) if several else LocalTarget(where)
+        if several:
+            raise QueryError(
+                f"file_size_bytes={self.file_size_bytes!r}: several files of a partition can be replaced in one step "
+                f"in a directory or a table only, and the target is {where!r}: leave it out, or make partitions smaller"
+            )
         if place.scheme != "s3":
             return ObjectTarget(place, scratch)
         return S3Target(
@@ -341,7 +342,8 @@ class DuckDBPartitionOperator(PartitionOperator):
                 selection = query.select(place.key, place.partition)
             with target.staged(place.key, place.directory) as staged:
                 with self._stopped_by_on_kill():
-                    rows = query.write(selection, staged.path)
+                    files = query.write(selection, staged.path)
+                rows = sum(one.rows for one in files)
                 if rows == 0 and self.on_empty == "skip":
                     self.log.info("Left %s as it is: the query found no rows", one_line(place.key))
                     return None
@@ -353,9 +355,7 @@ class DuckDBPartitionOperator(PartitionOperator):
                     )
                 if rows == 0 and table_of(self.target) is not None:
                     self.log.info("Staged %s: no rows, so it will be emptied", one_line(place.key))
-                    return self._result(place, None, 0, 0)
-                written = staged.path.iterdir() if staged.path.is_dir() else [staged.path]
-                size = sum(file.stat().st_size for file in written)
+                    return self._result(place, None, [])
                 published = agreement.check(place, staged.path) if agreement is not None else None
                 with self._stopped_by_on_kill():
                     path = staged.publish()
@@ -364,21 +364,28 @@ class DuckDBPartitionOperator(PartitionOperator):
         except OSError as error:
             raise AirflowException(f"partition {place.key}: can't be written: {error}") from error
         seconds = time.monotonic() - started
+        result = self._result(place, path, files)
         self.log.info(
             "%s %s: %d rows, %d bytes in %.2f s to %s",
             "Published" if table_of(self.target) is None else "Staged",
             one_line(place.key),
-            rows,
-            size,
+            result["rows"],
+            result["bytes"],
             seconds,
             one_line(path),
         )
-        return self._result(place, path, rows, size)
+        return result
 
-    def _result(self, place: Address, path: str | None, rows: int, size: int) -> dict[str, Any]:
+    def _result(self, place: Address, path: str | None, files: list[Written]) -> dict[str, Any]:
+        rows, size = sum(one.rows for one in files), sum(one.size for one in files)
         result: dict[str, Any] = {"key": place.key, "path": path, "rows": rows, "bytes": size}
         if table_of(self.target) is not None:
             result["partition"] = place.partition
+            if path is not None and self.file_size_bytes is not None:
+                # What each has, the commit tells.
+                result["files"] = [
+                    {"path": f"{path}/{one.name}", "rows": one.rows, "bytes": one.size} for one in files
+                ]
             if path is None:
                 # What has no file has this in its place: a later try that finds no rows either is another one.
                 result["emptied"] = uuid.uuid4().hex

@@ -13,6 +13,7 @@ from airflow_mapping_kit.operators.duckdb.failures import REFUSED, duckdb_errors
 from airflow_mapping_kit.operators.duckdb.fitting import Fitting
 from airflow_mapping_kit.operators.duckdb.paths import check_paths, path_parameters
 from airflow_mapping_kit.operators.duckdb.schema import Schema
+from airflow_mapping_kit.operators.duckdb.written import Written, written
 from airflow_mapping_kit.partitions.hidden import is_hidden
 from airflow_mapping_kit.partitions.parameters import PeriodOf
 from airflow_mapping_kit.partitions.sequences import shown
@@ -144,8 +145,8 @@ class PartitionQuery:
             )
         return Selection(key, partition, f"{clause} FROM (\n{self._text}\n)", bound, options)
 
-    def write(self, selection: Selection, path: Path) -> int:
-        """Write the selected rows to `path`, a file or an empty directory, as Parquet, and return how many.
+    def write(self, selection: Selection, path: Path) -> list[Written]:
+        """Write the selected rows to `path`, a file or an empty directory, as Parquet, and return the files.
 
         :raises QueryError: if a value can't be converted, or a row belongs to another partition
         :raises AirflowException: if reading or writing failed in a way that may pass
@@ -156,7 +157,7 @@ class PartitionQuery:
         )
         with duckdb_errors_named(selection.key, selection.partition):
             ((rows,),) = self._execute(copy, selection.arguments)
-        return int(rows)
+            return written(self._connection, path, int(rows))
 
     def _execute(self, sql: str, arguments: str) -> list[Any]:
         self._connection.execute(f"PREPARE mapping_kit AS {sql}")

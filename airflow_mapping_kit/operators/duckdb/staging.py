@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mapping_kit.exceptions import TargetError
-from airflow_mapping_kit.operators.duckdb.claims import claimed_file
-from airflow_mapping_kit.operators.duckdb.local import Staged
+from airflow_mapping_kit.operators.duckdb.claims import claimed_directory, claimed_file
+from airflow_mapping_kit.operators.duckdb.local import Staged, sync
 from airflow_mapping_kit.storage import files
 from airflow_mapping_kit.storage.lake import PASSING
 from airflow_mapping_kit.storage.place import is_local
@@ -30,10 +29,14 @@ class TableTarget:
     :param run: of which task, see `run_of`
     :param scratch: where a file waits for its upload
     :param conn_id: the Airflow connection of the object storage that the table's files are in
+    :param several: whether a partition is a folder of files
     """
 
-    def __init__(self, table: Table, run: str, scratch: Path, conn_id: str | None) -> None:
+    def __init__(
+        self, table: Table, run: str, scratch: Path, conn_id: str | None, *, several: bool = False
+    ) -> None:
         self._table, self._scratch, self._conn_id = table, scratch, conn_id
+        self._several = several
         self._prefix = prefix(table, run)
 
     def console(self, _: str) -> None:
@@ -44,7 +47,7 @@ class TableTarget:
 
     @contextmanager
     def staged(self, key: str, directory: str) -> Iterator[Staged]:
-        """Give a file; what `publish` returns is where it is then, for the fan-in to publish it.
+        """Give a file, or an empty folder for several; what `publish` returns is where it is then, for the fan-in.
 
         On disk it is written where it stays. If the block ends with an error it is removed; what a killed process
         leaves is removed when the run is published.
@@ -53,25 +56,34 @@ class TableTarget:
         :raises OSError: if it could be another time: the disk is full
         """
         folder = f"{self._prefix}/{directory}" if directory else self._prefix
-        path = f"{folder}/{uuid.uuid4()}.parquet"
+        path = f"{folder}/{uuid.uuid4()}{'' if self._several else '.parquet'}"
         if is_local(path):
             with self._on_disk(key, Path(path)) as staged:
                 yield staged
             return
-        with claimed_file(self._scratch) as (file, _):
+        with ExitStack() as stack:
+            if self._several:
+                local = stack.enter_context(claimed_directory(self._scratch))
+            else:
+                local, _ = stack.enter_context(claimed_file(self._scratch))
 
             def upload() -> str:
-                with file.open("rb") as source, files.whole(self._with_connection(path)) as copy:
-                    shutil.copyfileobj(source, copy, 4 * 2**20)
+                for file in sorted(local.iterdir()) if self._several else [local]:
+                    name = f"{path}/{file.name}" if self._several else path
+                    with file.open("rb") as source, files.whole(self._with_connection(name)) as copy:
+                        shutil.copyfileobj(source, copy, 4 * 2**20)
                 return path
 
-            yield Staged(file, upload)
+            yield Staged(local, upload)
 
     @contextmanager
     def _on_disk(self, key: str, path: Path) -> Iterator[Staged]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            if self._several:
+                path.mkdir()
+            else:
+                path.touch()
         except OSError as error:
             if error.errno in PASSING:
                 raise
@@ -83,19 +95,17 @@ class TableTarget:
 
         def keep() -> str:
             nonlocal kept
-            for changed in (path, path.parent):
-                descriptor = os.open(changed, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+            for changed in (*(path.iterdir() if self._several else ()), path, path.parent):
+                sync(changed)
             kept = True
             return str(path)
 
         try:
             yield Staged(path, keep)
         finally:
-            if not kept:
+            if not kept and self._several:
+                shutil.rmtree(path, ignore_errors=True)
+            elif not kept:
                 path.unlink(missing_ok=True)
 
     def _with_connection(self, path: str) -> str:

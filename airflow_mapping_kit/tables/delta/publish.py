@@ -19,7 +19,7 @@ from airflow_mapping_kit.tables.delta.paths import as_removed
 from airflow_mapping_kit.tables.delta.refused import check_writable
 from airflow_mapping_kit.tables.evolved import changed, check_columns
 from airflow_mapping_kit.tables.folder import Folder, check_files
-from airflow_mapping_kit.tables.staged import prefix
+from airflow_mapping_kit.tables.staged import files_of, prefix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -62,16 +62,17 @@ def publish(table: Mapping[str, Any], pieces: Sequence[Staged], run: str) -> Pub
         _check(table, now)
         with passing_errors(name, "be read"):
             earlier, live = earlier_commits(now, run), _live(now, by)
-        files_of = {f"{table['location']}/{file.path}" for file in live}
+        known = {f"{table['location']}/{file.path}" for file in live}
         # What the log has forgotten is told by the files.
         missing = [
             piece
             for piece in pieces
-            if told.digest(piece) not in earlier.pieces and piece["path"] not in files_of
+            if told.digest(piece) not in earlier.pieces
+            and not any(one["path"] in known for one in files_of(piece))
         ]
         # That a commit succeeded counts when the table says so: its answer may have been lost.
         if not missing:
-            return _published(pieces, folder, files, earlier, files_of)
+            return _published(pieces, folder, files, earlier, known)
         _check_not_rolled_back(name, missing, earlier)
         check_files(missing, files)
         try:
@@ -144,11 +145,11 @@ def _commit(
         for path, file in zip(as_removed(name, [file.path for file in old]), old, strict=True)
     ]
     for piece in missing:
-        if piece["path"] is not None:
-            path = piece["path"].removeprefix(table["location"]).lstrip("/")
-            values = dict(zip(by, wanted[piece["key"]], strict=True))
-            stats = json.dumps({"numRecords": piece["rows"]})
-            actions.append(AddAction(path, piece["bytes"], values, moment, True, stats))
+        values = dict(zip(by, wanted[piece["key"]], strict=True))
+        for one in files_of(piece):
+            path = one["path"].removeprefix(table["location"]).lstrip("/")
+            stats = json.dumps({"numRecords": one["rows"]})
+            actions.append(AddAction(path, one["bytes"], values, moment, True, stats))
     told_of = properties(run, missing, len(old), earlier.number + 1, moment)
     now.create_write_transaction(actions, "append", now.schema(), by, commit_properties=told_of)
 
@@ -176,7 +177,7 @@ def _published(
 ) -> Published:
     """Remove what no version knows of the run's own files, and return what is published."""
     once = earlier.pieces | earlier.rolled_back
-    left_over = [path for path in files if path not in known and told.digest_of(path) not in once]
+    left_over = [path for path in files if path not in known and not told.is_in(path, once)]
     return {
         "snapshot": earlier.version,
         "rows": sum(piece["rows"] for piece in pieces),

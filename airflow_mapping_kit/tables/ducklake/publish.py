@@ -23,7 +23,7 @@ from airflow_mapping_kit.tables.ducklake.look import partitioned_by
 from airflow_mapping_kit.tables.ducklake.wanted import theirs
 from airflow_mapping_kit.tables.evolved import changed, check_columns
 from airflow_mapping_kit.tables.folder import Folder, check_files
-from airflow_mapping_kit.tables.staged import prefix
+from airflow_mapping_kit.tables.staged import prefix, with_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -103,10 +103,10 @@ def _found(lake: Lake, table: Table) -> Found:
 
 def _check_new(name: str, missing: Sequence[Staged], known: Collection[str]) -> None:
     """Check that no file was part of the lake before: DuckLake would delete one that is added again."""
-    for piece in missing:
-        if piece["path"] in known:
+    for piece, file in with_files(missing):
+        if file["path"] in known:
             raise TargetError(
-                f"partition {piece['key']}: its staged file {piece['path']} is one that the DuckLake table {name} has "
+                f"partition {piece['key']}: its staged file {file['path']} is one that the DuckLake table {name} has "
                 f"or had, and which snapshot it is of has been forgotten: clear its instance so that it stages again, "
                 f"and then this task"
             )
@@ -118,7 +118,7 @@ def _replace(
     import duckdb
 
     schema, name = literal(found.schema), literal(found.name)
-    paths = [piece["path"] for piece in missing if piece["path"] is not None]
+    paths = [file["path"] for _, file in with_files(missing)]
     lake.rows("BEGIN")
     try:
         if lake.snapshot != snapshot:

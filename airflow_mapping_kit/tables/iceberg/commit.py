@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
 
-def files_of(table: Table, newest: Snapshot | None, wanted: Wanted, name: str) -> Iterable[DataFile]:
+def held_files(table: Table, newest: Snapshot | None, wanted: Wanted, name: str) -> Iterable[DataFile]:
     """Give the files whose rows all belong to the partitions.
 
     :param newest: the snapshot that is replaced

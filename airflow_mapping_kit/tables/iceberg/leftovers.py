@@ -72,5 +72,6 @@ def _listed_by_pyarrow(io: PyArrowFileIO, folder: str) -> set[str]:
 def _listed_by_fsspec(io: FsspecFileIO, folder: str) -> set[str]:
     scheme, _, rest = folder.partition("://")
     system = io.get_fs(scheme or "file", rest.partition("/")[0])
-    # With its last part only: each file system writes the rest in its own way.
-    return {f"{folder}/{path.rpartition('/')[2]}" for path in system.find(folder)}
+    # With what is below the folder only: each file system writes the rest in its own way.
+    _, _, name = folder.rpartition("/")
+    return {f"{folder}/{path.rpartition(f'/{name}/')[2]}" for path in system.find(folder)}

@@ -64,16 +64,16 @@ class NewFiles:
         self._ids = parquet_path_to_id_mapping(self._schema)
         self._fitting: list[Any] = []
 
-    def of(self, staged: Iterable[tuple[str, tuple[Any, ...], Staged]]) -> list[DataFile]:
+    def of(self, staged: Iterable[tuple[str, tuple[Any, ...], Staged, int]]) -> list[DataFile]:
         """Return each file as the table's metadata tell of it.
 
-        :param staged: of each its URI, the values of its partition and what its instance said
+        :param staged: of each its URI, the values of its partition, what its instance said, and its rows
         :raises TargetError: naming the partition, if the file is gone or doesn't fit the table
         """
         with ThreadPoolExecutor(_THREADS) as pool:
             return list(pool.map(lambda item: self._one(*item), staged))
 
-    def _one(self, uri: str, value: tuple[Any, ...], piece: Staged) -> DataFile:
+    def _one(self, uri: str, value: tuple[Any, ...], piece: Staged, rows: int) -> DataFile:
         from pyarrow import ArrowInvalid
         from pyarrow.parquet import read_metadata
 
@@ -92,10 +92,16 @@ class NewFiles:
                 f"partition {piece['key']}: {uri} is no Parquet file ({error}): {_AGAIN}"
             ) from error
         self._check_columns(footer, uri, piece)
-        return self._described(footer, uri, size, value, piece)
+        return self._described(footer, uri, size, value, piece, rows)
 
     def _described(
-        self, footer: FileMetaData, uri: str, size: int, value: tuple[Any, ...], piece: Staged
+        self,
+        footer: FileMetaData,
+        uri: str,
+        size: int,
+        value: tuple[Any, ...],
+        piece: Staged,
+        rows: int,
     ) -> DataFile:
         counted = data_file_statistics_from_parquet_metadata(footer, self._plan, self._ids)
         partition = [self._partition_value(counted, field, value, piece) for field in self._spec.fields]
@@ -114,9 +120,9 @@ class NewFiles:
         held = [by_bounds(one, file) for one in self._dimensions]
         # What bounds don't tell, the query that wrote the file has looked at.
         nulls_are_right = all(map(partial(_has_right_nulls, file), self._dimensions, value))
-        if file.record_count != piece["rows"] or not may_hold(held, value) or not nulls_are_right:
+        if file.record_count != rows or not may_hold(held, value) or not nulls_are_right:
             raise TargetError(
-                f"partition {piece['key']}: {uri} isn't what was staged, {piece['rows']} rows of {list(value)}: it "
+                f"partition {piece['key']}: {uri} isn't what was staged, {rows} rows of {list(value)}: it "
                 f"has {file.record_count} of {held}: {_AGAIN}"
             )
         self._check_required(file.null_value_counts, piece)

@@ -13,14 +13,14 @@ from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.iceberg.careful import CarefulIO
 from airflow_mapping_kit.tables.iceberg.catalog import asking, catalog_of, table_of
-from airflow_mapping_kit.tables.iceberg.commit import files_of, replace
+from airflow_mapping_kit.tables.iceberg.commit import held_files, replace
 from airflow_mapping_kit.tables.iceberg.held import Wanted
 from airflow_mapping_kit.tables.iceberg.history import History
 from airflow_mapping_kit.tables.iceberg.leftovers import remove_leftovers
 from airflow_mapping_kit.tables.iceberg.look import check_unchanged
 from airflow_mapping_kit.tables.iceberg.new_files import NewFiles
 from airflow_mapping_kit.tables.iceberg.values import dimensions_of
-from airflow_mapping_kit.tables.staged import marker, prefix
+from airflow_mapping_kit.tables.staged import files_of, marker, prefix, with_files
 from airflow_mapping_kit.tables.told import digest
 
 if TYPE_CHECKING:
@@ -111,36 +111,40 @@ class _Publisher:
     def _changes(self, table: IcebergTable, history: History) -> tuple[list[DataFile], list[DataFile]]:
         """Return which files leave the table and which come into it."""
         check_unchanged(table, self._described)
-        staged = {self._uri(piece["path"]): piece for piece in self._pieces if piece["path"]}
+        staged = self._staged()
         # What was replaced since, by a later run or by hand, is newer than these.
         done, emptied = history.published(self._marker), history.emptied(self._marker)
         pieces = [
             piece
             for piece in self._pieces
-            if (self._uri(piece["path"]) not in done if piece["path"] else digest(piece) not in emptied)
+            if not any(self._uri(one["path"]) in done for one in files_of(piece))
+            and digest(piece) not in emptied
         ]
         dimensions = dimensions_of(self._described, table.schema(), self._pieces[0]["partition"])
         values = _values(dimensions, pieces)
         live = {
             one.file_path: one
-            for one in files_of(table, history.newest, Wanted(dimensions, values), self._name)
+            for one in held_files(table, history.newest, Wanted(dimensions, values), self._name)
         }
         # A path that is removed and added again would be deleted when the snapshots in between expire.
         fresh = {
-            uri: (value, piece)
+            uri: (value, piece, one["rows"])
             for value, piece in values.items()
-            if piece["path"] and (uri := self._uri(piece["path"])) not in live
+            for one in files_of(piece)
+            if (uri := self._uri(one["path"])) not in live
         }
         self._refuse_what_was_taken_back(history, fresh)
         if missing := {uri: item for uri, item in fresh.items() if uri not in self._made}:
             made = NewFiles(table.io, table.metadata, self._name, dimensions).of(
-                (uri, value, piece) for uri, (value, piece) in missing.items()
+                (uri, *item) for uri, item in missing.items()
             )
             self._made.update((file.file_path, file) for file in made)
         old = [file for path, file in live.items() if path not in staged]
         return old, [self._made[uri] for uri in fresh]
 
-    def _refuse_what_was_taken_back(self, history: History, fresh: Mapping[str, tuple[Any, Staged]]) -> None:
+    def _refuse_what_was_taken_back(
+        self, history: History, fresh: Mapping[str, tuple[Any, Staged, int]]
+    ) -> None:
         for uri in sorted(history.published_elsewhere(self._marker) & fresh.keys()):
             raise TargetError(
                 f"partition {fresh[uri][1]['key']}: {uri} was published already, in a snapshot of {self._name} that "
@@ -149,14 +153,16 @@ class _Publisher:
             )
 
     def _told(self, table: IcebergTable, history: History, snapshot: Snapshot) -> Published:
-        staged = [self._uri(piece["path"]) for piece in self._pieces if piece["path"]]
         said = snapshot.summary.additional_properties if snapshot.summary else {}
         return {
             "snapshot": snapshot.snapshot_id,
             "rows": int(said.get("added-records", 0)),
             "replaced_files": int(said.get("deleted-data-files", 0)),
-            "left_over": remove_leftovers(table.io, self._folder, staged, history),
+            "left_over": remove_leftovers(table.io, self._folder, self._staged(), history),
         }
+
+    def _staged(self) -> set[str]:
+        return {self._uri(file["path"]) for _, file in with_files(self._pieces)}
 
     def _uri(self, path: str) -> str:
         """Return a path as the table writes it."""

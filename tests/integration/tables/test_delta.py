@@ -16,7 +16,7 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.delta import publish as publishing
 from airflows import AirflowException, AirflowFailException
-from staging import Staging, looked_up, publish_killed, stage_killed
+from staging import SEVERAL, Staging, looked_up, publish_killed, stage_killed
 
 SQL = "SELECT $origin AS origin, $date::DATE AS date, $v::INTEGER AS v, unnest(range(3)) AS n"
 DAYS = ["2013-01-01", "2013-01-02"]
@@ -192,6 +192,30 @@ class TestPublishing:
         # What an earlier version knows is kept for those who look at it.
         assert run.publish(pieces)["left_over"] == 0
         assert parquet_files(run.prefix) == {piece["path"] for piece in pieces}
+
+    def test_several_files_of_a_partition_are_published_and_replaced_together(self, lake):
+        many = SQL.replace("range(3)", "range(5000)")
+        run, counted = run_of(lake), "SELECT v, count(*), count(DISTINCT n), sum(n) FROM t GROUP BY 1"
+        run.stage(many, *PLAN, parameters={"v": 1}, **SEVERAL)  # of a try that was killed
+        pieces = run.stage(many, *PLAN, parameters={"v": 1}, **SEVERAL)
+        assert [[one["rows"] for one in piece["files"]] for piece in pieces] == [[2048, 2048, 904]] * 4
+        done = run.publish(pieces)
+        assert (done["rows"], done["replaced_files"], done["left_over"]) == (20_000, 4, 12)
+        assert rows(lake, counted) == [(1, 20_000, 5000, 4 * 12_497_500)]
+        sizes = {str(path): path.stat().st_size for path in Path(run.prefix).rglob("*.parquet")}
+        assert sizes == {one["path"]: one["bytes"] for piece in pieces for one in piece["files"]}
+        assert run.publish(pieces) == {**done, "left_over": 0}
+        later = run_of(lake, "later")
+        waiting = later.stage(many, *PLAN, parameters={"v": 2}, **SEVERAL)
+        Path(waiting[1]["files"][2]["path"]).rename(lake / "aside")
+        with pytest.raises(TargetError, match=f"{waiting[1]['files'][2]['path']} is gone, so nothing"):
+            later.publish(waiting)
+        (lake / "aside").rename(waiting[1]["files"][2]["path"])
+        assert later.publish(waiting)["replaced_files"] == 12
+        assert rows(lake, counted) == [(2, 20_000, 5000, 4 * 12_497_500)]
+        # What it has replaced is an earlier version's, and left over by nobody.
+        assert run.publish(pieces)["left_over"] == 0
+        assert set(sizes) == parquet_files(run.prefix)
 
     def test_a_staged_file_that_is_gone_or_another_is_named(self, lake):
         run = run_of(lake)

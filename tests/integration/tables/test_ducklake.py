@@ -19,7 +19,7 @@ from airflow_mapping_kit.tables.ducklake.attached import Lake
 from airflows import AirflowException, AirflowFailException
 from stack.postgres import Postgres
 from stack.processes import Processes
-from staging import Staging, looked_up, publish_killed
+from staging import SEVERAL, Staging, looked_up, publish_killed
 
 OLD = tuple(map(int, duckdb.__version__.split(".")[:3])) < (1, 5, 5)
 new_enough = pytest.mark.skipif(OLD, reason="this DuckDB's DuckLake can't be published to")
@@ -223,6 +223,19 @@ class TestPublishing:
         assert lake.counted() == all_of(9)
         assert run.publish(pieces)["left_over"] == 0
         assert parquet_files(run.prefix) == {piece["path"] for piece in pieces}
+
+    def test_several_files_of_a_partition_are_published_and_replaced_together(self, lake):
+        many = SQL.replace("range(3)", "range(5000)")
+        counted = "SELECT v, count(*), count(DISTINCT n), sum(n) FROM lake.flights GROUP BY 1"
+        for v, replaced in ((1, 4), (2, 12)):
+            run = run_of(f"of {v}")
+            run.stage(many, PLAN[0], parameters={"v": v}, **SEVERAL)  # of a try that was killed
+            pieces = run.stage(many, *PLAN, parameters={"v": v}, **SEVERAL)
+            done = run.publish(pieces)
+            assert (done["rows"], done["replaced_files"], done["left_over"]) == (20_000, replaced, 3)
+            assert lake.do(counted) == [(v, 20_000, 5000, 4 * 12_497_500)]
+            assert parquet_files(run.prefix) == {one["path"] for piece in pieces for one in piece["files"]}
+            assert run.publish(pieces) == {**done, "left_over": 0}
 
     def test_a_staged_file_that_is_gone_is_named(self, lake):
         run = run_of()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 
 import boto3
 import pytest
@@ -16,6 +17,7 @@ from pyiceberg.types import LongType, NestedField, StringType
 from airflow_mapping_kit.tables.iceberg.publish import publish
 from airflow_mapping_kit.tables.staged import prefix
 from iceberg_tables import Lake, run_id, stage
+from staging import SEVERAL
 
 SCHEMA = Schema(NestedField(1, "k", StringType()), NestedField(2, "n", LongType()))
 BY_K = PartitionSpec(PartitionField(1, 1000, IdentityTransform(), "k"))
@@ -61,23 +63,25 @@ def test_instances_upload_and_the_fan_in_publishes(lake_on_s3, s3_conn):
     table = lake.look(name)
     client = lake.table(name).io
 
-    def staged(keys, n, run):
+    def staged(keys, n, run, **several):
         sql, arguments = (
-            "SELECT $n::BIGINT AS n",
-            {"unused": ["k"], "parameters": {"n": n}, "aws_conn_id": s3_conn},
+            f"SELECT $n::BIGINT AS n FROM range({5000 if several else 1})",
+            {"unused": ["k"], "parameters": {"n": n}, "aws_conn_id": s3_conn, **several},
         )
         return stage(table, sql, [{"k": k} for k in keys], run, **arguments)
 
     publish(table, staged("abc", 0, 0), run_id(0))
-    left, pieces = staged("a", 7, 1), staged("ab", 1, 1)
+    left = [staged("a", 7, 1)[0]["path"], staged("a", 7, 1, **SEVERAL)[0]["files"][1]["path"]]
+    pieces = staged("ab", 1, 1, **SEVERAL)
 
     published = publish(table, pieces, run_id(1))
 
-    assert lake.rows(name, "k", "n") == [("a", 1), ("b", 1), ("c", 0)]
-    assert published["left_over"] == 1
+    assert Counter(lake.rows(name, "k", "n")) == {("a", 1): 5000, ("b", 1): 5000, ("c", 0): 1}
+    assert published["left_over"] == 4
     assert table["location"].startswith("s3a://" if kind == "s3a" else "s3://")
-    assert not client.new_input(left[0]["path"]).exists()
-    assert all(client.new_input(piece["path"]).exists() for piece in pieces)
+    assert not any(client.new_input(path).exists() for path in left)
+    staged_files = [one["path"] for piece in pieces for one in piece["files"]]
+    assert [client.new_input(path).exists() for path in staged_files] == [True] * 6
     assert all(piece["path"].startswith(f"{prefix(table, run_id(1))}/") for piece in pieces)
     files = lake.table(name).inspect.files()["file_path"].to_pylist()
     assert all(path.startswith(table["uri"]) for path in files)

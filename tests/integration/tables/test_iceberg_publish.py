@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from pyiceberg.types import LongType, NestedField, StringType
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.iceberg.publish import publish
 from iceberg_tables import run_id, stage, staged_files
+from staging import SEVERAL
 
 SCHEMA = Schema(NestedField(1, "k", StringType()), NestedField(2, "n", LongType()))
 BY_K = PartitionSpec(PartitionField(1, 1000, IdentityTransform(), "k"))
@@ -275,6 +277,25 @@ def test_files_that_any_snapshot_knows_stay(lake, name):
 
     assert Path(first[0]["path"]).exists()
     assert lake.rows(name, "k", "n", snapshot_id=before) == [("a", 1), ("b", 0)]
+
+
+def test_several_files_of_a_partition_are_published_and_replaced_together(lake, name):
+    table = lake.look(name)
+    for n, replaced in ((1, 2), (2, 6)):
+        asked = ("SELECT $n::BIGINT AS n FROM range(5000)", [{"k": "a"}, {"k": "b"}], n)
+        pieces = stage(table, *asked, parameters={"n": n}, unused=["k"], **SEVERAL)
+        done = publish(table, pieces, run_id(n))
+
+        assert (done["rows"], done["replaced_files"]) == (10_000, replaced)
+        counts = lake.table(name).inspect.files()["record_count"].to_pylist()
+        assert sorted(counts) == [904] * 2 + [2048] * 4
+        assert Counter(lake.rows(name, "k", "n")) == {("a", n): 5000, ("b", n): 5000}
+        assert publish(table, pieces, run_id(n)) == done
+
+    (piece,) = stage(table, SQL, [{"k": "a"}], 3, parameters={"n": 3}, unused=["k"], **SEVERAL)
+    piece["files"][0]["rows"] = 2
+    with pytest.raises(TargetError, match=r"isn't what was staged, 2 rows of \['a'\]: it has 1 of"):
+        publish(table, [piece], run_id(3))
 
 
 def test_a_branch_is_published_to_and_main_stays(lake, name):

@@ -33,10 +33,10 @@ def written(connection, tmp_path):
         query = PartitionQuery(connection, sql, **arguments)
         path = tmp_path / "it's.tmp"
         path.touch()
-        rows = query.write(query.select(key, partition), path)
+        (file,) = query.write(query.select(key, partition), path)
         stored = connection.execute("FROM read_parquet($path)", {"path": str(path)})
         names, values = [column[0] for column in stored.description], stored.fetchall()
-        assert rows == len(values)
+        assert file == (path.name, len(values), path.stat().st_size)
         return names, values
 
     return write
