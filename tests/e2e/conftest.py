@@ -157,9 +157,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
-    """Start everything once for the session; it is ended with it."""
+    """Start everything once for these tests; it is ended with the last of them."""
     folder = tmp_path_factory.mktemp("stack")
     with Processes() as processes:
         s3 = S3(processes, folder / "s3.log")
@@ -168,13 +168,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
             yield Stack(processes, folder, s3, proxy, on_celery=on_celery)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow(stack: Stack) -> Airflow:
     """Give the running Airflow."""
     return stack.airflow
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mapping_kit(stack: Stack) -> Callable[..., tuple[int, str, str]]:
     """Return a function that runs the command where Airflow is, and gives its status, output and errors."""
 
