@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import overdue, run_interval
 from airflow_mapping_kit.exceptions import MappingKitError
-from airflow_mapping_kit.history.axes import longest_gap
+from airflow_mapping_kit.history.between import longest_gap
 from airflow_mapping_kit.history.plans import NOT_YET
 from airflow_mapping_kit.partitions import date_range
 from airflow_mapping_kit.partitions.ended import ended_periods
@@ -125,10 +125,13 @@ def overdue_periods(form: Form, dag: Any, row: Any, now: datetime) -> tuple[list
         late = overdue(dag, row, now - _SOON, most=longest_gap("hour") + 1)
         if late is None:
             return [], None
-        periods = ended_periods(*late, every=form.every, timezone=form.zone, offset=form.offset)
+        most = longest_gap(form.every)
+        periods = ended_periods(
+            *late, every=form.every, timezone=form.zone, offset=form.offset, most=most + 1
+        )
     except MappingKitError:
         return [], None
-    if len(periods) <= longest_gap(form.every):
+    if len(periods) <= most:
         return periods, None
     why = "the DAG is paused" if row.is_paused else "its runs are late"
     return [], (

@@ -7,7 +7,7 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.history.axes import Dimension, dimension
+from airflow_mapping_kit.history.axes import Dimension, cadence_of, dimension
 from airflow_mapping_kit.history.pieces import BY_KEY, NOTHING, Pieces, key_of
 from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION
 from airflow_mapping_kit.partitions.periods import has_minutes
@@ -15,6 +15,7 @@ from airflow_mapping_kit.partitions.periods import has_minutes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from airflow_mapping_kit.history.between import Filled
     from airflow_mapping_kit.history.targets import Target
     from airflow_mapping_kit.history.work import Work
 
@@ -42,6 +43,7 @@ class Matrix:
     ) -> None:
         self.product = only is None and target.product
         self.gaps: list[tuple[str, str, str]] = []
+        self.changed: dict[str, list[str]] = {}
         self._target = target
         _leave_out_others(works, only)
         self._of = works if only is None else [only]
@@ -94,11 +96,16 @@ class Matrix:
         return values[0] if self.by_key else key_of(self.names, values)
 
     def retired(self) -> Iterable[int]:
-        """Yield the cells of values that the DAG's form does not have any more: what is not there is not missing."""
+        """Yield the cells of values that the DAG does not have any more: what is not there is not missing."""
         form = self._target.form
         for n, one in enumerate(self.dimensions):
             known = set(form.values.get(one.name, ())) if form else set()
-            gone = [place for place, value in enumerate(one.values) if value not in known] if known else []
+            others = set(self.changed.get(one.name, ()))
+            gone = [
+                place
+                for place, value in enumerate(one.values)
+                if value in others or (known and value not in known)
+            ]
             width = prod(len(other.values) for other in self.dimensions[n + 1 :])
             for place in gone:
                 for start in range(place * width, self.size, width * len(one.values)):
@@ -114,24 +121,29 @@ class Matrix:
         found = []
         for n, name in enumerate(self.names):
             values = set().union(*(pieces.values[n] for pieces in plans), more.get(name, ()))
-            one, gaps = self._dimension(name, values)
-            self.gaps += [(name, *gap) for gap in gaps]
+            one, filled = self._dimension(name, values)
+            self.gaps += [(name, *gap) for gap in filled.gaps]
+            if filled.others:
+                self.changed[name] = filled.others
             found.append(one)
         return found
 
-    def _dimension(self, name: str, values: set[str]) -> tuple[Dimension, list[tuple[str, str]]]:
+    def _dimension(self, name: str, values: set[str]) -> tuple[Dimension, Filled]:
         form, steps = self._target.form, self._target.steps
         known = form.values.get(name, ()) if form else ()
         declared = [one for one in known if self.product or one in values]
-        zone = form.zone if form else next(iter(steps.values()), "UTC")
-        stepped = form is None or name == form.dimension
+        every = self._every(name, values)
+        zone = form.zone if form else steps.get(every or "", next(iter(steps.values()), "UTC"))
+        return dimension(name, values, declared=declared, zone=zone, every=every, filling=self.product)
+
+    def _every(self, name: str, values: set[str]) -> str | None:
+        """Return which of the steps of its generators a dimension has, `None` if it has none of them."""
+        form, steps = self._target.form, self._target.steps
+        if form is not None:
+            return form.every if name == form.dimension else None
+        cadence = cadence_of(values)
         # How long minutes last their keys don't say.
-        every = next(filter(has_minutes, steps), None) if stepped else None
-        found = dimension(name, values, declared=declared, zone=zone, every=every)
-        cadence = found[0].cadence
-        if self.product and stepped and cadence is not None and cadence in steps:
-            return dimension(name, values, declared=declared, zone=steps[cadence], every=every, filled=True)
-        return found
+        return next((one for one in steps if cadence == ("minute" if has_minutes(one) else one)), None)
 
     def _is_sparse(self, plans: Sequence[Pieces]) -> bool:
         """Tell whether no run has most of the combinations."""
@@ -144,7 +156,7 @@ class Matrix:
         same = {id(work.pieces): work.pieces.known_by_key() for work in works if work.pieces}
         for work in works:
             work.pieces = same.get(id(work.pieces), NOTHING)
-        self.names, self.by_key, self.product, self.gaps = (BY_KEY,), True, False, []
+        self.names, self.by_key, self.product, self.gaps, self.changed = (BY_KEY,), True, False, [], {}
         self.dimensions = self._dimensions(self._plans(), {})
         self.size = self._size()
 

@@ -38,6 +38,11 @@ def notes_about(dag: Any, target: Target, works: Sequence[Work], matrix: Matrix)
     found += _of_references(target, works)
     for name, first, last in matrix.gaps:
         found.append(f"No run has {name} {first} to {last}: too many to be shown as missing.")
+    for name, others in matrix.changed.items():
+        found.append(
+            f"{name} {others[-1]} and what is before it were made by another cadence or time zone than the DAG has "
+            f"now: nothing is shown as missing until then."
+        )
     return found
 
 

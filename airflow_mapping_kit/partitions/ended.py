@@ -26,7 +26,13 @@ _FARTHEST = 100_000
 
 
 def ended_periods(
-    start: datetime | None, end: datetime, *, every: str = "day", timezone: str = "UTC", offset: int = 0
+    start: datetime | None,
+    end: datetime,
+    *,
+    every: str = "day",
+    timezone: str = "UTC",
+    offset: int = 0,
+    most: int | None = None,
 ) -> list[str]:
     """Return the keys of every period that ends in `(start, end]`: after `start`, at `end` at the latest.
 
@@ -38,6 +44,7 @@ def ended_periods(
     :param every: `hour`, `day`, `week`, `month`, `quarter` or `year`; `15min`, say, or a cron expression
     :param timezone: the zone whose clock the periods are read on
     :param offset: how many periods later: -1 gives the one before each, 1 the one that has begun at its end
+    :param most: the first so many are enough
     :return: the keys in order, none if no period ends in the interval
     :raises PartitionError: if the cadence, the zone or the offset is none, or a moment is outside the years 2
         to 9998
@@ -50,7 +57,7 @@ def ended_periods(
     if start is None:
         # Of the period that still lasts at the end, the one before.
         return [window.key for window in _shifted(_one(every, until, zone), offset - 1, 1, every, zone)]
-    ended = _ended(start, end, every, zone)
+    ended = _ended(start, end, every, zone, most)
     if ended and offset:
         ended = list(_shifted(ended[0], offset, len(ended), every, zone))
     return [window.key for window in ended]
@@ -100,18 +107,19 @@ def _before(window: Window, number: int, since: datetime | None, every: str, zon
     return found
 
 
-def _ended(start: datetime, end: datetime, every: str, zone: tzinfo) -> list[Window]:
-    """Return every period that ends in an interval, after its start."""
+def _ended(start: datetime, end: datetime, every: str, zone: tzinfo, most: int | None = None) -> list[Window]:
+    """Return every period that ends in an interval, after its start, or the first so many."""
     until, _ = bounds_of("end", end, zone)
     after, _ = bounds_of("start", start, zone)
     if until <= after:
         return []
-    check_number(
-        count(every, after, until, zone),
-        f"the {plural(every)} that end from {start.isoformat()} to {end.isoformat()}",
-        spare=MOST_SKIPPED + 1,
-    )
-    return [window for window in windows(every, after, until, zone) if window.end <= until]
+    if most is None:
+        check_number(
+            count(every, after, until, zone),
+            f"the {plural(every)} that end from {start.isoformat()} to {end.isoformat()}",
+            spare=MOST_SKIPPED + 1,
+        )
+    return list(islice((one for one in windows(every, after, until, zone) if one.end <= until), most))
 
 
 def check_offset(offset: Any) -> None:

@@ -64,7 +64,7 @@ class Told:
                 "on, or start the runs by hand."
             )
         period = next((one for one in found.dimensions if one.name == plan.dimension), None)
-        if plan.every is None or period is None or period.cadence != plan.every:
+        if plan.every is None or period is None:
             raise CannotTellError(
                 f"Which dates the missing partitions of {found.target.name} are of only a run of {found.dag_id} knows: "
                 f"start it by hand, in mode custom."

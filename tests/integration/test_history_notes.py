@@ -157,7 +157,7 @@ def test_a_plan_that_is_no_json_leaves_its_run_out():
 def test_periods_between_two_that_runs_had_are_missing_whatever_their_length(
     every, zone, first, last, number, between
 ):
-    written = _written(f"notes_{every}_{zone.replace('/', '_')}", every=every, zone=zone)
+    written = _written(f"notes_{number}_{first[:10]}_{zone.replace('/', '_')}", every=every, zone=zone)
     _loaded(written, "one", combined(origin=ORIGINS, date=[first, last]), 0)
     written.flush()
     for one in (written.dag, written.stored()):
@@ -175,6 +175,24 @@ def test_a_long_time_without_runs_is_named_and_not_filled_in():
     found = history(written.dag)
     assert found.letters.decode() == "oooo"
     assert found.notes == ["No run has date 2012-01-02 to 2012-12-31: too many to be shown as missing."]
+
+
+def test_of_what_was_made_before_the_cadence_was_changed_nothing_is_missing_and_this_is_said():
+    written = _written("notes_changed", every="0 7 * * *")
+    # Of that time there was no JFK, and a day was lost.
+    _loaded(written, "old", combined(origin=["EWR"], date=["2013-01-01T06:00", "2013-01-03T06:00"]), 0)
+    _loaded(written, "new", combined(origin=ORIGINS, date=["2013-01-04T07:00", "2013-01-06T07:00"]), 20)
+    written.flush()
+    found = history(written.dag)
+    assert [found.key(cell) for cell, code in enumerate(found.letters) if chr(code) == "m"] == [
+        "date=2013-01-05T07%3A00/origin=EWR",
+        "date=2013-01-05T07%3A00/origin=JFK",
+    ]
+    assert found.counts["o"] == 6
+    assert found.notes == [
+        "date 2013-01-03T06:00 and what is before it were made by another cadence or time zone than the DAG has now: "
+        "nothing is shown as missing until then."
+    ]
 
 
 @pytest.fixture

@@ -466,9 +466,16 @@ class TestMissingOnes:
             ("day", "America/New_York", ("2013-03-08", "2013-03-12"), {}),
             ("hour", "UTC", ("2013-01-01T20", "2013-01-03T03"), {"origin": ["EWR", "JFK"]}),
             ("hour", "America/New_York", ("2013-11-02T12", "2013-11-04T12"), {}),
+            ("15min", "Europe/Berlin", ("2024-10-26T22:00", "2024-10-27T08:00"), {"origin": ["EWR", "JFK"]}),
+            ("0 6 * * 1-5", "Europe/Berlin", ("2024-10-18", "2024-11-06"), {"origin": ORIGINS}),
+            (
+                "*/20 8-17 * * *",
+                "Australia/Lord_Howe",
+                ("2024-10-05", "2024-10-07"),
+                {"origin": ["EWR", "JFK"]},
+            ),
             ("week", "UTC", ("2013-W50", "2014-W03"), {"origin": ORIGINS}),
             ("month", "UTC", ("2012-11", "2013-06"), {"origin": ORIGINS, "class": ["a b", 'c"d', "e,f=g"]}),
-            ("quarter", "UTC", ("2012-Q3", "2014-Q1"), {"origin": ORIGINS}),
             ("year", "UTC", ("2001", "2007"), {"origin": ORIGINS}),
         ],
     )
