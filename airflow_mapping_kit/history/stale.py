@@ -17,6 +17,7 @@ from airflow_mapping_kit.partitions.concerned import (
     concerned,
 )
 from airflow_mapping_kit.partitions.keys import DEFAULT_PARTITION, components
+from airflow_mapping_kit.partitions.periods import has_minutes
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.partitions.zones import load_zone
 
@@ -137,21 +138,29 @@ def _looked_up(
 def _concerned(target: Target, matrix: Matrix, found: Changes) -> Concerned:
     zone = load_zone(target.form.zone if target.form else next(iter(target.steps.values()), "UTC"))
     if matrix.by_key:
-        return of_keys([_NUMBER.sub("", key) for key in matrix.dimensions[0].values], found.newest, zone)
+        keys = [_NUMBER.sub("", key) for key in matrix.dimensions[0].values]
+        return of_keys(
+            keys, found.newest, zone, next((one for one in target.steps if has_minutes(one)), None)
+        )
     axes = [Axis(one.name, one.values, one.cadence) for one in matrix.dimensions]
     return concerned(axes, found.newest.items(), zone)
 
 
-def of_keys(keys: Sequence[str], newest: Mapping[str, datetime], zone: Any) -> Concerned:
-    """Return which of some partitions the changes of others concern, by their places in a list of keys."""
+def of_keys(keys: Sequence[str], newest: Mapping[str, datetime], zone: Any, every: str | None) -> Concerned:
+    """Return which of some partitions the changes of others concern, by their places in a list of keys.
+
+    :param every: how long their periods last, where that is known: with minutes their keys don't say it.
+    """
     try:
-        return concerned(*_axes_of(keys, newest, zone))
+        return concerned(*_axes_of(keys, newest, zone, every))
     except PartitionError:
         # No partitions, or of several schemes: only what has the same key is known to be the same.
         return Concerned({cell: newest[key] for cell, key in enumerate(keys) if key in newest}, {})
 
 
-def _axes_of(keys: Sequence[str], newest: Mapping[str, datetime], zone: Any) -> tuple[Any, ...]:
+def _axes_of(
+    keys: Sequence[str], newest: Mapping[str, datetime], zone: Any, every: str | None
+) -> tuple[Any, ...]:
     """Return what `concerned` takes, of partitions that are listed by their keys."""
     parts = [components(key) for key in keys]
     names = sorted(parts[0]) if parts else []
@@ -162,7 +171,7 @@ def _axes_of(keys: Sequence[str], newest: Mapping[str, datetime], zone: Any) -> 
     ]
     values = [list(dict.fromkeys(column)) for column in columns]
     places = [{value: place for place, value in enumerate(one)} for one in values]
-    axes = [Axis(name, one, cadence_of(one)) for name, one in zip(names, values, strict=True)]
+    axes = [Axis(name, one, cadence_of(one, every)) for name, one in zip(names, values, strict=True)]
     at = ([place[value] for value in column] for place, column in zip(places, columns, strict=True))
     return axes, newest.items(), zone, list(zip(*at, strict=True))
 

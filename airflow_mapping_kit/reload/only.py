@@ -24,11 +24,12 @@ ORDERS = (OLDEST, NEWEST)
 
 
 def chosen(
-    choice: str, candidates: list[dict[str, Any]], there: Any, context: Any, zone: str
+    choice: str, candidates: list[dict[str, Any]], there: Any, context: Any, every: str, zone: str
 ) -> list[dict[str, Any]]:
     """Return those of some partitions that are chosen, in their order.
 
     :param there: what is there, as `reload_partitions` was given it.
+    :param every: how long a period lasts.
     :param zone: whose clock periods are read on.
     :raises PartitionError: if it wasn't, and is needed.
     """
@@ -37,7 +38,7 @@ def chosen(
     if choice == FAILED:
         return failed_last_time(candidates, context)
     if choice == STALE:
-        return changed_upstream(candidates, context, zone)
+        return changed_upstream(candidates, context, every, zone)
     if there is None:
         raise PartitionError(
             "Nobody says what is there: reload_partitions(there=...) is None. Give it what lists the partitions, "

@@ -183,7 +183,7 @@ def _reload_partitions(
         each = partitions.product(**dimensions) if dimensions else [{}]
     before = before if order == NEWEST else before[::-1]
     candidates += [{**one, date_dimension: period} for period in before for one in each]
-    found = chosen(choice, candidates, there, context, zone)
+    found = chosen(choice, candidates, there, context, every, zone)
     return _bounded(found, set(own), date_dimension, at_most)
 
 

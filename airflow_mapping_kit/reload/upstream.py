@@ -29,11 +29,14 @@ log = logging.getLogger(__name__)
 MOST_EVENTS = 5_000
 
 
-def changed_upstream(candidates: list[dict[str, Any]], context: Any, zone: str) -> list[dict[str, Any]]:
+def changed_upstream(
+    candidates: list[dict[str, Any]], context: Any, every: str, zone: str
+) -> list[dict[str, Any]]:
     """Return those of some partitions that something was changed for upstream that no other run has loaded since.
 
     Such a partition may have been loaded before, or never. One that waits in another run is loaded by that.
 
+    :param every: how long a period lasts.
     :param zone: whose clock periods are read on.
     :raises PlanError: if nothing is mapped over the running generator, or nothing that is reads an asset.
     """
@@ -48,7 +51,7 @@ def changed_upstream(candidates: list[dict[str, Any]], context: Any, zone: str) 
                 f"{mapped.name} reads no asset, so nobody knows what changed upstream: schedule the DAG on assets, "
                 f"give the task inlets=[...], or choose what is missing."
             )
-        touched = of_keys(whole, _newest(sources, context), load_zone(zone))
+        touched = of_keys(whole, _newest(sources, context), load_zone(zone), every)
         for note in unknown_of(touched):
             log.warning("%s", note)
         changed = dict(zip(keys, (touched.newest.get(place) for place in range(len(keys))), strict=True))
