@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import get_current_context, xcom_kind
 from airflow_mapping_kit.exceptions import PlanError
 from airflow_mapping_kit.generators.base import GeneratorOperator, generator
+from airflow_mapping_kit.plans.arguments import has_template
+from airflow_mapping_kit.plans.batches import batched
 from airflow_mapping_kit.plans.mapped import Mapped, collected_by
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ class FailedOfOperator(GeneratorOperator):
         for report in given:
             maker = report.operator if xcom_kind(report) == "plain" else None
             if maker is not None and collected_by(maker) is not None:
+                mapped = Mapped.collected_by(maker)
+                _check(mapped)
                 self.fan_in = maker.task_id
-                kwargs.setdefault("key", _fields_of(Mapped.collected_by(maker)))
+                kwargs.setdefault("key", _fields_of(mapped))
         super().__init__(**kwargs)
 
     def check_literals(self) -> None:
@@ -63,8 +67,9 @@ def _failed_of(
     :param batch_size: how many pieces a batch has, for what takes batches. Default: pieces are what failed; where only
         what takes batches maps over them, batches of a size that is chosen.
     :return: `[what a piece was mapped over, ...]` in the order of the plan, with a `batch_size` lists of such lists
-    :raises PlanError: if more failed than Airflow maps over (`[core] max_map_length`); if the plan has changed since;
-        if it holds templates, or is what another batched task returned: it says what to do.
+    :raises PlanError: when the DAG is parsed, if the plan holds templates, or is what another batched task returned;
+        when it runs, if more failed than Airflow maps over (`[core] max_map_length`), or the plan has changed since: it
+        says what to do.
 
     Example: `repair.expand(partition=failed_of(collect(load, tolerated_failure_percentage=100)))` works again on
     `[{"date": "2013-01-03", "origin": "LGA"}]` where of a hundred partitions that one has failed.
@@ -77,6 +82,24 @@ def _failed_of(
     task = context["task"]
     mapped = Mapped.collected_by(task.dag.get_task(task.fan_in))
     return failed_pieces(mapped, context["ti"].run_id, of_task(context["ti"], mapped.task_ids))
+
+
+def _check(mapped: Mapped) -> None:
+    """Check that what a mapped task got can be given to another one.
+
+    :raises PlanError: if it can't.
+    """
+    if has_template(mapped.expand_input.value):
+        raise PlanError(
+            f"What {mapped.name} is mapped over holds templates, which are rendered for its instances alone. Have a "
+            f"generator make the list, which renders its arguments: product(date=['{{{{ ds }}}}'])."
+        )
+    how = batched(mapped.dag.get_task(mapped.main))
+    if how is not None and how.chained:
+        raise PlanError(
+            f"{mapped.name} works on what another batched task returned, and where an item failed that one returned "
+            f"nothing to work on. Have failed_of(collect(...)) of the first of them, or put both into one mapped group."
+        )
 
 
 def _fields_of(mapped: Mapped) -> Any:

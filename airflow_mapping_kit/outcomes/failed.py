@@ -9,7 +9,6 @@ from airflow_mapping_kit.outcomes.parts import Part
 from airflow_mapping_kit.outcomes.shares import Held
 from airflow_mapping_kit.outcomes.states import outcome
 from airflow_mapping_kit.partitions.pieces import distinct
-from airflow_mapping_kit.plans.arguments import has_template
 from airflow_mapping_kit.plans.batches import batched
 from airflow_mapping_kit.plans.held import batch_of
 from airflow_mapping_kit.plans.planned import Plan, sources
@@ -33,11 +32,6 @@ def failed_pieces(mapped: Mapped, run_id: str, read: Reading) -> Iterator[Any]:
     Example: of `load.expand(origin=["EWR", "JFK"])`, of which the second failed, it is `"JFK"`.
     """
     over, dag_id = mapped.expand_input.value, mapped.dag.dag_id
-    if has_template(over):
-        raise PlanError(
-            f"What {mapped.name} is mapped over holds templates, which are rendered for its instances alone. Have a "
-            f"generator make the list, which renders its arguments: product(date=['{{{{ ds }}}}'])."
-        )
     found = outcome(mapped, run_id, read, values=False)
     if found.moved:
         raise PlanError(
@@ -50,11 +44,6 @@ def failed_pieces(mapped: Mapped, run_id: str, read: Reading) -> Iterator[Any]:
             f"{found.unexpanded}. Mend what is before it and clear that with everything downstream."
         )
     how = batched(mapped.dag.get_task(mapped.main))
-    if how is not None and how.chained:
-        raise PlanError(
-            f"{mapped.name} works on what another batched task returned, which of what failed there is nothing. Have "
-            f"failed_of(collect(...)) of the first of them, or put both into one mapped group."
-        )
     wanted = sources(mapped.expand_input)
     pushed = read.xcoms(dag_id, run_id, {(source.task_id, source.key) for source in wanted}) if wanted else {}
     plan = Plan(mapped.expand_input, lambda source: value_of(source, pushed), order=mapped.order)

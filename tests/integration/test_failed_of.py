@@ -114,24 +114,37 @@ def test_where_nothing_failed_what_is_mapped_over_it_is_skipped(dag):
     assert run.state == "success"
 
 
-@pytest.mark.parametrize(
-    ("limit", "over", "said"),
-    [
-        ("2", [1, 2, 3], "failed_of made 3 pieces, and a task maps directly over them"),
-        ("1024", ["{{ ds }}"], "What load is mapped over holds templates"),
-    ],
-)
-def test_what_can_not_be_mapped_over_again_is_said(dag, monkeypatch, caplog, limit, over, said):
+def test_more_than_airflow_maps_over_is_said(dag, monkeypatch, caplog):
     @airflows.task
     def load(n):
         raise ValueError(n)
 
-    repair.expand(given=failed_of(all_tolerated(load.expand(n=over))))
+    repair.expand(given=failed_of(all_tolerated(load.expand(n=[1, 2, 3]))))
     # What is mapped over a literal is as long as it is.
-    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", limit)
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
     run = airflows.dag_test(dag)
     assert states(run, "failed_of") == ["failed"]
-    assert said in caplog.text
+    assert "failed_of made 3 pieces, and a task maps directly over them" in caplog.text
+
+
+def test_what_can_not_be_mapped_over_again_is_refused_when_the_dag_is_parsed(dag):
+    @airflows.task
+    def load(n): ...
+
+    @airflows.task.batched
+    def first(n): ...
+
+    @airflows.task.batched
+    def second(n): ...
+
+    with pytest.raises(PlanError, match="What load is mapped over holds templates"):
+        failed_of(all_tolerated(load.expand(n=["{{ ds }}"])))
+    done = first.expand(n=batches([1, 2, 3], batch_size=2))
+    with pytest.raises(
+        PlanError, match="second works on what another batched task returned.* of the first of them"
+    ):
+        failed_of(all_tolerated(second.expand(n=done)))
+    failed_of(all_tolerated(done))
 
 
 def test_only_the_report_of_a_fan_in_says_what_failed(dag):
