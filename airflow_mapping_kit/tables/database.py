@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+# The offsets that the tz database has as zones, in hours.
+_FIRST, _LAST = -12, 14
+
 
 @contextmanager
 def connected(
@@ -65,11 +68,20 @@ def connected(
 
 
 def _named(zone: str) -> str:
-    """Return the name that DuckDB has for an offset of whole hours, which POSIX counts the other way round."""
-    hours = re.fullmatch(r"([+-])(\d\d):00", zone)
-    if hours is None:
+    """Return the name that DuckDB has for an offset of whole hours, which POSIX counts the other way round.
+
+    :raises MappingKitError: for any other offset, of which it has no clock
+    """
+    offset = re.fullmatch(r"([+-])(\d\d):(\d\d)", zone)
+    if offset is None:
         return zone
-    return f"Etc/GMT{'-' if hours[1] == '+' else '+'}{int(hours[2])}"
+    hours = int(offset[2]) if offset[1] == "+" else -int(offset[2])
+    if offset[3] != "00" or not _FIRST <= hours <= _LAST:
+        raise MappingKitError(
+            f"DuckDB has no clock of the offset {zone}, only of whole hours from -12:00 to +14:00: name the zone of "
+            f"the tz database that is meant, timezone='Asia/Kolkata' for +05:30, or start the DAG in that zone"
+        )
+    return f"Etc/GMT{-hours:+}"
 
 
 def identifier(name: str) -> str:
