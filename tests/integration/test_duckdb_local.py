@@ -491,14 +491,6 @@ def test_the_clock_of_a_dag_can_be_a_fixed_offset(lake, hours, first):
     assert duckdb.sql(query).fetchall() == [(first, "2024-11-03")]
 
 
-@pytest.mark.parametrize("zone", ["+05:30", "-13:00", "+15:00"])
-def test_an_offset_that_duckdb_has_no_clock_of_is_refused_before_anything_is_read(publish, zone):
-    with pytest.raises(
-        AirflowFailException, match=r"no clock of the offset .* timezone='Asia/Kolkata' for \+05:30"
-    ):
-        publish("SELECT * FROM 'nothing/*.parquet' WHERE ts > $start", {"date": "2024-11-03"}, timezone=zone)
-
-
 @pytest.mark.parametrize(
     ("partition", "arguments", "message"),
     [
