@@ -100,8 +100,8 @@ def _distinct(keys: Iterable[str]) -> list[str] | None:
 
 def _tell_of_too_many(event: Any) -> None:
     _log.warning(
-        "More partitions of an outlet changed than an event has room for, %d characters of keys: its event tells of "
-        "the change, and names none of them.",
+        "More partitions of an outlet changed than an asset event can name (%d characters of keys): the event "
+        "reports the change, and names none of them.",
         _MAX_CHARACTERS,
     )
     if takes_partitions(event):
@@ -124,8 +124,9 @@ def _tell(event: Any, changed: list[str], *, whole_run: bool) -> None:
     cut = {_cut(key): key for key in every if len(key) > MAX_KEY_LENGTH}
     if len(every) > MAX_EVENTS or len(every) * sum(map(len, cut.values())) > _MAX_CHARACTERS:
         _log.warning(
-            "%d partitions of an outlet changed: DAGs that are scheduled on the asset are told in one event, those "
-            "on its partitions are not, for Airflow takes no more at once than %d, or fewer whose keys are long.",
+            "%d partitions of an outlet changed: DAGs that are scheduled on the asset get one event. DAGs that "
+            "are scheduled on its partitions get none, because Airflow takes at most %d partitions at once, and "
+            "fewer if their keys are long.",
             len(every),
             MAX_EVENTS,
         )
@@ -163,8 +164,9 @@ def changed_partitions(*, asset: Any = None, context: Mapping[str, Any] | None =
     events = list(triggering_events(known, asset))
     if any(isinstance(event.extra, Mapping) and TOO_MANY in event.extra for event in events):
         raise PlanError(
-            f"An event that started this run tells of more partitions than it has room to name, {_MAX_CHARACTERS:,} "
-            f"characters of keys: load all of them in this run, or have the task before mark fewer, by mark_changed()."
+            "An asset event that started this run can't name all of its changed partitions: more than "
+            f"{_MAX_CHARACTERS:,} characters of keys. Load all partitions in this run, or let the task before "
+            "mark fewer, by mark_changed()."
         )
     return sorted({key for event in events for key in keys_of(event)})
 

@@ -64,7 +64,7 @@ def lines_of(text: Any) -> list[str]:
     """
     if not isinstance(text, str) or not text.startswith("{"):
         raise StorageError(
-            f"{shown(text)} is not what was kept of results: the XCom backend no longer gives what it was handed, or "
-            f"somebody has changed it. Clear the instance that it is of, with what follows it."
+            f"{shown(text)} is not a stored result: the XCom backend no longer returns what was stored, or "
+            "somebody has changed it. Clear the instance that it belongs to, with everything downstream."
         )
     return text.split("\n")

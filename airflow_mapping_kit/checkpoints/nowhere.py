@@ -50,8 +50,8 @@ class Nowhere:
         :raises StorageError: if they are to be none.
         """
         raise StorageError(
-            "The results of a slice of a plan are no list, and there is no place for them here. Name one that all "
-            "workers reach: [mapping_kit] storage = s3://aws_default@bucket/mapping_kit"
+            "The results of a slice of a plan are no list, and there is no place to store them. Set one that all "
+            "workers can reach: [mapping_kit] storage = s3://aws_default@bucket/mapping_kit"
         )
 
     def succeeded(self, session: Any) -> None:

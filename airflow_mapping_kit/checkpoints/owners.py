@@ -79,8 +79,8 @@ class Owner:
             return
         now = "is gone" if row is None else f"is {row.state} in its try {row.try_number}"
         raise Superseded(
-            f"Try {self.try_number} of this instance is not this process's own any more: the instance {now}. "
-            f"Nothing else is begun here.",
+            f"This process no longer owns try {self.try_number} of this instance: the instance {now}. It starts "
+            "nothing more.",
             another=another,
         )
 
@@ -121,7 +121,7 @@ def giving_way(owner: Owner | None) -> Iterator[None]:
             except Superseded as found:
                 give_way(found, owner)
             except Exception as error:  # noqa: BLE001 -- what ended the work says more
-                log.warning("Whose try this is could not be asked: %s", said(error_of(error)))
+                log.warning("Which process owns this try could not be found out: %s", said(error_of(error)))
         raise
 
 

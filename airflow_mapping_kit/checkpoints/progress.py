@@ -141,8 +141,8 @@ class Results:
                 self.fail(found)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the items are done and go on being done
                 log.warning(
-                    "What is done of the batch could not be saved: should this task be killed now, "
-                    "%d items are worked on again. The next attempt is in %g s.\n%s",
+                    "The checkpoint of the batch could not be saved: if this task is killed now, %d items run "
+                    "again. The next attempt is in %g s.\n%s",
                     self.part.unsaved,
                     SAVE_SECONDS,
                     traceback_of(error, redacted, since=error.__traceback__),

@@ -283,8 +283,8 @@ def _set(store: Any, key: str, value: Any) -> None:
         if not is_of_no_instance(error):
             raise
         raise Superseded(
-            "Airflow knows this try of the instance no more: it was given to another process, or cleared. "
-            "Nothing else is begun here.",
+            "Airflow no longer knows this try of the instance: it was given to another process, or cleared. This "
+            "process starts nothing more.",
             another=True,
         ) from error
 
@@ -297,7 +297,7 @@ def _kept(chunk: Any) -> list[str] | None:
         return lines_of(xcom_backend().deserialize_value(_held(chunk)))
     except (FileNotFoundError, ValueError):
         log.warning(
-            "The XCom backend no longer gives what it was handed of items that are done: they are worked on again."
+            "The XCom backend no longer returns the checkpoint of items that are done: these items run again."
         )
         return None
 

@@ -184,7 +184,7 @@ class AmongXComs:
     def _note(self, prefix: str, number: int, *, lost: bool) -> None:
         if lost:
             log.warning(
-                "The XCom backend no longer gives what it was handed of items that are done: they are worked on again."
+                "The XCom backend no longer returns the checkpoint of items that are done: these items run again."
             )
         at = next((i for i, one in enumerate(self._before) if one.prefix == prefix), None)
         if at is None:

@@ -27,12 +27,20 @@ _ALL_OPEN = "not_loaded"
 @click.argument("dag_id", metavar="[DAG]", required=False)
 @click.argument("words", metavar="[TASK] [SELECTION]...", nargs=-1)
 @click.option(
-    "--select", "selects", multiple=True, metavar="SELECTION", help="Only these partitions: see below."
+    "--select",
+    "selects",
+    multiple=True,
+    metavar="SELECTION",
+    help="Only these partitions, as in origin=EWR,JFK.",
 )
 @click.option(
-    "--state", "states", metavar="STATES", default="", help="Only those in these states, by commas."
+    "--state",
+    "states",
+    metavar="STATES",
+    default="",
+    help="Only partitions in these states, separated by commas.",
 )
-@click.option("--run", "run_id", metavar="RUN", help="What became of them in this run, or in the `latest`.")
+@click.option("--run", "run_id", metavar="RUN", help="The outcome in this run, or in the `latest` run.")
 @click.option(
     "--runs",
     "limit",
@@ -40,10 +48,10 @@ _ALL_OPEN = "not_loaded"
     type=click.IntRange(1, _MOST_RUNS),
     default=400,
     show_default=True,
-    help="How many of the newest runs are looked at.",
+    help="Look at this many of the newest runs.",
 )
-@click.option("--retry", is_flag=True, help="Run again what failed of them, each in its latest run.")
-@click.option("--reload", is_flag=True, help="Start runs that load what is missing of them.")
+@click.option("--retry", is_flag=True, help="Run the failed ones again, each in the latest run that had it.")
+@click.option("--reload", is_flag=True, help="Start runs that load the missing ones.")
 @click.option("--dry-run", is_flag=True, help="Only show what --retry and --reload would do.")
 @click.option("--yes", is_flag=True, help="Don't ask before --retry and --reload.")
 @output_option
@@ -62,12 +70,12 @@ def partitions(
     output: str,
     api: str | None,
 ) -> int:
-    """Show the newest state of every partition, whichever run it is of.
+    """Show the newest state of every partition, over all runs.
 
-    Without DAG: of all DAGs in numbers, the worst first.
+    Without DAG it shows the numbers of all DAGs, the worst first.
 
-    TASK is a mapped task or group; by default the one whose partitions are a
-    declared product. A SELECTION has an `=` in it, else give it by --select:
+    TASK is a mapped task or group. By default it is the one whose partitions are a
+    product of dimensions. A SELECTION has an `=` in it; give any other by --select:
 
     \b
       mapping-kit partitions flights 'origin=EWR,JFK date=2013-01-01..2013-01-31'
@@ -75,23 +83,23 @@ def partitions(
       mapping-kit partitions flights --select lga --retry
 
     \b
-    States: loaded, failed, upstream_failed, not_run (its run ended before),
-    missing (no run has it), at_work, waiting, skipped, stale (its upstream has
-    changed since), healed (failed in --run, loaded later); not_loaded is all
-    but loaded, skipped, stale and healed.
+    States: loaded, failed, upstream_failed, not_run (its run ended before it
+    started), missing (no run has it), at_work, waiting, skipped, stale (its
+    upstream changed after it was loaded), healed (failed in --run, loaded
+    later). not_loaded means all but loaded, skipped, stale and healed.
 
     \b
     Exit status:
-      0  all that is selected is loaded; with --retry or --reload: it was done,
+      0  everything selected is loaded; with --retry or --reload: it was done,
          or there was nothing to do
-      1  something selected is not loaded, or nothing is selected; the question
-         was answered with no
+      1  something selected is not loaded, or the selection is empty; you
+         answered the question with no
       2  no such DAG, task, run or dimension; a selection that can't be read; no
          database, no API
     """  # noqa: D301 -- click's mark for lines that stay lines
     if dag_id is None:
         if selects or states or run_id or retry or reload:
-            raise Failure("Of which DAG? Without one all are shown in numbers, and nothing else is done.")
+            raise Failure("Name a DAG. Without one, the command only shows the numbers of all DAGs.")
         return print_all(api, output)
     task_id, text = _read(words, selects)
     selection, wanted = Selection.parse(text), _states(states)

@@ -21,25 +21,28 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("dag_id", metavar="DAG")
-@click.option("--conf", metavar="JSON", help='As a person triggers it: \'{"mode": "custom", ...}\'.')
-@click.option("--logical-date", metavar="ISO", help="The date that the run stands for. Default: now.")
-@click.option("--max", "most", type=click.IntRange(min=0), help="Exit with 1 if a task has more pieces.")
+@click.option(
+    "--conf", metavar="JSON", help='The conf of a run that you trigger: \'{"mode": "custom", ...}\'.'
+)
+@click.option("--logical-date", metavar="ISO", help="The logical date of the run. Default: now.")
+@click.option(
+    "--max", "most", type=click.IntRange(min=0), help="Exit with status 1 if a task has more pieces."
+)
 @output_option
 def plan(dag_id: str, conf: str | None, logical_date: str | None, most: int | None, output: str) -> int:
-    """Show the pieces that a run would have, before it runs.
+    """Show what a run would be mapped over, before it exists.
 
-    With --logical-date alone it is the scheduled run of that date; otherwise, or
-    where the DAG has no schedule, one that somebody triggers.
+    With --logical-date alone, that is the scheduled run of that date. Otherwise, or
+    if the DAG has no schedule, it is a run that you trigger.
 
-    Evaluated are literals, params, and the generators of the kit that need nothing
-    but their arguments: date_range, product, zipped, batches, without, and
-    reload_partitions where it loads everything.
-    No task of yours is run, and nothing outside is asked: what comes from there is
-    "known at run time".
+    The command runs none of your tasks and asks no bucket or database. It evaluates
+    literals, params, and the generators that need only their arguments: date_range,
+    product, zipped, batches, without, and reload_partitions if it loads everything.
+    Other plans are "known at run time".
 
     \b
     Exit status:
-      0  every task that can be foreseen has a plan
+      0  every task whose plan can be known now has one
       1  a task has more pieces than --max, or its generator would fail
       2  no such DAG; --conf or --logical-date can't be read, or the DAG's params
          refuse them

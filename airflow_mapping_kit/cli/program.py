@@ -23,7 +23,7 @@ _WIDTH = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
 @click.group(context_settings=_WIDTH)
 @click.version_option(__version__, prog_name="mapping-kit")
 def commands() -> None:
-    """See what mapped tasks will do and did, and run again only what failed.
+    """See what mapped tasks will do and what they did, and run again only what failed.
 
     \b
     mapping-kit lint dags                         before a DAG file is deployed
@@ -35,16 +35,16 @@ def commands() -> None:
     mapping-kit run set ship latest ship --pause  while it runs
 
     Run it where Airflow is installed, with Airflow's settings; lint and
-    migrate need none.
-    Where the metadata database can't be reached, all but plan ask the webserver
-    (--api).
+    migrate need no Airflow.
+    partitions, status, retry and run can use Airflow's REST API in place of the
+    metadata database: --api.
 
     \b
     Exit status:
-      0  it is as it should be
-      1  it was answered, and is not: pieces failed or are not loaded, a plan is
-         over --max or can't be made, or a question was answered with no
-      2  it could not be answered: bad usage, nothing of that name, no database
+      0  all is well
+      1  something is wrong: pieces failed or are not loaded, a plan is longer
+         than --max or impossible, or you answered a question with no
+      2  there is no answer: wrong usage, an unknown name, no database
     """  # noqa: D301 -- click's mark for lines that stay lines
 
 

@@ -76,11 +76,9 @@ def redriven(source: Source, wanted: Sequence[Wanted], said: Answers) -> None:
         todo = _carried_out(source, todo, done)
         if not todo:
             break
-        output.say(
-            "It has changed meanwhile what would be done: look once more.\n", err=said.form != output.TABLE
-        )
+        output.say("The list has changed in the meantime. Look at it again.\n", err=said.form != output.TABLE)
     else:
-        raise Failure("What would be done changes faster than it can be agreed to: look again in a minute.")
+        raise Failure("The list changes faster than you can confirm it. Try again in a minute.")
     if said.dry_run:
         _print_would(previews, said.form)
     else:

@@ -40,13 +40,11 @@ def retried_in_a_new_run(request: Request) -> None:
             # An answer takes its time, and a colleague may have been faster.
             now = repacked(dag, targets, run.run_id, run_of(request.dag_id, run.run_id).state)
             if now is None or now.run_id != found.run_id:
-                raise Failure(
-                    "It has changed meanwhile what would be done: look once more. Nothing was started."
-                )
+                raise Failure("The list has changed in the meantime. Look at it again. Nothing was started.")
         with quiet():
             started = start(found, actor("cli_mapping_kit_retry"))
         if not started:
-            raise Failure(f"The run {found.run_id} was started by somebody else meanwhile.")
+            raise Failure(f"The run {found.run_id} was started by somebody else in the meantime.")
     _print(found, request)
 
 

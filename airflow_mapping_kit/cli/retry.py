@@ -17,16 +17,18 @@ from airflow_mapping_kit.cli.remote import api_option, reached
     "--key",
     "keys",
     multiple=True,
-    help="Only the piece of this key or label, or what is selected: origin=EWR. May be repeated.",
+    help="Only the piece with this key or label, or a selection: origin=EWR. Can be repeated.",
 )
-@click.option("--fresh", is_flag=True, help="Of a batch do all items again, not only those that failed.")
+@click.option(
+    "--fresh", is_flag=True, help="Run all items of a failed batch again, not only the failed items."
+)
 @click.option(
     "--repacked",
     is_flag=True,
-    help="Have a new run work on the items of batches that failed, in few full batches.",
+    help="Start a new run for the failed items of batches, in a few full batches.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be cleared.")
-@click.option("--yes", is_flag=True, help="Don't ask; needed where the run still runs.")
+@click.option("--yes", is_flag=True, help="Don't ask. Required if the run has not ended.")
 @output_option
 @api_option
 def retry(
@@ -44,32 +46,32 @@ def retry(
     """Run again the pieces that failed, and nothing else.
 
     RUN is the id of a run, or `latest`. TASK is a mapped task or group; by default
-    all of the DAG are meant.
+    all mapped tasks of the DAG.
 
-    Cleared are the instances that failed, are upstream-failed or were not started,
-    within a mapped group what comes after them at the same index, then the fan-in
-    and what follows it. What succeeded is not touched. It is shown first, and you
-    are asked. Of a batch only the items that failed run again, unless --fresh.
+    It clears the instances that failed, are upstream-failed or were not started,
+    the tasks after them at the same index of a mapped group, the fan-in, and what
+    follows it. It leaves alone what succeeded. It shows the list first, and asks.
+    In a batch only the failed items run again, unless you give --fresh.
 
-    Where few items are spread over many batches, --repacked starts a new run in which
-    the generator gives these items alone, so they take few instances. All else that
-    is mapped over a generator is skipped in it; other tasks run as in any run.
+    If the failed items are spread over many batches, --repacked starts a new run. Its
+    generator returns only these items, so they need few instances. Tasks that are
+    mapped over other generators are skipped there; all other tasks run as usual.
 
     \b
     Exit status:
       0  it was cleared, or there was nothing to clear
-      1  the question was answered with no
-      2  no such DAG, run, task or key; the run still runs, and --yes is not
+      1  you answered the question with no
+      2  no such DAG, run, task or key; the run has not ended, and --yes is not
          given; no database, no API
     """  # noqa: D301 -- click's mark for lines that stay lines
     request = Request(dag_id, run_id, task_id, keys, fresh, dry_run, yes, output)
     if repacked:
         if keys or fresh:
-            raise click.UsageError("--repacked takes neither --key nor --fresh: it packs all that failed.")
+            raise click.UsageError("--repacked takes neither --key nor --fresh: it takes all failed items.")
         if api is not None:
             raise click.UsageError(
-                "--repacked goes beside the metadata database, not with --api: it reads which items are not done "
-                "from results that may be in files, which Airflow's API doesn't give. Run it where Airflow is."
+                "--repacked can't be combined with --api: it reads results that may be in files, which Airflow's API "
+                "doesn't return. Run it where Airflow is installed, with access to the metadata database."
             )
         from airflow_mapping_kit.cli.repacked import retried_in_a_new_run
 

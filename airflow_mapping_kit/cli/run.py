@@ -21,25 +21,29 @@ _EVENT = "cli_mapping_kit_run_set"
 
 @click.group()
 def run() -> None:
-    """Steer a run while it is at work."""
+    """Change a run while it runs."""
 
 
 @run.command(name="set")
 @click.argument("dag_id", metavar="DAG")
 @click.argument("run_id", metavar="RUN")
 @click.argument("task_id", metavar="TASK")
-@click.option("--concurrency", metavar="N", help="How many items of an instance run at once.")
+@click.option("--concurrency", metavar="N", help="How many items of an instance run at the same time.")
 @click.option(
-    "--rate", metavar="N/s|m|h", help="How many calls begin in any second, minute or hour, in all instances."
+    "--rate",
+    metavar="N/s|m|h",
+    help="How many calls start in any second, minute or hour, over all instances.",
 )
 @click.option(
-    "--stop-after", metavar="N", help="After so many failures in a row an instance begins nothing else."
+    "--stop-after", metavar="N", help="An instance starts no more items after this many failures in a row."
 )
 @click.option(
-    "--tolerated-failure-percentage", metavar="P", help="How many of a hundred the fan-in tolerates."
+    "--tolerated-failure-percentage", metavar="P", help="How many percent may fail before the fan-in fails."
 )
-@click.option("--pause/--resume", "paused", default=None, help="Begin no further item; go on.")
-@click.option("--reset", is_flag=True, help="All as the DAG says again, but for what else is said here.")
+@click.option("--pause/--resume", "paused", default=None, help="Start no more items; continue.")
+@click.option(
+    "--reset", is_flag=True, help="Go back to the DAG's values, except for other options given here."
+)
 @output_option
 @api_option
 def set_(
@@ -52,21 +56,22 @@ def set_(
     api: str | None,
     **given: str,
 ) -> int:
-    """Change what a task that works on batches does, while it does it.
+    """Change how a task works on its batches, while it runs.
 
-    RUN is the id of a run, or `latest`. Instances at work follow within five
-    seconds, without being stopped; later ones from their start. What is not named
-    stays. Each takes `dag` for what the DAG says, --rate and --stop-after `none` for
-    no limit. Without options it shows what holds.
+    RUN is the id of a run, or `latest`. Running instances follow within five
+    seconds and aren't stopped; later ones start with the new values. Settings that
+    you don't name don't change. The value `dag` goes back to the DAG's own value, and
+    `none` of --rate and --stop-after means no limit. Without options the command
+    shows the current settings.
 
-    Paused instances stay running: what they have begun goes on, nothing else begins,
-    and an execution_timeout of the task counts on.
+    Paused instances stay `running`: items that run continue, no others start, and an
+    execution_timeout of the task goes on counting.
 
     \b
     Exit status:
-      0  it holds
-      2  no such DAG, run or task; the task works on no batches; a value that can't
-         be; the run has ended; no database, no page (--api)
+      0  the settings hold
+      2  no such DAG, run or task; the task doesn't work on batches; an impossible
+         value; the run has ended; no database, no page (--api)
     """  # noqa: D301 -- click's mark for lines that stay lines
     wanted: dict[str, Any] = dict.fromkeys(_NAMES, _AS_DECLARED) if reset else {}
     wanted.update({name: value for name, value in given.items() if value is not None})

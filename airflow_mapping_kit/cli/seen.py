@@ -164,5 +164,5 @@ class ChangedMeanwhile(Exception):  # noqa: N818 -- an answer, not a failure
     """
 
     def __init__(self, preview: dict[str, Any]) -> None:
-        super().__init__("It has changed meanwhile what would be done.")
+        super().__init__("The list has changed in the meantime.")
         self.preview = preview

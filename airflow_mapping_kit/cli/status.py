@@ -31,20 +31,20 @@ _NAMELESS = frozenset({FAILED_STATE, "no exception recorded"})
 @click.argument("dag_id", metavar="DAG")
 @click.argument("run_id", metavar="RUN")
 @click.argument("task_id", metavar="[TASK]", required=False)
-@click.option("--failed", "only_failed", is_flag=True, help="Only the pieces that are not done.")
+@click.option("--failed", "only_failed", is_flag=True, help="Only pieces that did not succeed.")
 @output_option
 @api_option
 def status(
     dag_id: str, run_id: str, task_id: str | None, only_failed: bool, output: str, api: str | None
 ) -> int:
-    """Show what became of every piece: state, tries, seconds, error.
+    """Show the outcome of every piece: state, tries, seconds, error.
 
     RUN is the id of a run, or `latest`. TASK is a mapped task or group; by default
-    all of the DAG are shown. Items of batches are shown one by one. What failed is
-    grouped by error, with the dates, countries, ... that have it in common.
+    all mapped tasks of the DAG. Items of batches are shown one by one. Failures are
+    grouped by error, with the dates, countries, ... that they have in common.
 
-    A piece that a DAG-run timeout left undone is `not_started`, although Airflow
-    calls it skipped.
+    A piece that did not run because the DAG run timed out is `not_started`, although
+    Airflow calls it skipped.
 
     \b
     Exit status:

@@ -67,10 +67,11 @@ def _chunks(found: Outcome, *, values: bool) -> Iterator[str]:
             total += len(line) + 1
             if total > _MOST_BYTES:
                 raise FanInError(
-                    f"The rows of the report have more than {_MOST_BYTES // 2**20:,} MiB, too much for Airflow's "
-                    f"XComs. Say where such go, for all DAGs by [mapping_kit] storage = s3://aws_default@bucket/kit, "
-                    f"here by collect(..., write_to='s3://aws_default@bucket/{{{{ run_id }}}}.jsonl'); or leave out "
-                    f"what the pieces returned: collect(..., values=False)."
+                    f"The rows of the report have more than {_MOST_BYTES // 2**20} MiB, too much for Airflow's "
+                    "XComs. Set a place for large reports: for all DAGs [mapping_kit] storage = "
+                    "s3://aws_default@bucket/kit, for this one collect(..., "
+                    f"write_to='s3://aws_default@bucket/{{{{ run_id }}}}.jsonl'). Or leave out what the pieces "
+                    "returned: collect(..., values=False)."
                 )
     if lines:
         yield "\n".join(lines)

@@ -101,5 +101,6 @@ def _check(parts: list[PartSummary]) -> None:
             there = "is not there any more" if size is None else f"has {size:,} bytes of {part['bytes']:,}"
             raise FanInError(
                 f"The results of [{part['map_index']}] are lost: {part['where']} {there}. Somebody has deleted or "
-                f"changed it. Clear that instance with what follows it; of the others nothing has to be done again."
+                "changed it. Clear that instance with everything downstream; the other instances are not "
+                "affected."
             )

@@ -207,7 +207,7 @@ def _reckoned(dag_id: str, stored: str, mark: Mark, event: int | None) -> _Known
         each = [_summary(history(dag, target.name), len(targets)) for target in targets]
     except Exception as error:  # noqa: BLE001 -- of one DAG that can't be read the others are shown all the same
         trouble = said(error_of(error))
-        log.warning("The partitions of %s can't be reckoned: %s", dag_id, trouble)
+        log.warning("The states of the partitions of %s can't be derived: %s", dag_id, trouble)
         return made._replace(summary=Summary(dag_id, dag_id, False, {}, trouble=trouble))
     worst = max(each, key=lambda one: (one.not_loaded, one.stale, one.partitions), default=None)
     return made._replace(summary=worst)

@@ -48,7 +48,7 @@ def carry_out(shown: Preview, actor: Actor, *, digest: str | None = None) -> Don
     """
     if digest is not None and digest != shown.digest:
         raise ChangedError(
-            "It has changed in the meantime what would be done: look at it once more. Nothing was cleared or started.",
+            "The list has changed in the meantime. Look at it again. Nothing was cleared or started.",
             shown,
         )
     wanted = {one.run_id: one.wanted for one in shown.runs}

@@ -60,14 +60,14 @@ class Told:
             )
         if not settings.getboolean("core", "dag_run_conf_overrides_params", fallback=True):
             raise CannotTellError(
-                "This Airflow tells runs nothing, since [core] dag_run_conf_overrides_params is off: have it switched "
-                "on, or start the runs by hand."
+                "Runs of this Airflow ignore their conf, because [core] dag_run_conf_overrides_params is off. "
+                "Switch it on, or start the runs by hand."
             )
         period = next((one for one in found.dimensions if one.name == plan.dimension), None)
         if plan.every is None or period is None:
             raise CannotTellError(
-                f"Which dates the missing partitions of {found.target.name} are of only a run of {found.dag_id} knows: "
-                f"start it by hand, in mode custom."
+                f"Only a run of {found.dag_id} knows the dates of the missing partitions of {found.target.name}: "
+                "start it by hand, in mode custom."
             )
         fields = frozenset(name for name, mark in marks.items() if isinstance(mark, list))
         return cls(plan, plan.every, fields, marks.get(_SELECT) == "form")

@@ -89,15 +89,15 @@ def repacked(dag: Any, targets: Sequence[Mapped], run_id: str, run_state: str) -
     past = [task.task_id for task in dag.tasks if task.depends_on_past or task.wait_for_downstream]
     if past:
         raise RedriveError(
-            f"{past[0]} depends on what became of it in the run before, which for a new run is the one that failed: "
-            f"it would wait for ever. Leave --repacked out."
+            f"{past[0]} has depends_on_past: in a new run it would wait for ever for the run that failed. Leave "
+            "--repacked out."
         )
     undone, left = _undone(targets, run_id)
     if not undone:
         if left:
             raise RedriveError(
-                f"What failed is of {', '.join(left)}, which works on no batches that a generator alone makes: there "
-                f"is nothing to pack. Leave --repacked out."
+                f"What failed belongs to {', '.join(left)}, which takes no batches directly from a generator, so "
+                "there is nothing to pack. Leave --repacked out."
             )
         return None
     if left:
@@ -189,9 +189,7 @@ def _refuse(dag: Any, run_id: str, conf: dict[str, Any]) -> None:
     try:
         validated_params(dag, conf)
     except ValueError as error:
-        raise RedriveError(
-            f"The params of {dag.dag_id} don't allow what the run would be told: {error}"
-        ) from error
+        raise RedriveError(f"The params of {dag.dag_id} don't allow the conf of this run: {error}") from error
 
 
 def _others(dag: Any) -> Iterable[str]:

@@ -90,8 +90,8 @@ def _confs(found: History, told: Told, cells: Sequence[int]) -> tuple[list[tuple
             made.append((told.named(found, some), len(some)))
     if not made and rest:
         raise CannotTellError(
-            f"The form of {found.dag_id} takes whole days of its values, and no selection: with it these partitions "
-            f"can't be loaded without others. Start a run by hand, in mode custom."
+            f"The form of {found.dag_id} takes whole days and has no selection, so a run would load more than "
+            "these partitions. Start a run by hand, in mode custom."
         )
     return made, len(cells) - sum(pieces for _, pieces in made)
 
@@ -129,7 +129,7 @@ def _check(dag: Any, confs: Iterable[dict[str, Any]]) -> None:
             validated_params(dag, conf)
     except ValueError as error:
         raise CannotTellError(
-            f"The params of {dag.dag_id} don't allow what its runs would be told: {error} Start them by hand."
+            f"The params of {dag.dag_id} don't allow the conf of these runs: {error} Start them by hand."
         ) from None
 
 

@@ -122,7 +122,7 @@ def test_a_worker_that_is_killed_repeats_no_more_than_is_stated(stack, witness, 
     repeated = witness.calls.total() - 250
     # The machine may be busy, so saving too.
     assert 0 < repeated <= 1.5 * SAVE_SECONDS / SECONDS * CONCURRENCY + CONCURRENCY
-    assert "which 0 are done already" not in stack.airflow.log(DAG, run_id, "work", 0, try_number=2)
+    assert "items, 0 of them already done" not in stack.airflow.log(DAG, run_id, "work", 0, try_number=2)
     report = stack.airflow.xcom(DAG, run_id, "collect_work")
     assert sorted(row["value"] for row in report["results"]) == [n * 2 for n in range(250)]
     pushed = stack.airflow.xcom(DAG, run_id, "work", map_index=0)
@@ -208,7 +208,7 @@ def test_failed_items_are_named_retried_alone_and_all_run_again_when_a_person_cl
         "item=14",
     ]
     log = stack.airflow.log(DAG, run_id, "work", 0, try_number=2)
-    assert "10 items, of which 9 are done already. Up to 4 of them run at once" in log
+    assert "10 items, 9 of them already done. Up to 4 run at the same time" in log
     assert "[item=3] Failed, the last of 1 tries." in log
     assert "1 × ValueError: item 3 is broken" in log
     labels = [i["rendered_map_index"] for i in stack.airflow.instances(DAG, run_id, "work")]

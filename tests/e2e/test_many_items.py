@@ -124,7 +124,7 @@ def ended_well(stack, dag_id, run_id, items):
     assert tries == [1, 2, 1]
     # What was done when it was killed was not done again.
     log = stack.airflow.log(dag_id, run_id, "ship", 1, try_number=2)
-    assert "which 0 are done already" not in log
+    assert "items, 0 of them already done" not in log
     assert stack.airflow.xcom(dag_id, run_id, "added_up") == all_of(items)
 
 

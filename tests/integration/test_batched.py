@@ -357,7 +357,7 @@ class TestRetry:
         mocker.patch.object(XCom, "deserialize_value", gone)
         assert "1 of 2 items of work failed" in str(end.again("work", 0))
         assert sorted(DONE) == [1, 2]
-        assert "of items that are done: they are worked on again" in caplog.text
+        assert "of items that are done: these items run again" in caplog.text
 
     def test_after_it_was_told_to_end_does_the_rest_and_the_fan_in_knows_what_was_done(self, run):
         told = []
@@ -448,7 +448,7 @@ class TestTwoOwners:
             # What it says of its end Airflow takes no more; in a process of its own the supervisor logs that.
             with pytest.raises(Exception, match="Server returned error"):
                 end.again("work", 0)
-            assert "Airflow knows this try of the instance no more" in caplog.text
+            assert "Airflow no longer knows this try of the instance" in caplog.text
         else:
             assert _in_a_process_of_its_own(end) == 1
         lines = witness.read_text().split()

@@ -372,7 +372,7 @@ class TestLoading:
         monkeypatch.setattr("sys.stdin", LateAnswer(a_colleague_was_faster))
         said = cli(two, "--retry")
         assert said.status == 0
-        assert "It has changed meanwhile what would be done: look once more." in said.out
+        assert "The list has changed in the meantime. Look at it again." in said.out
         assert said.out.index("Clear 4 instances in 2 runs?") < said.out.index("Clear 3 instances in 2 runs?")
         assert said.out.endswith("3 instances cleared: they run as soon as there is room.\n")
         assert states(two, "first", "load")[0] == "success"
@@ -615,7 +615,7 @@ def test_without_a_dag_it_shows_all_in_numbers_the_worst_first(stored, cli, api)
         row for row in csv.DictReader(io.StringIO(cli("--output", "csv").out)) if row["id"] == "quarter"
     )
     assert (row["failed"], row["not_loaded"]) == ("8", str(one["not_loaded"]))
-    assert cli("--retry").err.strip().startswith("Error: Of which DAG?")
+    assert cli("--retry").err.strip().startswith("Error: Name a DAG.")
     through = next(
         dag for dag in json.loads(cli("--output", "json", *api).out)["dags"] if dag["id"] == "quarter"
     )

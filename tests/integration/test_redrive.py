@@ -533,7 +533,7 @@ class TestMissingOnes:
         )
         shown = loaded.flushed().preview("missing")
         assert shown.starts == ()
-        assert "don't allow what its runs would be told" in shown.notes[0]
+        assert "don't allow the conf of these runs" in shown.notes[0]
         assert "events" in shown.notes[0]
 
     def test_of_very_many_runs_so_many_are_started_and_the_rest_is_said(self, monkeypatch):

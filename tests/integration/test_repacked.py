@@ -305,11 +305,11 @@ def test_what_a_new_run_would_not_mend_alone_is_refused_and_said(home):
     assert "second was never begun in the run" in errors
     assert "Retry what failed in that run itself" in errors
     _, _, errors = home.cli("retry", "chain", run.run_id, "alone", "--repacked", "--yes")
-    assert "What failed is of alone, which works on no batches that a generator alone makes" in errors
+    assert "What failed belongs to alone, which takes no batches directly from a generator" in errors
     status, _, errors = home.cli("retry", "chain", run.run_id, "--repacked", "--key", "a")
     assert (status, "--repacked takes neither --key nor --fresh" in errors) == (2, True)
     status, _, errors = home.cli("retry", "chain", run.run_id, "--repacked", "--api", "http://localhost:1")
-    assert (status, "which Airflow's API doesn't give. Run it where Airflow is" in errors) == (2, True)
+    assert (status, "which Airflow's API doesn't return. Run it where Airflow is" in errors) == (2, True)
 
     shown = home.json("retry", "chain", run.run_id, "first", "--repacked", "--dry-run")["would_be_started"]
     assert (shown["works_on"][0]["items"], shown["others"]) == (1, ["alone"])
@@ -327,7 +327,7 @@ def test_a_task_that_depends_on_the_run_before_is_not_made_to_wait_for_the_one_t
     home.file("past", PAST)
     run = Waiting(home, "past").ended()
     _, _, errors = home.cli("retry", "past", run.run_id, "--repacked", "--yes")
-    assert "work depends on what became of it in the run before" in errors
+    assert "work has depends_on_past" in errors
 
 
 @pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 has no runs without a date")

@@ -64,8 +64,9 @@ def worked_on(
         log.error("%s items in a row failed (stop_after): no further one was begun.", results.stop_after)
     elif workers.stuck():
         log.error(
-            "The rest of the batch was not begun: in each of its %d places is a call that went on after its time "
-            "(item_timeout) and did not end. They end with this process; a retry does the rest in one of its own.",
+            "The rest of the batch was not started: each of its %d places holds a call that took longer than "
+            "item_timeout and can't be interrupted. These calls end with this process; a retry does the rest in "
+            "a new one.",
             workers.count,
         )
     # What succeeded as a whole needs no checkpoint any more.

@@ -94,7 +94,8 @@ class Pace:
             if time.monotonic() - self._said > _SAY_SECONDS:
                 self._said = time.monotonic()
                 log.warning(
-                    "No call begins, since what keeps the rate %s does not answer: %s. It is asked every second.",
+                    "No call starts, because the store that counts the rate %s doesn't answer: %s. It is asked "
+                    "again every second.",
                     rate,
                     said(error_of(error)),
                 )

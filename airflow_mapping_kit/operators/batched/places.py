@@ -50,9 +50,9 @@ class Place:
     def say_that_it_is_held(self, seconds: float | None) -> None:
         """Log what a call costs that goes on after its time."""
         log.warning(
-            "No result after %g s (item_timeout), and the call goes on: it waits outside Python, where nobody can "
-            "end it. Until it is back nothing else is begun in its place, and the item is not tried again. Give the "
-            "function a time-out of its own, shorter than item_timeout.",
+            "No result after %g s (item_timeout), and the call goes on: it waits outside Python and can't be "
+            "interrupted. Until it returns, no other item takes its place, and this item is not tried again. "
+            "Give the function a time-out of its own, shorter than item_timeout.",
             seconds,
         )
 

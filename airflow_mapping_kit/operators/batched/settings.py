@@ -92,8 +92,8 @@ def check_key(
         return
     if chained:
         raise PlanError(
-            f"{task_id}: key={shown(key)} has nothing to name, since the items keep the keys that they have from "
-            f"the batched task before. Say key= there."
+            f"{task_id}: key={shown(key)} has no effect, because the items keep the keys of the batched task "
+            "before. Set key= there."
         )
     check_named(task_id, called, key, batch)
 

@@ -172,7 +172,7 @@ class Steering:
         except Exception as error:  # noqa: BLE001 -- the work goes on as it was; the next look is in a second
             if not self._blind:
                 log.warning(
-                    "What somebody has changed of this task can't be read, what held so far goes on to: %s",
+                    "The changed settings of this task can't be read, so the settings up to now stay: %s",
                     said(error_of(error)),
                 )
             self._blind = True

@@ -157,8 +157,8 @@ def _caller(operator: Any, fixed: dict[str, Any], room: Room) -> Callable[[Any],
 
 def _say_what_follows(operator: Any, count: int, done: int, place: Place) -> None:
     operator.log.info(
-        "%d items, of which %d are done already. Up to %d of them run at once, and as many of every other "
-        "instance of %s that runs; where that is too much, a pool bounds it: pool_slots=%d.",
+        "%d items, %d of them already done. Up to %d run at the same time, and as many in each other running "
+        "instance of %s. To limit the total, use a pool with pool_slots=%d.",
         count,
         done,
         min(operator.concurrency, count),
@@ -169,7 +169,7 @@ def _say_what_follows(operator: Any, count: int, done: int, place: Place) -> Non
         operator.log.info("%s, so there is no checkpoint: a retry does all of it again.", _WITHOUT)
         return
     operator.log.info(
-        "What is done is kept with %s, every %g s: a retry does not do it again.",
+        "What is done is saved with %s every %g s: a retry doesn't repeat it.",
         place.kept_with,
         SAVE_SECONDS,
     )

@@ -192,7 +192,7 @@ class TriggerDagRunPerItemOperator(BaseOperator):
         left = len(kept.steps) > started
         if left or in_flight:
             if not left:
-                self.log.info("Some runs go on, which had ended before: somebody has cleared them.")
+                self.log.info("Some runs that had ended are running again: somebody has cleared them.")
             with bad_input_fails_at_once():
                 child = runs.Child.of(self.trigger_dag_id) if left else None
                 self._go_on(context, kept, started, in_flight, child)

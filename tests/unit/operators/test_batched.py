@@ -61,7 +61,7 @@ def test_a_setting_that_was_overridden_is_refused_where_the_task_is_mapped():
 
 def test_keys_for_items_that_have_them_from_the_task_before_are_refused():
     shipped = batched(ship).expand(order=batches([1], batch_size=1))
-    with pytest.raises(PlanError, match=r"ship: key='id' has nothing to name.* Say key= there\."):
+    with pytest.raises(PlanError, match=r"ship: key='id' has no effect.* Set key= there\."):
         batched(key="id")(ship).expand(order=shipped)
 
 

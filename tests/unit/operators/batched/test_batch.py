@@ -244,9 +244,7 @@ class TestSaving:
 
         results = work(become, range(50), save=save, save_bytes=1)
         assert {r["state"] for r in results.values()} == {"success"}
-        assert (
-            "could not be saved: should this task be killed now, 50 items are worked on again" in caplog.text
-        )
+        assert "could not be saved: if this task is killed now, 50 items run again" in caplog.text
 
 
 class Ended(BaseException):
@@ -425,7 +423,7 @@ class TestCallsThatNobodyCanEnd:
         assert found == {"x": ("failed", 1), "y": ("failed", 1)}
         assert calls == {"x": 1, "y": 1}
         assert (
-            "The rest of the batch was not begun: in each of its 2 places is a call that went on"
+            "The rest of the batch was not started: each of its 2 places holds a call that took longer"
             in caplog.text
         )
         assert "[x] No result after 0.2 s (item_timeout), and the call goes on" in caplog.text
