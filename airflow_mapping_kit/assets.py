@@ -44,16 +44,16 @@ _log = logging.getLogger(__name__)
 
 
 def mark_changed(keys: Iterable[str], *, context: Mapping[str, Any] | None = None) -> None:
-    """Say of which partitions the running task changed its outlets.
+    """Tell the DAGs that are scheduled on this task's outlets which partitions it changed.
 
-    The operators of the kit and `collect` do so themselves. A DAG that is scheduled on one of the assets reads them
-    with `changed_partitions`, whole. On Airflow 3.3 each is an event of its own besides, for DAGs that are scheduled
-    on partitions, unless they are more than 200; a run that has a partition key itself keeps that as the key of its
-    events. Of a key that is longer than 250 characters such an event, and the run that it starts, have the
-    beginning, marked by `#~` and a digest; `changed_partitions` gives the whole there too.
+    The kit's operators and `collect` call this themselves. A DAG that is scheduled on one of the assets reads the keys
+    with `changed_partitions`. On Airflow 3.3, each partition is also an event of its own, for DAGs that are scheduled
+    on partitions, unless there are more than 200. If the run itself has a partition key, its events keep that key.
+    Such an event holds at most 250 characters of a key: a longer one is cut, and ends in `#~` and a digest.
+    `changed_partitions` returns the whole key there, too.
 
-    An event names keys of a million characters at most: beyond that it names none, and whoever asks which they were
-    is told so.
+    An event can name keys of a million characters in all. If there are more, it names none, and `changed_partitions`
+    raises an error.
 
     :param keys: partition keys.
     :param context: the context of the task. Default: the current one.
@@ -149,9 +149,9 @@ def _told(event: Any) -> set[str]:
 
 
 def changed_partitions(*, asset: Any = None, context: Mapping[str, Any] | None = None) -> list[str]:
-    """Return the keys of the partitions whose change started the run, sorted.
+    """Return the sorted keys of the partitions whose change started the run.
 
-    :param asset: of which asset alone. Default: of all that the DAG is scheduled on.
+    :param asset: only partitions of this asset. Default: of all assets that the DAG is scheduled on.
     :param context: the context of the task. Default: the current one.
     :return: the keys that `mark_changed` was given in all the events that the run takes in, and those of other
         events of partitions; none if the run was started otherwise.

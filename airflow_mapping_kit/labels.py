@@ -61,16 +61,16 @@ class Batch(NamedTuple):
 def label(text: str = "") -> str:
     """Return a Jinja string for `map_index_template` that names every mapped instance.
 
-    A field in braces is looked up in the mapped partition, then among the task's arguments, whatever
-    the shape of the mapping: TaskFlow or classic, `expand`, `expand_kwargs`, cross products, mapped
-    groups. A batch shows its first and its last item. What has more than 250 characters is cut and
-    ends in a hash; control characters are escaped. Of a field that Airflow hides by its name, such as
-    `password`, a digest is shown.
+    A field in braces is looked up in the mapped partition first, then among the task's arguments. This works for
+    every kind of mapping: TaskFlow or classic, `expand`, `expand_kwargs`, cross products, mapped groups.
+    A batch shows its first and its last item. A label of more than 250 characters is cut and
+    ends in a hash, and control characters are escaped. If Airflow hides a field by its name, such as
+    `password`, the label shows a digest.
 
     :param text: the format, as of `str.format`, without attribute access. With no text, or where a
         field is missing, the label is the piece's key: `date=2013-01-01/origin=EWR`.
-    :return: the template. Rendering it never raises. It may be part of a larger one, `"run " + label("{x}")`, but
-        then it is shown when the task runs, and not before: write `label("run {x}")`.
+    :return: the template. Rendering it never raises. It can be part of a larger one, `"run " + label("{x}")`, but
+        then the grid shows it only once the task runs: better write `label("run {x}")`.
     :raises PartitionError: if the format cannot be parsed.
 
     Example: `label("{origin} {date}")` shows `EWR 2013-01-01` for `{"origin": "EWR", "date": "2013-01-01"}`.

@@ -96,32 +96,32 @@ def collect(
     values: bool = True,
     **operator_arguments: Any,
 ) -> XComArg:
-    """Add a task that waits for every piece of a mapped task or group and says what became of each.
+    """Add a task that waits for every piece of a mapped task or group, and reports the outcome of each.
 
-    Its trigger rule is `all_done`, fixed. Where more pieces failed than is tolerated it fails, without
-    retries, naming the failed ones grouped by error; the report is there all the same.
+    Its trigger rule is always `all_done`. If more pieces failed than you tolerate, it fails without
+    retries, and its error names the failed pieces grouped by cause. Its report exists in any case.
 
-    :param mapped: a mapped operator, what `.expand()` returned, or a mapped group. A task within a mapped
-        group stands for the group, and so does a list or a dict of such that the group returned: a piece has the
-        worst state of the group's tasks, and that task's value, or such a list or dict of values. Teardowns count
-        where they may fail a run.
+    :param mapped: a mapped operator (the result of `.expand()`) or a mapped task group. A task within a mapped
+        group stands for the group, and so does a list or a dict of such tasks that the group returned. A piece of a
+        group has the worst state of the group's tasks, and the value of that task, or a list or dict of such
+        values. Teardowns count if they can fail a run.
     :param tolerated_failure_count: how many pieces may fail. (templated)
-    :param tolerated_failure_percentage: how many of a hundred may fail, from 0 to 100. (templated) Of two
-        limits each counts; with none, no failure is tolerated. Failed, upstream-failed and not-started pieces
-        count.
-    :param on_empty: what a plan without pieces, or a skipped generator, does: `"skip"` the task, `"fail"`, or
+    :param tolerated_failure_percentage: how many percent of the pieces may fail, from 0 to 100. (templated) If you
+        give both limits, both hold; if you give none, no piece may fail. Failed, upstream-failed and not-started
+        pieces count as failures.
+    :param on_empty: what to do with a plan without pieces or a skipped generator: `"skip"` the task, `"fail"`, or
         `"succeed"` with a report of 0 pieces. Default `"skip"`.
-    :param write_to: a file for the rows, as JSON Lines, e.g. `"s3://aws_default@reports/{{ run_id }}.jsonl"`,
-        replaced at once. (templated) Default: they are returned, up to `[mapping_kit] max_result_kb`; more stay
-        where instances left them, and what nobody wrote so goes to `[mapping_kit] storage`, or among Airflow's XComs.
+    :param write_to: a file for the rows, as JSON Lines, e.g. `"s3://aws_default@reports/{{ run_id }}.jsonl"`. It is
+        replaced in one step. (templated) By default the task returns the rows, up to `[mapping_kit] max_result_kb`.
+        If there are more, they stay where the instances left them, or go to `[mapping_kit] storage` or to XComs.
     :param values: whether the rows have what the pieces returned, as plain JSON. Default `True`.
     :param operator_arguments: arguments of any operator: `task_id` (default `collect_<task>`), `retries`, ...
     :return: the task's output: `{"total", "succeeded", "failed", "skipped", "upstream_failed", "not_started",
         "results": [{"key", "label", "map_index", "state", "try_number", "duration_s", "value", "error"}]}`,
-        a row a piece, in map-index order. Of rows that are elsewhere `"written_to"` or `"parts"` says where, instead
-        of `"results"`, and `"errors"` and `"failures"` have the commonest errors and the first rows of what failed;
-        `rows(report)` gives the rows of any.
-    :raises FanInError: if `mapped` is not mapped or belongs to another DAG, a tolerance is none, or the
+        a row per piece, in map-index order. If the rows are elsewhere, `"written_to"` or `"parts"` says where instead
+        of `"results"`, and `"errors"` and `"failures"` have the most frequent errors and the first failed rows.
+        `rows(report)` reads the rows in all cases.
+    :raises FanInError: if `mapped` is not mapped or belongs to another DAG, if a tolerance is not a number, or if the
         DAG stops at the first failure.
 
     Example: `collect(load, tolerated_failure_percentage=5)` on 100 pieces of which 3 failed succeeds and

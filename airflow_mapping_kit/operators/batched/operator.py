@@ -46,14 +46,15 @@ class BatchedOperator(DecoratedOperator):
     What `@task.batched` makes; `batched` describes the arguments. As a classic operator it takes
     `python_callable` and, in `op_kwargs`, the batch under the name of the function's parameter.
 
-    All items are tried. If some fail, so does the instance, with one error that names them; the results are
-    there all the same, and a retry works only on what is not done. What is done is kept: in `[mapping_kit] storage`
-    where that is set, else on Airflow 3.3 in the task state store of the instance, on Airflow 2 with the task that
-    made the batches. It survives retries and a killed worker, after which what was done in the last second is worked
-    on again, beside what was running. When a person clears the instance it starts afresh, unless by
-    `mapping-kit retry`. Without storage nothing is kept on Airflow 3.2, nor on Airflow 2 of batches that are literals.
+    It tries all items. If some fail, the instance fails with one error that names them. Its results exist in any
+    case, and a retry works only on the items that are not done. For this it saves a checkpoint: in
+    `[mapping_kit] storage` if that is set, otherwise on Airflow 3.3 in the task state store of the instance, and on
+    Airflow 2 with the task that made the batches. The checkpoint survives retries and a killed worker; items that
+    were running, or done in the last second, then run again. If somebody clears the instance, it starts from the
+    beginning, except through `mapping-kit retry`. Without storage there is no checkpoint on Airflow 3.2, nor for
+    literal batches on Airflow 2.
 
-    Of a slice of a large plan, and where results are too long for an XCom, it returns where they are instead.
+    For a slice of a large plan, or if the results are too large for an XCom, it returns where they are instead.
     """
 
     custom_operator_name = "@task.batched"
@@ -172,37 +173,36 @@ def batched(
     multiple_outputs: bool | None = None,
     **operator_arguments: Any,
 ) -> Any:
-    """Make a task of a function that takes one item; mapped over batches, it is called for each of their items.
+    """Make a task of a function that takes one item. Mapped over batches, the task calls it for each of their items.
 
-    The same as `@task.batched`, for type checkers and editors. The mapped argument has the name of the
-    function's first parameter that is not one of Airflow's context; the others are as in any `@task`. An
+    This is `@task.batched` in a form that type checkers and editors understand. You map over the function's first
+    parameter that is not a variable of Airflow's context; the others work as in any `@task`. An
     `async def` function runs in an event loop, any other in threads.
 
-    :param concurrency: how many items of a batch run at once. Default 1. Calls in flight are this times the
-        instances that run.
-    :param item_retries: how often an item that failed is tried again, within the instance. Default 0. Not after
-        `AirflowFailException`, nor for a result that can't be kept.
-    :param item_retry_delay: before the second try, a `timedelta` or seconds; doubled before each further one,
-        up to ten minutes, plus up to a half. Default 1 s.
-    :param item_timeout: how long one try may take, a `timedelta` or seconds. Default: any time. A call that nobody
-        can end, since it waits within C code, keeps its place until it is back, and its item is not tried again
-        before.
-    :param stop_after: after so many failures in a row no further item is begun; what is left is `not_started`.
-        Default: all are tried.
-    :param rate: how many tries may begin in any second, minute or hour, of all instances of the task in a run
-        together: `"5/s"`, `"100/m"`, `"2000/h"`. Default: as many as there are.
-    :param key: the field, or fields, of an item that its key is made of: `key="id"`. Items are dicts then. Default:
-        all of its fields. Of a batch that another batched task returned the keys stay.
+    :param concurrency: how many items of a batch run at the same time. Default 1. The number of calls in flight is
+        this times the number of running instances.
+    :param item_retries: how often a failed item is tried again, within the instance. Default 0. It is not tried
+        again after `AirflowFailException`, nor if its result can't be kept.
+    :param item_retry_delay: the delay before the second try, a `timedelta` or seconds. Each further delay is twice as
+        long, up to ten minutes, plus a random part of up to a half. Default 1 s.
+    :param item_timeout: how long one try may take, a `timedelta` or seconds. Default: no limit. A call that waits in
+        C code can't be interrupted: it keeps its place until it returns, and its item is not tried again before.
+    :param stop_after: after this many failures in a row no further item starts, and the rest is `not_started`.
+        Default: all items are tried.
+    :param rate: how many tries may start in any second, minute or hour, over all instances of the task in a run:
+        `"5/s"`, `"100/m"`, `"2000/h"`. Default: no limit.
+    :param key: the field or fields that make up an item's key: `key="id"`. Items are dicts then. Default:
+        all fields. Items of a batch that another batched task returned keep their keys.
     :param operator_arguments: arguments of any task: `task_id`, `retries`, `pool`, `map_index_template`
         (default `label()`), ...
     :return: a TaskFlow task. An instance of it returns `[{"key", "state", "value", "error", "tries",
-        "duration_s"}]`, one an item, in their order; `state` is `success`, `failed`, `skipped`,
-        `upstream_failed` or `not_started`. Where they are too many for an XCom, and of a slice of a large plan, it
+        "duration_s"}]`, a row per item, in their order; `state` is `success`, `failed`, `skipped`,
+        `upstream_failed` or `not_started`. If the rows are too large for an XCom, and for a slice of a large plan, it
         returns `{"mapping_kit_part": {"states": {"success": 9990, "failed": 10}, "where": ..., ...}}`. If an item
-        failed the instance does, and what it returns is there all the same. A batched task that is mapped over this
-        output gets the values of the items that succeeded, and keeps their keys; with `trigger_rule="all_done"`
-        also where an instance failed.
-    :raises PlanError: if the function has no parameter for an item, or an argument can't be.
+        failed, the instance fails, and its result exists all the same. A batched task that is mapped over this
+        output gets the values of the items that succeeded, and they keep their keys; with
+        `trigger_rule="all_done"` also if an instance failed.
+    :raises PlanError: if the function has no parameter for an item, or an argument is impossible.
 
     As a decorator:
 
