@@ -111,10 +111,8 @@ from airflow_mapping_kit.compat.tasks import (
     from_xcom_json,
     has_state_store,
     is_of_no_instance,
-    plain_xcoms,
     pushed_value,
     running_in,
-    set_plain_xcom,
     sql_of,
     storage_path,
     template_macros,
@@ -122,6 +120,7 @@ from airflow_mapping_kit.compat.tasks import (
     xcom_backend,
     xcom_json,
 )
+from airflow_mapping_kit.compat.xcoms import plain_xcoms, set_plain_xcom, write_plain_xcom
 
 __all__ = [
     "AIRFLOW_3",
@@ -234,6 +233,7 @@ __all__ = [
     "triggering_events",
     "validated_params",
     "without_logs",
+    "write_plain_xcom",
     "xcom_backend",
     "xcom_json",
     "xcom_kind",

@@ -11,8 +11,8 @@ from http import HTTPStatus
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_mapping_kit.compat.database import own_session
 from airflow_mapping_kit.compat.names import AIRFLOW_3, AirflowFailException
+from airflow_mapping_kit.compat.xcoms import plain_xcoms
 from airflow_mapping_kit.exceptions import MappingKitError
 
 if TYPE_CHECKING:
@@ -85,15 +85,6 @@ def is_of_no_instance(error: BaseException) -> bool:
     return status == HTTPStatus.NOT_FOUND
 
 
-def plain_xcoms() -> Any:
-    """Return the class that keeps XComs in Airflow's own table, whatever the deployment's backend does."""
-    if AIRFLOW_3:
-        from airflow.sdk import BaseXCom
-    else:
-        from airflow.models.xcom import BaseXCom
-    return BaseXCom
-
-
 @contextmanager
 def running_in(context: Mapping[str, Any]) -> Iterator[None]:
     """Let `get_current_context` answer with a context, as within a task."""
@@ -104,16 +95,6 @@ def running_in(context: Mapping[str, Any]) -> Iterator[None]:
 
     with set_current_context(cast("Context", context)):
         yield
-
-
-def set_plain_xcom(task_instance: Any, key: str, value: Any) -> None:
-    """Store an XCom of a running task in Airflow's own table, whatever the deployment's backend does."""
-    place = {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
-    if AIRFLOW_3:
-        plain_xcoms().set(key, value, **place)
-        return
-    with own_session() as session:
-        plain_xcoms().set(key=key, value=value, **place, session=session)
 
 
 def sql_of(given: Any, jinja_env: Environment, resolved: Collection[int] | None) -> Any:

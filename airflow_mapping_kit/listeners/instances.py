@@ -64,7 +64,7 @@ def on_task_instance_running(task_instance: Any) -> None:
         )
     if shown == label and not collected:
         return
-    from airflow_mapping_kit.compat import own_session, plain_xcoms
+    from airflow_mapping_kit.compat import own_session, write_plain_xcom
 
     # A session of its own: were a statement to fail in the task's, the task would fail with it.
     with own_session() as session:
@@ -72,8 +72,9 @@ def on_task_instance_running(task_instance: Any) -> None:
             _set_label(task_instance, shown, session)
         if collected:
             record = record_of(key_of_instance(task, mapped), shown, task_instance.try_number)
-            plain_xcoms().set(key=RECORD_KEY, value=record, **_place(task_instance), session=session)
-            _records[tuple(_place(task_instance).values())] = record
+            place = _place(task_instance)
+            write_plain_xcom(session, place, RECORD_KEY, record)
+            _records[tuple(place.values())] = record
 
 
 @hookimpl
@@ -84,16 +85,16 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
     task = getattr(task_instance, "task", None)
     if index is None or index < 0 or task is None or not is_collected(task):
         return
-    from airflow_mapping_kit.compat import plain_xcoms
+    from airflow_mapping_kit.compat import write_plain_xcom
     from airflow_mapping_kit.reading.records import RECORD_KEY, error_of
 
-    place, xcoms = _place(task_instance), plain_xcoms()
+    place = _place(task_instance)
     # Airflow holds the instance's row by now: on MySQL another connection could not add to it. What goes wrong
     # goes back to the savepoint, and Airflow's transaction with the state is as before.
     with session.begin_nested():
         record = _records.get(tuple(place.values())) or _left(place, session)
         record = {**record, "error": error_of(error), "try_number": task_instance.try_number}
-        xcoms.set(key=RECORD_KEY, value=record, **place, session=session)
+        write_plain_xcom(session, place, RECORD_KEY, record)
 
 
 @hookimpl
