@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from airflow_mapping_kit.exceptions import TargetError
@@ -9,6 +10,8 @@ from airflow_mapping_kit.exceptions import TargetError
 GOOGLE = ("gs", "gcs")
 AZURE = ("az", "abfs", "abfss")
 _WHERE = "a directory, s3://bucket/prefix, gs://connection@bucket/prefix or az://connection@container/prefix"
+
+_ODD = re.compile(r"^[\s~]|\s$|[\x00-\x1f]|^\w+:/(?!/)")
 
 
 class Uri(NamedTuple):
@@ -54,7 +57,8 @@ def target_of(target: Any) -> Uri | None:
 
     :raises TargetError: if it is no place where partitions could be
     """
-    if not isinstance(target, str) or not target:
+    # With one slash, a ~, or a line's end from a template, it would be a directory beside whatever the worker runs in.
+    if not isinstance(target, str) or not target.strip() or _ODD.search(target):
         raise TargetError(f"target={target!r} is no place: write {_WHERE}")
     if "://" not in target:
         return None

@@ -111,7 +111,14 @@ def expression(value: Any) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, str):
-        return f"decode(from_hex('{value.encode().hex()}'))"
+        try:
+            encoded = value.encode()
+        except UnicodeEncodeError as error:
+            raise QueryError(
+                f"{shown(value)} has half a surrogate pair, which UTF-8 can't hold: decode the text with the encoding "
+                f"it was written in"
+            ) from error
+        return f"decode(from_hex('{encoded.hex()}'))"
     # The unbound methods: a subclass (an Enum, NumPy's float64) may print itself differently.
     if isinstance(value, datetime):
         number, sql_type = value.isoformat(), "TIMESTAMPTZ"

@@ -131,6 +131,11 @@ class TestGiven:
                 {"a": "TIMESTAMP"},
                 "by whose clock would be a guess: write \"a\" AT TIME ZONE 'UTC'",
             ),
+            (
+                "SELECT [{'x': now()}] AS a",
+                {"a": "STRUCT(x TIMESTAMP)[]"},
+                "of each moment that is nested in it",
+            ),
             ("SELECT {'a': 1} AS a", {"a": "STRUCT(b INTEGER)"}, "DuckDB converts none to the other"),
         ],
     )

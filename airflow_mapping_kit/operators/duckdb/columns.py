@@ -14,11 +14,13 @@ _WIDE = "DECIMAL(38,0)"
 _TYPE_ENDS = r"(?=[\[,)]|$)"
 _QUOTED = r""""(?:[^"]|"")*"|'(?:[^']|'')*'"""
 _HUGE = re.compile(rf"({_QUOTED})|\bU?HUGEINT{_TYPE_ENDS}")
-_CHANGED = re.compile(rf"{_QUOTED}|\b(INTERVAL|TIME WITH TIME ZONE){_TYPE_ENDS}")
+_CHANGED = re.compile(rf"{_QUOTED}|\b(INTERVAL|TIME WITH TIME ZONE){_TYPE_ENDS}|\b(UNION)\(")
+_MOMENT = re.compile(rf"{_QUOTED}|\b(DATE|TIMESTAMP(?:_\w+)?)\b( WITH TIME ZONE)?{_TYPE_ENDS}")
 # What each loses in a Parquet file as DuckDB writes it, and what to write in the query instead.
 _REMEDIES = {
     "INTERVAL": "only milliseconds, at most 49 days of them: select epoch_us({column}), or CAST({column} AS VARCHAR)",
     "TIME WITH TIME ZONE": "no offset: select CAST({column} AS VARCHAR), or a TIMESTAMPTZ",
+    "UNION": "a struct without names: select CAST({column} AS VARCHAR), or a column for each of its types",
 }
 
 
@@ -56,10 +58,23 @@ def in_file(where: str, name: str, column_type: str) -> str:
     :param where: what it is a column of, for the error
     :raises QueryError: naming the column, if Parquet changes its values
     """
-    changed = next(filter(None, (match[1] for match in _CHANGED.finditer(column_type))), None)
+    changed = next(filter(None, (match[1] or match[2] for match in _CHANGED.finditer(column_type))), None)
     if changed:
         raise QueryError(
             f"{where}: the column {name!r} is of type {column_type}, and of {changed} a Parquet file "
             f"keeps {_REMEDIES[changed].format(column=identifier(name))}"
         )
     return _HUGE.sub(lambda match: match[1] or _WIDE, column_type)
+
+
+def clock_to_say(column: str, given: str, kind: str) -> str | None:
+    """Return what to write where a moment gets or loses its zone between two types: by whose clock would be a guess.
+
+    `clock_to_say('"at"', "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")` gives `"at" AT TIME ZONE 'UTC'`; of a `VARCHAR`,
+    which has none or says it itself, `None`.
+    """
+    with_zone = [[bool(match[2]) for match in _MOMENT.finditer(one) if match[1]] for one in (given, kind)]
+    if not all(with_zone) or sum(with_zone[0]) == sum(with_zone[1]):
+        return None
+    nested = ", of each moment that is nested in it" if given.endswith((")", "]")) else ""
+    return f"{column} AT TIME ZONE 'UTC'{nested}"

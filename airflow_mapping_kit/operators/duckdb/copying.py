@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_mapping_kit.exceptions import QueryError
+from airflow_mapping_kit.operators.duckdb.options import is_count, size_in_bytes
 
 _CODECS = ("uncompressed", "snappy", "gzip", "zstd", "brotli", "lz4", "lz4_raw")
-_SIZE = re.compile(r"\d+(\.\d+)? ?[kmgt]?i?b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -34,16 +32,12 @@ class Copying:
             raise QueryError(
                 f"compression={codec!r} is none of {', '.join(map(repr, _CODECS))}: write one of them"
             )
-        if self.row_group_size is not None and not _is_number(self.row_group_size):
+        if self.row_group_size is not None and not is_count(self.row_group_size):
             raise QueryError(
                 f"row_group_size={self.row_group_size!r} is no number of rows: write such as 122880, DuckDB's default"
             )
         size = self.file_size_bytes
-        if (
-            size is not None
-            and not _is_number(size)
-            and not (isinstance(size, str) and _SIZE.fullmatch(size))
-        ):
+        if size is not None and not is_count(size_in_bytes(size) if isinstance(size, str) else size):
             raise QueryError(
                 f"file_size_bytes={size!r} is no size: write a number of bytes, or such as '100MB'"
             )
@@ -65,7 +59,3 @@ class Copying:
             else f"'{self.file_size_bytes}'",
         }
         return how + "".join(f", {name} {value}" for name, value in given.items() if value is not None)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

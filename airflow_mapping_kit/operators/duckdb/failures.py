@@ -32,6 +32,7 @@ def duckdb_errors_named(key: str, partition: Mapping[str, Any]) -> Iterator[None
         duckdb.BinderException,
         duckdb.CatalogException,
         duckdb.ConversionException,
+        duckdb.NotImplementedException,
     ) as error:
         # The line that DuckDB points at may be the kit's own EXECUTE.
         message = str(error).partition("\n\nLINE 1: ")[0].rstrip()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
+from airflow_mapping_kit.operators.duckdb.columns import clock_to_say
 from airflow_mapping_kit.operators.duckdb.failures import REFUSED
 from airflow_mapping_kit.partitions.hidden import is_hidden
 from airflow_mapping_kit.partitions.sequences import shown
@@ -174,12 +175,9 @@ class Fitting:
     def _check_type(self, key: str, name: str, given: str, kind: str) -> None:
         fits = f"SELECT can_cast_implicitly(NULL::{given}, NULL::{kind})"
         ((implicit,),) = self._connection.execute(fits).fetchall()
-        # By whose clock would be a guess.
-        needs_a_clock = kind == _WITH_ZONE and given != _WITH_ZONE
-        if not implicit or needs_a_clock:
-            cast = f"CAST({identifier(name)} AS {kind})"
-            if needs_a_clock:
-                cast = f"{identifier(name)} AT TIME ZONE 'UTC'"
+        clock = clock_to_say(identifier(name), given, kind)
+        if not implicit or clock:
+            cast = clock or f"CAST({identifier(name)} AS {kind})"
             raise QueryError(
                 f"partition {key}: the column {name!r} is {given} in the query and {kind} in the table "
                 f"{self._table['name']}: write {cast} if that is meant"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import AirflowException
 from airflow_mapping_kit.exceptions import MappingKitError, QueryError
+from airflow_mapping_kit.operators.duckdb.options import (
+    check_extensions,
+    check_memory_limit,
+    check_settings,
+    thread_count,
+)
 from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.tables.database import connected, expression, identifier
 
@@ -19,20 +24,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MEMORY_LIMIT, THREADS = "1GiB", 1
-_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-# What is set elsewhere, or would break what the operator promises.
-_ELSEWHERE = {
-    **dict.fromkeys(("memory_limit", "max_memory"), "give memory_limit= to the operator"),
-    **dict.fromkeys(("threads", "worker_threads"), "give threads= to the operator"),
-    "timezone": "give timezone= to the operator",
-    "temp_directory": "set [mapping_kit] scratch_folder",
-    "enable_external_access": "leave it out: without it nothing can be read or written",
-    "motherduck_token": "keep it in an Airflow connection, and give duckdb_conn_id= to the operator",
-    **dict.fromkeys(
-        ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"),
-        "keep it in an Airflow connection, and give aws_conn_id= to the operator",
-    ),
-}
 
 
 @contextmanager
@@ -52,51 +43,14 @@ def opened(
     :raises AirflowException: if it may be another time: somebody writes to the database, or there is no network
     """
     hook = _hook(conn_id) if conn_id else None
+    if memory_limit:
+        check_memory_limit(memory_limit)
     limit = memory_limit or (hook.memory_limit if hook is not None else None) or MEMORY_LIMIT
     number = thread_count(threads or (hook.threads if hook is not None else None) or THREADS)
     connect = partial(_by_hook, conn_id, hook) if conn_id else None
     with connected(limit, number, scratch, timezone, connect) as connection:
         _set_up(connection, settings or {}, extensions or ())
         yield connection
-
-
-def thread_count(value: Any) -> int:
-    """Return a number of threads, which a template gives as text.
-
-    :raises QueryError: if it is none
-    """
-    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise QueryError(f"threads={value!r} is no number of threads: write 1 or more")
-    return number
-
-
-def check_settings(settings: Mapping[str, Any] | None) -> None:
-    """Check that settings have names that DuckDB can have, and are set nowhere else.
-
-    :raises QueryError: naming the one that can't be
-    """
-    for name in settings or {}:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise QueryError(
-                f"settings: {shown(name)} is no name of a DuckDB setting: write one such as 'http_retries'"
-            )
-        if name.lower() in _ELSEWHERE:
-            raise QueryError(f"settings: {name!r} can't be set here: {_ELSEWHERE[name.lower()]}")
-
-
-def check_extensions(extensions: Sequence[str] | None) -> None:
-    """Check that extensions are a list of names.
-
-    :raises QueryError: naming the one that can't be
-    """
-    if isinstance(extensions, str):
-        raise QueryError(f"extensions={extensions!r} is text: write the list [{extensions!r}]")
-    for name in extensions or ():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise QueryError(
-                f"extensions: {shown(name)} is no name of a DuckDB extension: write one such as 'httpfs'"
-            )
 
 
 def _set_up(connection: DuckDBPyConnection, settings: Mapping[str, Any], extensions: Sequence[str]) -> None:

@@ -20,7 +20,14 @@ from airflow_mapping_kit.operators.duckdb.agreement import Agreement
 from airflow_mapping_kit.operators.duckdb.copying import Copying
 from airflow_mapping_kit.operators.duckdb.local import LocalTarget
 from airflow_mapping_kit.operators.duckdb.objects import ObjectTarget
-from airflow_mapping_kit.operators.duckdb.opened import check_extensions, check_settings, opened, thread_count
+from airflow_mapping_kit.operators.duckdb.opened import opened
+from airflow_mapping_kit.operators.duckdb.options import (
+    check_extensions,
+    check_memory_limit,
+    check_settings,
+    is_template,
+    thread_count,
+)
 from airflow_mapping_kit.operators.duckdb.query import PartitionQuery
 from airflow_mapping_kit.operators.duckdb.s3 import S3Target
 from airflow_mapping_kit.operators.duckdb.schema import check_schema
@@ -28,7 +35,7 @@ from airflow_mapping_kit.operators.duckdb.scratch import scratch_directory
 from airflow_mapping_kit.operators.duckdb.staging import TableTarget
 from airflow_mapping_kit.operators.duckdb.swapped import SwappedTarget
 from airflow_mapping_kit.operators.partition.addresses import Address, addresses
-from airflow_mapping_kit.operators.partition.operator import PartitionOperator
+from airflow_mapping_kit.operators.partition.operator import PartitionOperator, check_names
 from airflow_mapping_kit.printable import one_line
 from airflow_mapping_kit.storage.buckets import s3_hook
 from airflow_mapping_kit.storage.uris import target_of
@@ -185,16 +192,18 @@ class DuckDBPartitionOperator(PartitionOperator):
             date_dimension=date_dimension,
             **kwargs,
         )
-        if threads is not None and not _is_template(threads):
+        if threads is not None and not is_template(threads):
             thread_count(threads)
+        if memory_limit is not None and not is_template(memory_limit):
+            check_memory_limit(memory_limit)
         if schema is not None:
             check_schema(schema)
-        if isinstance(settings, Mapping):
+        if not is_template(settings):
             check_settings(settings)
         check_extensions(extensions)
         Copying(compression, row_group_size, file_size_bytes)
-        if isinstance(partition_by, str):
-            raise PartitionError(f"partition_by={partition_by!r} is text: write the list [{partition_by!r}]")
+        if partition_by is not None:
+            check_names("partition_by", partition_by, PartitionError)
         self.target = target
         self.schema = schema
         self.partition_by = partition_by
@@ -390,7 +399,3 @@ class DuckDBPartitionOperator(PartitionOperator):
                 # What has no file has this in its place: a later try that finds no rows either is another one.
                 result["emptied"] = uuid.uuid4().hex
         return result
-
-
-def _is_template(value: Any) -> bool:
-    return not isinstance(value, int | float) and (not isinstance(value, str) or "{" in value)

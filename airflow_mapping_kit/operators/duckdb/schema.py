@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.compat import hidden_names
 from airflow_mapping_kit.exceptions import QueryError
-from airflow_mapping_kit.operators.duckdb.columns import in_file
+from airflow_mapping_kit.operators.duckdb.columns import clock_to_say, in_file
 from airflow_mapping_kit.operators.duckdb.failures import REFUSED
 from airflow_mapping_kit.partitions.hidden import is_hidden
 from airflow_mapping_kit.partitions.sequences import shown
@@ -17,9 +16,6 @@ from airflow_mapping_kit.tables.described import near
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-_WITH_ZONE = "TIMESTAMP WITH TIME ZONE"
-_MOMENT = re.compile(r"\b(DATE|TIMESTAMP)")
 
 
 class Schema:
@@ -75,10 +71,8 @@ class Schema:
         if given == kind:
             return column
         said = f"the column {name!r} is {given} in the query and {kind} in the schema"
-        if (given == _WITH_ZONE) != (kind == _WITH_ZONE) and _MOMENT.search(given) and _MOMENT.search(kind):
-            raise QueryError(
-                f"partition {key}: {said}, and by whose clock would be a guess: write {column} AT TIME ZONE 'UTC'"
-            )
+        if clock := clock_to_say(column, given, kind):
+            raise QueryError(f"partition {key}: {said}, and by whose clock would be a guess: write {clock}")
         converted = f"TRY_CAST({column} AS {kind})"
         try:
             self._connection.execute(f"SELECT {converted} FROM (SELECT NULL::{given} AS {column})")  # noqa: S608

@@ -73,8 +73,7 @@ class PartitionOperator(BaseOperator):
             raise QueryError(
                 f"on_empty={on_empty!r} is none of {', '.join(map(repr, _ON_EMPTY))}: write one of them"
             )
-        if isinstance(unused, str):
-            raise QueryError(f"unused={unused!r} is text: write the list [{unused!r}]")
+        check_names("unused", unused)
         self.sql = sql
         self.partition = partition
         self.parameters = parameters
@@ -124,8 +123,10 @@ class PartitionOperator(BaseOperator):
         """Return the partitions that this instance was given.
 
         :raises PartitionError: if what it was given is none, and no list of them
+        :raises QueryError: if what became of templates is no query, or no parameters
         :raises AirflowSkipException: if the list is empty
         """
+        self._check_rendered()
         given: Any = self.partition
         if Slice.of(given) is not None:
             instance: Any = context["ti"]
@@ -139,6 +140,20 @@ class PartitionOperator(BaseOperator):
         if not given:
             raise AirflowSkipException("the list of partitions is empty: nothing to do")
         return given
+
+    def _check_rendered(self) -> None:
+        if not isinstance(self.sql, str):
+            raise QueryError(
+                f"sql={shown(self.sql)} is no text: write one SELECT, or the path of a .sql file"
+            )
+        given: Any = self.parameters
+        if given is not None and not (
+            isinstance(given, Mapping) and all(isinstance(name, str) for name in given)
+        ):
+            raise QueryError(
+                f"parameters={shown(given)} is no dict of names to values: write {{'source': 'web'}}, and "
+                f"templates in its values"
+            )
 
     def put_each(
         self, put: Publish, places: Sequence[Address], context: Context, *, staged: bool
@@ -183,6 +198,20 @@ class PartitionOperator(BaseOperator):
     def _rows(part: PartSummary, context: Context) -> Iterable[ItemRow]:
         instance: Any = context["ti"]
         return rows_of(part, of_task(instance), instance.dag_id, instance.run_id)
+
+
+def check_names(argument: str, value: Any, error: type[Exception] = QueryError) -> None:
+    """Check that an argument is a list of names.
+
+    :raises QueryError: showing it, or what `error` says
+    """
+    if isinstance(value, str):
+        raise error(f"{argument}={value!r} is text: write the list [{value!r}]")
+    if not isinstance(value, Collection) or isinstance(value, Mapping):
+        raise error(f"{argument}={shown(value)} is no list: write the names in one")
+    for name in value:
+        if not isinstance(name, str):
+            raise error(f"{argument}={shown(value)}: {shown(name)} is no name: write text")
 
 
 def zone_name(dag: Any) -> str:

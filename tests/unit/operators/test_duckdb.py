@@ -66,6 +66,27 @@ def operator(**arguments):
             "keep it in an Airflow connection, .* aws_conn_id=",
         ),
         ("settings", {"temp_directory": "/"}, QueryError, r"set \[mapping_kit\] scratch_folder"),
+        (
+            "settings",
+            {"http_proxy_password": "x"},
+            QueryError,
+            "everybody can read it: .* give duckdb_conn_id=",
+        ),
+        (
+            "settings",
+            {"http_retries": [1]},
+            QueryError,
+            r"settings: http_retries=\[1\] is no value of a setting",
+        ),
+        ("settings", ["http_retries"], QueryError, r"settings=\['http_retries'\] is no dict: write"),
+        ("memory_limit", "10%", QueryError, "memory_limit='10%' is no size: write such as '1GiB'"),
+        ("memory_limit", "-1GiB", QueryError, "memory_limit='-1GiB' is no size"),
+        ("memory_limit", 1000, QueryError, "memory_limit=1000 is no size"),
+        ("file_size_bytes", "0MB", QueryError, "file_size_bytes='0MB' is no size"),
+        ("row_group_size", 2**64, QueryError, "row_group_size=18446744073709551616 is no number of rows"),
+        ("extensions", 5, QueryError, "extensions=5 is no list: write the names in one"),
+        ("unused", [None], QueryError, r"unused=\[None\]: None is no name: write text"),
+        ("partition_by", {"day": 1}, PartitionError, r"partition_by=\{'day': 1\} is no list"),
         ("partition_by", "day", PartitionError, r"partition_by='day' is text: write the list \['day'\]"),
         ("unused", "day", QueryError, r"unused='day' is text: write the list \['day'\]"),
         ("timezone", "Mars/Base", PartitionError, "'Mars/Base' is no time zone: pass a name"),
@@ -74,6 +95,25 @@ def operator(**arguments):
 def test_an_argument_that_cannot_be_is_refused_when_the_dag_is_parsed(argument, value, error, message):
     with pytest.raises(error, match=message):
         operator(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "message"),
+    [
+        ("sql", None, QueryError, "sql=None is no text: write one SELECT, or the path of a .sql file"),
+        (
+            "parameters",
+            "{'x': 1}",
+            QueryError,
+            r"parameters=.* is no dict of names to values: write \{'source'",
+        ),
+        ("parameters", {1: 2}, QueryError, r"parameters=\{1: 2\} is no dict of names to values"),
+        ("partition", None, PartitionError, "partition is None: pass a dict"),
+    ],
+)
+def test_what_a_template_cannot_become_is_refused_before_anything_is_done(argument, value, error, message):
+    with pytest.raises(error, match=message):
+        operator(**{argument: value}).partitions({})
 
 
 def test_the_constructor_keeps_what_it_is_given():

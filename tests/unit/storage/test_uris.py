@@ -31,6 +31,10 @@ def test_a_target_is_a_directory_or_a_prefix_of_a_bucket(target, uri):
     [
         ("", "is no place: write a directory, s3://bucket/prefix, gs://connection@bucket/prefix or az://"),
         (None, "target=None is no place"),
+        (" ", "target=' ' is no place"),
+        ("lake\n", r"target='lake\\n' is no place"),
+        ("~/lake", "target='~/lake' is no place"),
+        ("s3:/lake/x", "target='s3:/lake/x' is no place"),
         ("hdfs://lake/x", "target='hdfs://lake/x' is no place"),
         ("gs:///x", "names no bucket: write gs://bucket/prefix"),
         ("az://wasb@/x", "names no container: write az://container/prefix"),
