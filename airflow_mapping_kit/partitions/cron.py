@@ -37,10 +37,12 @@ _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 _PRESETS = {
     "@hourly": "'hour'",
     "@daily": "'day'",
+    "@midnight": "'day'",
     "@weekly": "'week' for weeks from Monday, or the expression '0 0 * * 0'",
     "@monthly": "'month'",
     "@quarterly": "'quarter'",
     "@yearly": "'year'",
+    "@annually": "'year'",
 }
 
 

@@ -76,7 +76,7 @@ export class Matrix {
     return h("div", { class: "row small soft above" },
       state.zoom && h("button", { class: "link", type: "button", "data-focus": "all", onclick: () => this.page.set({ zoom: "" }) }, `← all of ${found.names[found.columns]}`),
       state.zoom && h("b", {}, state.zoom),
-      !single && `${plural(found.total, "partition")}: each cell is a ${level.unit}, in it the share of each state. Click one to look into it.`,
+      !single && `${plural(found.total, "partition")}: each cell is ${level.unit === "hour" ? "an" : "a"} ${level.unit}, in it the share of each state. Click one to look into it.`,
       left > 0 && `${plural(left, "row")} without anything that fits ${left === 1 ? "is" : "are"} left out.`,
       hidden > 0 && `Periods without anything that fits are left out.`);
   }

@@ -2,7 +2,11 @@
 
 // A cell is the first `cell` characters of a value, a block of rows the first `block`, a column what `column` finds.
 const part = (from, to) => (value) => value.slice(from, to);
-const HOUR = { unit: "hour", cell: 13, block: 10, column: timeOf };
+const HOUR = { unit: "hour", cell: 13, block: 10, column: part(11, 13) };
+// Times with minutes: a row is a day, or an hour where a day would have too many columns.
+const TIME = { ...HOUR, unit: "time", column: timeOf };
+const MINUTE = { unit: "minute", cell: 16, block: 13, column: part(13, 16) };
+const MANY_TIMES = 100;
 const DAY = { unit: "day", cell: 10, block: 7, column: part(8, 10) };
 const WEEK = { unit: "week", cell: 8, block: 4, column: part(6, 8) };
 const MONTH = { unit: "month", cell: 7, block: 4, column: part(5, 7) };
@@ -30,10 +34,16 @@ export function formOf({ values }) {
   const found = FORMS.find(({ form }) => form.test(values[0] ?? ""));
   if (!found || !values.every((value) => found.form.test(value))) return null;
   const { levels, rank } = found;
-  // The same time of every day is a day.
-  const daily = levels[0] === HOUR && values.length > 1 && values.every((value) => timeOf(value) === timeOf(values[0]));
-  const used = daily ? levels.slice(1) : levels;
+  const used = levels[0] === HOUR ? levelsOf(values, levels) : levels;
   return { levels: [{ ...used[0], cell: Infinity }, ...used.slice(1)], rank };
+}
+
+/** Hours as they are; where there are minutes these in their hours; the same time of every day is a day. */
+function levelsOf(values, levels) {
+  const times = new Set(values.map(timeOf));
+  if (times.size === 1 && values.length > 1) return levels.slice(1);
+  if (times.size > MANY_TIMES) return [MINUTE, ...levels];
+  return [...times].some((time) => time.length > 2) ? [TIME, ...levels] : levels;
 }
 
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, n) => String(n + from).padStart(2, "0"));
