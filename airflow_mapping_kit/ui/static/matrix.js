@@ -83,7 +83,7 @@ export class Matrix {
 
   heads({ level, columns, blocks, long }) {
     const { cells } = blocks[0] ?? { cells: new Map() };
-    const texts = columns.map((column) => (long ? cells.get(column).head : level ? headOf(level, column) : cells.get(column).name));
+    const texts = columns.map((column, n) => (long ? cells.get(column).head : level ? headOf(level, column, columns[n - 1]) : cells.get(column).name));
     const spans = []; // a year stands above all of its months
     for (const text of texts) if (long && spans.at(-1)?.text === text) spans.at(-1).width += 1; else spans.push({ text, width: 1 });
     const head = ({ text, width }) => h("span", { class: "head", role: "columnheader", title: level ? null : text, "aria-colspan": width > 1 ? width : null, style: { "grid-column": `span ${width}` } }, name(text));

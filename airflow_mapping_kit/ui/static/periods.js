@@ -50,24 +50,30 @@ const range = (from, to) => Array.from({ length: to - from + 1 }, (_, n) => Stri
 const WANTED = { day: range(1, 31), hour: range(0, 23), month: range(1, 12) };
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/** What stands above a column: `1` of `01`, `Jan`. */
-export const headOf = (level, column) =>
-  (level.unit === "month" ? MONTHS[Number(column) - 1] : null) ?? column.replace(/^0(?=\d)/, "");
+/** What stands above a column: `1` of `01`, `Jan`, `5:15`, after another of that hour `:15`. */
+export function headOf(level, column, before) {
+  if (level.unit === "month") return MONTHS[Number(column) - 1];
+  const [hour, minutes] = column.split(":");
+  return minutes && before?.split(":")[0] === hour ? `:${minutes}` : column.replace(/^0(?=\d)/, "");
+}
 
 /**
  * Arrange places of a dimension: `{columns: [text], blocks: [{name, cells: Map(column -> {name, places})}]}`, newest block first.
- * An hour that comes twice in a night has a column of its own.
+ * An hour that comes twice in a night has columns of its own; where a row is an hour, a row.
  */
 export function arranged(level, values, places) {
   const blocks = new Map();
   for (const place of places) {
     const value = values[place];
-    const name = value.slice(0, level.block);
+    const whole = level.cell === Infinity ? value : value.slice(0, level.cell);
+    let [name, column] = [value.slice(0, level.block), level.column(value)];
+    const taken = () => (blocks.get(name)?.get(column)?.name ?? whole) !== whole;
+    while (taken()) {
+      if (level.unit === "minute") name += "′";
+      else column = `${column.slice(0, 2)}′${column.slice(2)}`;
+    }
     if (!blocks.has(name)) blocks.set(name, new Map());
     const cells = blocks.get(name);
-    const whole = level.cell === Infinity ? value : value.slice(0, level.cell);
-    let column = level.column(value);
-    while (cells.has(column) && cells.get(column).name !== whole) column += "′";
     if (!cells.has(column)) cells.set(column, { name: whole, places: [] });
     cells.get(column).places.push(place);
   }
