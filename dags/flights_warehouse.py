@@ -1,4 +1,4 @@
-"""Keep a table of a warehouse up to date, one partition an origin and day, all of a run's in one transaction.
+"""Keep a table of a warehouse up to date, one partition per origin and day, all of a run's in one transaction.
 
 Instances reckon their partitions in the database, side by side, and leave the rows in a staging table. What passed is
 published at once: who reads the table sees all of the old rows or all of the new ones, also of a reload of a month.

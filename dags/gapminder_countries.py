@@ -1,4 +1,4 @@
-"""One partition a country and year, where the countries are known only when the DAG runs.
+"""One partition per country and year, where the countries are known only when the DAG runs.
 
 The countries of a continent are read from a table, every one of them is combined with every year, and
 each combination becomes a partition of its own. No partition has a date.

@@ -26,7 +26,7 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
 
 
 @dag(
-    dag_display_name="Orders: one shipping order an item",
+    dag_display_name="Orders: one shipping order per item",
     schedule=None,
     start_date=pendulum.datetime(2024, 1, 1),
     max_active_tasks=3,

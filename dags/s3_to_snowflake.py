@@ -1,4 +1,4 @@
-"""Load the day's files from S3 into Snowflake, one mapped instance a file, and lose nothing.
+"""Load the day's files from S3 into Snowflake, one mapped instance per file, and lose nothing.
 
 Files land as `landing/20130101/EWR.csv`; nobody knows how many. Each is loaded by itself, moved to
 `processed/` once it is in the table, and the table is transformed. A file that fails stays in `landing/`.
