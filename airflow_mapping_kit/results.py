@@ -48,13 +48,13 @@ class _Numbered(TypedDict, total=False):
 
 
 class Result(_Numbered):
-    """What became of one piece.
+    """The outcome of one piece.
 
-    `item` is there of an item of a plan that is kept apart: its number in it, from 0, by which items of equal keys
-    are told apart that are in several batches.
+    `item` is there if the items of the plan are stored outside of it: the number of the item in the plan, from 0. It
+    tells items with equal keys in different batches apart.
 
     `state` is `success`, `failed`, `skipped`, `upstream_failed` or `not_started`; `value` is what a piece
-    that succeeded returned; `duration_s` the seconds that its last try took, `None` if it never ran.
+    that succeeded returned; `duration_s` the seconds of its last try, `None` if it never ran.
     """
 
     key: str
@@ -68,10 +68,9 @@ class Result(_Numbered):
 
 
 class ItemResult(TypedDict):
-    """What became of one item of a batch, as the instance that worked on the batch returns it.
+    """The outcome of one item of a batch, as the instance that worked on the batch returns it.
 
-    `tries` is how often the item was tried, `duration_s` the seconds that its last try took, `None` if it
-    never was.
+    `tries` is how often the item was tried, `duration_s` the seconds of its last try, `None` if it was never tried.
     """
 
     key: str

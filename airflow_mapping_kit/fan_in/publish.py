@@ -59,12 +59,12 @@ class PublishOperator(CollectOperator):
 
 
 def publish(mapped: Any, **arguments: Any) -> XComArg:
-    """Add a task that waits for every piece of a mapped task and publishes what they staged for a table in one commit.
+    """Add a task that waits for every piece of a mapped task, and publishes what they staged for a table in one commit.
 
-    It is `collect`, with its arguments and its report. Where no more pieces failed than is tolerated, exactly the
-    partitions that passed are replaced: what failed keeps its old data, and so do other partitions. Where more failed
-    nothing is published, and what is staged stays: mend the cause, clear the failed instances with this task, and all
-    of them are published at once. Publishing again changes nothing.
+    It is `collect`, with its arguments and its report. If no more pieces failed than you tolerate, it replaces exactly
+    the partitions that succeeded; failed and other partitions keep their old data. If more failed, it publishes
+    nothing, and the staged data stay: fix the cause and clear the failed instances with this task, and it publishes
+    all of them at once. Publishing again changes nothing.
 
     :param mapped: a mapped task whose `target` is a table, or `table` of a `SQLPartitionOperator`; or such a task of a
         mapped group.
@@ -78,8 +78,8 @@ def publish(mapped: Any, **arguments: Any) -> XComArg:
     target = Mapped.of(mapped)
     if not isinstance(target.returns, str):
         raise FanInError(
-            f"{target.name} is published by the task in it whose target is the table: publish(load), with what that "
-            f"task returned in the group."
+            f"{target.name} is a group. Pass the task in it that writes to the table: publish(load), where load is "
+            f"that task's output in the group."
         )
     task: Any = target.dag.get_task(target.returns)
     table = _table_of(task)

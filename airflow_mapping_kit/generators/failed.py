@@ -53,15 +53,15 @@ def _failed_of(
     *,
     batch_size: int | None = None,  # noqa: ARG001 -- the operator makes the batches
 ) -> Iterator[Any]:
-    """Give what failed of a collected task, as the task got it, for another task to be mapped over.
+    """Return the failed pieces of a collected task, as the task got them, so that another task can be mapped over them.
 
-    A piece that failed, that is upstream-failed, or that nobody began, is what it was mapped over: of
-    `load.expand(partition=...)` the partition, of several arguments, or of `expand_kwargs`, a dict of them. Of batches
-    it is each item that failed by itself, and none that succeeded. So it is wherever the rows of the report are.
-    Where nothing has failed, what is mapped over it is skipped.
+    These are the pieces that failed, are upstream-failed or were not started. For `load.expand(partition=...)` a piece
+    is the partition; for several arguments, or `expand_kwargs`, it is a dict of them. For batches it is each failed
+    item, without the items that succeeded. It makes no difference where the rows of the report are.
+    If nothing has failed, the tasks that are mapped over the result are skipped.
 
-    The fan-in has to succeed for it to run: `tolerated_failure_percentage=100`, and another `collect` says whether what
-    is left is good enough.
+    It runs only if the fan-in succeeds: use `tolerated_failure_percentage=100`, and let a second `collect` decide
+    whether the rest is good enough.
 
     :param report: what `collect` or `publish` returned, in the same DAG.
     :param batch_size: how many pieces a batch has, for what takes batches. Default: pieces are what failed; where only
@@ -71,8 +71,8 @@ def _failed_of(
         when it runs, if more failed than Airflow maps over (`[core] max_map_length`), or the plan has changed since: it
         says what to do.
 
-    Example: `repair.expand(partition=failed_of(collect(load, tolerated_failure_percentage=100)))` works again on
-    `[{"date": "2013-01-03", "origin": "LGA"}]` where of a hundred partitions that one has failed.
+    Example: if one of a hundred partitions has failed, `repair.expand(partition=failed_of(collect(load,
+    tolerated_failure_percentage=100)))` works only on `[{"date": "2013-01-03", "origin": "LGA"}]`.
     """
     # A DAG's file is loaded again for every mapped instance, and nothing of this is needed there.
     from airflow_mapping_kit.outcomes.failed import failed_pieces

@@ -53,7 +53,7 @@ def _keys(
     requester_pays: bool = False,
     expected_bucket_owner: str | None = None,
 ) -> Iterator[Any]:
-    """Give the keys of the objects under a prefix, in the order in which S3 lists them: sorted bytewise.
+    """Return the keys of the objects under a prefix, in the order in which S3 lists them: sorted bytewise.
 
     Zero-byte keys that end in `/`, which consoles make as folders, are left out. A prefix is text, not a
     directory: `day1` lists `day10/` too, `day1/` doesn't. The listing is read page by page, 1,000 keys at a time, and

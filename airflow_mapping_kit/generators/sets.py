@@ -17,11 +17,11 @@ class WithoutOperator(PureGeneratorOperator):
 
 
 def missing(plan: Iterable[Any], there: Iterable[Any]) -> list[Any]:
-    """Return what of a plan is not there yet, in the plan's order, compared by partition keys.
+    """Return the partitions of a plan that don't exist yet, in the plan's order, compared by their keys.
 
-    `without(product(...), lake_partitions("s3://lake/flights"))` gives the partitions of the product that nobody has
-    published. Where nothing is there, all of the plan is missing; where nothing is missing, what is mapped over it is
-    skipped.
+    `without(product(...), lake_partitions("s3://lake/flights"))` returns the partitions of the product that nobody has
+    published. If nothing exists, that is the whole plan. If nothing is missing, the tasks that are mapped over the
+    result are skipped.
 
     :param plan: partitions, or their keys: a list, or the output of a task
     :param there: the same: what `lake_partitions`, `s3_partitions`, `sql_rows` or a task of yours gives. Partitions

@@ -50,14 +50,14 @@ def _rows(
     *,
     batch_size: int | None = None,  # noqa: ARG001 -- the operator makes the batches
 ) -> Iterator[Any]:
-    """Give one dict a row of a query, on the hook of any connection that speaks DB-API.
+    """Return a dict for each row of a query, through any connection whose hook speaks DB-API.
 
     Dates and times become ISO 8601 text, decimals and UUIDs become strings, so that a row is plain JSON. Column
     names stay as the database gives them. Order and number of rows are the query's: add an `ORDER BY`,
     so that a retry makes the same plan.
 
-    The rows are taken as they come, 1,000 at a time; of PostgreSQL from a cursor on the server, so that as many are in
-    memory. What other drivers hold back is theirs.
+    It reads 1,000 rows at a time; from PostgreSQL with a cursor on the server, so that no more are in memory. Other
+    drivers may hold all rows in memory.
 
     :param conn_id: the Airflow connection (templated).
     :param sql: one query, or the name of a `.sql` file (templated).
