@@ -100,7 +100,7 @@ def test_of_a_group_the_task_is_named_that_stages(dag):
         )
 
     group = piece.expand(what=[{"d": "a"}])
-    with pytest.raises(FanInError, match=r"piece is published by the task in it whose target is the table"):
+    with pytest.raises(FanInError, match=r"piece is a group. Pass the task in it that writes to the table"):
         publish(group)
 
 
