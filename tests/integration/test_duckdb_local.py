@@ -88,12 +88,12 @@ class TestFlights:
         assert sum(result["rows"] for result in results) == 27_004
         assert files(lake) == sorted(f"{result['key']}/data_0.parquet" for result in results)
 
-    def test_the_result_says_where_and_how_much(self, publish, lake, caplog):
+    def test_the_result_says_where_and_how_much(self, publish, lake, caplog, capsys):
         result = publish(ONE_DAY, EWR, parameters={"source": SOURCE})
         path = f"{lake}/{EWR_KEY}/data_0.parquet"
         assert result == {"key": EWR_KEY, "path": path, "rows": 350, "bytes": Path(path).stat().st_size}
         assert json.loads(json.dumps(result)) == result
-        assert f"Published {EWR_KEY}: 350 rows, {result['bytes']} bytes in " in caplog.text
+        assert f"Published {EWR_KEY}: 350 rows, {result['bytes']} bytes in " in caplog.text + capsys.readouterr().out
 
     def test_dimensions_are_in_the_path_and_not_in_the_file(self, publish):
         result = publish(ONE_DAY, EWR, parameters={"source": SOURCE})

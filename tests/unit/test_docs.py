@@ -126,9 +126,33 @@ def test_a_table_of_parameters_has_all_of_them_with_their_defaults(table):
     assert {
         name: ast.literal_eval(default) if default else inspect.Parameter.empty for name, default in shown
     } == {
-        parameter.name: parameter.default for parameter in taken if parameter.kind is parameter.KEYWORD_ONLY
+        parameter.name: parameter.default
+        for parameter in taken
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     }
     assert len(shown) == table["rows"].count("\n")
+
+
+@pytest.mark.parametrize(
+    ("page", "path"),
+    [
+        ("duckdb", "duckdb.DuckDBPartitionOperator"),
+        ("child_runs", "dagrun.TriggerDagRunPerItemOperator"),
+        ("batches", "batched.BatchedOperator"),
+    ],
+)
+def test_a_page_says_of_all_that_an_operator_takes_its_type_and_default(page, path):
+    module, name = path.split(".")
+    operator = getattr(importlib.import_module(f"airflow_mapping_kit.operators.{module}"), name)
+    taken = {
+        one.name for one in inspect.signature(operator).parameters.values() if one.kind is one.KEYWORD_ONLY
+    }
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    _, _, table = re.split(
+        r"^\| (parameter|argument|setting) \| type \| default \|", text, maxsplit=1, flags=re.MULTILINE
+    )
+    named = re.findall(r"^\| (`[^|]+) \| [^|]+ \| ", table.partition("\n\n")[0], re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(named))) == taken - {"python_callable"}
 
 
 def test_every_error_is_in_the_reference():

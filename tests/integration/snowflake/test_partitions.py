@@ -60,7 +60,13 @@ def test_a_partition_is_replaced_in_one_transaction(flights):
     done = flights.fly(PLAN[0])
     assert done == {"key": "day=2013-01-01/origin=EWR", "table": "reports", "rows": 2, "replaced_rows": 1}
     assert found(flights) == [("EWR", "2013-01-01", 1), ("EWR", "2013-01-01", 2), ("LGA", "2013-01-01", 98)]
-    assert flights.fly(PLAN[0])["replaced_rows"] == 2
+    # The last hour of the day in New York is in the next one in UTC.
+    moments = "DATEADD(hour, 28, day::TIMESTAMP_NTZ)::TIMESTAMP_TZ"
+    sql = f"SELECT number, delay FROM raw WHERE origin = %(origin)s AND {moments} >= %(start)s AND {moments} < %(end)s"
+    period = {"date_dimension": "day", "timezone": "America/New_York"}
+    assert flights.fly({**PLAN[0], "day": "2013-01-02"}, sql=sql, **period)["rows"] == 1
+    assert flights.fly(PLAN[0], sql=sql, **period)["replaced_rows"] == 2
+    assert [row[2] for row in found(flights)] == [1, 2, 3, 98]
 
 
 def test_a_row_of_another_partition_takes_all_of_it_back(flights):
