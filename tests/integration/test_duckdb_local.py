@@ -93,7 +93,10 @@ class TestFlights:
         path = f"{lake}/{EWR_KEY}/data_0.parquet"
         assert result == {"key": EWR_KEY, "path": path, "rows": 350, "bytes": Path(path).stat().st_size}
         assert json.loads(json.dumps(result)) == result
-        assert f"Published {EWR_KEY}: 350 rows, {result['bytes']} bytes in " in caplog.text + capsys.readouterr().out
+        assert (
+            f"Published {EWR_KEY}: 350 rows, {result['bytes']} bytes in "
+            in caplog.text + capsys.readouterr().out
+        )
 
     def test_dimensions_are_in_the_path_and_not_in_the_file(self, publish):
         result = publish(ONE_DAY, EWR, parameters={"source": SOURCE})

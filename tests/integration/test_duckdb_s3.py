@@ -13,6 +13,7 @@ import pytest
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflows import DAG, AirflowException, AirflowFailException, AirflowSkipException
 from instances import INSTANCE
+from row_groups import row_groups
 
 ROW = "SELECT $p AS value, 1 AS n"
 
@@ -103,11 +104,17 @@ class TestPublishing:
         publish(ROW, {"p": "a"})
         assert keys() == sorted([*kept, "lake/p=a/data_0.parquet"])
 
-    def test_a_large_object_goes_up_in_parts(self, publish, s3_client, s3_bucket):
-        result = publish("SELECT md5(range::VARCHAR) AS v FROM range(400000) WHERE $p = 1", {"p": 1})
+    def test_a_large_object_goes_up_in_parts(self, publish, s3_client, s3_bucket, tmp_path):
+        sql = "SELECT md5(range::VARCHAR) AS v FROM range(400000) WHERE $p = 1"
+        result = publish(sql, {"p": 1}, compression="uncompressed", row_group_size=204_800)
         found = s3_client.head_object(Bucket=s3_bucket, Key="lake/p=1/data_0.parquet")
         assert found["ContentLength"] == result["bytes"] > 8 * 1024**2
         assert "-" in found["ETag"]
+        s3_client.download_file(s3_bucket, "lake/p=1/data_0.parquet", str(tmp_path / "copy.parquet"))
+        assert row_groups([tmp_path / "copy.parquet"]) == {
+            ("UNCOMPRESSED", 204_800),
+            ("UNCOMPRESSED", 195_200),
+        }
 
     @pytest.mark.parametrize(
         "value", ["it's", "a/b", "..", "a=b", "100%", "a\nb", "{{ 1 + 1 }}", "é😀", "x" * 300]

@@ -17,7 +17,8 @@ from airflows import DAG
 from instances import INSTANCE
 
 # Of 5,000 rows three files.
-SEVERAL = {"file_size_bytes": 1, "row_group_size": 2048}
+SEVERAL = {"file_size_bytes": 1, "row_group_size": 2048, "compression": "gzip"}
+SEVERAL_GROUPS = {("GZIP", 2048), ("GZIP", 904)}
 
 
 def looked_up(kind, dimensions=None, **arguments):

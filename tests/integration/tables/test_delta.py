@@ -16,7 +16,8 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.delta import publish as publishing
 from airflows import AirflowException, AirflowFailException
-from staging import SEVERAL, Staging, looked_up, publish_killed, stage_killed
+from row_groups import row_groups
+from staging import SEVERAL, SEVERAL_GROUPS, Staging, looked_up, publish_killed, stage_killed
 
 SQL = "SELECT $origin AS origin, $date::DATE AS date, $v::INTEGER AS v, unnest(range(3)) AS n"
 DAYS = ["2013-01-01", "2013-01-02"]
@@ -204,6 +205,7 @@ class TestPublishing:
         assert rows(lake, counted) == [(1, 20_000, 5000, 4 * 12_497_500)]
         sizes = {str(path): path.stat().st_size for path in Path(run.prefix).rglob("*.parquet")}
         assert sizes == {one["path"]: one["bytes"] for piece in pieces for one in piece["files"]}
+        assert row_groups(sizes) == SEVERAL_GROUPS
         assert run.publish(pieces) == {**done, "left_over": 0}
         later = run_of(lake, "later")
         waiting = later.stage(many, *PLAN, parameters={"v": 2}, **SEVERAL)

@@ -17,9 +17,10 @@ from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.ducklake import publish as publishing
 from airflow_mapping_kit.tables.ducklake.attached import Lake
 from airflows import AirflowException, AirflowFailException
+from row_groups import row_groups
 from stack.postgres import Postgres
 from stack.processes import Processes
-from staging import SEVERAL, Staging, looked_up, publish_killed
+from staging import SEVERAL, SEVERAL_GROUPS, Staging, looked_up, publish_killed
 
 OLD = tuple(map(int, duckdb.__version__.split(".")[:3])) < (1, 5, 5)
 new_enough = pytest.mark.skipif(OLD, reason="this DuckDB's DuckLake can't be published to")
@@ -235,6 +236,7 @@ class TestPublishing:
             assert (done["rows"], done["replaced_files"], done["left_over"]) == (20_000, replaced, 3)
             assert lake.do(counted) == [(v, 20_000, 5000, 4 * 12_497_500)]
             assert parquet_files(run.prefix) == {one["path"] for piece in pieces for one in piece["files"]}
+            assert row_groups(parquet_files(run.prefix)) == SEVERAL_GROUPS
             assert run.publish(pieces) == {**done, "left_over": 0}
 
     def test_a_staged_file_that_is_gone_is_named(self, lake):

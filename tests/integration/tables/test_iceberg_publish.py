@@ -18,7 +18,8 @@ from pyiceberg.types import LongType, NestedField, StringType
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.tables.iceberg.publish import publish
 from iceberg_tables import run_id, stage, staged_files
-from staging import SEVERAL
+from row_groups import row_groups
+from staging import SEVERAL, SEVERAL_GROUPS
 
 SCHEMA = Schema(NestedField(1, "k", StringType()), NestedField(2, "n", LongType()))
 BY_K = PartitionSpec(PartitionField(1, 1000, IdentityTransform(), "k"))
@@ -289,6 +290,7 @@ def test_several_files_of_a_partition_are_published_and_replaced_together(lake, 
         assert (done["rows"], done["replaced_files"]) == (10_000, replaced)
         counts = lake.table(name).inspect.files()["record_count"].to_pylist()
         assert sorted(counts) == [904] * 2 + [2048] * 4
+        assert row_groups(one["path"] for piece in pieces for one in piece["files"]) == SEVERAL_GROUPS
         assert Counter(lake.rows(name, "k", "n")) == {("a", n): 5000, ("b", n): 5000}
         assert publish(table, pieces, run_id(n)) == done
 

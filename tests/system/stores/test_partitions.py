@@ -19,6 +19,7 @@ from airflow_mapping_kit.storage import other_files
 from airflows import DAG, AirflowException, AirflowFailException, AirflowSkipException
 from fault_proxy import fault_proxy
 from instances import INSTANCE
+from row_groups import row_groups
 from stack.google import logins
 
 pytestmark = pytest.mark.system
@@ -90,17 +91,19 @@ def rows(store, bucket, tmp_path):
     return read
 
 
-def test_a_partition_is_one_object_of_its_key(publish, store, bucket, rows):
-    result = publish(ROW, {"p": "a", "d": 1}, unused=["d"])
+def test_a_partition_is_one_object_of_its_key(publish, store, bucket, rows, tmp_path):
+    sql, options = f"{ROW} FROM range(3000)", {"compression": "gzip", "row_group_size": 2048}
+    result = publish(sql, {"p": "a", "d": 1}, unused=["d"], **options)
     name = "lake/d=1/p=a/data_0.parquet"
     size = len(store.objects(bucket)[name])
     assert result == {
         "key": "d=1/p=a",
         "path": f"{store.scheme}://{bucket}/{name}",
-        "rows": 1,
+        "rows": 3000,
         "bytes": size,
     }
-    assert rows(name) == [("a", 1)]
+    assert rows(name) == [("a", 1)] * 3000
+    assert row_groups([tmp_path / "object.parquet"]) == {("GZIP", 2048), ("GZIP", 952)}
 
 
 def test_a_re_run_replaces_and_what_is_skipped_or_fails_stays(publish, store, bucket, rows):
