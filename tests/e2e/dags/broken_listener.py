@@ -5,6 +5,7 @@ from __future__ import annotations
 import pendulum
 from sqlalchemy import text
 
+from airflow_mapping_kit import compat
 from airflow_mapping_kit.compat import AIRFLOW_3, dag, task
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.labels import label
@@ -13,24 +14,25 @@ from airflow_mapping_kit.reading.records import RECORD_KEY
 if AIRFLOW_3:
     from airflow.sdk import get_parsing_context
     from airflow.sdk.execution_time.xcom import XCom
+
+    written = XCom.set
+
+    def refused(key, value, **place):
+        """Write anything but a record."""
+        if key == RECORD_KEY:
+            raise OSError("The API server takes no records.")
+        written(key, value, **place)
+
+    # `dag.test()` reads this file for other DAGs too, whose tasks run in the same process.
+    if get_parsing_context().task_id:
+        XCom.set = refused
 else:
-    from airflow.models.xcom import XCom
 
-written = XCom.set
-
-
-def refused(key, value, *, session=None, **place):
-    """Write anything but a record."""
-    if key == RECORD_KEY and session is not None:
+    def refused(session, *_):
+        """Fail within the transaction."""
         session.execute(text("SELECT * FROM no_such_table"))
-    if key == RECORD_KEY:
-        raise OSError("The API server takes no records.")
-    written(key=key, value=value, **place, **({} if session is None else {"session": session}))
 
-
-# `dag.test()` of Airflow 3 reads this file for other DAGs too, whose tasks run in the same process.
-if not AIRFLOW_3 or get_parsing_context().task_id:
-    XCom.set = refused
+    compat.write_plain_xcom = refused
 
 
 @dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1))
