@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         proxy = self.server.proxy
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         with self.server.lock:
             request = Request(next(proxy.numbers), self._kind(), self.path, dict(self.headers))
             proxy.requests.append(request)
@@ -148,6 +148,18 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reset()
             else:
                 self._answer(*answer)
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        # As pyarrow writes to S3. The server gets it whole, with its length.
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return body
 
     def _kind(self) -> str:
         if self.command == "PUT" and "x-amz-copy-source" in self.headers:
