@@ -146,7 +146,7 @@ demo-table: $(VENV)/.installed-table-demo $(CATALOG)/.installed ## A year of fli
 bench: $(VENV)/.installed-dev $(CATALOG)/.installed $(BENCH)/.installed ## Measure all that docs/benchmarks.md shows (PARTS="ways collect")
 	@exec $(VENV)/bin/python benchmarks --peers $(BENCH)/bin/python $(PARTS)
 
-chaos: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed ## Break what runs, and ask witnesses outside what became of the work (PARTS=short RUNS=1 SEED=7)
+chaos: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installed ## Break what runs, and ask witnesses outside what became of the work (PARTS=short RUNS=1 SEED=7)
 	@exec env PYTHONPATH=dev $(VENV)/bin/python -m chaos $(PARTS) --runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(if $(PAGE),--page $(PAGE))
 
 # Not with --quiet: what it does not print it does not count.

@@ -7,6 +7,7 @@ import copy
 import json
 import shutil
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from chaos.witness import Witness
 from fault_proxy import fault_proxy
 from stack import landing
 from stack.airflow import AIRFLOW_3, FINISHED_RUN, Airflow
+from stack.catalog import Catalog
 from stack.celery import start_workers, wait_for_workers
+from stack.ports import LOOPBACK, free_port
 from stack.postgres import Postgres
 from stack.processes import Processes
 from stack.redis import Redis
@@ -122,6 +125,9 @@ class Cluster:
         )
         self.snowflake.sql(f"CREATE STAGE landing URL = 's3://{BUCKET}/landing/'")
         self.snowflake_proxy = self._stack.enter_context(SnowflakeProxy(self.snowflake))
+        self._catalog_port = free_port()
+        catalog_proxy = fault_proxy(f"http://{LOOPBACK}:{self._catalog_port}")
+        self.catalog_proxy = self._stack.enter_context(catalog_proxy)
         self._warehouse = json.loads(self.postgres.make_database("warehouse"))
         redis = Redis(self.processes, self.folder / "redis.log") if self._workers else None
         self.airflow = Airflow(
@@ -130,6 +136,7 @@ class Cluster:
             home=self.folder / "airflow",
             dags_folder=HERE / "dags",
             connections={
+                "chaos_catalog": Catalog.airflow_connection_by(self.catalog_proxy.url),
                 "chaos_s3": self.s3.airflow_connection_by(self.s3_proxy.url),
                 "chaos_snowflake": json.dumps(self.snowflake.connection(port=self.snowflake_proxy.port)),
                 "chaos_warehouse": json.dumps(self._warehouse),
@@ -167,6 +174,17 @@ class Cluster:
             "INSERT INTO slot_pool (pool, slots, include_deferred) VALUES ('chaos', 64, false) RETURNING id"
         )
 
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog of tables, started by the first work that asks for it."""
+        return Catalog(
+            self.processes,
+            self.folder / "catalog.log",
+            warehouse=f"s3://{BUCKET}/tables",
+            storage={**self.s3.iceberg_storage, "s3.endpoint": self.s3_proxy.url},
+            port=self._catalog_port,
+        )
+
     @contextlib.contextmanager
     def heard_alone(self) -> Iterator[Self]:
         """Give the same cluster with a witness of its own, for what runs beside others."""
@@ -179,6 +197,7 @@ class Cluster:
         """Forget what was heard, and have all servers answer."""
         self.witness.reset()
         self.s3_proxy.reset()
+        self.catalog_proxy.reset()
         self.snowflake_proxy.reset()
 
     def keep(self, folder: Path) -> None:

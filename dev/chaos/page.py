@@ -22,6 +22,7 @@ HEADING = (
 GROUPS = {
     "workers": ("short", "workers-", "batches-", "two-owners", "triggerer-killed", "starter-killed"),
     "stores": ("s3-", "snowflake-"),
+    "tables": ("staging-", "publish-", "catalog-"),
     "database": ("database-", "small-pools", "two-schedulers"),
     "people": ("timed-out", "marked-", "cleared", "generator-", "paused", "two-retries", "late-answer"),
     "three": ("api-", "scheduler-restarted", "processor-", "triggerer-restarted"),

@@ -55,7 +55,7 @@ def on_workers(
 ) -> float:
     """Strike the worker that is busiest at each of some moments; return when the last fault was over.
 
-    :param at: after how many instances that have succeeded.
+    :param at: after how much that is done.
     """
     run_ids = [work.run_id for work in works]
     for moment in at:
@@ -65,8 +65,8 @@ def on_workers(
 
 
 def when_done(cluster: Cluster, works: Sequence[Work], number: int) -> None:
-    """Wait until so many instances have succeeded."""
-    cluster.until(f"the end of {number} instances", lambda: sum(work.done() for work in works) >= number)
+    """Wait until so much of the works is done."""
+    cluster.until(f"the end of {number} pieces", lambda: sum(work.done() for work in works) >= number)
 
 
 @contextlib.contextmanager

@@ -75,7 +75,8 @@ class Catalog:
         """The Airflow connection as JSON, for an ``AIRFLOW_CONN_...`` variable."""
         return self.airflow_connection_by(self.uri)
 
-    def airflow_connection_by(self, uri: str) -> str:
+    @staticmethod
+    def airflow_connection_by(uri: str) -> str:
         """Return the Airflow connection as JSON that takes another way to the catalog, a proxy."""
         return json.dumps({"conn_type": "iceberg", "host": uri, "login": CLIENT, "password": SECRET})
 

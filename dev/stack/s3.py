@@ -104,9 +104,9 @@ class S3:
         client = self.client()
         return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in self.keys(bucket)}
 
-    def keys(self, bucket: str) -> list[str]:
-        """Return the keys of what a bucket holds."""
-        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    def keys(self, bucket: str, prefix: str = "") -> list[str]:
+        """Return the keys of what a bucket holds, or of those with a prefix."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
     def copy_to(self, bucket: str, folder: Path) -> int:

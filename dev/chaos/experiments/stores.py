@@ -1,4 +1,4 @@
-"""S3 that refuses, hangs and resets, and a Snowflake whose answers are lost."""
+"""S3 that refuses, hangs and resets, a catalog that does, and a Snowflake whose answers are lost."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from chaos.experiment import experiment
 from chaos.works.keys import Copied, Moved
 from chaos.works.lakes import LakeOnS3
+from chaos.works.tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from chaos.cluster import Cluster
     from chaos.verdict import Seen
     from chaos.works.work import Work
-    from fault_proxy import Fault, Request
+    from fault_proxy import Fault, FaultProxy, Request
 
 # So many requests of a hundred something happens to.
 REFUSED, CUT, HUNG = 15, 8, 3
@@ -28,8 +29,9 @@ def _on_s3(cluster: Cluster, run_id: str) -> list[Work]:
     return [LakeOnS3(cluster, f"{run_id}-lake", days=5), Moved(cluster, f"{run_id}-moved", keys=90)]
 
 
-def _ended(cluster: Cluster, works: list[Work]) -> Iterator[Seen]:
-    chosen, faults = cluster.s3_proxy.before, []
+def _ended(cluster: Cluster, works: list[Work], proxy: FaultProxy | None = None) -> Iterator[Seen]:
+    proxy = proxy or cluster.s3_proxy
+    chosen, faults = proxy.before, []
 
     def counted(request: Request) -> Fault:
         fault = chosen(request)
@@ -37,15 +39,15 @@ def _ended(cluster: Cluster, works: list[Work]) -> Iterator[Seen]:
             faults.append(fault)
         return fault
 
-    cluster.s3_proxy.before = counted
+    proxy.before = counted
     try:
         for work in works:
             work.begin()
         for work in works:
             cluster.ended(work.dag_id, work.run_id)
     finally:
-        requests = len(cluster.s3_proxy.requests)
-        cluster.s3_proxy.reset()
+        requests = len(proxy.requests)
+        proxy.reset()
         cluster.snowflake_proxy.reset()
     struck = time.time()
     for work in works:
@@ -76,15 +78,20 @@ def refuses(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
 )
 def resets(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Have S3 cut connections, and lose answers."""
-    before, after = _chosen(chance, CUT), _chosen(chance, CUT)
+    cluster.s3_proxy.before = _before_or_after(chance, CUT, "reset")
+    yield from _ended(cluster, _on_s3(cluster, run_id))
+
+
+def _before_or_after(chance: Random, percent: int, refusal: Fault) -> Callable[[Request], Fault]:
+    """Return what refuses some requests and loses the answers to as many."""
+    before, after = _chosen(chance, percent), _chosen(chance, percent)
 
     def fault(request: Request) -> Fault:
         if _happens(before, request.number):
-            return "reset"
+            return refusal
         return "lost answer" if _happens(after, request.number) else None
 
-    cluster.s3_proxy.before = fault
-    yield from _ended(cluster, _on_s3(cluster, run_id))
+    return fault
 
 
 @experiment(
@@ -102,6 +109,16 @@ def hangs(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
 
     cluster.s3_proxy.before = fault
     yield from _ended(cluster, _on_s3(cluster, run_id))
+
+
+@experiment(
+    "catalog-fails",
+    f"An Iceberg catalog answers {REFUSED} of 100 requests with 503, and loses its answers to as many",
+)
+def catalog_fails(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
+    """Have the catalog refuse requests, and lose answers."""
+    cluster.catalog_proxy.before = _before_or_after(chance, REFUSED, "503")
+    yield from _ended(cluster, [Table(cluster, run_id)], cluster.catalog_proxy)
 
 
 @experiment(

@@ -12,6 +12,7 @@ from chaos.works.items import Items
 from chaos.works.keys import Copied, Moved
 from chaos.works.lakes import Lake, LakeInBatches, LakeOnS3
 from chaos.works.rows import Published, Replaced
+from chaos.works.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +50,7 @@ def _every(cluster: Cluster, run_id: str) -> list[Work]:
         Copied(cluster, f"{run_id}-copied", days=3),
         Replaced(cluster, f"{run_id}-rows"),
         Published(cluster, f"{run_id}-published"),
+        Table(cluster, f"{run_id}-table"),
         Children(cluster, f"{run_id}-children", children=10),
     ]
 

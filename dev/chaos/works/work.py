@@ -22,6 +22,7 @@ class Work(ABC):
     name: ClassVar[str]
     dag_id: ClassVar[str]
     task_id: ClassVar[str]
+    fan_in: ClassVar[str] = "collect"
 
     def __init__(self, cluster: Cluster, run_id: str) -> None:
         self.cluster = cluster
@@ -41,7 +42,7 @@ class Work(ABC):
         """How many pieces or items there are."""
 
     def done(self) -> int:
-        """Return how many of its instances have succeeded."""
+        """Return how much of it is done: by default, how many of its instances have succeeded."""
         query = (
             "SELECT count(*) AS n FROM task_instance WHERE dag_id = %s AND run_id = %s AND state = 'success'"
         )
@@ -74,7 +75,7 @@ class Work(ABC):
 
     def counted(self, seen: Seen, total: int | None = None) -> dict[str, Any]:
         """Return the report of the fan-in; say so if it counts wrong."""
-        report = self.cluster.report(self.dag_id, self.run_id, f"collect_{self.task_id}")
+        report = self.cluster.report(self.dag_id, self.run_id, f"{self.fan_in}_{self.task_id}")
         total = self.pieces if total is None else total
         if (report["total"], report["succeeded"]) != (total, total):
             seen.wrong = [
