@@ -38,7 +38,7 @@ def staging_killed(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Se
 
 @experiment(
     "publish-killed",
-    "The worker of `publish` is killed five times in a run: three times before the commit, once at it, once after it",
+    "The worker of `publish` is killed five times in a run: three times before its commit, twice at it or after it",
 )
 def publish_killed(cluster: Cluster, chance: Random, run_id: str) -> Iterator[Seen]:
     """Kill the worker of `publish` when it has just asked S3 or the catalog for something."""
