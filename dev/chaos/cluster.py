@@ -149,7 +149,12 @@ class Cluster:
             },
             **({"broker_url": redis.url} if redis else {}),
         )
+        # To make its tables Airflow needs two connections, also where its parts are to do with one.
+        overflow = "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW"
+        given = self.airflow.environment.pop(overflow, None)
         self.airflow.migrate()
+        if given:
+            self.airflow.environment[overflow] = given
         self._start_parts()
 
     def _start_parts(self) -> None:
