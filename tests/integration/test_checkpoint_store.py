@@ -234,7 +234,7 @@ class TestWhatABackendKeeps:
         kept.checkpoint().save([result(f"n={n}", "x" * 20_000) for n in range(3)])
         min(objects(), key=lambda path: path.stat().st_mtime_ns).unlink()
         assert kept.checkpoint().rows() == []
-        assert "of items that are done: they are worked on again" in caplog.text
+        assert "of items that are done: these items run again" in caplog.text
         kept.checkpoint().save([result("n=0")])
         assert [row["key"] for row in kept.checkpoint().rows()] == ["n=0"]
         assert len(objects()) == 1
