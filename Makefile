@@ -86,7 +86,8 @@ else
 MARKED := not system and (not e2e or versions)
 APART := $(addprefix --ignore tests/,property unit/lint unit/partitions unit/history unit/ui integration/s3 integration/dags) \
 	$(addprefix --ignore tests/unit/operators/,batched duckdb s3 snowflake)
-# Writers of tables are looked at with the oldest and with the newest of what they need.
+# The Airflow in between has the selection of end-to-end tests, and what of `integration` asks for a version of Airflow's:
+# units and writers of tables are looked at with the oldest and with the newest of what they need.
 ifneq ($(AIRFLOW),3.3.2)
 APART += $(addprefix --ignore tests/,unit $(addprefix integration/,tables sql snowflake lint))
 endif

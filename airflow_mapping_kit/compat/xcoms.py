@@ -40,16 +40,22 @@ def write_plain_xcom(session: Any, place: Mapping[str, Any], key: str, value: An
     make these few of objects.
 
     :param place: dag_id, run_id, task_id and map_index of the instance.
+    :raises ValueError: if there is no such run any more: somebody has deleted it
     """
     from airflow.utils import timezone
 
     values = {**place, "key": key, "value": plain_xcoms().serialize_value(value), "at": timezone.utcnow()}
-    for statement in _statements(session.get_bind().dialect):
-        session.execute(statement, values)
+    delete, insert = _statements(session.get_bind().dialect)
+    session.execute(delete, values)
+    if session.execute(insert, values).rowcount != 1:
+        raise ValueError(
+            f"the DAG run {place['run_id']!r} of {place['dag_id']!r} was deleted while its task {place['task_id']!r} "
+            f"[{place['map_index']}] was at work: trigger it anew"
+        )
 
 
 @lru_cache(maxsize=1)
-def _statements(dialect: Any) -> tuple[TextClause, ...]:
+def _statements(dialect: Any) -> tuple[TextClause, TextClause]:
     """Return what deletes an XCom and inserts it, in the words of a database: on MySQL `key` is one of its own."""
     from sqlalchemy import bindparam, text
 

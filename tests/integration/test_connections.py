@@ -8,6 +8,7 @@ import pendulum
 import pytest
 
 import airflows
+from airflow_mapping_kit.compat import own_session, write_plain_xcom
 from airflow_mapping_kit.fan_in import collect
 from airflow_mapping_kit.generators import batches
 from airflow_mapping_kit.operators.batched import batched
@@ -70,3 +71,12 @@ def test_an_instance_opens_one_connection_for_all_that_the_kit_asks(opened):
     failed, error = opened(lambda: in_batches(fails=True))
     assert "1 of 3 items of work failed" in str(error)
     assert failed <= plain + 1
+
+
+def test_nothing_is_kept_silently_of_a_run_that_was_deleted(metadata_db):
+    place = {"dag_id": "gone", "run_id": "monthly", "task_id": "load", "map_index": 3}
+    with (
+        pytest.raises(ValueError, match=r"'monthly' of 'gone' was deleted while its task 'load' \[3\]"),
+        own_session() as session,
+    ):
+        write_plain_xcom(session, place, "key", {})

@@ -73,8 +73,10 @@ def clock_to_say(column: str, given: str, kind: str) -> str | None:
     `clock_to_say('"at"', "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")` gives `"at" AT TIME ZONE 'UTC'`; of a `VARCHAR`,
     which has none or says it itself, `None`.
     """
-    with_zone = [[bool(match[2]) for match in _MOMENT.finditer(one) if match[1]] for one in (given, kind)]
-    if not all(with_zone) or sum(with_zone[0]) == sum(with_zone[1]):
+    here, there = ([bool(match[2]) for match in _MOMENT.finditer(one) if match[1]] for one in (given, kind))
+    # Of one number each is compared with its own: two of a struct may have exchanged their zones.
+    same = here == there if len(here) == len(there) else sum(here) == sum(there)
+    if not here or not there or same:
         return None
     nested = ", of each moment that is nested in it" if given.endswith((")", "]")) else ""
     return f"{column} AT TIME ZONE 'UTC'{nested}"

@@ -118,6 +118,11 @@ def test_a_type_that_keeps_every_value_is_taken(written, given, kind, value):
             "write \"x\" AT TIME ZONE 'UTC' if that is meant",
         ),
         ("[TIMESTAMP '2013-01-01']", "TIMESTAMPTZ[]", "AT TIME ZONE 'UTC', of each moment that is nested"),
+        (
+            "{'a': TIMESTAMP '2013-01-01', 'b': TIMESTAMPTZ '2013-01-01'}",
+            "STRUCT(a TIMESTAMPTZ, b TIMESTAMP)",
+            "AT TIME ZONE 'UTC', of each moment that is nested",
+        ),
         ("DATE '2013-01-01'", "TIMESTAMPTZ", "write \"x\" AT TIME ZONE 'UTC' if that is meant"),
         (
             "1.255::DECIMAL(10, 3)",
