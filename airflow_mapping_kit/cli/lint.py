@@ -1,4 +1,4 @@
-"""`mapping-kit lint`: what costs teams their data, found in DAG files; Airflow is not imported."""
+"""`mapping-kit lint`: find mistakes in DAG files; Airflow is not imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lint(arguments: tuple[str, ...]) -> int:
-    """Find in DAG files what costs teams their data, without running them."""
+    """Find mistakes in DAG files that lose data, without running them."""
     from airflow_mapping_kit.lint.program import main
 
     return main(arguments)

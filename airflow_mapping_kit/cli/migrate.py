@@ -11,7 +11,7 @@ import click
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def migrate(arguments: tuple[str, ...]) -> int:
-    """Write one DAG in place of DAGs that start a run an item, or of copies."""
+    """Write one DAG in place of several."""
     from airflow_mapping_kit.lint.migrate.program import main
 
     return main(arguments)

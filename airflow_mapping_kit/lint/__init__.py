@@ -1,3 +1,3 @@
-"""What costs teams their data, found in DAG files as they are written. Standard library only: no Airflow is needed."""
+"""Find mistakes in DAG files that lose data. Standard library only: Airflow is not needed."""
 
 from __future__ import annotations

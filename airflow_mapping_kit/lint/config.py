@@ -95,7 +95,7 @@ def check_ids(what: str, ids: Iterable[str], known: Iterable[str]) -> None:
     for one in ids:
         if not any(id_.startswith(one) for id_ in all_ids):
             near = _near(one, all_ids)
-            hint = f" Did you mean {' or '.join(near)}?" if near else f" There are {', '.join(all_ids)}."
+            hint = f" Did you mean {' or '.join(near)}?" if near else f" The rules are {', '.join(all_ids)}."
             raise ConfigError(f"{what}: there is no rule {one!r}.{hint}")
 
 
@@ -121,7 +121,7 @@ def _settings(table: Mapping[str, Any], file: Path, rules: list[str]) -> Setting
     for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(known)}."
+            hint = f" Did you mean {near[0]!r}?" if near else f" The settings are {', '.join(known)}."
             raise ConfigError(f"{file}: [tool.mapping-kit.lint] has no setting {key!r}.{hint}")
         if key == "per-file-ignores":
             if not isinstance(value, dict) or not all(_are_texts(ids) for ids in value.values()):
@@ -131,7 +131,7 @@ def _settings(table: Mapping[str, Any], file: Path, rules: list[str]) -> Setting
                 check_ids(f"{file}: {key}", ids, rules)
             continue
         if not _are_texts(value):
-            raise ConfigError(f"{file}: {key} is {value!r}: write a list of text.")
+            raise ConfigError(f"{file}: {key} is {value!r}: write a list of strings.")
         if key in {"select", "extend-select", "ignore"}:
             check_ids(f"{file}: {key}", value, rules)
         found[known[key]] = tuple(value)
@@ -152,16 +152,16 @@ def _parsed(text: str, file: Path) -> dict[str, Any]:
         if "[tool.mapping-kit" not in text:
             return {}
         raise ConfigError(
-            f"{file}: Python 3.10 reads no TOML by itself. Install tomli, or run the lint on Python 3.11 or later."
+            f"{file}: Python 3.10 can't read TOML. Install tomli, or run the lint on Python 3.11 or later."
         )
     try:
         table: dict[str, Any] = toml.loads(text)
     except ValueError as error:
-        raise ConfigError(f"{file}: it is no TOML: {error}") from None
+        raise ConfigError(f"{file}: it is not valid TOML: {error}") from None
     for name in ("tool", "mapping-kit", "lint"):
         table = table.get(name, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"{file}: [tool.mapping-kit.lint] is no table.")
+            raise ConfigError(f"{file}: [tool.mapping-kit.lint] is not a table.")
     return table
 
 

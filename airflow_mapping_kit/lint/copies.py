@@ -192,11 +192,8 @@ def _short(text: str) -> str:
 def _remedy(differences: Mapping[str, list[str]]) -> str:
     times = {"schedule", "schedule_interval", "start_date", "catchup"}
     if differences and times & set(differences):
-        return (
-            "Keep one DAG, with reload_params(...) for the days that are to be loaded again, and map over what else "
-            "differs"
-        )
-    return "Keep one DAG, and map over what differs: a dimension of its partitions"
+        return "Keep one DAG. Use reload_params(...) to load days again, and map over the other differences"
+    return "Keep one DAG, and map over the differences: make them dimensions of its partitions"
 
 
 RULES = (Rule("MAP401", "copied-dags", "DAG files are copies of one another.", "warning", None),)

@@ -33,7 +33,7 @@ def python_files(paths: Iterable[Path], exclude: Iterable[str] = ()) -> Iterator
             # pre-commit names each file that changed.
             found = iter([] if any(matches(str(path), glob) for glob in globs) else [path])
         else:
-            raise ConfigError(f"{path}: there is no such file or folder.")
+            raise ConfigError(f"{path}: this file or folder doesn't exist.")
         for file in found:
             # By a link, or by two names, a file is no copy of itself.
             real = file.resolve()

@@ -144,7 +144,7 @@ def unreadable(path: str, error: Unreadable) -> Finding:
     return Finding(
         "MAP000",
         place,
-        f"The file doesn't parse, so nothing in it was looked at: {error}",
-        "Mend it, or leave it out: exclude = [...]",
+        f"The file doesn't parse, so the lint checked nothing in it: {error}",
+        "Correct it, or exclude it: exclude = [...]",
         "warning",
     )

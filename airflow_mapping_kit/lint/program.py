@@ -35,7 +35,7 @@ def run() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Look at files and print what is found; return 0 if that is nothing, 1 if something, 2 if it could not be done."""
+    """Check files and print the findings; return 0 without findings, 1 with some, 2 if the check failed."""
     options = _parser().parse_args(arguments)
     _show_any_text()
     if options.explain is not None:
@@ -54,9 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         if options.diff:
             print(mended.diff, end="")
         print(
-            f"{mended.number:,} of {len(result.findings):,} {'would be' if options.diff else ''} mended.".replace(
-                "  ", " "
-            ),
+            f"{mended.number:,} of {_counted(len(result.findings), 'finding')} {'can be' if options.diff else ''} "
+            "fixed.".replace("  ", " "),
             file=sys.stderr,
         )
         result = mended.left
@@ -104,34 +103,43 @@ def _explain(rule_id: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mapping-kit lint", description="Find in DAG files what costs teams their data."
+        prog="mapping-kit lint",
+        description="Find mistakes in DAG files that lose data. Your code is parsed, never run.",
     )
     parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="files and folders; default: the current folder"
+        "paths", nargs="*", metavar="PATH", help="files and folders to check (default: the current folder)"
     )
     parser.add_argument(
-        "--select", action="append", default=[], metavar="IDS", help="only these rules: MAP0,MAP108"
+        "--select",
+        action="append",
+        default=[],
+        metavar="IDS",
+        help="check only these rules, or all that begin so: MAP0,MAP108",
     )
     parser.add_argument(
-        "--extend-select", action="append", default=[], metavar="IDS", help="these rules as well"
+        "--extend-select", action="append", default=[], metavar="IDS", help="check these rules in addition"
     )
-    parser.add_argument("--ignore", action="append", default=[], metavar="IDS", help="not these rules")
+    parser.add_argument("--ignore", action="append", default=[], metavar="IDS", help="leave out these rules")
     parser.add_argument(
-        "--fix", action="store_true", help="mend what can be mended so that the DAG does the same"
+        "--fix", action="store_true", help="fix findings where the fix doesn't change what the DAG does"
     )
     parser.add_argument(
-        "--unsafe-fixes", action="store_true", help="mend, too, what then does something else: read the diff"
+        "--unsafe-fixes",
+        action="store_true",
+        help="also apply fixes that change what the DAG does: read the diff first",
     )
     parser.add_argument(
         "--diff",
         action="store_true",
-        help="with --fix or --unsafe-fixes: show what would change, write nothing",
+        help="with --fix or --unsafe-fixes: show the changes, and write nothing",
     )
     parser.add_argument(
-        "--explain", metavar="ID", help="what a rule finds, why it is bad, and what to write instead"
+        "--explain", metavar="ID", help="say what a rule finds, why it is bad, and what to write instead"
     )
-    parser.add_argument("--output", choices=report.FORMATS, default="text")
-    parser.add_argument("--statistics", action="store_true", help="how many findings each rule has")
+    parser.add_argument(
+        "--output", choices=report.FORMATS, default="text", help="the format of the findings (default: text)"
+    )
+    parser.add_argument("--statistics", action="store_true", help="show only how many findings each rule has")
     return parser
 
 

@@ -64,7 +64,7 @@ def sarif(findings: Sequence[Finding], fixes: Mapping[Finding, Sequence[Replacem
 def _fix(finding: Finding, replacements: Sequence[Replacement]) -> dict[str, Any]:
     safe = finding.fix is not None and finding.fix.safe
     return {
-        "description": {"text": finding.remedy + ("." if safe else ". The DAG does something else then.")},
+        "description": {"text": finding.remedy + ("." if safe else ". This changes what the DAG does.")},
         "artifactChanges": [
             {
                 "artifactLocation": _artifact(finding.place.path),

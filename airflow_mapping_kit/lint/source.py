@@ -226,7 +226,7 @@ def _decoded(data: bytes) -> tuple[str, str]:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return encoding, data.decode(encoding).removeprefix("\ufeff")
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-        raise Unreadable(f"it is no text in UTF-8, nor does it name its encoding ({error})") from None
+        raise Unreadable(f"it is not UTF-8, and doesn't declare another encoding ({error})") from None
 
 
 def _parsed(text: str) -> ast.Module:

@@ -73,7 +73,8 @@ def _of_python(dag: Dag, node: ast.Call) -> Call | None:
     own = given.get("op_kwargs")
     if "op_args" in given or not isinstance(own, ast.Dict | None):
         raise Refused(
-            f"{dag.source.path}:{node.lineno}: what {function.name} is given can't be followed: write op_kwargs."
+            f"{dag.source.path}:{node.lineno}: the arguments of {function.name} can't be read: pass them in a literal "
+            "op_kwargs."
         )
     settings = {key: dag.source.code(value) for key, value in given.items() if key not in _OF_PYTHON}
     op_kwargs = keywords(ast.Call(node.func, [], [ast.keyword(None, own)])) if own else {}

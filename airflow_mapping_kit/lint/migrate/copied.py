@@ -39,7 +39,7 @@ def as_one(dags: Sequence[Dag]) -> tuple[str, str]:
     first = dags[0]
     if len({one.source.path for one in dags}) < max(len(dags), 2):
         raise Refused(
-            "Name two files or more, each once: of DAGs in one file it can't be told what belongs to which."
+            "Name at least two files, each of them once. DAGs in the same file can't be told apart."
         )
     ids = [one.dag_id for one in dags]
     new_id = f"{os.path.commonprefix(ids).rstrip('_-. ') or first.dag_id}_mapped"
@@ -48,14 +48,16 @@ def as_one(dags: Sequence[Dag]) -> tuple[str, str]:
     own = [one for one in found if not merged.is_of_the_dag(one)]
     if not own:
         names = ", ".join(one.name for one in found) or "nothing"
-        raise Refused(f"{first.source.path} and its copies differ in {names}: there is nothing to map over.")
+        raise Refused(
+            f"{first.source.path} and its copies differ only in {names}: there is nothing to map over."
+        )
     named(own, first.source)
     for one in own:
         merged.put(one)
     if first.mapped_line():
         raise Refused(
-            f"{first.source.path}:{first.mapped_line()}: the DAG maps tasks by itself, which a mapped group can't: map "
-            f"them over what the copies differ in, too."
+            f"{first.source.path}:{first.mapped_line()}: this task is mapped already, and a mapped group can't contain "
+            f"mapped tasks. Map it over the differences of the copies, too."
         )
     return new_id, merged.text(own)
 
@@ -89,14 +91,14 @@ class _Merged:
                 f"{text} in {dag.path.name}" for text, dag in zip(one.texts, self._dags, strict=True)
             )
             name = one.name or f"a value in line {nodes[0].lineno}"
-            self._changes.todo(self._dag.node, f"{name} is {said}: one DAG has one.")
+            self._changes.todo(self._dag.node, f"{name} is {said}. One DAG can have only one: choose it.")
         one.nodes = [node for node in one.nodes if id(node) not in self._heads]
         return not one.nodes
 
     def put(self, one: Difference) -> None:
         """Let the code read an item where it has what the files differ in."""
         if not one.is_literal:
-            raise self._refused(one, one.nodes[0], "it is no literal that a table could hold")
+            raise self._refused(one, one.nodes[0], "this value is not a literal, so the table can't hold it")
         for node in one.nodes:
             self._put(one, node)
 
@@ -110,7 +112,7 @@ class _Merged:
                 return
         if isinstance(parent, ast.keyword) and parent.arg in {"task_id", "group_id"}:
             self._changes.todo(
-                node, f"{parent.arg} was {', '.join(one.texts)}: give it a name for all of them."
+                node, f"{parent.arg} was {', '.join(one.texts)}: choose one name for all of them."
             )
             return
         self._replace(one, node)
@@ -119,7 +121,7 @@ class _Merged:
         source, stays = self._dag.source, False
         found = source.lookup(target)
         if found is None or len(found[1]) > 1:
-            raise self._refused(one, target, f"`{target.id}` is set several times")
+            raise self._refused(one, target, f"`{target.id}` is set more than once")
         for name in source.all(ast.Name):
             if name is target or not isinstance(name.ctx, ast.Load) or source.lookup(name) != found:
                 continue
@@ -128,7 +130,8 @@ class _Merged:
                 within_id = self._dag.id_node is not None and name in set(ast.walk(self._dag.id_node))
                 if not within_id:
                     self._changes.todo(
-                        self._dag.node, f"`{target.id}` is {', '.join(one.texts)}: one DAG has one."
+                        self._dag.node,
+                        f"`{target.id}` is {', '.join(one.texts)}. One DAG can have only one: choose it.",
                     )
             else:
                 self._replace(one, name)
@@ -142,7 +145,9 @@ class _Merged:
             self._check_at_parsing(one, node)
         elif isinstance(around, ast.Lambda) or self._dag.reaches.kind(around) != "task":
             name = getattr(around, "name", "a lambda")
-            raise self._refused(one, node, f"{name} has no item: give it as an argument first")
+            raise self._refused(
+                one, node, f"{name} doesn't get the item: pass the value to it as an argument first"
+            )
         else:
             names = self._takes.setdefault(around, [])
             if one.name not in names:
@@ -159,7 +164,9 @@ class _Merged:
                 if made(source, above) is not None:
                     if argument not in _RENDERED:
                         self._changes.todo(
-                            node, f"an item can be {argument or 'this'} only if Airflow renders it."
+                            node,
+                            f"{argument or 'this'} can come from the item only if Airflow renders it as a template: "
+                            "check this.",
                         )
                     return
                 function = defined(source, above.func)
@@ -168,7 +175,9 @@ class _Merged:
                 break
             elif not isinstance(above, ast.List | ast.Tuple | ast.Dict):
                 break
-        raise self._refused(one, node, "it is read while the file is parsed, when there is no item")
+        raise self._refused(
+            one, node, "it is read when Airflow parses the file, and then there is no item yet"
+        )
 
     def _refused(self, one: Difference, node: ast.AST, why: str) -> Refused:
         line = getattr(node, "lineno", 0)

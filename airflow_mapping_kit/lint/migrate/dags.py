@@ -87,13 +87,13 @@ class Files:
         ids = ", ".join(one.dag_id for one in found)
         if not found:
             raise Refused(
-                f"{path}: it defines no DAG by @dag or `with DAG(...)`, nor one alone by `dag = DAG(...)`; a DAG of "
-                f"another form has to be written as one of these first."
+                f"{path}: it defines no DAG with @dag or `with DAG(...)`, and not exactly one with `dag = DAG(...)`. "
+                f"Rewrite the DAG in one of these forms first."
             )
         if not chosen:
-            raise Refused(f"{path}: it defines no DAG {wanted!r}, but {ids}.")
+            raise Refused(f"{path}: it doesn't define the DAG {wanted!r}. It defines {ids}.")
         if len(chosen) > 1:
-            raise Refused(f"{path}: it defines {ids}. Say which one: {path}:{chosen[0].dag_id}")
+            raise Refused(f"{path}: it defines {ids}. Name one of them: {path}:{chosen[0].dag_id}")
         _check_that_all_is_within(chosen[0])
         return chosen[0]
 
@@ -112,7 +112,7 @@ class Files:
                 raise Refused(f"{path}:{error.line}: it can't be read: {error}.") from None
             tabs = next((number for number, line in enumerate(source.lines, 1) if line[:1] == "\t"), 0)
             if tabs:
-                raise Refused(f"{path}:{tabs}: it is indented by tabs: indent it by spaces first.")
+                raise Refused(f"{path}:{tabs}: it is indented with tabs. Indent it with spaces first.")
             source = with_a_with(source)
             self._read[real] = source, Reaches(source)
         return self._read[real]
@@ -126,7 +126,8 @@ def _check_that_all_is_within(dag: Dag) -> None:
     for one in dag.source.tree.body:
         if isinstance(one, ast.Expr) and own & needed.names_of(one):
             raise Refused(
-                f"{dag.source.path}:{one.lineno}: it goes on with {dag.dag_id} outside of its `with`: move it in."
+                f"{dag.source.path}:{one.lineno}: this line uses tasks of {dag.dag_id} outside of its `with`: move it "
+                "inside."
             )
 
 

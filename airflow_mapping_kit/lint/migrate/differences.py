@@ -55,8 +55,8 @@ def differences(dags: Sequence[Dag]) -> list[Difference]:
     for dag, shape in zip(dags[1:], others, strict=True):
         if _tokens(dag.source, shape) != _tokens(dags[0].source, first):
             raise Refused(
-                f"{dag.source.path} does something else than {dags[0].source.path}, not the same with other values: "
-                f"leave it out, or make them alike first."
+                f"{dag.source.path} does something else than {dags[0].source.path}, not the same with other values. "
+                f"Leave it out, or make the two equal first."
             )
     nodes = _by_place(dags[0].source)
     found: dict[tuple[str, ...], Difference] = {}

@@ -49,11 +49,13 @@ def takes_the_item(
         functions.begins_with(changes, function, f"{name} = {code if is_native else f'str({code})'}")
     for node, name in found.others:
         changes.todo(
-            node, f"`{name}` is now that of the one run for all items: was that of {sub.dag_id} meant?"
+            node,
+            f"`{name}` is the same for all items now. In {sub.dag_id} each run had its own: is that a problem here?",
         )
     for node in found.pulls:
         changes.todo(
-            node, "xcom_pull gets what all items pushed: pass what the task of this item returned instead."
+            node,
+            "xcom_pull returns the results of all items: pass the result of this item's task as an argument.",
         )
     if always or found.conf or found.params:
         names = {one.arg for one in arguments(function)}
@@ -98,5 +100,7 @@ def templates(changes: Changes, node: ast.AST, sub: Dag) -> None:
             around = sub.source.function_around(one)
             if around in {None, sub.node}:
                 changes.todo(
-                    one, "this template reads the conf of a run an item: give it the item's field instead."
+                    one,
+                    "this template reads a run's conf, which no longer has the item: pass the field of the item "
+                    "instead.",
                 )

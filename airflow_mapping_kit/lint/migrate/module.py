@@ -77,7 +77,7 @@ def module(parts: Sequence[Taken], text: str) -> str:
             if isinstance(statement, ast.Expr) or fresh & set(needed.bound(statement)):
                 code = needed.text(source, statement, fresh if top else all_names)
                 if _is_of_a_folder(statement) and _folder(source) != _folder(parts[0].dag.source):
-                    code = f"{TODO}this stood in {source.path}, another folder.\n{code.lstrip(chr(10))}"
+                    code = f"{TODO}this is from {source.path}, in another folder: check it.\n{code.lstrip(chr(10))}"
                 (imports if top else others)[code] = None
     missing = [name for name in _OF_AIRFLOW if name in loaded and name not in bound]
     head = _docstring(parts[0].dag.source) + "from __future__ import annotations\n\n"
@@ -136,7 +136,7 @@ def _same(bound: dict[str, tuple[str, str]], source: Source, statement: ast.stmt
         path, other = bound.setdefault(name, (source.path, dump))
         if path != source.path and other != dump:
             raise Refused(
-                f"{name!r} is one thing in {path} and another one in {source.path}: rename one of them."
+                f"{name!r} means different things in {path} and in {source.path}: rename one of them."
             )
 
 
@@ -189,9 +189,7 @@ def checked(path: str, code: str) -> str:
         source = Source(path, code.encode())
     except Unreadable as error:
         line = code.splitlines()[error.line - 1].strip() if error.line <= code.count("\n") else ""
-        raise Refused(
-            f"what came of it doesn't parse ({error}: {line}): these DAGs have to be joined by hand."
-        ) from None
+        raise Refused(f"the new file would not parse ({error}: {line}). Join these DAGs by hand.") from None
     changes = Changes(source)
     for node in source.all(ast.Name):
         is_read = isinstance(node.ctx, ast.Load) and not node.id.startswith("__")

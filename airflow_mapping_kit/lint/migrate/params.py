@@ -26,7 +26,7 @@ def of_both(changes: Changes, main: Dag, other: Dag) -> None:
     if not isinstance(own, ast.Dict) or not isinstance(its, ast.Dict) or None in {*own.keys, *its.keys}:
         changes.todo(
             main.node,
-            f"params of {other.dag_id} belong here, too: {' '.join(other.source.code(its).split())}",
+            f"add the params of {other.dag_id} here: {' '.join(other.source.code(its).split())}",
         )
         return
     mine = {constant(key): main.source.code(value) for key, value in zip(own.keys, own.values, strict=True)}
@@ -38,7 +38,8 @@ def of_both(changes: Changes, main: Dag, other: Dag) -> None:
         elif mine[constant(key)] != code:
             changes.todo(
                 main.node,
-                f"param {constant(key)!r} of {other.dag_id} was {' '.join(code.split())}: both have one of that name.",
+                f"param {constant(key)!r} of {other.dag_id} was {' '.join(code.split())}, and both DAGs have it: "
+                "choose one value.",
             )
     if not new:
         return

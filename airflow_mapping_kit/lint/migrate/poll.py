@@ -43,7 +43,10 @@ def reading_a_report(
             functions.given(changes, node, added[called])
         called = defined(dag.source, keywords(node).get("python_callable"))
         if node not in gone.sensors and called is not None and any(asked(dag.source, called, sub_id)):
-            changes.todo(node, f"{called.name} asked for the runs of {sub_id}: let it read rows({report}).")
+            changes.todo(
+                node,
+                f"{called.name} reads the runs of {sub_id}, which no longer exist: read rows({report}) instead.",
+            )
     for statement in dag.body:
         _without_waiting(changes, statement, gone, added, report)
 
@@ -79,13 +82,17 @@ def _reading(
             changes.replace(whole, name)
             new[name] = given[name]
         else:
-            changes.todo(node, f"{poll.dag_id} was started with no such field that can be followed: pass it.")
+            changes.todo(
+                node,
+                f"the trigger of {poll.dag_id} passed no such field, as far as the lint can see: pass it here.",
+            )
     asking = list(asked(source, function, sub_id))
     if asking:
         new.update(_states(poll, changes, function, asking, trigger, report, new))
     for node, name in found.others:
         changes.todo(
-            node, f"`{name}` is now that of the one run for all items: was that of {poll.dag_id} meant?"
+            node,
+            f"`{name}` is now the value of this run, no longer of the run of {poll.dag_id}: is that a problem here?",
         )
     names = {one.arg for one in arguments(function)}
     is_kept = not found.conf or any(name == "dag_run" for _, name in found.others)
@@ -122,7 +129,7 @@ def _states(
     found = [(_whole(poll.source, call), _run_id(poll.source, call)) for call in asking]
     if not trigger.has_conf or not all(run_id is not None for _, run_id in found):
         for call in asking:
-            changes.todo(call, "the states are in rows(report) now, in the order of the items: row['state'].")
+            changes.todo(call, "take the states from rows(report), in the order of the items: row['state'].")
         return {"report": report}
     taken = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} | set(new)
     states = functions.free(["states", "states_of_runs"], taken)

@@ -21,16 +21,14 @@ WRITTEN, WITH_TODOS, REFUSED = 0, 1, 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write one DAG in place of several; return 0 if it is done, 1 if something is left to decide, 2 if it can't be."""
+    """Write one DAG that replaces several; return 0 if it is complete, 1 if it has TODOs, 2 if it is not written."""
     options = _parser().parse_args(arguments)
     try:
         text, path, left = _written(options)
         with path.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
     except FileExistsError:
-        print(
-            f"{path}: there is such a file, which is not written over. Move it away first.", file=sys.stderr
-        )
+        print(f"{path}: this file exists, and is not overwritten. Move it away first.", file=sys.stderr)
         return REFUSED
     except (Refused, OSError) as error:
         print(str(error), file=sys.stderr)
@@ -49,7 +47,8 @@ def _written(options: argparse.Namespace) -> tuple[str, Path, list[tuple[int, st
     else:
         if len(options.dags) not in {2, 3}:
             raise Refused(
-                "Name the main DAG, the one that it starts an item, and the one that polls, if there is one."
+                "Name the main DAG, then the DAG that it starts for each item, then the DAG that polls, if there is "
+                "one."
             )
         dags = [files.dag(one) for one in options.dags]
         new_id = f"{dags[0].dag_id}_mapped"
@@ -57,8 +56,7 @@ def _written(options: argparse.Namespace) -> tuple[str, Path, list[tuple[int, st
             text = together(dags[0], dags[1], dags[2] if len(dags) > 2 else None, new_id)  # noqa: PLR2004
         except SyntaxError as error:
             raise Refused(
-                f"what came of it doesn't parse ({error.msg}: {(error.text or '').strip()}): these DAGs have to be "
-                f"joined by hand."
+                f"the new file would not parse ({error.msg}: {(error.text or '').strip()}). Join these DAGs by hand."
             ) from None
     path = dags[0].path.with_name(re.sub(r"[^\w.-]", "_", new_id) + ".py")
     text = text.replace("\r\n", "\n")
@@ -70,12 +68,17 @@ def _written(options: argparse.Namespace) -> tuple[str, Path, list[tuple[int, st
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mapping-kit migrate",
-        description="Write one DAG with a mapped task in place of DAGs that start a run an item, or of copies.",
-        epilog="It writes a new file beside the first one. What it can't decide is a TODO in it. Exit status: 0 "
-        "written, 1 written with TODOs, 2 not written.",
+        description="Write one DAG with a mapped task that replaces several: a DAG that starts a run of another DAG "
+        "for each item, or DAGs that are copies of one another.",
+        epilog="The new file is beside the first one. The old files don't change. Where you have to decide something, "
+        "the new file has a TODO. Exit status: 0 written, 1 written with TODOs, 2 not written.",
     )
     parser.add_argument(
-        "dags", nargs="+", metavar="FILE[:DAG]", help="the main DAG, the sub DAG, the polling DAG"
+        "dags",
+        nargs="+",
+        metavar="FILE[:DAG]",
+        help="the main DAG, the DAG that it starts, and the DAG that polls, "
+        "in this order; with --copies, all copies",
     )
-    parser.add_argument("--copies", action="store_true", help="the DAGs are copies of one another")
+    parser.add_argument("--copies", action="store_true", help="the files are copies of one another")
     return parser

@@ -50,7 +50,7 @@ def in_place_of_the_poll(
     todo = ""
     if not follows.sensors:
         todo = (
-            f"{indentation}{TODO}nothing that was followed waited for the runs of {started.dag_id}: how many items "
+            f"{indentation}{TODO}no task that can be read waited for the runs of {started.dag_id}. How many items "
             f"may fail?\n"
         )
     changes.replace_at(end, end, f"{todo}{indentation}{report} = {code}\n")

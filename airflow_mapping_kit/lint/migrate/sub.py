@@ -53,8 +53,8 @@ def as_mapped(
     """
     if sub.mapped_line():
         raise Refused(
-            f"{sub.source.path}:{sub.mapped_line()}: {sub.dag_id} maps tasks by itself, which a mapped group can't: "
-            f"keep it, and start it with TriggerDagRunPerItemOperator."
+            f"{sub.source.path}:{sub.mapped_line()}: {sub.dag_id} has a mapped task, and a mapped group can't contain "
+            f"one. Keep this DAG, and start it with TriggerDagRunPerItemOperator."
         )
     calls = calls_of(sub)
     operators = [
@@ -62,7 +62,7 @@ def as_mapped(
         if any(one.call is node for node in sub.walk()) and not any(one.call is call.node for call in calls)
     ]  # fmt: skip
     if not calls and not operators:
-        raise Refused(f"{sub.source.path}: {sub.dag_id} has no tasks that can be followed.")
+        raise Refused(f"{sub.source.path}: {sub.dag_id} has no task that can be read.")
     bound = {one.function.name for one in calls} | {
         node.id for node in sub.walk() if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
@@ -87,7 +87,9 @@ def _as_task(
     rest = {name: value for name, value in call.given.items() if name not in fields}
     for name, value in rest.items():
         if reads_a_run(value):
-            changes.todo(call.function, f"{name} is a template of a run's conf: read the item here instead.")
+            changes.todo(
+                call.function, f"{name} is a template that reads a run's conf: use the item here instead."
+            )
     given = ", ".join(f"{name}={value}" for name, value in rest.items())
     partial = f".partial({given})" if given else ""
     text = _moved(sub, changes, calls, column) + changes.statements(sub.body)

@@ -85,8 +85,8 @@ def _settings(started: Dag) -> dict[str, str]:
 
 def _todos(main: Dag, started: Dag, trigger: Trigger) -> list[str]:
     found = [
-        f"{started.dag_id} had {name}={_short(started.source.code(started.given[name]))}, for each of its runs: give "
-        f"the tasks what they need of it."
+        f"{started.dag_id} had {name}={_short(started.source.code(started.given[name]))} for each of its runs: set on "
+        f"the tasks what they still need."
         for name in _OF_RUNS
         if name in started.given
     ]
@@ -94,11 +94,13 @@ def _todos(main: Dag, started: Dag, trigger: Trigger) -> list[str]:
         value = started.given.get(name)
         if value is not None and not (isinstance(value, ast.Constant) and value.value is None):
             code = _short(started.source.code(value))
-            found.append(f"{started.dag_id} ran by {name}={code}, too: this DAG does not.")
+            found.append(f"{started.dag_id} also ran by {name}={code}. This DAG doesn't: is that right?")
     for name, value in trigger.others.items():
-        found.append(f"the trigger had {name}={_short(main.source.code(value))}: is it meant for each item?")
+        found.append(f"the trigger had {name}={_short(main.source.code(value))}: does each item need it?")
     if "default_args" in main.given and "default_args" not in started.given:
-        found.append(f"default_args of {main.dag_id} hold for what {started.dag_id} did now, too.")
+        found.append(
+            f"the default_args of {main.dag_id} now also apply to the tasks of {started.dag_id}: check them."
+        )
     return found
 
 
@@ -134,8 +136,8 @@ def _apart(main: Dag, polling: Dag, tail: str, mapped: str) -> None:
     others |= {name for one in needed.parsed(mapped) for name in needed.bound(one)}
     for name in sorted(own & others):
         raise Refused(
-            f"{polling.source.path}: {polling.dag_id} calls something {name!r}, and so does {main.dag_id} or what it "
-            f"starts: rename one of them."
+            f"{polling.source.path}: {polling.dag_id} uses the name {name!r}, and so does {main.dag_id} or the DAG "
+            f"that it starts. Rename one of them."
         )
 
 

@@ -60,21 +60,21 @@ def per_item(main: Dag, sub: Dag) -> Trigger:
     where = f"{main.source.path}: {main.dag_id}"
     if len(found) > 1:
         lines = " and ".join(str(one.node.lineno) for one in found)
-        raise Refused(f"{where} starts {sub.dag_id} at several places, lines {lines}: leave one of them.")
+        raise Refused(f"{where} starts {sub.dag_id} in several places, lines {lines}. Keep only one of them.")
     if found:
         return found[0]
     if calls:
         raise Refused(
-            f"{where} starts {sub.dag_id} once, in line {calls[0].lineno}, and not once an item: there is nothing to "
+            f"{where} starts {sub.dag_id} once, in line {calls[0].lineno}, and not once per item: there is nothing to "
             f"map over."
         )
     others = sorted({dag_id for _, dag_id in _started(main) if dag_id})
     raise Refused(
         f"{where} has no TriggerDagRunOperator for {sub.dag_id}"
         + (
-            f", but for {', '.join(others)}."
+            f". It has some for {', '.join(others)}."
             if others
-            else ": what a task starts by itself can't be followed."
+            else ". A run that a task starts in its own code can't be converted."
         )
     )
 
@@ -121,9 +121,9 @@ def _trigger(main: Dag, call: ast.Call) -> Trigger | None:
         return Trigger(call, statement, source.code(one.sets), "run", True, waits, others)
     if over == {"conf"}:
         return Trigger(call, statement, source.code(one.over["conf"]), "item", False, waits, others)
-    what = ", ".join(sorted(over)) or "what has no conf"
+    what = ", ".join(sorted(over)) or "something without a conf"
     raise Refused(
-        f"{source.path}:{call.lineno}: the trigger is mapped over {what}: an item has to be what a run's conf is, by "
+        f"{source.path}:{call.lineno}: the trigger is mapped over {what}. Map it over the conf of the runs: "
         f"expand(conf=...) or expand_kwargs(...)."
     )
 
@@ -137,8 +137,8 @@ def _in_a_loop(main: Dag, call: ast.Call, statement: ast.stmt) -> Trigger | None
     inner = statement.body[0]
     if len(statement.body) > 1 or conf is None or getattr(inner, "value", None) is not call:
         raise Refused(
-            f"{source.path}:{statement.lineno}: the loop does more than to make a trigger with a conf an item: leave "
-            f"that alone in it."
+            f"{source.path}:{statement.lineno}: the loop does more than create a trigger with a conf per item. Move "
+            f"everything else out of it."
         )
     items = f"[{source.code(conf)} for {source.code(statement.target)} in {source.code(statement.iter)}]"
     others = {name: value for name, value in one.given.items() if name not in _OF_A_TRIGGER}

@@ -65,10 +65,11 @@ def delete_by_prefix(file: File) -> Iterator[Finding]:
         yield file.finding(
             "MAP301",
             call,
-            f"All that is under {shown} is deleted, also what came since it was listed or copied: that is lost",
-            "Delete the keys that were listed: S3DeleteObjectsOperator(keys=...), or move each after a check, "
+            f"This deletes everything under {shown}, also objects that arrived after the listing or the copy: they "
+            "are lost",
+            "Delete only the keys that were listed: S3DeleteObjectsOperator(keys=...). Or move and verify each key: "
             "S3MoveKeysOperator.partial(...).expand(keys=s3_keys(bucket, prefix))",
-            related=[file.related(one, "what is listed or copied") for one in of_it[:3]],
+            related=[file.related(one, "the listing or the copy") for one in of_it[:3]],
         )
 
 
@@ -128,7 +129,7 @@ RULES = (
     Rule(
         "MAP301",
         "delete-by-prefix",
-        "All that is under a prefix is deleted after it was listed or copied.",
+        "Everything under a prefix is deleted after it was listed or copied.",
         "warning",
         delete_by_prefix,
     ),

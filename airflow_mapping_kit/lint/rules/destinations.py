@@ -41,11 +41,11 @@ def one_destination(file: File) -> Iterator[Finding]:
             yield file.finding(
                 "MAP106",
                 value,
-                f"All instances of {one.name} write to {place}: of what {source} names only the last stays"
+                f"All instances of {one.name} write to {place}: only the copy of the last {source} remains"
                 if isinstance(text, str)
-                else f"All instances of {one.name} write to one and the same {place}: of what {source} names only the "
-                "last stays",
-                f"Map {name} too: expand_kwargs([{{{source!r}: ..., {name!r}: ...}}, ...])",
+                else f"All instances of {one.name} write to the same {place}: only the copy of the last {source} "
+                "remains",
+                f"Map over {name}, too: expand_kwargs([{{{source!r}: ..., {name!r}: ...}}, ...])",
                 severity="error",
                 related=[file.related(one.call, "the mapped task")],
             )

@@ -35,13 +35,14 @@ def executed_in_a_task(file: File) -> Iterator[Finding]:
             yield file.finding(
                 "MAP002",
                 call,
-                f"TriggerDagRunOperator{_of_dag(one)} is executed within a task: on Airflow 3 execute() ends the task. "
+                f"TriggerDagRunOperator{_of_dag(one)} is executed inside another task. On Airflow 3, execute() ends "
+                "that task: "
                 + (
-                    "Of a loop only the first run starts, and the task is green"
+                    "the loop starts only the first run, and the task succeeds"
                     if looped
-                    else "What follows it never runs, and the task is green"
+                    else "the code after it never runs, and the task succeeds"
                 ),
-                "Make it a task of its own; for many runs map it, or TriggerDagRunPerItemOperator(items=...)",
+                "Make it a task of its own. For many runs, map it, or use TriggerDagRunPerItemOperator(items=...)",
                 severity="error",
                 related=pollers(file, one.given.get("trigger_dag_id")),
             )
@@ -58,9 +59,8 @@ def operator_executed(file: File) -> Iterator[Finding]:
         yield file.finding(
             "MAP104",
             call,
-            f"{one.name} is run within another task{' in a loop' if looped else ''}: its templates are not "
-            "rendered, it is "
-            "not retried by itself, and the grid doesn't show it",
+            f"{one.name} runs inside another task{', in a loop' if looped else ''}: Airflow doesn't render its "
+            "templates, doesn't retry it on its own, and doesn't show it in the grid",
             f"Map it: {one.name}.partial(...).expand(...)"
             if looped
             else "Make it a task of its own, or use its hook",
@@ -125,14 +125,14 @@ RULES = (
     Rule(
         "MAP002",
         "trigger-executed-in-task",
-        "A TriggerDagRunOperator is executed within a task.",
+        "A task executes a TriggerDagRunOperator.",
         "error",
         executed_in_a_task,
     ),
     Rule(
         "MAP104",
         "operator-executed-in-task",
-        "An operator is run by hand within a task.",
+        "A task executes another operator itself.",
         "warning",
         operator_executed,
     ),

@@ -35,10 +35,9 @@ def heavy_import(file: File) -> Iterator[Finding]:
             yield file.finding(
                 "MAP110",
                 statement,
-                f"{heavy[0]} is imported while the file is parsed: the DAG processor pays for it each time, and "
-                "so does every "
-                f"mapped instance",
-                "Import it in the functions that use it",
+                f"Every parse of this file imports {heavy[0]}: in the DAG processor each time, and in every mapped "
+                "instance",
+                "Import it inside the functions that use it",
                 severity="info",
                 fix=_moved(file, statement),
             )

@@ -33,10 +33,9 @@ def task_called_in_a_task(file: File) -> Iterator[Finding]:
         yield file.finding(
             "MAP102",
             call,
-            f"{function.name} is a task, and called within a running task it never runs: the call gives a "
-            "reference, and "
-            "the task around it is green",
-            f"Call {function.name} where the DAG is declared and hand its output over; to run its code here, "
+            f"{function.name} is a task, and this call inside a running task doesn't run it: the call only returns a "
+            "reference, and the running task succeeds",
+            f"Call {function.name} where the DAG is defined, and pass its output to this task. To run its code here, "
             f"call {function.name}.function(...)",
             severity="error",
             related=[file.related(function, f"the task {function.name}")],
@@ -53,12 +52,16 @@ def operator_that_never_runs(file: File) -> Iterator[Finding]:
         how = _used(file, one.call)
         if how is None:
             continue
-        what = "returned, which no XCom can hold" if how == "returned" else "never run: the task is green"
+        what = (
+            "returns it, but an XCom can't hold an operator"
+            if how == "returned"
+            else "never runs it; the task succeeds"
+        )
         yield file.finding(
             "MAP103",
             one.call,
-            f"{one.name} is made within a running task, and {what}",
-            "Make it where the DAG is declared, and map it with .partial(...).expand(...) where there are many",
+            f"A running task creates {one.name}, and {what}",
+            "Create it where the DAG is defined. If you need many, map it: .partial(...).expand(...)",
             severity="error",
         )
 
@@ -148,14 +151,14 @@ RULES = (
     Rule(
         "MAP102",
         "task-called-in-task",
-        "A task is called within a running task, and never runs.",
+        "A running task calls another task, which never runs.",
         "error",
         task_called_in_a_task,
     ),
     Rule(
         "MAP103",
         "operator-never-runs",
-        "An operator is made within a task and not run.",
+        "A running task creates an operator, which never runs.",
         "error",
         operator_that_never_runs,
     ),

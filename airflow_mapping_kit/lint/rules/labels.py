@@ -41,8 +41,8 @@ def without_label(file: File) -> Iterator[Finding]:
         yield file.finding(
             "MAP108",
             one.call,
-            f"The instances of {one.name} have no label: the grid shows their numbers",
-            'Say map_index_template=label(), or label("{country} {date}")',
+            f"The instances of {one.name} have no label: the grid shows only their numbers",
+            'Set map_index_template=label(), or label("{country} {date}")',
             severity="info",
             fix=Fix((edit,), safe=True, imports=(("airflow_mapping_kit.labels", "label"),)) if edit else None,
         )

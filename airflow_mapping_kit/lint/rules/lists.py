@@ -35,11 +35,10 @@ def list_with_what_is_made_of_it(file: File) -> Iterator[Finding]:
             yield file.finding(
                 "MAP105",
                 one.call,
-                f"expand({other}=..., {name}=...) makes an instance of every pair, and {name} was computed from what "
-                f"{other} is: N × N instances, each item with every other's result",
-                f"Let the task before return both, {{{other!r}: ..., {name!r}: ...}}, and map over that with "
-                "expand_kwargs; "
-                "or zip the two lists",
+                f"expand({other}=..., {name}=...) creates an instance for every pair, but {name} is computed from the "
+                f"values of {other}: N items give N × N instances, and each item meets the results of all others",
+                f"Let the upstream task return both, {{{other!r}: ..., {name!r}: ...}}, and map over this with "
+                "expand_kwargs. Or zip the two lists",
                 severity="error",
                 related=[file.related(one.over[name], f"{name} is computed from {other}")],
             )
@@ -117,7 +116,7 @@ RULES = (
     Rule(
         "MAP105",
         "cross-product-of-one-list",
-        "A task is mapped over a list and over what was computed from it.",
+        "A task is mapped over a list and over results computed from the same list.",
         "error",
         list_with_what_is_made_of_it,
     ),

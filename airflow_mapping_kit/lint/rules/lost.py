@@ -38,10 +38,9 @@ def items_that_get_lost(file: File) -> Iterator[Finding]:
         yield file.finding(
             "MAP203",
             handler,
-            "Whatever goes wrong with an item is logged, and the loop goes on: the task is green, and the item is lost",
-            "Make the body a task of one item: @task.batched def work(item): ..., mapped over batches(items, "
-            "batch_size=50), "
-            "and collect(..., tolerated_failure_count=...)",
+            "If an item fails, the loop only logs it and goes on: the task succeeds, and the item is lost",
+            "Put the body of the loop into a task for one item: @task.batched def work(item): ... Map it over "
+            "batches(items, batch_size=50), and let collect(..., tolerated_failure_count=...) report the failures",
             related=[file.related(loop, "the loop over the items")],
         )
 

@@ -45,10 +45,10 @@ def results_that_move_up(file: File) -> Iterator[Finding]:
             yield file.finding(
                 "MAP201",
                 call,
-                f"This task runs under {rule!r} on what {name} returned: pieces that failed are missing in it, "
-                "and all after "
-                "them move up, so that results no longer belong to their items",
-                f"Put collect({name}) between them, and read report['results']: a row a piece, those that failed too",
+                f"This task has the trigger rule {rule!r} and reads the results of {name}: results of failed "
+                "instances are missing, and the others move up, so they no longer belong to their items",
+                f"Put collect({name}) between them, and read report['results']: it has a row for each piece, also for "
+                "failed ones",
                 related=[file.related(found.call, f"the mapped task {name}")],
             )
 
@@ -121,7 +121,7 @@ RULES = (
     Rule(
         "MAP201",
         "results-move-up",
-        "A task that runs whatever failed reads what a mapped task returned.",
+        "A task that also runs after failures reads the results of a mapped task.",
         "warning",
         results_that_move_up,
     ),

@@ -37,11 +37,10 @@ def tasks_from_outside(file: File) -> Iterator[Finding]:
         yield file.finding(
             "MAP107",
             asked,
-            f"How many tasks there are is asked of {_short(text)} each time that the file is parsed, every 30 "
-            "seconds: when it "
-            "does not answer the DAG is gone, and tasks of runs that are at work come and go",
-            "Ask in a task, and map over what it returns: @task def items(): ...; work.expand(item=items())",
-            related=[file.related(loop, "the loop that makes tasks")],
+            f"The tasks of this DAG depend on the answer of {_short(text)}, each time that Airflow parses the file: "
+            "without an answer the DAG disappears, and with another answer tasks of running DAG runs come and go",
+            "Ask in a task, and map over its result: @task def items(): ...; work.expand(item=items())",
+            related=[file.related(loop, "the loop that creates tasks")],
         )
 
 
@@ -65,7 +64,7 @@ def loop_that_could_be_mapped(file: File) -> Iterator[Finding]:
             yield file.finding(
                 "MAP402",
                 loop,
-                "A loop makes a task an item while the file is parsed",
+                "A loop creates a task for each item when Airflow parses the file",
                 "Map one task over the items: .partial(...).expand(...)",
                 severity="info",
             )
@@ -117,14 +116,14 @@ RULES = (
     Rule(
         "MAP107",
         "tasks-from-outside",
-        "How many tasks there are is asked of a database, a store or an API at parse time.",
+        "The tasks of a DAG depend on a database, a store or an API at parse time.",
         "warning",
         tasks_from_outside,
     ),
     Rule(
         "MAP402",
         "loop-instead-of-map",
-        "A parse-time loop makes one task an item.",
+        "A loop creates one task per item at parse time.",
         "info",
         loop_that_could_be_mapped,
         on=False,

@@ -29,7 +29,7 @@ _TRIGGER = "TriggerDagRunOperator"
 _MULTI = re.compile(r"\w*Multi\w*DagRun\w*Operator")
 _BASH = "BashOperator"
 _PER_ITEM = (
-    "Map a task over the items in this DAG: `@task.batched` with `collect`; or, where the other DAG has to stay, "
+    "Map a task over the items in this DAG: `@task.batched` with `collect`. If the other DAG must stay, use "
     "TriggerDagRunPerItemOperator"
 )
 
@@ -56,8 +56,7 @@ def _mapped(file: File) -> Iterator[Finding]:
             "MAP001",
             one.call,
             f"Each mapped instance starts a run of another DAG{said(one.fixed.get('trigger_dag_id'))}: a run "
-            "costs more "
-            "than the work of most items, and nobody adds up what became of them",
+            "costs more than the work on most items, and no task reports the outcome of all runs",
             _PER_ITEM,
             related=pollers(file, one.fixed.get("trigger_dag_id")),
             fix=as_per_item(file, one),
@@ -106,9 +105,8 @@ def _started_in_a_task(file: File) -> Iterator[Finding]:
             yield file.finding(
                 "MAP001",
                 call,
-                f"A run of {_dag(file, dag_id)} is started in each turn of a loop within a task: a retry starts them "
-                "again, and "
-                "nobody adds up what became of them",
+                f"A loop in a task starts a run of {_dag(file, dag_id)} for each item: a retry of the task starts all "
+                "of them again, and no task reports the outcome of all runs",
                 _PER_ITEM,
                 related=[file.related(found, "the loop")],
             )
@@ -120,8 +118,8 @@ def _an_instance_each(file: File, node: ast.Call, dag_id: ast.expr | None) -> Fi
     return file.finding(
         "MAP001",
         node,
-        f"Each mapped instance starts a run of {_dag(file, dag_id)}: a run costs more than the work of most items, and "
-        "nobody adds up what became of them",
+        f"Each mapped instance starts a run of {_dag(file, dag_id)}: a run costs more than the work on most items, and "
+        "no task reports the outcome of all runs",
         _PER_ITEM,
     )
 
@@ -166,7 +164,7 @@ def _a_task_an_item(file: File, call: ast.Call, dag_id: ast.expr, loop: Loop) ->
     return file.finding(
         "MAP001",
         call,
-        f"A loop makes a task an item, each of which starts a run of {_dag(file, dag_id)}",
+        f"A loop creates a task for each item, and each task starts a run of {_dag(file, dag_id)}",
         _PER_ITEM,
         related=[file.related(shown(loop), "the loop")],
     )

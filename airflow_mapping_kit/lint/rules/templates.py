@@ -49,10 +49,9 @@ def unknown_name(file: File) -> Iterator[Finding]:
                 yield file.finding(
                     "MAP101",
                     template,
-                    f"The label of {function.name} names {name!r}, which nothing puts into the context: the "
-                    "task fails after "
+                    f"The label of {function.name} uses {name!r}, which is not in the context: the task fails after "
                     "its work is done, mapped or not",
-                    f"Name an argument of {function.name}, or use label(): "
+                    f"Use an argument of {function.name}, or label(): "
                     f'map_index_template=label("{{{_first(function)}}}")',
                     severity="error",
                     related=[file.related(function, f"the task {function.name}")],
@@ -110,7 +109,7 @@ RULES = (
     Rule(
         "MAP101",
         "label-names-nothing",
-        "A label names what nothing puts into the context.",
+        "A label uses a name that is not in the context.",
         "error",
         unknown_name,
     ),

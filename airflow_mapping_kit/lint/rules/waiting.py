@@ -46,13 +46,13 @@ def _finding(
     return file.finding(
         "MAP003",
         call,
-        "A mapped TriggerDagRunOperator waits for the run that it started, in a slot (wait_for_completion=True): "
+        "A mapped TriggerDagRunOperator keeps its slot while it waits for its run (wait_for_completion=True): "
         + (
-            "one at a time, which takes as long as all runs together"
+            "the runs start one after the other, so the task takes as long as all of them together"
             if one_at_a_time
-            else "when all slots wait, the runs have none left, and nothing ends"
+            else "if waiting instances take all slots, the runs have none, and nothing ends any more"
         ),
-        "Say deferrable=True, or use TriggerDagRunPerItemOperator, which waits in one deferred task",
+        "Set deferrable=True, or use TriggerDagRunPerItemOperator, which waits in one deferred task",
         severity="info" if one_at_a_time or few else "error",
         fix=fix,
     )
@@ -62,7 +62,7 @@ RULES = (
     Rule(
         "MAP003",
         "mapped-trigger-waits",
-        "A mapped TriggerDagRunOperator waits in its slot.",
+        "A mapped TriggerDagRunOperator keeps its slot while it waits.",
         "error",
         waits_and_holds_its_slot,
     ),

@@ -42,4 +42,4 @@ def test_migrate_hands_its_arguments_on_and_needs_no_airflow(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "2 []\n"
-    assert done.stderr.startswith(f"{tmp_path / 'dag.py'}: it defines no DAG by @dag or `with DAG(...)`")
+    assert done.stderr.startswith(f"{tmp_path / 'dag.py'}: it defines no DAG with @dag or `with DAG(...)`")

@@ -185,11 +185,11 @@ def test_several_tasks_become_a_mapped_group_and_what_they_had_of_their_run_is_l
     assert migrate(["main.py", "sub.py"]) == 1
     text, todos = written("main_mapped.py", capsys)
     assert todos == [
-        "param 'x' of sub was 2: both have one of that name.",
-        'sub ran by schedule="@daily", too: this DAG does not.',
-        "`ds` is now that of the one run for all items: was that of sub meant?",
-        "this template reads the conf of a run an item: give it the item's field instead.",
-        "nothing that was followed waited for the runs of sub: how many items may fail?",
+        "param 'x' of sub was 2, and both DAGs have it: choose one value.",
+        'sub also ran by schedule="@daily". This DAG doesn\'t: is that right?',
+        "`ds` is the same for all items now. In sub each run had its own: is that a problem here?",
+        "this template reads a run's conf, which no longer has the item: pass the field of the item instead.",
+        "no task that can be read waited for the runs of sub. How many items may fail?",
     ]
     for code in (
         '    @task_group(group_id="sub", default_args={"max_active_tis_per_dagrun": 5})\n    def sub(item):\n',
@@ -286,7 +286,7 @@ def test_a_dag_that_polls_by_itself_reads_the_report_where_it_asked_for_states(f
     files(both=ITSELF)
     assert migrate(["both.py:parent", "both.py:child"]) == 1
     text, todos = written("parent_mapped.py", capsys)
-    assert todos == ["text is a template of a run's conf: read the item here instead."]
+    assert todos == ["text is a template that reads a run's conf: use the item here instead."]
     for code in (
         '    def summary(report: dict, runs, ids, title="x"):\n        """Sum up."""\n        states = {\n',
         "        return {one: states[one] for one in ids}\n",
@@ -315,31 +315,32 @@ def test_names_that_the_kit_and_an_item_have_give_way_to_those_of_the_dags(files
 @pytest.mark.parametrize(
     ("texts", "arguments", "sentence"),
     [
-        ({"main": SENT}, ["main.py"], "Name the main DAG, the one that it starts an item, and the one that polls"),
+        ({"main": SENT}, ["main.py"], "Name the main DAG, then the DAG that it starts for each item, then"),
         ({"main": SENT}, ["main.py", "sub.py"], "sub.py: it can't be read: No such file or directory."),
         ({"main": SENT, "sub": "if:\n"}, ["main.py", "sub.py"], "sub.py:1: it can't be read: invalid syntax."),
-        ({"main": SENT, "sub": SUB}, ["main.py:mein", "sub.py"], "main.py: it defines no DAG 'mein', but main."),
-        ({"main": SENT, "sub": SUB + SENT}, ["main.py", "sub.py"], "sub.py: it defines sub, main. Say which one: "),
-        ({"sub": SUB}, ["sub.py", "sub.py"], "sub.py: sub has no TriggerDagRunOperator for sub: what a task starts"),
+        ({"main": SENT, "sub": SUB}, ["main.py:mein", "sub.py"],
+         "main.py: it doesn't define the DAG 'mein'. It defines main."),
+        ({"main": SENT, "sub": SUB + SENT}, ["main.py", "sub.py"], "sub.py: it defines sub, main. Name one of them: "),
+        ({"sub": SUB}, ["sub.py", "sub.py"], "sub.py: sub has no TriggerDagRunOperator for sub. A run that a task"),
         ({"main": SENT.replace(".partial(", "(conf={}, ").replace("expand(", "as_setup(") , "sub": SUB},
-         ["main.py", "sub.py"], "main.py: main starts sub once, in line 11, and not once an item: there is nothing"),
+         ["main.py", "sub.py"], "main.py: main starts sub once, in line 11, and not once per item: there is nothing"),
         ({"main": SENT.replace("conf=[", "trigger_run_id=["), "sub": SUB},
-         ["main.py", "sub.py"], "main.py:11: the trigger is mapped over trigger_run_id: an item has to be what"),
+         ["main.py", "sub.py"], "main.py:11: the trigger is mapped over trigger_run_id. Map it over the conf"),
         ({"main": SENT, "sub": 'FILES = []\n' + SUB.replace("(dag_run.conf", "(FILES, dag_run.conf")},
-         ["main.py", "sub.py"], "'FILES' is one thing in main.py and another one in sub.py: rename one of them."),
-        ({"main": SENT, "sub": SUB.replace("    ", "\t")}, ["main.py", "sub.py"], "sub.py:8: it is indented by tabs"),
+         ["main.py", "sub.py"], "'FILES' means different things in main.py and in sub.py: rename one of them."),
+        ({"main": SENT, "sub": SUB.replace("    ", "\t")}, ["main.py", "sub.py"], "sub.py:8: it is indented with tabs"),
         ({"main": SENT, "sub": SUB.replace("load()", "load.expand(x=[1])")}, ["main.py", "sub.py"],
-         "sub.py:13: sub maps tasks by itself, which a mapped group can't: keep it, and start it with"),
+         "sub.py:13: sub has a mapped task, and a mapped group can't contain one. Keep this DAG, and start it with"),
         ({"main": SENT + "\nstart >> send\n", "sub": SUB}, ["main.py", "sub.py"],
-         "main.py:16: it goes on with main outside of its `with`: move it in."),
+         "main.py:16: this line uses tasks of main outside of its `with`: move it inside."),
         ({"main": SENT, "sub": SUB, "main_mapped": "mine"}, ["main.py", "sub.py"],
-         "main_mapped.py: there is such a file, which is not written over. Move it away first."),
+         "main_mapped.py: this file exists, and is not overwritten. Move it away first."),
         ({"main": SENT, "sub": SUB}, ["--copies", "main.py", "sub.py"], "sub.py does something else than main.py"),
-        ({"main": SENT}, ["--copies", "main.py"], "Name two files or more"),
+        ({"main": SENT}, ["--copies", "main.py"], "Name at least two files"),
         ({"one": SENT, "two": SENT.replace('"main"', '"other"')}, ["--copies", "one.py", "two.py"],
-         "one.py and its copies differ in dag_id: there is nothing to map over."),
+         "one.py and its copies differ only in dag_id: there is nothing to map over."),
         ({"one": SENT, "two": SENT.replace('["a", "b"]', '["c"]')}, ["--copies", "one.py", "two.py"],
-         "one.py:12: the files differ in files, but it is read while the file is parsed"),
+         "one.py:12: the files differ in files, but it is read when Airflow parses the file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written_is_refused_in_a_sentence_and_nothing_is_written(
@@ -359,7 +360,7 @@ def test_copies_become_one_dag_that_is_mapped_over_the_table_of_what_they_differ
     assert migrate(["--copies", "load_customers.py", "load_orders.py"]) == 1
     text, todos = written("load_mapped.py", capsys)
     assert todos == [
-        'schedule is "@daily" in load_customers.py, "@hourly" in load_orders.py: one DAG has one.'
+        'schedule is "@daily" in load_customers.py, "@hourly" in load_orders.py. One DAG can have only one: choose it.'
     ]
     table = ast.literal_eval(text[text.index("COPIES = ") + 9 : text.index("]\n\n\n") + 1])
     assert table == [

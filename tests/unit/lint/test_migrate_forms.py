@@ -111,5 +111,5 @@ def test_what_cannot_be_read_so_is_refused_as_before(text, capsys):
     Path("main.py").write_text(text)
     Path("sub.py").write_text(SUB)
     assert migrate(["main.py", "sub.py"]) == 2
-    assert capsys.readouterr().err.startswith("main.py: it defines no DAG by @dag or `with DAG(...)`")
+    assert capsys.readouterr().err.startswith("main.py: it defines no DAG with @dag or `with DAG(...)`")
     assert not Path("main_mapped.py").exists()

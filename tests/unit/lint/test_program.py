@@ -83,7 +83,7 @@ def test_what_a_line_a_file_or_the_project_says_is_meant_is_not_found(project, r
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "nowhere: there is no such file or folder.\n"),
+        (["nowhere"], "nowhere: this file or folder doesn't exist.\n"),
         (["--select", "MAP112"], "--select: there is no rule 'MAP112'. Did you mean MAP102 or MAP110?"),
         (["--ignore", "map1,MAP990"], "--ignore: there is no rule 'MAP990'."),
         (["--explain", "map011"], "--explain: there is no rule 'MAP011'. Did you mean MAP001?\n"),
@@ -99,11 +99,11 @@ def test_arguments_that_cannot_be_end_with_2_and_name_near_ones(project, run, ar
     ("setting", "said"),
     [
         ('selct = ["MAP0"]', "has no setting 'selct'. Did you mean 'select'?"),
-        ('colour = "red"', "has no setting 'colour'. There are select, extend-select, "),
-        ('select = "MAP001"', "select is 'MAP001': write a list of text."),
+        ('colour = "red"', "has no setting 'colour'. The settings are select, extend-select, "),
+        ('select = "MAP001"', "select is 'MAP001': write a list of strings."),
         ('ignore = ["MAP112"]', "there is no rule 'MAP112'. Did you mean MAP102 or MAP110?"),
         ('per-file-ignores = ["MAP001"]', 'write "tests/*" = ["MAP001"].'),
-        ("select = [", "it is no TOML: "),
+        ("select = [", "it is not valid TOML: "),
     ],
 )
 def test_settings_that_cannot_be_end_with_2_and_name_near_ones(project, run, setting, said):
@@ -207,7 +207,7 @@ def test_fixes_are_written_or_shown(project, run):
     Path("dag.py").write_text(before)
     _, out, err = run("--select", "MAP108", "--fix", "--diff")
     assert out.startswith("--- dag.py\n+++ dag.py\n")
-    assert "would be mended" in err
+    assert "can be fixed" in err
     assert Path("dag.py").read_text() == before
     run("--select", "MAP108", "--fix")
     assert Path("dag.py").read_text() == after

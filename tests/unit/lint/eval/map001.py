@@ -36,7 +36,7 @@ with DAG("orders"):
     TriggerDagRunOperator(task_id="g", trigger_dag_id="ship")
     TriggerMultiDagRunOperator(task_id="h", trigger_dag_id="ship", python_callable=confs)  # MAP001: 5
     for number in range(30):
-        TriggerDagRunOperator(  # MAP001: 9 "A loop makes a task an item"
+        TriggerDagRunOperator(  # MAP001: 9 "A loop creates a task for each item"
             task_id=f"ship_{number}",
             trigger_dag_id="ship",
             conf={"chunk": number},
@@ -48,7 +48,7 @@ with DAG("orders"):
 
 def start_all(orders, **context):
     for order in orders:
-        trigger_dag(dag_id="ship", run_id=f"ship_{order['id']}", conf=order)  # MAP001: 9 "each turn of a loop"
+        trigger_dag(dag_id="ship", run_id=f"ship_{order['id']}", conf=order)  # MAP001: 9 "A loop in a task starts"
 
 
 def start_models(models, **context):
@@ -58,7 +58,7 @@ def start_models(models, **context):
 
 
 def start_one(order):
-    trigger_dag("ship", conf=order)  # MAP001: 5 "each turn"
+    trigger_dag("ship", conf=order)  # MAP001: 5 "A loop in a task starts"
 
 
 def start_by_helper(orders):

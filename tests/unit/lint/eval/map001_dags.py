@@ -8,7 +8,7 @@ for country in ("us", "fr"):
         TriggerDagRunOperator(task_id="t", trigger_dag_id="publish", conf={"country": country})
         BashOperator(task_id="b", bash_command="airflow dags trigger mail --conf '%s'" % country)
         for day in (1, 2):
-            TriggerDagRunOperator(  # MAP001: 13 "A loop makes a task an item"
+            TriggerDagRunOperator(  # MAP001: 13 "A loop creates a task for each item"
                 task_id=f"t{day}", trigger_dag_id="publish", conf={"country": country, "day": day}
             )
     globals()[dag.dag_id] = dag

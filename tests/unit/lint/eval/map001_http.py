@@ -5,7 +5,7 @@ from airflow.providers.http.operators.http import HttpOperator, SimpleHttpOperat
 with DAG("posts"):
     HttpOperator.partial(task_id="each", endpoint="api/v1/dags/ship/dagRuns").expand(data=["{}"])  # MAP001: 5
     for order in [1, 2]:
-        SimpleHttpOperator(  # MAP001: 9 "A loop makes a task an item"
+        SimpleHttpOperator(  # MAP001: 9 "A loop creates a task for each item"
             task_id=f"ship_{order}",
             endpoint="api/v1/dags/ship/dagRuns",
             data=f'{{"conf": {{"order": {order}}}}}',

@@ -9,7 +9,7 @@ from airflow.operators.trigger_dagrun import TriggerDagRunOperator
 def start_each(mails, **context):
     for mail in mails:
         operator = TriggerDagRunOperator(task_id=f"mail_{mail}", trigger_dag_id="answer", conf={"mail": mail})
-        operator.execute(context)  # MAP002: 9 "only the first run starts"
+        operator.execute(context)  # MAP002: 9 "starts only the first run"
 
 
 @task
@@ -58,7 +58,7 @@ def one_after_another(mails, **context):
     first = TriggerDagRunOperator(task_id="first", trigger_dag_id="first")
     first.execute(context)  # MAP002: 5 "'first'"
     for mail in mails:
-        start_of_helper(mail).execute(context)  # MAP002: 9 "only the first run starts"
+        start_of_helper(mail).execute(context)  # MAP002: 9 "starts only the first run"
 
 
 AwaitMessageTriggerFunctionSensor(task_id="await", event_triggered_function=on_message, topics=["mails"])

@@ -20,7 +20,7 @@ with DAG("mails"):
         launched = []
         while first < last:
             first += 1
-            launched.append(TriggerDagRunOperator(task_id=f"t{first}", trigger_dag_id="load"))  # MAP103: 29 "returned"
+            launched.append(TriggerDagRunOperator(task_id=f"t{first}", trigger_dag_id="load"))  # MAP103: 29 "returns it"
         return launched
 
     with TaskGroup("group"):

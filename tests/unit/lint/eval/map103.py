@@ -22,7 +22,7 @@ def made_and_dropped():
 
 @task
 def returned(name):
-    return BashOperator(task_id=name, bash_command="ls")  # MAP103: 12 "returned"
+    return BashOperator(task_id=name, bash_command="ls")  # MAP103: 12 "returns it"
 
 
 @task

@@ -8,14 +8,14 @@ from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQue
 
 @task
 def each(names):
-    return [BashOperator(task_id=name, bash_command="ls") for name in names]  # MAP103: 13 "returned"
+    return [BashOperator(task_id=name, bash_command="ls") for name in names]  # MAP103: 13 "returns it"
 
 
 @task
 def appended(names):
     found = []
     for name in names:
-        found.append(BashOperator(task_id=name, bash_command="ls"))  # MAP103: 22 "returned"
+        found.append(BashOperator(task_id=name, bash_command="ls"))  # MAP103: 22 "returns it"
     return found
 
 
@@ -23,7 +23,7 @@ def appended(names):
 def named_first(names):
     found = []
     for name in names:
-        one = BashOperator(task_id=name, bash_command="ls")  # MAP103: 15 "returned"
+        one = BashOperator(task_id=name, bash_command="ls")  # MAP103: 15 "returns it"
         found.append(one)
     return found
 
@@ -49,7 +49,7 @@ def run_later(names, **context):
 
 @task
 def mapped(name):
-    return TriggerDagRunOperator(task_id=name, trigger_dag_id="ship")  # MAP103: 12 "returned"
+    return TriggerDagRunOperator(task_id=name, trigger_dag_id="ship")  # MAP103: 12 "returns it"
 
 
 def create(name):

@@ -15,7 +15,7 @@ def loads(keys, **context):
 @task
 def runs_one(**context):
     ls = BashOperator(task_id="ls", bash_command="ls {{ ds }}")
-    return ls.execute(context)  # MAP104: 12 "its templates are not rendered"
+    return ls.execute(context)  # MAP104: 12 "doesn't render its templates"
 
 
 def alert(context):

@@ -3,7 +3,7 @@ from airflow.providers.amazon.aws.operators.s3 import S3CopyObjectOperator
 from airflow.providers.amazon.aws.transfers.local_to_s3 import LocalFilesystemToS3Operator
 
 S3CopyObjectOperator.partial(
-    task_id="copy", dest_bucket_name="lake", dest_bucket_key="in/data.csv"  # MAP106: 62 "only the last stays"
+    task_id="copy", dest_bucket_name="lake", dest_bucket_key="in/data.csv"  # MAP106: 62 "only the copy of the last"
 ).expand(source_bucket_key=KEYS)
 S3CopyObjectOperator.partial(task_id="copy", dest_bucket_name="lake").expand_kwargs(PAIRS)
 S3CopyObjectOperator.partial(task_id="copy", dest_bucket_key="in/{{ ti.map_index }}.csv").expand(source_bucket_key=KEYS)
@@ -46,7 +46,7 @@ LocalFilesystemToGCSOperator.partial(task_id="into", bucket="lake", dst="raw/").
 LocalFilesystemToGCSOperator.partial(task_id="into_it", bucket="lake", dst="raw").expand(src=["/a.csv", "/b.csv"])
 # Of an f-string all instances have the same one.
 LocalFilesystemToGCSOperator.partial(
-    task_id="named", bucket="lake", dst=f"{FOLDER}/{day.replace('.gz', '.parquet')}"  # MAP106: 41 "one and the same dst"
+    task_id="named", bucket="lake", dst=f"{FOLDER}/{day.replace('.gz', '.parquet')}"  # MAP106: 41 "write to the same dst"
 ).expand(src=FILES)
 LocalFilesystemToS3Operator.partial(task_id="key", dest_key=f"{FOLDER}/data.csv").expand(filename=FILES)  # MAP106: 61
 LocalFilesystemToS3Operator.partial(task_id="under", dest_key=f"in/{FOLDER}/").expand(filename=FILES)

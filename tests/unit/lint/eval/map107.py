@@ -15,7 +15,7 @@ def tables():
 
 
 with DAG("asks"):
-    for key in S3Hook("aws").list_keys("lake", "in/"):  # MAP107: 16 "each time that the file is parsed"
+    for key in S3Hook("aws").list_keys("lake", "in/"):  # MAP107: 16 "each time that Airflow parses the file"
         BashOperator(task_id=f"load_{key}", bash_command=f"load {key}")
     for name in tables():
         BashOperator(task_id=f"load_{name}", bash_command=f"load {name}")

@@ -46,7 +46,7 @@ with TaskGroup("countries"):
 loaded >> pulls_of_a_list()  # MAP201: 11
 loaded >> pulls_of_a_group()  # MAP201: 11
 loaded >> pulls_one()
-summarise(load_and_check.expand(country=countries))  # MAP201: 1 "what load_and_check returned"
+summarise(load_and_check.expand(country=countries))  # MAP201: 1 "the results of load_and_check"
 summarise(loaded.zip(countries))  # MAP201: 1
 summarise(results=loaded.map(str))  # MAP201: 1
 load.override(task_id="again", trigger_rule="all_done").expand(country=loaded)  # MAP201: 1
