@@ -70,8 +70,8 @@ def publish(mapped: Any, **arguments: Any) -> XComArg:
         mapped group.
     :param arguments: those of `collect`.
     :return: the task's output: the report of `collect`, and `"published": {"snapshot", "rows", "replaced_files",
-        "left_over"}`; `None` if no partition passed.
-    :raises FanInError: as `collect` does; if the task writes into no table.
+        "left_over"}`; `None` if no partition succeeded.
+    :raises FanInError: as `collect` does; if the task doesn't write to a table.
 
     Example: `publish(load, tolerated_failure_percentage=5)`.
     """

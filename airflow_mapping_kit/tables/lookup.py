@@ -79,12 +79,12 @@ def iceberg_table(
 
     :param name: `namespace.table` (templated)
     :param iceberg_conn_id: the Airflow connection of its catalog: REST or Glue (templated)
-    :param dimensions: where dimensions of the plan live: `{"date": "day(departed_at)"}`. By default each lives in the
-        column of its name (templated)
-    :param branch: of the table, to publish to instead of `main`; it has to be there (templated)
+    :param dimensions: where dimensions of the plan live: `{"date": "day(departed_at)"}`. By default a dimension is the
+        column of the same name (templated)
+    :param branch: a branch of the table to publish to, in place of `main`. It must exist (templated)
     :param task_id: by default `table_` and the last part of the name
     :return: the task's output: the table as plain JSON, for `target`
-    :raises TargetError: when it runs, if there is no such table, or a dimension has no column in it
+    :raises TargetError: when the task runs, if the table doesn't exist or has no column for a dimension
 
     Example: `target=iceberg_table("lake.flights", iceberg_conn_id="lake", dimensions={"date": "day(departed_at)"})`.
     """
@@ -104,13 +104,13 @@ def delta_table(
     """Add a task that looks a Delta table up, for `DuckDBPartitionOperator.partial(target=...)`.
 
     :param uri: a directory or `s3://bucket/prefix` (templated)
-    :param aws_conn_id: the Airflow connection for `s3://`; with `None` boto's own credentials (templated)
-    :param storage_options: what else `deltalake` is to know, no credentials: which table of DynamoDB locks the log
-        where other writers of the table use one (templated)
-    :param dimensions: which column each dimension of the plan is, where it isn't that of its name (templated)
+    :param aws_conn_id: the Airflow connection for `s3://`. With `None` boto3 finds the credentials (templated)
+    :param storage_options: further options of `deltalake`, without credentials: for example the DynamoDB table that
+        locks the log, if other writers of the table use one (templated)
+    :param dimensions: the column of a dimension, if its name differs from the dimension (templated)
     :param task_id: by default `table_` and the last part of the URI
     :return: the task's output: the table as plain JSON, for `target`
-    :raises TargetError: when it runs, if there is no such table, or a dimension isn't one that it is partitioned by
+    :raises TargetError: when the task runs, if the table doesn't exist or isn't partitioned by the dimensions
 
     Example: `target=delta_table("s3://lake/flights")`.
     """
@@ -131,12 +131,13 @@ def ducklake_table(
 
     :param name: `schema.table`, or a table of the schema `main` (templated)
     :param ducklake_conn_id: the Airflow connection of the catalog's database: PostgreSQL, or of type `duckdb` with the
-        path of a file as its host. `metadata_schema` in its extra says where in PostgreSQL the catalog is (templated)
+        path of a file as its host. `metadata_schema` in its extra is the schema in PostgreSQL (templated)
     :param aws_conn_id: the Airflow connection for a lake in `s3://` (templated)
-    :param dimensions: where dimensions of the plan live, where it isn't the column of their name (templated)
+    :param dimensions: where dimensions of the plan live: `{"date": "day(departed_at)"}`. By default a dimension is the
+        column of the same name (templated)
     :param task_id: by default `table_` and the last part of the name
     :return: the task's output: the table as plain JSON, for `target`
-    :raises TargetError: when it runs, if there is no such table, or a dimension has no column in it
+    :raises TargetError: when the task runs, if the table doesn't exist or has no column for a dimension
 
     Example: `target=ducklake_table("flights", ducklake_conn_id="lake")`.
     """
@@ -152,14 +153,14 @@ def sql_table(
     task_id: str | None = None,
     **operator_arguments: Any,
 ) -> XComArg:
-    """Add a task that looks a database's table up, and makes the run's staging table beside it.
+    """Add a task that looks a database's table up, for `SQLPartitionOperator.partial(table=...)`.
 
-    :param name: as SQL has it: `schema.table` (templated)
+    :param name: the name as in SQL: `schema.table` (templated)
     :param conn_id: the Airflow connection of the database (templated)
-    :param dimensions: which column each dimension of the plan is, where it isn't that of its name (templated)
+    :param dimensions: the column of a dimension, if its name differs from the dimension (templated)
     :param task_id: by default `table_` and the last part of the name
     :return: the task's output: the table as plain JSON, for `SQLPartitionOperator.partial(table=...)`
-    :raises TargetError: when it runs, if there is no such table, or a dimension has no column in it
+    :raises TargetError: when the task runs, if the table doesn't exist or has no column for a dimension
 
     Example: `table=sql_table("flights", conn_id="warehouse")`.
     """

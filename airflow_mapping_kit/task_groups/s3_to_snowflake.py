@@ -49,49 +49,48 @@ def s3_to_snowflake(
     group_id: str = "s3_to_snowflake",
     default_args: Mapping[str, Any] | None = None,
 ) -> TaskGroup:
-    """Load every file under a prefix into a table, move what was loaded, and transform the table.
+    """Load every file below a prefix into a table, move the loaded files, and transform the table.
 
-    The tasks: `list` finds the files; for each of them `file.load` copies it into the table and, after that,
-    `file.move` moves it to `processed_prefix`; beside the moves, `transform` runs once all files have been
-    tried and at least one was loaded. A file that fails to load stays where it is, and the others go on. A file
-    that is rewritten after it was listed is not moved: the next run finds it, and `on_changed_file` decides.
+    The tasks: `list` lists the files. For each file, `file.load` loads it into the table, and then `file.move` moves it
+    to `processed_prefix`. At the same time as the moves, `transform` runs once all files have been tried and at least
+    one was loaded. A file that fails to load stays where it is, and the others continue. A file that is changed after
+    it was listed is not moved: the next run lists it again, and `on_changed_file` decides.
 
-    :param bucket: the bucket, the one that the stage is on (templated)
-    :param prefix: what the keys of the files begin with: `landing/{{ ds_nodash }}/` (templated)
-    :param processed_prefix: what replaces `source_prefix` in the key of a file that was loaded (templated)
+    :param bucket: the bucket. The stage must be on it (templated)
+    :param prefix: the keys of the files begin with it: `landing/{{ ds_nodash }}/` (templated)
+    :param processed_prefix: it replaces `source_prefix` in the key of a file that was loaded (templated)
     :param table: the table (templated)
     :param stage: the external stage (templated)
     :param file_format: a named file format, or its options in parentheses (templated)
-    :param stage_prefix: what the stage's URL already holds of a key (templated)
-    :param source_prefix: what is replaced at the beginning of a key; by default `prefix` (templated)
-    :param match: a glob on what follows the prefix: `*.csv` (templated)
-    :param batch_size: files a mapped instance: raise it where there are more files than Airflow maps over
-    :param match_by_column_name: `"CASE_INSENSITIVE"` or `"CASE_SENSITIVE"`: columns go by their names, which Parquet
+    :param stage_prefix: the part of a key that the stage's URL already contains (templated)
+    :param source_prefix: the beginning of a key, which is replaced. By default `prefix` (templated)
+    :param match: a glob for the part of the key after the prefix: `*.csv` (templated)
+    :param batch_size: files for each mapped task instance. Raise it if there are more files than Airflow maps over
+    :param match_by_column_name: `"CASE_INSENSITIVE"` or `"CASE_SENSITIVE"`: match columns by name, which Parquet
         needs: see `S3KeysToSnowflakeOperator`
-    :param columns_array: the table's columns that the files' first, second and so on go into
-    :param select: in place of the files' columns, expressions over them, `$1:number::int, $1:origin::text` (templated)
+    :param columns_array: columns of the table, in the order of the files' columns
+    :param select: expressions in place of the files' columns, `$1:number::int, $1:origin::text` (templated)
     :param copy_options: `TRUNCATECOLUMNS`, `INCLUDE_METADATA` and `LOAD_MODE` of `COPY INTO`
-    :param transform_sql: one or more statements that Snowflake runs afterwards, or a `.sql` file with them,
-        such that running them again does no harm (templated). Without it there is no `transform`
-    :param on_changed_file: what to do with a file that was loaded before with another content: `"fail"` or
-        `"load"`
-    :param extra_args: what the moved objects get instead of what they had, `{"ACL": ..., "SSEKMSKeyId": ...}`: see
-        `S3MoveKeysOperator` (templated)
-    :param keep_protection: whether an object stays where it is that would lose its ACL, KMS key, retention or legal
-        hold by the move
-    :param on_empty: what no files do: `"skip"` everything, or `"fail"`
-    :param query_tag: what Snowflake's query history calls the statements (templated)
+    :param transform_sql: one or more statements that Snowflake runs afterwards, or a `.sql` file with them. They must
+        be idempotent (templated). Without it there is no `transform`
+    :param on_changed_file: if a file was loaded before with other content: `"fail"` or `"load"`
+    :param extra_args: properties of the moved objects, in place of those that they had, `{"ACL": ...,
+        "SSEKMSKeyId": ...}`: see `S3MoveKeysOperator` (templated)
+    :param keep_protection: whether an object stays where it is if it would lose its ACL, KMS key, retention or legal
+        hold
+    :param on_empty: if there are no files: `"skip"` everything, or `"fail"`
+    :param query_tag: the tag of the statements in Snowflake's query history (templated)
     :param schema: the schema of names that have none (templated)
     :param database: the database of names that have none (templated)
     :param warehouse: the warehouse (templated)
     :param role: the role (templated)
     :param aws_conn_id: the Airflow connection to S3 (templated)
-    :param requester_pays: whether the connection's account pays for requests and transfers
-    :param expected_bucket_owner: the account that has to own the bucket, twelve digits (templated)
+    :param requester_pays: whether the account of the connection pays for requests and transfers
+    :param expected_bucket_owner: the account that must own the bucket, twelve digits (templated)
     :param snowflake_conn_id: the Airflow connection to Snowflake (templated)
-    :param hook_params: what else `SnowflakeHook` takes (templated)
+    :param hook_params: further arguments of `SnowflakeHook` (templated)
     :param group_id: the name of the group
-    :param default_args: what all its tasks get: `{"retries": 2, "pool": "snowflake"}`
+    :param default_args: arguments for all its tasks: `{"retries": 2, "pool": "snowflake"}`
     :return: the task group, to be placed with `>>`
 
     Example: `s3_to_snowflake(bucket="lake", prefix="landing/{{ ds_nodash }}/", source_prefix="landing/",

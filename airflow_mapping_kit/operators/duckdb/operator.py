@@ -63,20 +63,19 @@ class _ToldToEnd(BaseException):
 class DuckDBPartitionOperator(PartitionOperator):
     """Run one DuckDB query over a partition and publish its rows as Parquet to a directory or to object storage.
 
-    The partition's values are bound to the query's parameters: `$date` is the value of dimension `date`.
-    They are never pasted into the query. Text is bound as VARCHAR: write `$date::DATE` where the query wants
-    a date, and `IS NOT DISTINCT FROM $country` where a value can be `None`, which fits any type. A dimension
-    that is part of a path in the query can't have a `*`, `?`, `[` or `..` in its value.
+    The partition's values are bound to the query's parameters, never pasted into the query: `$date` is the value of
+    dimension `date`. Text is bound as VARCHAR, so write `$date::DATE` if the query needs a date. If a value can be
+    `None`, write `IS NOT DISTINCT FROM $country`, which works for any type. If a dimension is part of a path in the
+    query, its value can't have a `*`, `?`, `[` or `..`.
 
-    A partition is one file, `target/<partition key>/data_0.parquet`, without the dimensions: readers take
-    them from the path. Integers of 128 bits, such as a `sum()` of integers, become `DECIMAL(38,0)`, and values
-    that Parquet can't keep are an error. Publishing replaces it in one step: a re-run replaces; a task
-    killed at any moment leaves the old data whole; no reader sees half of it; other partitions are never
-    touched. Parquet files that other tools wrote directly into the partition's directory are removed right
-    after that step: there, and only that once, a reader can see both. An upload that is killed may leave
-    parts that S3 never shows: the bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them.
-    On S3 a reader that takes an object in several requests has to hold to its ETag, as DuckDB 1.4 does (it
-    then fails and can be run again); DuckDB 1.2 doesn't, and may mix the old object with the new.
+    A partition is one file, `target/<partition key>/data_0.parquet`, without the dimensions: readers take them from
+    the path. Integers of 128 bits, such as a `sum()` of integers, become `DECIMAL(38,0)`. Values that Parquet can't
+    keep are an error. The file is replaced in one step: the task is idempotent, a killed task leaves the old data, no
+    reader sees half of a partition, and other partitions never change. Parquet files that other tools wrote directly
+    into the partition's directory are removed right after that step. In between, this one time, a reader can see both.
+    A killed upload may leave parts that S3 doesn't show; a lifecycle rule `AbortIncompleteMultipartUpload` removes
+    them. On S3 a reader that reads an object in several requests must use its ETag, as DuckDB 1.4 does (it then fails
+    and can be run again). DuckDB 1.2 doesn't, and may mix the old object with the new one.
 
     ```python
     DuckDBPartitionOperator.partial(
@@ -87,50 +86,50 @@ class DuckDBPartitionOperator(PartitionOperator):
     ```
 
     returns `{"key": "date=2013-01-01/origin=EWR", "path":
-    "s3://lake/flights/date=2013-01-01/origin=EWR/data_0.parquet", "rows": 305, "bytes": 7811}`; for a list of
-    partitions a list of such in their order, without those that `on_empty="skip"` left alone.
+    "s3://lake/flights/date=2013-01-01/origin=EWR/data_0.parquet", "rows": 305, "bytes": 7811}`. For a batch it returns
+    a list of these in the same order, without the partitions that `on_empty="skip"` skipped.
 
-    :param sql: exactly one `SELECT`, or the path of a `.sql` file that holds it (templated)
-    :param partition: the partition, a dict of dimension to text, number, boolean or `None`; or a batch, a
-        list of them, each published on its own: if some fail, the others are published all the same, the
-        error names both, and a retry publishes only the rest. An empty list skips the task, as mapping over
-        one does (templated; what comes from an XCom is taken as it is)
+    :param sql: exactly one `SELECT`, or the path of a `.sql` file with it (templated)
+    :param partition: the partition, a dict of dimension to text, number, boolean or `None`. Or a batch, a list of
+        partitions: each is published on its own. If some fail, the others are published, the error names both, and a
+        retry publishes only the rest. An empty list skips the task (templated; values of an XCom are not rendered)
     :param target: a directory, `s3://bucket/prefix`, `gs://connection@bucket/prefix` or
-        `az://connection@container/prefix` (`abfs://` too), with the Airflow connection of its credentials; or a table,
-        `iceberg_table(...)`, `delta_table(...)` or `ducklake_table(...)`: then the rows are only staged, and `publish`
-        makes those of all instances one commit (templated)
-    :param schema: the columns that each partition of the lake is to have, in this order, and their DuckDB types:
-        `{"carrier": "VARCHAR", "delay": "BIGINT"}`. What the query has otherwise is converted where no value changes;
-        the query has to select all of them and no others but dimensions. Without it a partition has to have the columns
-        that the lake's others have
-    :param partition_by: the order of the directories, all dimensions by name; by default they are sorted
-    :param parameters: values for parameters of the query that are no dimensions: `$source`, say (templated)
-    :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it
-        and skips, `"replace"` publishes a file without rows
-    :param unused: dimensions that the query need not use
-    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself, and for `s3://` in the
-        query's text or values; with `None` the first uses boto's own credentials and the second DuckDB's (templated)
-    :param duckdb_conn_id: the Airflow connection of a DuckDB database, whose tables the query may read: it is opened
-        read-only. It needs `apache-airflow-providers-duckdb`; without one DuckDB works in memory (templated)
+        `az://connection@container/prefix` (also `abfs://`), with the Airflow connection that has the credentials. Or a
+        table, `iceberg_table(...)`, `delta_table(...)` or `ducklake_table(...)`: then the rows are only staged, and
+        `publish` commits those of all instances at once (templated)
+    :param schema: the columns of each partition of the lake, in order, and their DuckDB types: `{"carrier":
+        "VARCHAR", "delay": "BIGINT"}`. Other types are converted if no value changes. The query must select all of
+        these columns, and no others except dimensions. Without it, a partition must have the columns of the lake's
+        other partitions
+    :param partition_by: the order of the directories, with the names of all dimensions. By default sorted by name
+    :param parameters: values for parameters of the query that are not dimensions, such as `$source` (templated)
+    :param on_empty: if the query has no rows: `"fail"` fails and leaves the partition as it is, `"skip"` skips and
+        leaves it, `"replace"` publishes a file without rows
+    :param unused: dimensions that the query doesn't have to use
+    :param aws_conn_id: the Airflow connection for an `s3://` target that doesn't name one, and for `s3://` in the
+        query or its values. With `None` boto3 finds the credentials for the target, and DuckDB those for the query
+        (templated)
+    :param duckdb_conn_id: the Airflow connection of a DuckDB database whose tables the query may read. It is opened
+        read-only, and needs `apache-airflow-providers-duckdb`. Without it DuckDB works in memory (templated)
     :param compression: the codec of the Parquet file: `"uncompressed"`, `"snappy"`, `"gzip"`, `"zstd"`, `"brotli"`,
-        `"lz4"` or `"lz4_raw"`; by default DuckDB's, `snappy`, and `zstd` for a table
-    :param row_group_size: how many rows a row group of the file has, in steps of 2,048; by default DuckDB's, 122,880
-    :param file_size_bytes: how large a file becomes before another one is begun, in bytes or such as `"256MB"`: then a
-        partition is a directory of files, which `path` names, and is replaced as one: of a table anywhere, of a lake
-        in directories on Linux alone. By default a partition is one file
-    :param memory_limit: what DuckDB may keep in memory before it uses the disk, in its units; by default that of
+        `"lz4"` or `"lz4_raw"`. By default `snappy`, and `zstd` for a table
+    :param row_group_size: the rows of a row group, in steps of 2,048. By default 122,880
+    :param file_size_bytes: the size at which another file is begun, in bytes or such as `"256MB"`. Then a partition is
+        a directory of files, which `path` names, and is replaced as a whole: for a table anywhere, for a lake only in
+        directories on Linux. By default a partition is one file
+    :param memory_limit: the memory that DuckDB uses before it uses the disk, in its units. By default that of
         `duckdb_conn_id`, else `"1GiB"` (templated)
-    :param threads: how many threads DuckDB uses; by default as `duckdb_conn_id` says, else 1 (templated)
-    :param extensions: DuckDB's extensions to load, by name; one that isn't installed is downloaded
-    :param settings: DuckDB's settings by name, such as `{"http_retries": 5}`, values being text, numbers or
-        booleans (templated)
-    :param every: how long the period lasts that `$start` and `$end` are of, where its value has minutes and so doesn't
-        say it: `15min`, say, or the cron expression. As in `reload_partitions`
-    :param timezone: whose clock the query reads a TIMESTAMPTZ by, and the period is on: a name of the tz database.
-        Default: the DAG's own, as of `reload_partitions`
+    :param threads: DuckDB's threads. By default those of `duckdb_conn_id`, else 1 (templated)
+    :param extensions: DuckDB extensions to load, by name. An extension that isn't installed is downloaded
+    :param settings: DuckDB settings by name, such as `{"http_retries": 5}`, with text, numbers or booleans as values
+        (templated)
+    :param every: the length of the period of `$start` and `$end`, if its value has minutes and so doesn't say it:
+        `15min`, or the cron expression. As for `reload_partitions`
+    :param timezone: the time zone in which the query reads a TIMESTAMPTZ, and of the period: a name of the tz
+        database. Default: that of the DAG, as for `reload_partitions`
     :param date_dimension: the dimension that is the period. Default: `date`
-    :raises PartitionError: if a partition, `partition_by` or `timezone` is none
-    :raises QueryError: if the query doesn't fit the partition or the data, or an argument can't be
+    :raises PartitionError: if a partition, `partition_by` or `timezone` is not valid
+    :raises QueryError: if the query doesn't fit the partition or the data, or an argument is not valid
     :raises TargetError: if the target can't hold the partition or can't be written to
     :raises StorageError: if the bucket doesn't exist or the credentials are refused
     """

@@ -38,41 +38,39 @@ _MAX_NAMED = 20
 
 
 class S3MoveKeysOperator(BaseOperator):
-    """Move exactly the given objects from one prefix to another: copy, verify, then delete what was copied.
+    """Move exactly the given objects from one prefix to another: copy, verify, then delete the original.
 
-    Interrupted anywhere, it can be run again: an object that is at both places is compared and, where equal,
-    only deleted at the source; one that is only at the destination any more is `already_moved`. (S3 doesn't
-    tell who put it there: it is taken as moved by an earlier try.) Objects that came after the listing are
-    never touched. One key that fails doesn't stop the others.
+    It can be run again after any interruption. If an object is in both places, the two are compared, and if they are
+    equal, only the original is deleted. If an object is only at the destination, its status is `already_moved`. (S3
+    doesn't tell who wrote it, so it counts as moved by an earlier try.) Objects that arrived after the listing are
+    never touched. If one key fails, the others continue.
 
-    With `dest_aws_conn_id` the destination may be another store: then the objects are read and written by this
-    process, in parts that their MD5s are sent with, and verified in the same way.
+    With `dest_aws_conn_id` the destination may be in another store. Then this process reads and writes the objects, in
+    parts that are sent with their MD5, and verifies them in the same way.
 
-    A copy is verified by its size and ETag or checksum, and, only where S3 has none that says anything, by
-    reading both objects. Above 5 GiB an object is copied in parts, and one that was uploaded in parts in
-    the same parts. A task that is killed may leave parts that S3 never shows: a lifecycle rule
-    (`AbortIncompleteMultipartUpload`) removes them.
+    A copy is verified by its size and its ETag or checksum. Only if S3 has none that says anything, both objects are
+    read. An object of more than 5 GiB is copied in parts, and one that was uploaded in parts is copied in the same
+    parts. A killed task may leave parts that S3 doesn't show; a lifecycle rule (`AbortIncompleteMultipartUpload`)
+    removes them.
 
-    What is kept: content type and the other headers, metadata, tags, the class of storage, the redirect of a
-    website, and what protects the object: its ACL, KMS key, retention and legal hold. A copy that would be
-    without one of these four fails its key, and the source stays, unless `extra_args` says what the copies get
-    or `keep_protection=False` that it may be lost. What S3 can't keep: the moment of writing, the id and the
-    older versions of an object, an owner that is another account, the encryption context of a KMS key, and
-    the ETag of what is under one. Without a KMS key, encryption follows the destination's bucket. Objects under
-    a customer's own key (SSE-C) can't be moved.
+    What is kept: content type and other headers, metadata, tags, storage class, the redirect of a website, and what
+    protects the object: its ACL, KMS key, retention and legal hold. If the copy would be without one of these four,
+    the key fails and the original stays, unless `extra_args` sets it or `keep_protection=False`. S3 can't keep the
+    modification time, the version ID and older versions of an object, an owner that is another account, the encryption
+    context of a KMS key, and the ETag of an object with a KMS key. Without a KMS key the encryption is that of the
+    destination's bucket. Objects with a customer-provided key (SSE-C) can't be moved.
 
-    What is deleted: in a bucket with versions, the version that was copied, by its id. Where older versions
-    lie below it, one of them would come back, and one that is locked (retention, legal hold) S3 doesn't delete:
-    there, the key is hidden by a delete marker instead. A marker,
-    and a delete in a bucket without versions, names the key alone, so the object is asked for once more right
-    before, and the delete carries `If-Match`, which AWS checks. A server that doesn't know it (Ceph 16, moto)
-    leaves a window of one request in which a rewrite of the same key is deleted (with versions: hidden). In
-    the same way, not to overwrite what appears at the destination between the look and the copy needs a
-    server and a botocore that know `If-None-Match` on copies.
+    What is deleted: in a bucket with versions, the version that was copied, by its ID. If an older version would then
+    become visible, or if the version is locked (retention, legal hold) and S3 doesn't delete it, the key is hidden by
+    a delete marker instead. A marker, and a delete in a bucket without versions, names only the key. So the object is
+    checked once more right before, and the delete carries `If-Match`, which AWS checks. A server that doesn't know it
+    (Ceph 16, moto) leaves a gap of one request; an object that is written to the same key in this gap is deleted (with
+    versions: hidden). In the same way, only a server and a botocore that know `If-None-Match` for copies protect an
+    object that appears at the destination between the check and the copy.
 
-    It needs `s3:ListBucket` on both buckets, `s3:GetObjectAcl` (unless `extra_args` says the ACL), with versions
-    `s3:ListBucketVersions` and `s3:DeleteObjectVersion`, and for objects that are locked
-    `s3:GetObjectRetention`, `s3:GetObjectLegalHold` and the rights to put them.
+    It needs the permission `s3:ListBucket` on both buckets and `s3:GetObjectAcl` (unless `extra_args` sets the ACL).
+    With versions it needs `s3:ListBucketVersions` and `s3:DeleteObjectVersion`, and for locked objects
+    `s3:GetObjectRetention`, `s3:GetObjectLegalHold` and the permissions to put them.
 
     ```python
     S3MoveKeysOperator(
@@ -85,38 +83,38 @@ class S3MoveKeysOperator(BaseOperator):
     ```
 
     returns `[{"key": "landing/20130101/EWR.csv", "moved_to": "processed/20130101/EWR.csv", "bytes": 25604,
-    "status": "moved"}, ...]`, a row a key in their order.
+    "status": "moved"}, ...]`, a row for each key in their order.
 
-    When the task is ended (marked failed, a time-out, its worker shut down), no other object is copied, and
-    nothing more is deleted.
+    If the task is stopped (marked failed, timed out, its worker shut down), it copies no other object and deletes
+    nothing more.
 
-    :param keys: a key or a list of keys, from the bucket's root, each under `source_prefix`; an empty list
-        skips the task, as mapping over one does (templated, but never the values of an XCom)
+    :param keys: a key or a list of keys, from the root of the bucket, each below `source_prefix`. An empty list
+        skips the task (templated, but values of an XCom are not rendered)
     :param source_bucket: the bucket's name (templated)
-    :param source_prefix: what is replaced at the beginning of each key (templated)
-    :param dest_prefix: what it is replaced by; it must not lie under `source_prefix` (templated)
-    :param dest_bucket: another bucket, by default the same (templated)
-    :param replace: whether another object at the destination is overwritten; by default that key fails
-    :param whole_bucket: whether `source_prefix` may be empty. Without it, a template that renders to nothing
-        is an error
-    :param etags: what the objects held when they were listed or loaded, `{key: ETag}`: an object that was
-        rewritten since is left where it is and fails (templated, but never the values of an XCom)
-    :param extra_args: what the copies get instead of what their sources have of it, as boto3 names it:
-        `{"ACL": "bucket-owner-full-control", "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "..."}`. Any
-        argument for the ACL, the encryption, the lock, and `StorageClass` (templated)
-    :param keep_protection: whether ACL, KMS key, retention and legal hold have to be kept. With `False` the
-        copies have what `extra_args` says and else what their bucket gives
-    :param max_workers: how many keys move at a time
+    :param source_prefix: the beginning of each key, which is replaced (templated)
+    :param dest_prefix: what replaces it. It must not be below `source_prefix` (templated)
+    :param dest_bucket: another bucket. By default the same one (templated)
+    :param replace: whether a different object at the destination is overwritten. By default that key fails
+    :param whole_bucket: whether `source_prefix` may be empty. Without it, a template that renders to nothing is an
+        error
+    :param etags: the ETags that the objects had when they were listed or loaded, `{key: ETag}`. If an object was
+        changed since, it stays where it is, and its key fails (templated, but values of an XCom are not rendered)
+    :param extra_args: properties of the copies, in place of the originals', with boto3's names: `{"ACL":
+        "bucket-owner-full-control", "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "..."}`. Any argument for the
+        ACL, the encryption and the lock, and `StorageClass` (templated)
+    :param keep_protection: whether ACL, KMS key, retention and legal hold must be kept. With `False` the copies have
+        `extra_args`, and otherwise the defaults of their bucket
+    :param max_workers: how many keys are moved at the same time
     :param aws_conn_id: the Airflow connection (templated)
-    :param dest_aws_conn_id: the Airflow connection to the destination, where that is another store or account, by
-        default the same one. What differs is read and written by this process (templated)
-    :param requester_pays: whether the connections' accounts pay for requests and transfers, as buckets may want it
-    :param expected_bucket_owner: the account that has to own the source bucket, twelve digits: S3 refuses every request
-        to a bucket of another (templated)
-    :param dest_expected_bucket_owner: the account that has to own the destination; by default the same, unless
-        `dest_aws_conn_id` leads elsewhere (templated)
-    :raises StorageError: before any work, if a bucket can't be listed, a key isn't below `source_prefix` or
-        stands twice, or the prefixes overlap; afterwards, if keys failed that would fail again
+    :param dest_aws_conn_id: the Airflow connection to the destination, if that is another store or account. By default
+        the same one. If it differs, this process reads and writes the objects (templated)
+    :param requester_pays: whether the accounts of the connections pay for requests and transfers
+    :param expected_bucket_owner: the account that must own the source bucket, twelve digits. S3 refuses every request
+        to a bucket of another account (templated)
+    :param dest_expected_bucket_owner: the account that must own the destination. By default the same, unless
+        `dest_aws_conn_id` is another connection (templated)
+    :raises StorageError: before any work, if a bucket can't be listed, a key isn't below `source_prefix` or occurs
+        twice, or the prefixes overlap; afterwards, if keys failed and would fail again
     :raises AirflowException: afterwards, if keys failed and another try may move them
     """
 

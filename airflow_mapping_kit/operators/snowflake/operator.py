@@ -40,29 +40,27 @@ _ON_CHANGED_FILE = ("fail", "load")
 class S3KeysToSnowflakeOperator(BaseOperator):
     """Load exactly these files from an external stage into a table with `COPY INTO`, in one transaction.
 
-    Either all the files are in the table afterwards or none of them is: the transaction is committed only
-    when Snowflake has said of each, by its whole address, that it is loaded. A file that was loaded before is
-    not loaded again but reported as `already_loaded`, so a retry after a crash, or after an answer that never
-    came, doubles nothing and goes on. Every other skipped, partial or failed load, and a file that Snowflake
-    says nothing of, is an error that names the file, and isn't retried; what a retry can cure (the network, a
-    lock, a warehouse that is busy) is. Options of the stage or table that would weaken this (`ON_ERROR`,
-    `FORCE`, `PURGE`, `LOAD_UNCERTAIN_FILES`, `TRUNCATECOLUMNS`, `ENFORCE_LENGTH`, `RETURN_FAILED_ONLY`) are
-    overridden in the statement.
+    Either all files are in the table afterwards, or none. The transaction is committed only when Snowflake's answer
+    says of each file, by its whole address, that it is loaded. A file that the table has already is not loaded again,
+    and its status is `already_loaded`. So a retry after a crash, or after a lost answer, loads nothing twice. Every
+    other result (a file that is skipped, partly loaded, failed, or not in the answer) is an error that names the file,
+    without retries. If a retry can help (the network, a lock, a busy warehouse), Airflow's retries apply. Options of
+    the stage or table that would weaken this (`ON_ERROR`, `FORCE`, `PURGE`, `LOAD_UNCERTAIN_FILES`,
+    `TRUNCATECOLUMNS`, `ENFORCE_LENGTH`, `RETURN_FAILED_ONLY`) are overridden in the statement.
 
-    By default the first column of a file goes into the first of the table, and so on. Parquet, JSON, Avro and ORC
-    have no order of columns: say `match_by_column_name`, or `select`, without which Snowflake loads them only into a
-    table of one `VARIANT` column.
+    By default the first column of a file goes into the first column of the table, and so on. Parquet, JSON, Avro and
+    ORC have no order of columns: set `match_by_column_name` or `select`. Otherwise Snowflake loads them only into a
+    table with one `VARIANT` column.
 
-    When the task is ended (marked failed, a time-out, its worker shut down), what runs in the warehouse is
-    cancelled, and nothing more is committed.
+    If the task is stopped (marked failed, timed out, its worker shut down), it cancels its statement in the warehouse
+    and commits nothing more.
 
-    What Snowflake remembers is by its documentation, for the kit's tests run on fakesnow. A table knows the
-    content of each file that it loaded for 64 days. Once it is older than that, a file last modified more
-    than 64 days ago whose load isn't known is skipped: that is an error here, never a success. The load
-    history, which tells that a file was changed under its name, goes back 14 days and 10,000 files: a file
-    changed after that is loaded beside its old rows. A table that is truncated or replaced forgets its files.
-    Loads by Snowpipe are remembered apart. Two tasks that load the same file at the same moment are not kept
-    apart: let only one run at a time do so (`max_active_runs=1`).
+    These limits are from Snowflake's documentation, because the kit's tests run on fakesnow. A table remembers for 64
+    days which files it has loaded. After that, Snowflake skips a file that was last modified more than 64 days ago
+    and whose load it doesn't know; here that is an error. The load history, which shows that a file was changed under
+    its name, goes back 14 days and 10,000 files. A file that is changed after that is loaded beside its old rows. A
+    table that is truncated or replaced forgets its files. Loads by Snowpipe are remembered separately. Two tasks may
+    not load the same file at the same moment: set `max_active_runs=1`.
 
     ```python
     S3KeysToSnowflakeOperator.partial(
@@ -76,44 +74,42 @@ class S3KeysToSnowflakeOperator(BaseOperator):
     ```
 
     returns `[{"key": "landing/20130101/EWR.parquet", "status": "loaded", "rows_parsed": 305, "rows_loaded": 305,
-    "query_id": "01b2c3d4-0000-..."}]`; for a file that the table had already `"already_loaded"` and 0 rows.
+    "query_id": "01b2c3d4-0000-..."}]`. A file that the table has already has the status `"already_loaded"` and 0 rows.
 
-    :param keys: the key of one file, or a list of keys, a batch; in a list of up to 1,000 Snowflake loads the
-        files in parallel (templated, but never the values of an XCom)
-    :param table: the table, `flights`, `public.flights` or `lake.public.flights`; as in SQL, a part in double
-        quotes keeps its case, any other is upper case (templated)
-    :param stage: the external stage on the files' bucket, a name like that of the table (templated)
-    :param stage_prefix: what the stage's URL already holds of a key: `landing/` where it is
+    :param keys: the key of one file, or a batch of keys. Snowflake loads up to 1,000 files of a batch in parallel
+        (templated, but values of an XCom are not rendered)
+    :param table: the table, `flights`, `public.flights` or `lake.public.flights`. As in SQL, a part in double quotes
+        keeps its case, and any other is upper case (templated)
+    :param stage: the external stage on the files' bucket, a name like the table's (templated)
+    :param stage_prefix: the part of a key that the stage's URL already contains: `landing/` if the URL is
         `s3://bucket/landing/` (templated)
-    :param bucket: the bucket that the keys are in: a stage on another is an error then. By default any
-        (templated)
-    :param file_format: a named file format, or its options in parentheses as SQL has them, `(TYPE =
-        PARQUET)`. They become part of the statement: the DAG's author writes them, never an XCom (templated)
-    :param match_by_column_name: `"CASE_INSENSITIVE"` or `"CASE_SENSITIVE"`: a file's column goes into the table's of
-        its name. Snowflake leaves out what the table doesn't have, and what the file doesn't have is NULL
-    :param columns_array: the table's columns that the file's first, second and so on go into, `["number", "origin"]`;
-        names as those of tables
-    :param select: in place of the file's columns, expressions over them, as between SELECT and FROM of a query of the
-        stage: `$1:number::int, $1:origin::text` of Parquet, `$2, $1::date, METADATA$FILENAME` of CSV. Part of the
-        statement: the DAG's author writes them, never an XCom (templated)
-    :param copy_options: `TRUNCATECOLUMNS` (`True` cuts what is too long, else an error), `INCLUDE_METADATA` (columns
-        that get something of the file, `{"loaded_from": "METADATA$FILENAME"}`) and `LOAD_MODE` of Iceberg tables.
-        What would load a file twice, in part or not at all is refused
-    :param on_changed_file: what to do with a file whose content has changed since the table loaded it:
-        `"fail"`, or `"load"` it beside its old rows, which stay
-    :param query_tag: what Snowflake's query history calls the session's statements, up to 2,000 characters:
-        `"{{ dag.dag_id }}.{{ task.task_id }}"`. By default what the connection says (templated)
-    :param schema: the schema of names that have none; by default the connection's (templated)
-    :param database: the database of names that have none; by default the connection's (templated)
-    :param warehouse: the warehouse that loads; by default the connection's (templated)
-    :param role: the role that loads; by default the connection's (templated)
+    :param bucket: the bucket of the keys. If it is set, a stage on another bucket is an error (templated)
+    :param file_format: a named file format, or its options in parentheses as in SQL, `(TYPE = PARQUET)`. They become
+        part of the statement: write them in the DAG, never fill them from an XCom (templated)
+    :param match_by_column_name: `"CASE_INSENSITIVE"` or `"CASE_SENSITIVE"`: match columns by name. Snowflake ignores
+        columns that the table doesn't have, and sets columns that the file doesn't have to NULL
+    :param columns_array: columns of the table, in the order of the file's columns: `["number", "origin"]`
+    :param select: expressions in place of the file's columns, the text between SELECT and FROM of a query of the
+        stage: `$1:number::int, $1:origin::text` for Parquet, `$2, $1::date, METADATA$FILENAME` for CSV. They become
+        part of the statement: write them in the DAG, never fill them from an XCom (templated)
+    :param copy_options: `TRUNCATECOLUMNS` (`True` cuts text that is too long, else it is an error), `INCLUDE_METADATA`
+        (columns with metadata of the file, `{"loaded_from": "METADATA$FILENAME"}`) and `LOAD_MODE` for Iceberg tables.
+        Options with which a file could be loaded twice, in part or not at all are refused
+    :param on_changed_file: if a file was changed after the table loaded it: `"fail"`, or `"load"` it beside its old
+        rows, which stay
+    :param query_tag: the tag of the session's statements in Snowflake's query history, up to 2,000 characters:
+        `"{{ dag.dag_id }}.{{ task.task_id }}"`. By default that of the connection (templated)
+    :param schema: the schema of names that have none. By default the connection's (templated)
+    :param database: the database of names that have none. By default the connection's (templated)
+    :param warehouse: the warehouse. By default the connection's (templated)
+    :param role: the role that loads. By default the connection's (templated)
     :param snowflake_conn_id: the Airflow connection, with a password or a private key (templated)
-    :param hook_params: what else `SnowflakeHook` takes, `{"session_parameters": {"STATEMENT_TIMEOUT_IN_SECONDS":
-        600}}`; where the connection has the same, this one counts (templated)
-    :raises StorageError: if a key isn't one, stands twice, or doesn't start with `stage_prefix`
-    :raises TargetError: if Snowflake doesn't know the table, stage or format, refuses the login, the stage is
-        elsewhere than the keys, or a file isn't loaded
-    :raises AirflowException: if the task is ended
+    :param hook_params: further arguments of `SnowflakeHook`, `{"session_parameters": {"STATEMENT_TIMEOUT_IN_SECONDS":
+        600}}`. They take precedence over the connection (templated)
+    :raises StorageError: if a key is not valid, occurs twice, or doesn't start with `stage_prefix`
+    :raises TargetError: if Snowflake doesn't know the table, stage or format, refuses the login, the stage has another
+        location than the keys, or a file isn't loaded
+    :raises AirflowException: if the task is stopped
     """
 
     template_fields = (

@@ -27,19 +27,18 @@ if TYPE_CHECKING:
 
 
 class SQLPartitionOperator(PartitionOperator):
-    """Run one query in a database and replace one partition of a table there by its rows, in one transaction.
+    """Run one query in a database and replace one partition of a table by its rows, in one transaction.
 
-    The transaction deletes exactly the rows that have the partition's values in the columns of its dimensions,
-    inserts what the query returns, by the columns' names, and counts: a row of another partition, or of somebody
-    else who wrote into it at the same time, takes all of it back. So readers see the old rows or the new ones, a
-    task that is killed at any moment leaves the old ones, and a re-run replaces. A dimension that the query doesn't
-    return is filled in; where its value is `None` the rows have `NULL` there.
+    The transaction deletes exactly the rows that have the partition's values in the columns of its dimensions. Then it
+    inserts the rows of the query, matches columns by name, and counts. If there is a row of another partition, or of
+    another writer, it undoes everything. So readers see the old rows or the new ones, a killed task leaves the old or
+    the new ones, and the task is idempotent. A dimension that the query doesn't return is filled in; `None` is `NULL`.
 
-    The partition's values are bound by the driver: `%(date)s` is the value of dimension `date`, in SQLite `:date`.
-    In PostgreSQL two tasks that write the same partition come one after the other, by an advisory lock; a transaction
-    that another one made fail (a deadlock, a serialization failure) is begun again.
+    The driver binds the partition's values: `%(date)s` is the value of dimension `date`, in SQLite `:date`. In
+    PostgreSQL two tasks that write the same partition run one after the other, by an advisory lock. If another
+    transaction makes this one fail (a deadlock, a serialization failure), it is repeated.
 
-    With `table=sql_table(...)` the rows are only left in a staging table, and `publish` replaces the partitions of
+    With `table=sql_table(...)` the rows are only staged in a staging table. `publish` then replaces the partitions of
     all instances in one transaction.
 
     ```python
@@ -52,29 +51,29 @@ class SQLPartitionOperator(PartitionOperator):
     ).expand(partition=[{"origin": "EWR", "date": "2013-01-01"}])
     ```
 
-    returns `{"key": "date=2013-01-01/origin=EWR", "table": "reports.daily", "rows": 1, "replaced_rows": 1}`; for a
-    list of partitions a list of such in their order, without those that `on_empty="skip"` left alone.
+    returns `{"key": "date=2013-01-01/origin=EWR", "table": "reports.daily", "rows": 1, "replaced_rows": 1}`. For a
+    batch it returns a list of these in the same order, without the partitions that `on_empty="skip"` skipped.
 
-    :param sql: exactly one `SELECT`, or the path of a `.sql` file that holds it (templated)
-    :param partition: the partition, a dict of dimension to text, number, boolean or `None`; or a batch, a list of
-        them, each replaced in a transaction of its own: if some fail the others are done all the same (templated;
-        what comes from an XCom is taken as it is)
-    :param table: the table as SQL has it, `reports.daily`; or `sql_table(...)` (templated)
-    :param conn_id: the Airflow connection, of type `postgres`, `snowflake` or `sqlite`; by default that of
+    :param sql: exactly one `SELECT`, or the path of a `.sql` file with it (templated)
+    :param partition: the partition, a dict of dimension to text, number, boolean or `None`. Or a batch, a list of
+        partitions: each is replaced in its own transaction, and if some fail, the others are replaced (templated;
+        values of an XCom are not rendered)
+    :param table: the name of the table as in SQL, `reports.daily`; or `sql_table(...)` (templated)
+    :param conn_id: the Airflow connection, of type `postgres`, `snowflake` or `sqlite`. By default that of
         `sql_table` (templated)
-    :param types: what dimensions are cast to where the database compares their value with no column of it:
-        `{"id": "TEXT"}`
-    :param parameters: values for parameters of the query that are no dimensions (templated)
-    :param on_empty: what zero rows do: `"fail"` leaves the partition as it is and fails, `"skip"` leaves it and
-        skips, `"replace"` empties it
-    :param unused: dimensions that the query need not use
-    :param every: how long the period lasts that `start` and `end` are of, where its value has minutes and so doesn't
-        say it: `15min`, say, or the cron expression. As in `reload_partitions`
-    :param timezone: whose clock the period is on, a name of the tz database. Default: the DAG's own
+    :param types: the types to which values of dimensions are cast, for values that the database can't compare with
+        their column: `{"id": "TEXT"}`
+    :param parameters: values for parameters of the query that are not dimensions (templated)
+    :param on_empty: if the query has no rows: `"fail"` fails and leaves the partition as it is, `"skip"` skips and
+        leaves it, `"replace"` empties it
+    :param unused: dimensions that the query doesn't have to use
+    :param every: the length of the period of `start` and `end`, if its value has minutes and so doesn't say it:
+        `15min`, or the cron expression. As for `reload_partitions`
+    :param timezone: the time zone of the period, a name of the tz database. Default: that of the DAG
     :param date_dimension: the dimension that is the period. Default: `date`
-    :raises PartitionError: if a partition is none
-    :raises QueryError: if the query doesn't fit the partition or the table, or an argument can't be
-    :raises TargetError: if there is no such table, the login is refused, or somebody else wrote into the partition
+    :raises PartitionError: if a partition is not valid
+    :raises QueryError: if the query doesn't fit the partition or the table, or an argument is not valid
+    :raises TargetError: if the table doesn't exist, the login is refused, or somebody else wrote into the partition
     """
 
     template_fields = ("sql", "partition", "table", "conn_id", "parameters")
