@@ -1,7 +1,7 @@
-"""Download and process each endpoint of an API, where the API itself says which endpoints there are.
+"""Download and process every endpoint of an API. Only the API knows which endpoints it has.
 
-Some are slow, some answer with an error, some ask the client to wait. An endpoint that can't be had doesn't
-hold up the others, and the merge says which ones it goes without.
+Some are slow, some answer with an error, some ask the client to wait. An endpoint that stays broken doesn't stop
+the others, and the merge says which ones are missing, and why.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def get(path: str):
 
     api = BaseHook.get_connection(CONNECTION)
     with requests.Session() as session:
-        # Loopback or not, the connection says where the API is: no proxy of the worker's.
+        # The connection says where the API is: don't use a proxy of the worker.
         session.trust_env = False
         patient = Retry(total=5, status_forcelist=[429], respect_retry_after_header=True)
         session.mount("http://", HTTPAdapter(max_retries=patient))
@@ -61,7 +61,7 @@ def api_endpoints():
         @task(
             task_display_name="Download",
             map_index_template=label("{endpoint}"),
-            # What the API answers with an error may work a little later.
+            # If the API answers with an error, the next try may succeed.
             retries=1,
             retry_delay=timedelta(seconds=1),
         )

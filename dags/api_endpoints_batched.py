@@ -1,7 +1,7 @@
-"""Download and process each endpoint of an API, many of them in one instance.
+"""Download and process every endpoint of an API, many of them in one instance.
 
-The same work as in `api_endpoints`, for an API with thousands of endpoints: an instance takes a batch of them,
-asks for several at once, and tries again what may work a little later. Each endpoint is still on its own.
+The work is that of `api_endpoints`, for an API with thousands of endpoints. An instance takes a batch of them,
+requests several at once, and tries failed ones again. Each endpoint still has its own state and row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def get(path: str):
     import httpx
 
     api = BaseHook.get_connection(CONNECTION)
-    # Loopback or not, the connection says where the API is: no proxy of the worker's.
+    # The connection says where the API is: don't use a proxy of the worker.
     async with httpx.AsyncClient(
         base_url=f"{api.schema or 'http'}://{api.host}:{api.port}", trust_env=False, timeout=60
     ) as client:
@@ -67,7 +67,7 @@ def api_endpoints_batched():
     async def download(endpoint: str) -> list[dict]:
         return await get(f"/data/{endpoint}")
 
-    # Of a batch with an endpoint that failed, the others are processed all the same.
+    # If an endpoint of a batch failed, the others are processed all the same.
     @task.batched(task_display_name="Process", trigger_rule="all_done")
     def process(rows: list[dict]) -> dict:
         return {"rows": len(rows), "total": sum(row["amount"] for row in rows)}

@@ -1,7 +1,7 @@
-"""Work again only on what has changed: one DAG loads partitions, another follows those that it loaded.
+"""Process only what has changed: one DAG loads partitions, and another DAG follows them.
 
-`carrier_flights` loads any origins and days. When all are done its fan-in tells which partitions of the asset have
-changed; that starts `carrier_delays`, which reckons the mean delay of each carrier again, for these partitions alone.
+`carrier_flights` loads any origins and days. When all of them have ended, its fan-in says which partitions of the
+asset have changed. This starts `carrier_delays`, which computes the mean delay of each carrier for these partitions.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def carrier_flights():
         target=str(INCLUDE / "lake" / "carrier_flights"),
         map_index_template=label("{origin} {date}"),
     ).expand(partition=reload_partitions())
-    # One event when all are done; outlets of `load` would each start the other DAG.
+    # One event when all are done. If `load` had the outlet, each instance would start the other DAG.
     collect(load, task_display_name="Tell what has changed", outlets=[FLIGHTS])
 
 

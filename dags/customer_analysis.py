@@ -1,6 +1,6 @@
-"""Several steps for each customer, where the customers are rows of a database, and one aggregate after all.
+"""Several steps for each customer, and one aggregate after all of them. The customers are rows of a database.
 
-Each customer goes through the steps on its own: one whose data is bad stops no other, and the aggregate says
+Each customer goes through the steps on its own. A customer with bad data stops no other, and the aggregate says
 who is missing.
 """
 

@@ -1,7 +1,7 @@
-"""Work on each partition in an environment of its own: DuckDB is not installed where Airflow is.
+"""Process each partition in its own virtual environment: DuckDB is not installed where Airflow is.
 
-Generators and labels work with any task. Here the work is a plain `@task.virtualenv` function; its
-environment is built once per worker and kept under `venv_cache_path`.
+Generators and labels work with any task. Here the task is a plain `@task.virtualenv` function. A worker builds its
+environment once, and keeps it in `venv_cache_path`.
 """
 
 from __future__ import annotations

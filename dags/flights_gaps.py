@@ -1,7 +1,7 @@
-"""Keep New York's flights whole: each day what has ended, and whatever is missing of the thirty days before.
+"""Load New York's flights each day, and fill the gaps of the thirty days before.
 
-A day whose file came late, a run that never was, a partition that somebody deleted: the lake itself is asked what is
-there, and the next run loads the rest, the oldest first, at most twelve partitions of it beside its own day.
+A file came late, a run never started, or somebody deleted a partition: the DAG looks at the lake to find what is
+missing. Beside its own day, a run loads at most twelve missing partitions, the oldest first.
 Trigger it with mode `custom` and `only` to load what is missing, or what failed last time, of any range of days.
 """
 

@@ -1,7 +1,7 @@
 """Load New York's flights, one partition per origin and day: by schedule, or any range of them on demand.
 
-One DAG does the work of three: the daily one, the one that reloads a range, and the one per origin.
-Trigger it with mode `custom`, two dates and the origins to load them again; a partition is replaced whole.
+This DAG does the work of three: the daily one, the one that reloads a range, and the one per origin.
+To load partitions again, trigger it with mode `custom`, two dates and the origins. Each is replaced as a whole.
 """
 
 from __future__ import annotations

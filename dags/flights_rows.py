@@ -1,8 +1,8 @@
-"""Look at every flight of a month, each row of a file an item of its own: 27,004 of them, in six instances.
+"""Look at every flight of a month. Each row of a file is an item of its own: 27,004 items in six instances.
 
-Nothing ever holds all of them. The file is read as it comes, each instance works on its part and leaves a row for each
-flight, and the fan-in counts them. Who flew late enough owes its passengers money; a flight that never arrived is
-left out, and the others go on.
+No process ever holds all of them. The file is read as a stream, each instance works on its part and makes a row for
+each flight, and the fan-in counts them. Whoever flew late enough gets money back. A flight that never arrived is
+skipped, and the others go on.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ COLUMNS = ["carrier", "flight", "origin", "time_hour", "arr_delay"]
     doc_md=__doc__,
 )
 def flights_rows():
-    # A name in four fields, which every flight of the year has alone.
+    # These four fields together name a flight uniquely.
     @task.batched(task_display_name="Look at a flight", key=COLUMNS[:4])
     def look(flight: dict, late: str) -> str | None:
-        # All that CSV holds is text, what is missing too.
+        # All values of a CSV are text, also missing ones.
         if flight["arr_delay"] == "NA":
             raise AirflowSkipException("It never arrived.")
         return flight["carrier"] if int(flight["arr_delay"]) >= int(late) else None

@@ -1,8 +1,8 @@
 """Load New York's flights into an Iceberg table: sixteen writers at once, and one commit for all of them.
 
-By schedule a run loads its own day. Trigger it with mode `custom`, two dates and the origins to load them again: a
-whole year is sixteen instances. Each stages its partitions where no reader sees them; one task makes all that passed
-one snapshot. What failed keeps its old data, and readers see all of the old or all of the new.
+A scheduled run loads its own day. To load partitions again, trigger it with mode `custom`, two dates and the origins:
+a whole year is sixteen instances. Each stages its partitions where no reader sees them. One task publishes all that
+succeeded as one snapshot. Failed partitions keep their old data, and readers see all of the old or all of the new.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Keep a table of a warehouse up to date, one partition per origin and day, all of a run's in one transaction.
+"""Keep a table of a warehouse up to date, one partition per origin and day, all of a run in one transaction.
 
-Instances reckon their partitions in the database, side by side, and leave the rows in a staging table. What passed is
-published at once: who reads the table sees all of the old rows or all of the new ones, also of a reload of a month.
+Instances compute their partitions in the database, in parallel, and leave the rows in a staging table. One task
+publishes all that succeeded at once: readers see all of the old rows or all of the new ones, even of a whole month.
 """
 
 from __future__ import annotations

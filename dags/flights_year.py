@@ -1,7 +1,7 @@
 """Load a whole year of New York's flights: 1,095 partitions, an origin and a day each, in 22 batches.
 
-Airflow maps over at most 1,024 pieces, and each costs it half a CPU second. Here an instance loads fifty
-partitions one by one; each is still published, named and accounted for on its own.
+Airflow maps over at most 1,024 pieces, and each instance costs it half a CPU second. Here an instance loads fifty
+partitions, one after the other. Each is still published, named and reported on its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One partition per country and year, where the countries are known only when the DAG runs.
+"""One partition per country and year. The countries are known only when the DAG runs.
 
-The countries of a continent are read from a table, every one of them is combined with every year, and
-each combination becomes a partition of its own. No partition has a date.
+The DAG reads the countries of a continent from a table, and combines each of them with every year.
+Each combination is a partition. No partition has a date.
 """
 
 from __future__ import annotations

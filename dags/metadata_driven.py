@@ -1,7 +1,7 @@
-"""Which reports this run makes, of what and by which query, is read from metadata: a row is a piece of work.
+"""Metadata says which reports this run makes, of which subjects and by which query.
 
-An entry that is switched on, or a subject that is added, needs no change of the DAG: the first task makes the
-arguments of the operator from the metadata, and `expand_kwargs` makes an instance of each.
+To switch a report on or to add a subject, change the metadata and not the DAG. The first task turns the metadata into
+arguments of the operator, and `expand_kwargs` creates an instance for each of them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def metadata_driven():
         return [
             {
                 "sql": (queries / entry["sql"]).read_text(),
-                # All partitions of a target have the same columns, and reports have not.
+                # All partitions of a target must have the same columns, and reports have different ones.
                 "target": f"{target}/{entry['report']}",
                 "partition": {"report": entry["report"], "subject": subject},
             }
@@ -57,7 +57,7 @@ def metadata_driven():
         task_id="report",
         task_display_name="Make one report",
         parameters={"source": str(INCLUDE / "data" / "flights-2013-01.csv.gz")},
-        # The report's name is where it goes, and no part of any query.
+        # The name of the report is part of the path, never of a query.
         unused=["report"],
         map_index_template=label("{report} of {subject}"),
     ).expand_kwargs(work("{{ params.metadata }}", "{{ params.target }}"))

@@ -1,7 +1,7 @@
-"""One shipping order for each item of an order, three at a time; what can't be shipped stops nothing else.
+"""One shipping order for each item of an order, three at a time. An item that can't be shipped stops no other.
 
-An item whose customer has no postcode fails. The summary says which ones, and the order stays open: mend the
-address book, clear just those items and what follows, and no other item is shipped again.
+An item whose customer has no postcode fails. The summary says which ones, and the order stays open. Correct the
+address book, and clear these items and their downstream tasks: no other item is shipped again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def order_shipping():
         folder = Path(target)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"item-{piece['item']:02}.json"
-        # A shipping order is there whole or not at all: the carrier's program looks into this folder.
+        # The carrier's program reads this folder, so a file must be complete when it appears.
         descriptor, unfinished = tempfile.mkstemp(dir=folder, prefix=".", suffix=".unfinished")
         try:
             with os.fdopen(descriptor, "w") as file:
@@ -73,7 +73,7 @@ def order_shipping():
             "to_mend": {row["label"]: row["error"]["message"] for row in report["results"] if row["error"]},
         }
 
-    # Airflow's default rule: one item that failed keeps the order open.
+    # Airflow's default trigger rule: a failed item keeps the order open.
     @task(task_display_name="Close the order")
     def close_order(order: str) -> str:
         return f"{json.loads(Path(order).read_text())['order']} is shipped"

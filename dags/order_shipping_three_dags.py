@@ -1,7 +1,7 @@
-"""The way that people had: a main DAG triggers a sub DAG for each item of an order, and a third DAG polls them.
+"""The old way: a main DAG triggers a sub DAG for each item of an order, and a third DAG polls them.
 
-Kept here to be compared with `order_shipping`, which does the same as one DAG. The parts know each other by
-run ids alone, which the main DAG makes up and hands on in the runs' `conf`.
+It is here to compare it with `order_shipping`, which does the same in one DAG. Only run ids connect the parts: the
+main DAG makes them up, and passes them on in the `conf` of the runs.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def order_sub():
     tags=TAGS,
 )
 def order_poll():
-    # Airflow 3 may take five seconds to see that a task has ended, and fails one that it starts again before.
+    # Airflow 3 can need five seconds to notice that a task has ended. It fails a task that starts again before that.
     @task.sensor(poke_interval=10, timeout=3600, mode="reschedule")
     def all_done(dag_run: Any = None) -> bool:
         ids = [run["trigger_run_id"] for run in dag_run.conf["runs"]]

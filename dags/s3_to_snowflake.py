@@ -1,7 +1,7 @@
 """Load the day's files from S3 into Snowflake, one mapped instance per file, and lose nothing.
 
-Files land as `landing/20130101/EWR.csv`; nobody knows how many. Each is loaded by itself, moved to
-`processed/` once it is in the table, and the table is transformed. A file that fails stays in `landing/`.
+An unknown number of files lands as `landing/20130101/EWR.csv`. Each is loaded, and moves to `processed/` when the
+table has it. Then a query transforms the table. A file that fails stays in `landing/`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INCLUDE = Path(__file__).resolve().parents[1] / "include"
     schedule="@daily",
     start_date=pendulum.datetime(2013, 1, 1),
     catchup=False,
-    # Two runs would load the same file at the same moment, which Snowflake does not keep apart.
+    # Two runs could load the same file at the same moment, and Snowflake might load it twice.
     max_active_runs=1,
     template_searchpath=str(INCLUDE),
     params={

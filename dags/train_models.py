@@ -1,8 +1,8 @@
-"""Train many models to predict how late a flight arrives, where what is trained is data and not code.
+"""Train many models to predict how late a flight arrives. Data, not code, says which models.
 
 The trigger form chooses the plan: a list of models, the grid of one model's hyperparameters, or one model
-for each carrier. Every entry is trained and evaluated on its own, by its own name; one that fails stops no
-other, and the best of those that succeeded is chosen.
+for each carrier. Each entry is trained and evaluated on its own, under its own name. A failed one stops no other, and
+the best of those that succeeded is chosen.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def regressor(model: str, hyperparameters: dict[str, Any]) -> Any:
 
 
 @dag(
-    dag_display_name="Models: a list, a grid or one a carrier",
+    dag_display_name="Models: a list, a grid, or one per carrier",
     schedule=None,
     start_date=pendulum.datetime(2024, 1, 1),
     catchup=False,
@@ -172,7 +172,7 @@ def train_models():
         pipeline = make_pipeline(
             make_column_transformer((encoder, words), remainder="passthrough"), StandardScaler(), estimator
         )
-        # The map is what runs in parallel: an instance that took every core would only slow the others.
+        # The mapped instances run in parallel. One that used every core would only slow the others.
         with threadpool_limits(limits=1):
             pipeline.fit(features, delays)
 
@@ -228,7 +228,7 @@ def train_models():
         carriers=carriers(),
     )
     models = model.partial(target="{{ params.target }}").expand(partition=plan)
-    # A model that can't be trained takes no part; the report names it.
+    # A model that can't be trained is left out. The report names it.
     choose(collect(models, task_display_name="What became of every model", tolerated_failure_percentage=100))
 
 

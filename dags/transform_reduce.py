@@ -1,7 +1,7 @@
-"""A price for every article, tax on every price, and one sum: of the right ones, whatever happens in between.
+"""A price for every article, tax on every price, and one sum of the right values, whatever fails in between.
 
-An article without a price fails, one that is free is skipped. Airflow's own reduce would get the prices that
-there are, moved up, and could not tell whose they are.
+An article without a price fails, and a free one is skipped. Airflow's own reduce would get only the prices that
+exist, and couldn't tell whose they are.
 """
 
 from __future__ import annotations
