@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
+from markdown_it import MarkdownIt
 
 import airflow_mapping_kit
 
@@ -19,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 VERSION = airflow_mapping_kit.__version__
 REPOSITORY = "https://github.com/owner/a.fork-of_it"
 README = (ROOT / "README.md").read_text()
-# Where links of Markdown lead, and blocks of code, which have none.
-LINK = re.compile(r"\]\(([^)\s]+)")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -55,6 +54,11 @@ def built(tmp_path, monkeypatch):
     return build
 
 
+def links(text):
+    """Return where the links and pictures of a page lead, as a browser sees them."""
+    return re.findall(r' (?:href|src)="([^"]+)"', MarkdownIt("commonmark").enable("table").render(text))
+
+
 def page(metadata):
     message = message_from_bytes(metadata)
     assert message["Description-Content-Type"] == "text/markdown"
@@ -72,7 +76,7 @@ def test_the_page_of_a_release_leads_to_the_files_of_its_tag(built):
         "Changelog": f"{files}CHANGELOG.md",
         "Issues": f"{REPOSITORY}/issues",
     }
-    before, after = LINK.findall(README), LINK.findall(description)
+    before, after = links(README), links(description)
     assert len(before) > 20
     for path, url in zip(before, after, strict=True):
         kind = "raw" if path.endswith((".svg", ".png")) else "blob"
