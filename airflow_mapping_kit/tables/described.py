@@ -81,7 +81,8 @@ def table_of(value: Any) -> Table | None:
     """
     if isinstance(value, str) and KIND in value:
         raise TargetError(
-            "The table came as text, by a template: give the output of iceberg_table(...) and the like itself"
+            "The table came as text, by a template: pass the output of iceberg_table(...), delta_table(...), "
+            "ducklake_table(...) or sql_table(...) itself"
         )
     return value if isinstance(value, Mapping) and KIND in value else None  # type: ignore[return-value]
 
@@ -114,8 +115,8 @@ def _home(name: Any, said: Any) -> Home:
     transform, column = match[1].lower(), match[2]
     if transform not in TRANSFORMS:
         raise TargetError(
-            f"the dimension {name!r} lives in {said!r}, and the kit knows no partitions by {match[1]}(): of a column "
-            f"itself, and of its {', '.join(f'{one}()' for one in TRANSFORMS)}{near(match[1], TRANSFORMS)}"
+            f"the dimension {name!r} lives in {said!r}, and the kit knows no partitions by {match[1]}()"
+            f"{near(match[1], TRANSFORMS)}: write a column, or {', '.join(f'{one}(column)' for one in TRANSFORMS)}"
         )
     return Home(column, transform)
 

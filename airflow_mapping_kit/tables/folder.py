@@ -97,6 +97,6 @@ def check_files(pieces: Iterable[Staged], files: Mapping[str, int]) -> None:
         )
         raise TargetError(
             f"partition {piece['key']}: the staged file {path} {what}, so nothing is published. Clear this "
-            f"instance so that it stages again, and then the publishing task. Where other tools remove "
-            f"files that no snapshot knows (VACUUM, removal of orphans), let them wait longer than a run takes"
+            f"instance so that it stages again, and then the publishing task. If a tool removes files that no "
+            f"snapshot has (VACUUM, removal of orphans), its retention has to be longer than a run"
         )

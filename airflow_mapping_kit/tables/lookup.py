@@ -51,8 +51,8 @@ class TableOperator(BaseOperator):
         with bad_input_fails_at_once():
             if forgotten := unpublished(self):
                 raise TargetError(
-                    f"{forgotten[0]} only stages what the table is to have, and nothing publishes it: map it, and add "
-                    f"publish({forgotten[0]}), from airflow_mapping_kit.fan_in."
+                    f"{forgotten[0]} stages rows for the table, and no task publishes them: map {forgotten[0]}, and "
+                    f"add publish({forgotten[0]}), from airflow_mapping_kit.fan_in."
                 )
             homes = with_planned(homes_of(self.dimensions), dimensions_of(self, context))
             table = formats.look(self.kind, self.arguments, homes)

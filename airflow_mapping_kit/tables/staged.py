@@ -97,12 +97,12 @@ def checked(pieces: Iterable[Any], name: str) -> list[Staged]:
     for piece in pieces:
         if not isinstance(piece, dict) or not {"key", "partition", "rows"} <= piece.keys():
             raise TargetError(
-                f"{name} returned what is staged for no table, so there is nothing to publish: clear its instances, "
-                f"and with them whatever of theirs is from before its target became a table"
+                f"{name} returned something that isn't staged for a table, so nothing is published: clear its "
+                f"instances. (They may have run before the DAG's target was a table)"
             )
         if piece["key"] in found:
             raise TargetError(
-                f"partition {piece['key']} was staged twice, so which rows are meant is not known: map {name} over "
+                f"partition {piece['key']} was staged twice, and it is not known which rows are meant: map {name} over "
                 f"each partition once"
             )
         dimensions = dimensions or set(piece["partition"])

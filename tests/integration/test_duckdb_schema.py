@@ -129,7 +129,7 @@ class TestGiven:
             (
                 "SELECT now() AS a",
                 {"a": "TIMESTAMP"},
-                "by whose clock would be a guess: write \"a\" AT TIME ZONE 'UTC'",
+                "the time zone is not known: write \"a\" AT TIME ZONE 'UTC'",
             ),
             (
                 "SELECT [{'x': now()}] AS a",
@@ -153,7 +153,7 @@ class TestOfTheLake:
         first = Path(publish(ZIPS.format("12345"), "2013-01-01")["path"])
         message = (
             "partition d=2013-01-02: its columns aren't those of .*/d=2013-01-01/data_0.parquet, .*: "
-            "'zip' is VARCHAR here and INTEGER there. Nothing is published. Cast them in the query, .* "
+            "'zip' is VARCHAR here and INTEGER there. Nothing is published. Cast them in the query. Or, .* "
             r"schema=\{'id': 'INTEGER', 'zip': 'VARCHAR', 'day': 'VARCHAR'\}"
         )
         with pytest.raises(AirflowFailException, match=message):

@@ -167,8 +167,8 @@ class Agreement:
                 )
             except QueryError as error:
                 raise QueryError(
-                    f"{error} The first one is being published just now. If it isn't, its task was killed: delete "
-                    f"{_without_connection(marker)}"
+                    f"{error} A task is publishing the first one now. If no such task is running, it was killed: "
+                    f"delete {_without_connection(marker)}"
                 ) from None
             return False
         return None
@@ -189,8 +189,8 @@ class Agreement:
         more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
         raise QueryError(
             f"partition {place.key}: its columns aren't those of {where}, and a lake has to be read with one schema: "
-            f"{'; '.join(said[:_MOST_NAMED])}{more}. Nothing is published. Cast them in the query, or, if the lake is "
-            f"to have them so, say what all of it has, schema={schema}, and load the other partitions again."
+            f"{'; '.join(said[:_MOST_NAMED])}{more}. Nothing is published. Cast them in the query. Or, if all "
+            f"partitions are to have these columns, write schema={schema}, and load the other partitions again."
         )
 
 

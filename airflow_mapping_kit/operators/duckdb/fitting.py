@@ -127,7 +127,7 @@ class Fitting:
         ).fetchall()
         if missing:
             raise PartitionError(
-                f"partition {key}: {shown(value)} can't be a value of the dimension {dimension!r}, for its column is "
+                f"partition {key}: {shown(value)} can't be a value of the dimension {dimension!r}: its column is "
                 f"of type {kind}"
             )
         if not same and not kind.startswith(_MANY_SPELLINGS):

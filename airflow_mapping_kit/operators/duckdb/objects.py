@@ -81,7 +81,7 @@ class ObjectTarget:
                     found = other_files.size(place.uri)
                     if found != size:
                         raise AirflowException(
-                            f"{place} has {found} bytes, and {size} were sent, as if somebody else wrote it"
+                            f"{place} has {found} bytes, and {size} were sent: somebody else may have written it"
                         )
                     other_files.delete(stale)
                 return str(place)

@@ -72,7 +72,7 @@ class Schema:
             return column
         said = f"the column {name!r} is {given} in the query and {kind} in the schema"
         if clock := clock_to_say(column, given, kind):
-            raise QueryError(f"partition {key}: {said}, and by whose clock would be a guess: write {clock}")
+            raise QueryError(f"partition {key}: {said}, and the time zone is not known: write {clock}")
         converted = f"TRY_CAST({column} AS {kind})"
         try:
             self._connection.execute(f"SELECT {converted} FROM (SELECT NULL::{given} AS {column})")  # noqa: S608

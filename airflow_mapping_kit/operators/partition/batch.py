@@ -63,7 +63,7 @@ def published_each(
     done = part.take_over(lambda: ((number, key) for number, (key, _) in keyed.items()))
     log.info("%d partitions, of which an earlier try has done %d", len(places), done)
     if not where.outlives_tries:
-        log.info("Nothing keeps what is done of this batch: a retry does all of it again")
+        log.info("This batch has no checkpoint: a retry does all of it again")
     results = Results(None, part)
     errors: list[Exception] = []
     with giving_way(owner):

@@ -108,8 +108,8 @@ class Mover:
         if dest is not None and _look_like_one(source, dest):
             raise StorageError(
                 f"{shown(move.source_url)} and {shown(move.dest_url)} look like one and the same object (same "
-                f"key, content and moment of writing), as where one bucket's name is an alias of the other; nothing "
-                f"was deleted. Choose another dest_prefix"
+                f"key, content and moment of writing). One bucket's name may be an alias of the other. Nothing was "
+                f"deleted. Choose another dest_prefix"
             )
         protection = Protection(source, self._extra_args) if self._keep_protection else None
         if dest is None or not self._is_copied(source, dest, protection):
@@ -164,8 +164,8 @@ class Mover:
         dest = stored(self._dest_client, move.dest_bucket, move.dest_key)
         if dest is None or not same_content(source, dest):
             raise AirflowException(
-                "what is at the destination after copying isn't what was at the source before: one of them "
-                "was rewritten meanwhile; the source was not deleted"
+                "the object at the destination isn't the one that was at the source: one of them was rewritten "
+                "in the meantime. The source was not deleted"
             )
         if protection and (missing := protection.missing(dest, fresh=True)):
             raise StorageError(

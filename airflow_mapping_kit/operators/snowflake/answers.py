@@ -57,7 +57,7 @@ def rows_by_key(
         key = known.get(path, known.get(unquote(path)))
         if key is None or key in found or (bucket is not None and place not in {None, bucket}):
             raise TargetError(
-                f"Snowflake's answer is about {shown(row['file'])}, which is none of the files that were asked "
+                f"Snowflake's answer is about {shown(row['file'])}, which isn't one of the files that were asked "
                 f"for{f' in the bucket {bucket!r}' if bucket else ''}: {shown(list(names))}. No file was loaded. "
                 f"Look at the stage's URL: it has to be the keys' bucket and stage_prefix, such as "
                 f"s3://bucket/landing/ with stage_prefix='landing/'"
@@ -92,8 +92,8 @@ def outcome(row: Row | None, last: Load | None, *, changed_is_error: bool) -> tu
     """
     if row is None:
         return "failed", (
-            "Snowflake said nothing of it, so it can't be taken for loaded. It may be missing or empty, or the "
-            "stage has a SIZE_LIMIT. Look for its rows in the table: where they are, move the file by hand"
+            "Snowflake said nothing of it, so it doesn't count as loaded. It may be missing or empty, or the "
+            "stage has a SIZE_LIMIT. Look for its rows in the table. If they are there, move the file by hand"
         )
     status = _status(row["status"])
     if status == LOADED and not row.get("errors_seen"):
@@ -114,7 +114,7 @@ def _skipped(said: str, last: Load | None) -> tuple[str, str]:
     if last is not None and last.status == PARTIALLY_LOADED:
         return (
             "failed",
-            "an earlier load took only a part of it: delete that part, and load it under a new name",
+            "an earlier load took only a part of it: delete that part, and load the file under a new name",
         )
     if LOADED_BEFORE in said.lower() or last == Load(LOADED, whole=True):
         return "already_loaded", ""

@@ -16,7 +16,7 @@ _LOAD_MODES = ("FULL_INGEST", "ADD_FILES_COPY")
 _ALLOWED = ("TRUNCATECOLUMNS", "INCLUDE_METADATA", "LOAD_MODE")
 # Why each of the others is none of `copy_options`.
 _REFUSED = {
-    "ON_ERROR": "a file that is loaded in part or left out isn't loaded: mend the file",
+    "ON_ERROR": "a file that is loaded in part or left out isn't loaded: fix the file",
     "FORCE": "it loads a file twice: delete its rows and use on_changed_file='load', or give it a new name",
     "LOAD_UNCERTAIN_FILES": "it may load a file twice: a copy of the file under a new name is no uncertain one",
     "PURGE": "it deletes files before anybody has looked: move them with S3MoveKeysOperator",

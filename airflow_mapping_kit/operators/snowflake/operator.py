@@ -292,7 +292,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                     results.append({**_result(key, status, row), "query_id": query_id})
             if failures:
                 raise TargetError(
-                    f"No file was loaded into {table}, for {len(failures)} of {len(names)} can't be:\n"
+                    f"No file was loaded into {table}, because {len(failures)} of {len(names)} can't be:\n"
                     + listed("\n", failures)
                 )
             session.run("COMMIT")
@@ -338,7 +338,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         ):
             if value is None:
                 raise TargetError(
-                    f"{argument}={text!r} has no {place}, and the session none either"
+                    f"{argument}={text!r} has no {place}, and the session has none"
                     + (f": {place}={given!r} doesn't exist, or the role may not use it" if given else "")
                     + f"; write it into {argument}, or into the connection {self.snowflake_conn_id!r}"
                 )

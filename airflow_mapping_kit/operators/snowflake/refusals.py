@@ -21,7 +21,7 @@ _FOR_GOOD = {
         "columns by position: say match_by_column_name='CASE_INSENSITIVE', or select, or load into a table of one "
         "VARIANT column."
     ),
-    "22": "Mend the file, or file_format where it doesn't describe the file; what wasn't loaded can be tried again.",
+    "22": "Fix the file, or file_format if it doesn't describe the file. Then clear the task.",
     "28": _LOGIN,
     "42": _NAMES,
 }

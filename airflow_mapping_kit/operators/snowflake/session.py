@@ -106,6 +106,6 @@ class Session:
     def _go_on(self, error: Exception | None = None) -> None:
         if self._ended():
             raise AirflowException(
-                "The task was ended. Nothing is sent to Snowflake any more, and what wasn't committed is taken "
-                "back; another try goes on where this one stopped."
+                "The task was ended. It sends nothing more to Snowflake, and Snowflake rolls back what wasn't "
+                "committed. Another try goes on where this one stopped."
             ) from error

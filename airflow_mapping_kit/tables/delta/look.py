@@ -63,8 +63,8 @@ def check_partitions(table: Mapping[str, Any], homes: Mapping[str, Home]) -> Non
     for column in by:
         if kinds[column] not in _TOLD_ALIKE:
             raise TargetError(
-                f"The Delta table {name} is partitioned by {column}, a {kinds[column]}, whose values each engine "
-                f"writes into the table's log in another way: partition it by text, a whole number, a boolean or a date"
+                f"The Delta table {name} is partitioned by {column}, a {kinds[column]}. Each engine writes "
+                f"such values in another way: partition it by text, a whole number, a boolean or a date"
             )
     for dimension, home in homes.items():
         if home.transform is not None:
@@ -74,6 +74,6 @@ def check_partitions(table: Mapping[str, Any], homes: Mapping[str, Home]) -> Non
             )
         if home.column.lower() not in {column.lower() for column in by}:
             raise TargetError(
-                f"the dimension {dimension!r} lives in the column {home.column!r}, by which the Delta table {name} "
-                f"isn't partitioned{near(home.column, by)}: it is by {listed}"
+                f"the dimension {dimension!r} lives in the column {home.column!r}, and the Delta table {name} "
+                f"isn't partitioned by that{near(home.column, by)}, but by {listed}"
             )

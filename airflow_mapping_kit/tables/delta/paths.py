@@ -32,8 +32,8 @@ def as_removed(name: str, paths: Sequence[str]) -> list[str]:
     for path, written in spelled.items():
         if written != path:
             raise TargetError(
-                f"The Delta table {name} has the file {path}, whose removal deltalake would write as {written}, so "
-                f"that its rows would stay: rewrite the partition (OPTIMIZE), or load it with the engine that wrote it"
+                f"The Delta table {name} has the file {path}. deltalake would write its removal as {written}, so "
+                f"its rows would stay: rewrite the partition (OPTIMIZE), or load it with the engine that wrote it"
             )
     return [unquote(path) if path in spelled else path for path in paths]
 

@@ -90,8 +90,8 @@ def publish(table: Mapping[str, Any], pieces: Sequence[Staged], run: str) -> Pub
             failed = error
             time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.1 * 2**attempt)))  # noqa: S311 -- no secret
     raise AirflowException(
-        f"The Delta table {name}: none of {_ATTEMPTS} commits went through, for others committed each time, or it was "
-        f"refused. Nothing is published and what is staged stays: run this task again. The last error: {failed}"
+        f"The Delta table {name}: none of {_ATTEMPTS} commits went through, because others committed in between or the "
+        f"storage refused. Nothing is published and what is staged stays: run this task again. The last error: {failed}"
     ) from failed
 
 
@@ -119,9 +119,9 @@ def _check_not_rolled_back(name: str, missing: Sequence[Staged], earlier: Earlie
     for piece in missing:
         if told.digest(piece) in earlier.rolled_back:
             raise TargetError(
-                f"partition {piece['key']} was published to the Delta table {name}, and somebody has taken that back "
-                f"by RESTORE: its file can't be added again, for it ends with its removal. Clear its instance so that "
-                f"it stages again, and then this task"
+                f"partition {piece['key']} was published to the Delta table {name}, and somebody has undone that by "
+                f"RESTORE. Its file can't be added again. Clear its instance so that it stages a new one, and then "
+                f"this task"
             )
 
 

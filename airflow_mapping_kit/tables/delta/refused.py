@@ -16,8 +16,8 @@ _OFF = {"false", "none"}
 # Settings, and what they want of a writer.
 _SETTINGS = {
     "delta.appendOnly": "nothing may be replaced in it",
-    "delta.columnMapping.mode": "its files have other names of columns than it has",
-    "delta.enableRowTracking": "each row has a number, which the kit doesn't give",
+    "delta.columnMapping.mode": "its files have other column names than the table",
+    "delta.enableRowTracking": "each row needs a number, and the kit gives none",
     "delta.enableIcebergCompatV1": "its files have to be ones of Iceberg, too",
     "delta.enableIcebergCompatV2": "its files have to be ones of Iceberg, too",
 }
@@ -55,4 +55,4 @@ def _refusals(table: DeltaTable) -> Iterator[str]:
     for field in json.loads(table.schema().to_json())["fields"]:
         for key, what in _OF_COLUMNS.items():
             if key in field["metadata"]:
-                yield f"its column {field['name']!r} has {what} ({key}), which the kit doesn't see to"
+                yield f"its column {field['name']!r} has {what} ({key}), and the kit neither checks nor fills it"

@@ -118,8 +118,8 @@ def _check_version() -> None:
 
     if tuple(int(part) for part in re.findall(r"\d+", duckdb.__version__)[:3]) < _OLDEST:
         raise MappingKitError(
-            f"A DuckLake is published to by DuckDB {'.'.join(map(str, _OLDEST))} or newer, and here is "
-            f"{duckdb.__version__}, whose DuckLake fails where files are added, or others commit in between. "
+            f"Publishing to a DuckLake needs DuckDB {'.'.join(map(str, _OLDEST))} or newer, and here is "
+            f"{duckdb.__version__}, which fails when files are added, or when others commit in between. "
             f"pip install -U 'airflow-mapping-kit[ducklake]' where this task runs"
         )
 

@@ -75,9 +75,9 @@ def partitioned_by(name: str, found: Found) -> list[str]:
     for column, transform in found.by:
         if transform != "identity":
             raise TargetError(
-                f"The DuckLake table {name} is partitioned by {transform}({column}), and of files that are added "
-                f"DuckLake (1.0) writes such partitions down wrongly: partition it by columns alone, or by nothing, "
-                f"which prunes as well, for a staged file is of one partition"
+                f"The DuckLake table {name} is partitioned by {transform}({column}), and for added files "
+                f"DuckLake (1.0) writes such partitions down wrongly: partition it by columns alone, or by nothing. "
+                f"Readers skip files without partitions too, because each staged file is of one partition"
             )
         if escape(column) != column:
             raise TargetError(

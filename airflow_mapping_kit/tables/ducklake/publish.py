@@ -82,8 +82,8 @@ def publish(table: Any, pieces: Sequence[Staged], run: str) -> Published:
                 failed = error
                 time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.1 * 2**attempt)))  # noqa: S311 -- no secret
     raise AirflowException(
-        f"The DuckLake table {name}: none of {_ATTEMPTS} commits went through, for others committed to the lake each "
-        f"time. Nothing is published and what is staged stays: run this task again. The last error: {failed}"
+        f"The DuckLake table {name}: none of {_ATTEMPTS} commits went through, because others committed to the lake in "
+        f"between. Nothing is published and what is staged stays: run this task again. The last error: {failed}"
     ) from failed
 
 
@@ -106,9 +106,9 @@ def _check_new(name: str, missing: Sequence[Staged], known: Collection[str]) -> 
     for piece, file in with_files(missing):
         if file["path"] in known:
             raise TargetError(
-                f"partition {piece['key']}: its staged file {file['path']} is one that the DuckLake table {name} has "
-                f"or had, and which snapshot it is of has been forgotten: clear its instance so that it stages again, "
-                f"and then this task"
+                f"partition {piece['key']}: the DuckLake table {name} has or had its staged file {file['path']}, and "
+                f"the snapshot that added it has expired: clear its instance so that it stages again, and then this "
+                f"task"
             )
 
 

@@ -77,8 +77,8 @@ def catalog_of(conn_id: str) -> Catalog:
         return load_catalog(conn_id, **properties)
     except (ImportError, exceptions.NotInstalledError) as error:
         raise TargetError(
-            f"the Airflow connection {conn_id!r} names a catalog of the type {properties['type']!r}, for which "
-            f"something isn't installed here: {one_line(error)}. REST and Glue work everywhere; SQL catalogs need "
+            f"the Airflow connection {conn_id!r} names a catalog of the type {properties['type']!r}, and something "
+            f"that it needs isn't installed here: {one_line(error)}. REST and Glue work everywhere; SQL catalogs need "
             f"SQLAlchemy 2, which Airflow 2 doesn't have"
         ) from error
     except ValueError as error:

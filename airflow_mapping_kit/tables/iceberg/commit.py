@@ -42,9 +42,9 @@ def held_files(table: Table, newest: Snapshot | None, wanted: Wanted, name: str)
                 ]
                 raise TargetError(
                     f"the file {entry.data_file.file_path} of the table {name} may hold rows of partitions that are "
-                    f"to be replaced and of others, for it has more than one {', '.join(mixed)}, or the table doesn't "
-                    f"know. Partition the table by {', '.join(one.name for one in wanted.dimensions)} and rewrite "
-                    f"that file, or load partitions that are as large as the table's"
+                    f"to be replaced and of others: it has more than one {', '.join(mixed)}, or its bounds don't tell. "
+                    f"Partition the table by {', '.join(one.name for one in wanted.dimensions)} and rewrite that "
+                    f"file, or load partitions that are as large as the table's"
                 )
             yield entry.data_file
 

@@ -48,7 +48,7 @@ def _column(field: NestedField, table: str) -> Column:
     except KeyError as error:
         raise TargetError(
             f"the column {field.name!r} of the table {table} is of the type {field.field_type}, and DuckDB writes no "
-            f"{error.args[0]} as Iceberg wants it: the kit can't fill this table"
+            f"{error.args[0]} in the form that Iceberg needs: the kit can't fill this table"
         ) from error
     return {"name": field.name, "type": kind, "required": field.required, "id": ids}
 

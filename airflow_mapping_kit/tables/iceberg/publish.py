@@ -83,8 +83,8 @@ class _Publisher:
             if attempt < _TRIES:
                 refused, conflict = self._tried(table, history, attempt)
         raise AirflowException(
-            f"{self._name}: others committed to the table each of {_TRIES} times that the commit was tried. Nothing "
-            f"is published, and what is staged stays: try again when less is written to it"
+            f"{self._name}: none of {_TRIES} commits went through, because others committed to the table in between. "
+            f"Nothing is published, and what is staged stays: run this task again when less is written to the table"
         ) from conflict
 
     def _tried(

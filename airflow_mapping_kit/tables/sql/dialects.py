@@ -60,7 +60,7 @@ def dialect_of(conn_id: str, conn_type: str) -> Dialect:
     """
     if conn_type not in DIALECTS:
         raise QueryError(
-            f"the connection {conn_id!r} is of type {conn_type!r}, of which isn't known that its driver keeps a DELETE "
-            f"and an INSERT in one transaction: use a connection of type {', '.join(sorted(DIALECTS))}"
+            f"the connection {conn_id!r} is of type {conn_type!r}. The kit doesn't know whether its driver runs DELETE "
+            f"and INSERT in one transaction: use a connection of type {', '.join(sorted(DIALECTS))}"
         )
     return DIALECTS[conn_type]

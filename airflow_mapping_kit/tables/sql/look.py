@@ -23,7 +23,7 @@ def look(*, name: str, conn_id: str, homes: Mapping[str, Home]) -> Table:
         if home.transform:
             raise TargetError(
                 f"the dimension {dimension!r} lives in {home.transform}({home.column}), and in a database it has to be "
-                f"a column itself: add one that the query or the kit fills, for a generated column takes no value"
+                f"a column itself: add a column for it. The query or the kit fills it, so it can't be a generated one"
             )
     with connected(conn_id) as session:
         table, columns = existing(session, name)

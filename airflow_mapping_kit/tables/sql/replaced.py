@@ -70,7 +70,7 @@ def replace_partition(
         if held > number:
             raise TargetError(
                 f"{what}: somebody else wrote {held - number:,} rows into it at the same time, so it is left as it "
-                f"was. See to it that only this task writes into it, and clear the task: it replaces their rows too"
+                f"was. Make sure that only this task writes into it, and clear the task: it replaces their rows too"
             )
         return Replaced(number, before)
 

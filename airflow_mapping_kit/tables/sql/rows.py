@@ -212,7 +212,7 @@ def strangers(session: Session, where: Slot, rows: Incoming, number: int, among:
         name = next(iter(filled))
         return QueryError(
             f"partition {where.key}: {', '.join(f'{one}={value}' for one, value in told.items())} is another value "
-            f"once it is in its column, by the column's type or by a trigger: write it as the table keeps it, or name "
+            f"in the table: the column's type or a trigger changes it. Write the value as the table keeps it, or give "
             f"the column's type, such as types={{{name!r}: 'REAL'}}"
         )
     return QueryError(

@@ -103,7 +103,7 @@ class Session:
             try:
                 return self._transaction(work, is_ddl=is_ddl)
             except ConflictError as error:  # noqa: PERF203  few, and far between
-                log.info("Begun again, for %s", error)
+                log.info("The transaction is repeated. %s", error)
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  no secret
         return self._transaction(work, is_ddl=is_ddl)
 

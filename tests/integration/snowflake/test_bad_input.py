@@ -47,7 +47,9 @@ def test_a_stage_that_is_elsewhere_than_the_keys_loads_nothing(landed, url, buck
     landed.put("landing_eu/20130101/EWR.csv", b"9,EU\n")
     landed.sql(f"CREATE STAGE ELSEWHERE URL = '{url.format(bucket=landed.bucket)}'")
 
-    with pytest.raises(AirflowFailException, match=r"(?s)none of the files that were asked for.*stage's URL"):
+    with pytest.raises(
+        AirflowFailException, match=r"(?s)isn't one of the files that were asked for.*stage's URL"
+    ):
         landed.load(KEY, stage="elsewhere", bucket=bucket)
 
     assert landed.rows() == []

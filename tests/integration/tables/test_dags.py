@@ -236,7 +236,7 @@ def test_where_nothing_passed_the_table_stays_as_it_is(metadata_db, table, sourc
 @pytest.mark.parametrize(
     ("plan", "dimensions", "said"),
     [
-        ("partitions", {"origin": "orign"}, "lives in the column 'orign', by which the Delta table"),
+        ("partitions", {"origin": "orign"}, "lives in the column 'orign', and the Delta table"),
         ("slices", {"orign": "origin"}, "no dimension 'orign' (near: 'origin'): it has date, origin"),
     ],
 )
@@ -265,5 +265,5 @@ def test_what_nobody_publishes_is_not_staged(metadata_db, table, source, caplog)
             task_id="load", sql=SQL, parameters={"source": str(source.path)}, target=delta_table(table)
         ).expand(partition=PLANS["partitions"]())
     assert airflows.dag_test(dag).get_task_instance("table_flights").state == "failed"
-    assert "load only stages what the table is to have, and nothing publishes it" in caplog.text
+    assert "load stages rows for the table, and no task publishes them" in caplog.text
     assert not staged_files(table)

@@ -82,7 +82,7 @@ def test_a_connection_that_is_not_there():
         ({"host": "catalog.example.com"}, "has 'catalog.example.com' as its host: write the URL"),
         (
             {"host": "https://x", "extra": {"type": "hive"}},
-            "a catalog of the type 'hive', for which something isn't installed",
+            "a catalog of the type 'hive', and something that it needs isn't installed",
         ),
         (
             {"host": "https://x", "extra": {"type": "unity"}},

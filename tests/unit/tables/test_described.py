@@ -50,9 +50,9 @@ def test_a_dimension_lives_where_it_is_said_else_in_the_column_of_its_name():
         ),
         (
             [{"key": "d=a", "path": "/lake/d=a/data_0.parquet", "rows": 1, "bytes": 9}],
-            "what is staged for no table",
+            "something that isn't staged for a table",
         ),
-        ([None], "what is staged for no table"),
+        ([None], "something that isn't staged for a table"),
     ],
 )
 def test_what_is_published_is_a_file_of_each_partition(pieces, said):

@@ -213,7 +213,7 @@ class TestDimensions:
             (
                 "INTEGER",
                 "abc",
-                "'abc' can't be a value of the dimension 'd', for its column is of type INTEGER",
+                "'abc' can't be a value of the dimension 'd': its column is of type INTEGER",
             ),
             ("DATE", "2013-02-30", "'2013-02-30' can't be a value"),
             ("TINYINT", 300, "300 can't be a value"),

@@ -70,7 +70,7 @@ class TestRowsByKey:
         ],
     )
     def test_a_stage_that_is_elsewhere_than_the_keys_is_an_error(self, file):
-        with pytest.raises(TargetError, match="none of the files that were asked for.*stage's URL"):
+        with pytest.raises(TargetError, match="isn't one of the files that were asked for.*stage's URL"):
             rows_by_key([{**row(), "file": file}], names("a.csv"), bucket="bucket")
 
 

@@ -21,7 +21,7 @@ from airflow_mapping_kit.operators.snowflake.refusals import refusals
             errors.ProgrammingError(
                 msg="Numeric value 'x' is not recognized", errno=100038, sqlstate="22018"
             ),
-            "Mend the file",
+            "Fix the file",
         ),
         (
             errors.DatabaseError(msg="Incorrect username or password", errno=250001, sqlstate="08001"),
