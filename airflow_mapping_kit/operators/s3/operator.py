@@ -214,7 +214,7 @@ class S3MoveKeysOperator(BaseOperator):
         already = [row["key"] for row in results if row["status"] == "already_moved"]
         if already:
             self.log.warning(
-                "%d keys were only at the destination, so an earlier try is taken to have moved them: %s",
+                "%d keys were only at the destination, so they count as moved by an earlier try: %s",
                 len(already),
                 _named(already),
             )

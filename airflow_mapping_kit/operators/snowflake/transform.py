@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class TransformOperator(BaseOperator):
-    """Run statements in Snowflake in one transaction, and cancel them when the task is ended.
+    """Run statements in Snowflake in one transaction, and cancel them when the task is stopped.
 
-    Airflow's own operator goes on and commits where Airflow 3 ends a task, for nothing is raised in it then.
-    As Snowflake has it, a statement that defines something commits what was before it.
+    Airflow's own operator continues and commits if Airflow 3 stops its task, because Airflow 3 raises nothing in it.
+    In Snowflake a statement that defines something, such as `CREATE TABLE`, commits the statements before it.
 
     ```python
     TransformOperator(task_id="transform", sql="INSERT INTO days SELECT ...; DELETE FROM ...")
@@ -33,11 +33,11 @@ class TransformOperator(BaseOperator):
     :param database: the database of names that have none; by default the connection's (templated)
     :param warehouse: the warehouse; by default the connection's (templated)
     :param role: the role; by default the connection's (templated)
-    :param query_tag: what Snowflake's query history calls the statements (templated)
+    :param query_tag: the tag of the statements in Snowflake's query history (templated)
     :param snowflake_conn_id: the Airflow connection (templated)
-    :param hook_params: what else `SnowflakeHook` takes (templated)
+    :param hook_params: further arguments of `SnowflakeHook` (templated)
     :raises TargetError: if there is no statement
-    :raises AirflowException: if the task is ended
+    :raises AirflowException: if the task is stopped
     """
 
     template_fields = (
