@@ -56,8 +56,8 @@ def accounted(
     made = report.made_of(found, values=fan_in.values, write_to=fan_in.write_to, instance=context["ti"])
     if found.left_out:
         fan_in.log.warning(
-            "%s: values hold what has no form in JSON, and are null there: %s. The XComs of the pieces have "
-            "them. Return dicts, lists, text and numbers.",
+            "%s: these values can't be written as JSON, and are null in the report: %s. The XComs of the pieces "
+            "still have them. Return dicts, lists, text and numbers.",
             fan_in.task_id,
             one_line(", ".join(sorted(found.left_out))),
         )
@@ -109,8 +109,8 @@ def _check_plan(fan_in: Any, found: Outcome) -> None:
         state = found.unexpanded.replace("_", " ")
         why = f"because before it {', '.join(causes)}" if causes else f"its state is {state}"
         raise FanInError(
-            f"{name} was never expanded, so there are no pieces: {why}. "
-            f"Mend that task and clear it with everything downstream."
+            f"{name} was never expanded, so there are no pieces: {why}. Fix that task, and clear it with everything "
+            "downstream."
         )
     if found.moved:
         moved = "; ".join(
@@ -172,8 +172,8 @@ def _summary(fan_in: Any, found: Outcome, run_id: str) -> str | None:
     if not tolerance.exceeded(failed, count["total"]):
         return None
     return (
-        f"{fan_in.task_id}: {message}\nMend the cause and clear these instances with {fan_in.task_id}: "
-        f"the others keep their results."
+        f"{fan_in.task_id}: {message}\nFix the cause, and clear these instances together with {fan_in.task_id}. The "
+        "others keep their results."
     )
 
 

@@ -60,8 +60,8 @@ class CollectOperator(BaseOperator):
             raise FanInError(f"on_empty={on_empty!r} is unknown: choose one of {', '.join(ON_EMPTY)}.")
         if kwargs.setdefault("trigger_rule", "all_done") != "all_done":
             raise FanInError(
-                f"trigger_rule={kwargs['trigger_rule']!r}: a fan-in always waits until all pieces are done, "
-                f"whatever became of them. Leave trigger_rule out."
+                f"trigger_rule={kwargs['trigger_rule']!r}: a fan-in always waits until all pieces have ended, "
+                "whether they succeeded or not. Leave trigger_rule out."
             )
         super().__init__(**kwargs)
         limits = [

@@ -39,12 +39,12 @@ def _committed(fan_in: Any, found: Outcome, context: Context) -> Any:
     table = table_of(fan_in.table)
     if table is None:
         raise TargetError(
-            f"{shown(fan_in.table)} is no table: give {fan_in.staged_by} what iceberg_table(...), delta_table(...), "
-            f"ducklake_table(...) or sql_table(...) returns"
+            f"{shown(fan_in.table)} is not a table: give {fan_in.staged_by} what iceberg_table(...), "
+            "delta_table(...), ducklake_table(...) or sql_table(...) returns"
         )
     pieces = checked((row["value"] for row in found.rows() if row["state"] == SUCCESS), fan_in.staged_by)
     if not pieces:
-        fan_in.log.info("No partition passed: %s stays as it is", one_line(table["name"]))
+        fan_in.log.info("No partition succeeded: %s stays as it is", one_line(table["name"]))
         return None
     instance: Any = context["ti"]
     run = run_of(instance.dag_id, instance.run_id, fan_in.staged_by)

@@ -29,8 +29,8 @@ def write(lines: Iterable[str], path: str, setting: str) -> str:
     is_whole = "://" in path or path.startswith("/")
     if not is_whole or path.endswith("/") or Path(path.removeprefix("file://")).is_dir():
         raise FanInError(
-            f"{setting}={path!r} names no file: give its whole path, one a run, "
-            f"e.g. 's3://aws_default@reports/load/{{{{ run_id }}}}.jsonl'."
+            f"{setting}={path!r} names no file: give its whole path, a different one for each run, e.g. "
+            f"'s3://aws_default@reports/load/{{{{ run_id }}}}.jsonl'."
         )
     try:
         with files.whole(path) as file:
@@ -42,8 +42,7 @@ def write(lines: Iterable[str], path: str, setting: str) -> str:
         raise FanInError(f"{setting}={path!r} can't be written to: {error}.") from error
     except Exception as error:
         raise AirflowException(
-            f"The results could not be written to {path}: {said(error_of(error))}. "
-            f"None is lost: they are still where the instances left them. Mend the place or the connection, "
-            f"and clear this task alone."
+            f"The results could not be written to {path}: {said(error_of(error))}. No result is lost: the instances "
+            "still have theirs. Correct the path or the connection, and clear only this task."
         ) from error
     return path

@@ -98,7 +98,7 @@ def _check(parts: list[PartSummary]) -> None:
     for part in parts:
         size = sizes.get(part["where"])
         if size is None or size < part["bytes"]:
-            there = "is not there any more" if size is None else f"has {size:,} bytes of {part['bytes']:,}"
+            there = "no longer exists" if size is None else f"has {size:,} bytes of {part['bytes']:,}"
             raise FanInError(
                 f"The results of [{part['map_index']}] are lost: {part['where']} {there}. Somebody has deleted or "
                 "changed it. Clear that instance with everything downstream; the other instances are not "

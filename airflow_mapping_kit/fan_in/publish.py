@@ -101,17 +101,17 @@ def _table_of(task: Any) -> Any:
         several = several or any(is_mapped(operator) for operator, _ in table.iter_references())
     if several or group_argument_of(table) is not None:
         raise FanInError(
-            f"{task.task_id} is mapped over tables, and publish makes one commit to one: look the table up outside of "
-            f"what is mapped, and give it to .partial()."
+            f"{task.task_id} is mapped over tables, but publish commits to a single table. Look the table up before "
+            "the mapped task, and pass it to .partial()."
         )
     if outlets := given.get("outlets"):
         raise FanInError(
-            f"{task.task_id} has outlets={outlets!r}, and what it stages changes nothing yet: give them to publish, "
-            f"publish({task.task_id}, outlets=[...])."
+            f"{task.task_id} has outlets={outlets!r}, but it only stages data, which changes nothing yet. Give the "
+            f"outlets to publish: publish({task.task_id}, outlets=[...])."
         )
     if table_of(table) is None and not known_at_run_time(table):
         raise FanInError(
-            f"{task.task_id} writes to {table!r}, which is no table, so there is nothing to publish: collect(...) it, "
-            f"or give it target=iceberg_table(...), delta_table(...) or ducklake_table(...)."
+            f"{task.task_id} writes to {table!r}, which is not a table, so there is nothing to publish. Use "
+            "collect(...), or give it target=iceberg_table(...), delta_table(...) or ducklake_table(...)."
         )
     return table

@@ -34,8 +34,8 @@ def rows(report: Mapping[str, Any]) -> Iterator[Result]:
         yield from _in_files(report["written_to"])
     else:
         raise FanInError(
-            "The report has no rows: they are too large for an XCom, and were written nowhere. Those of the pieces "
-            'that failed are in report["failures"].'
+            "The report has no rows: they are too large for an XCom, and were not stored. The rows of failed "
+            'pieces are in report["failures"].'
         )
 
 
@@ -88,8 +88,8 @@ def _lines(uri: str) -> Iterator[bytes]:
         yield from files.lines(uri)
     except FileNotFoundError:
         raise FanInError(
-            f"{uri}, which has rows of the report, is not there any more: somebody has deleted it, or what it is from "
-            f"was cleared and runs again."
+            f"{uri}, which has rows of the report, no longer exists: somebody deleted it, or the task that wrote it "
+            "was cleared and runs again."
         ) from None
 
 
@@ -104,8 +104,8 @@ def _among_xcoms(of: Mapping[str, Any]) -> Iterator[Result]:
         text = read.xcom(of["dag_id"], of["run_id"], of["task_id"], of["map_index"], key)
         if text is None:
             raise FanInError(
-                f"The XCom {key} of {of['task_id']}, which has rows of its report, is not there any more: the task "
-                f"was cleared, or Airflow's database cleaned."
+                f"The XCom {key} of {of['task_id']}, which has rows of its report, no longer exists: the task was "
+                "cleared, or somebody cleaned Airflow's database."
             )
         for line in text.split("\n"):
             yield of_part(json.loads(line), None, values=of["values"])

@@ -50,14 +50,14 @@ class Tolerance:
 def _count(value: Any) -> int | None:
     number = _number("tolerated_failure_count", value)
     if number is not None and (number < 0 or number.denominator != 1):
-        raise FanInError(f"tolerated_failure_count={value!r} is no number of pieces: {_REMEDY}")
+        raise FanInError(f"tolerated_failure_count={value!r} is not a number of pieces: {_REMEDY}")
     return None if number is None else int(number)
 
 
 def _percentage(value: Any) -> Fraction | None:
     number = _number("tolerated_failure_percentage", value)
     if number is not None and not 0 <= number <= 100:  # noqa: PLR2004 -- per cent
-        raise FanInError(f"tolerated_failure_percentage={value!r} is no percentage: {_REMEDY}")
+        raise FanInError(f"tolerated_failure_percentage={value!r} is not a percentage: {_REMEDY}")
     return number
 
 
@@ -71,4 +71,4 @@ def _number(name: str, value: Any) -> Fraction | None:
             return Fraction(str(value).strip())
         except (ValueError, ZeroDivisionError):
             pass
-    raise FanInError(f"{name}={value!r} is no number: {_REMEDY}")
+    raise FanInError(f"{name}={value!r} is not a number: {_REMEDY}")

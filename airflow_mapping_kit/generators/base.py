@@ -62,18 +62,16 @@ _RULE = "a task maps directly over {}: Airflow maps over at most {:,} ([core] ma
 class GeneratorOperator(DecoratedOperator):
     """Call a function that returns a plan, and check the plan before Airflow maps over it.
 
-    The function gets the arguments it was called with and nothing else: unlike a `@task`, it never
-    receives Airflow's context as keyword arguments, so `**dimensions` are dimensions only.
+    The function gets only the arguments that it is called with. Unlike a `@task`, it never gets Airflow's context as
+    keyword arguments, so `**dimensions` contains only dimensions.
 
-    :param on_empty: what a plan of no pieces does: `"skip"` the task, and with it what is mapped over
-        it, or `"fail"`. Default `"skip"`.
-    :param key: which fields of a piece name it, where the pieces are dicts: `"id"`, or `["country", "id"]`. The key
-        of a piece that is mapped over is made of them, and with it its row and its label without a format. Default:
-        all.
-    :param batch_size: how many pieces a batch has, where what is mapped over them works on batches. Default: what needs
-        batches, such as a `@task.batched`, gets batches of so many that 256 or fewer instances result, at least 50;
-        anything else gets the pieces as they are, and so does whatever it is where these are lists already
-        (templated).
+    :param on_empty: what to do if the plan is empty: `"skip"` the task and the tasks that are mapped over it, or
+        `"fail"`. Default `"skip"`.
+    :param key: for pieces that are dicts, the fields that name a piece: `"id"`, or `["country", "id"]`. The key of a
+        piece, its row in the fan-in and its default label use only these fields. Default: all fields.
+    :param batch_size: how many pieces a batch has, if batched tasks are mapped over the plan. Default: a
+        `@task.batched` gets batches that make at most 256 instances, with at least 50 pieces each. Other tasks get
+        single pieces. Pieces that are lists already stay as they are (templated).
     """
 
     custom_operator_name = "generator"
@@ -138,8 +136,8 @@ class GeneratorOperator(DecoratedOperator):
             if again is not None:
                 raise AirflowSkipException(again.said)
             raise AirflowSkipException(
-                f"{self.task_id} made an empty plan, so what is mapped over it is skipped. "
-                f'If that is an error, say .override(on_empty="fail").'
+                f"{self.task_id} made an empty plan, so Airflow skips the tasks that are mapped over it. If this is "
+                'an error, set .override(on_empty="fail").'
             )
         if again is not None:
             self.log.info("The function of %s is not called: %s", self.task_id, again.said)
@@ -147,8 +145,8 @@ class GeneratorOperator(DecoratedOperator):
             self.log.info("%s made a plan of %d pieces: %s", self.task_id, len(plan), _excerpt(plan))
         else:
             self.log.info(
-                "%s made a plan of %s items in %d batches, which are kept in %s: what is mapped over them is where "
-                "each is",
+                "%s made a plan of %s items in %d batches. The items are stored in %s, and XComs have only their "
+                "places",
                 *(self.task_id, f"{items:,}", len(plan), where),
             )
             if custom_xcom_backend():
@@ -236,8 +234,8 @@ class GeneratorOperator(DecoratedOperator):
     def _check(self, plan: list[Any], over: Collection[Any]) -> None:
         if not plan and self.on_empty == "fail":
             raise PlanError(
-                f"{self.task_id} made an empty plan. Check its arguments, or "
-                f'say .override(on_empty="skip") where nothing to do is fine.'
+                f"{self.task_id} made an empty plan. Check its arguments. If an empty plan is fine, set "
+                '.override(on_empty="skip").'
             )
         for mapped in filter(takes_arguments, over):
             refuse_context_names(mapped, plan)
@@ -281,14 +279,14 @@ class PureGeneratorOperator(GeneratorOperator):
 def generator(
     function: Callable[P, R], *, operator_class: type[GeneratorOperator] = GeneratorOperator
 ) -> Task[P, R]:
-    """Make a generator of a function that returns a list.
+    """Turn a function that returns or yields a list into a generator.
 
-    The task takes the function's own arguments, each of them a literal, a template or the output of
-    another task, and is called in a DAG like any TaskFlow task.
+    You call it in a DAG like any TaskFlow task. Each argument is a literal, a template or the output of another task.
 
-    :param function: returns the plan: a list of JSON values. Called without Airflow's context.
+    :param function: returns the plan, a list of JSON values, or yields them one by one. It is called without
+        Airflow's context.
     :param operator_class: the operator that runs it.
-    :return: a TaskFlow task; `.override(task_id=..., on_empty=...)` and `.partial().expand()` included.
+    :return: a TaskFlow task, with `.override(task_id=..., on_empty=...)` and `.partial().expand()`.
 
     Example: `hours = generator(lambda day: [f"{day}T{h:02}" for h in range(24)])`.
     """

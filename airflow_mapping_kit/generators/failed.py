@@ -64,12 +64,12 @@ def _failed_of(
     whether the rest is good enough.
 
     :param report: what `collect` or `publish` returned, in the same DAG.
-    :param batch_size: how many pieces a batch has, for what takes batches. Default: pieces are what failed; where only
-        what takes batches maps over them, batches of a size that is chosen.
-    :return: `[what a piece was mapped over, ...]` in the order of the plan, with a `batch_size` lists of such lists
-    :raises PlanError: when the DAG is parsed, if the plan holds templates, or is what another batched task returned;
-        when it runs, if more failed than Airflow maps over (`[core] max_map_length`), or the plan has changed since: it
-        says what to do.
+    :param batch_size: how many pieces a batch has. Default: single pieces, or batches of a chosen size if only batched
+        tasks are mapped over them.
+    :return: `[what the failed task got, ...]` in the order of the plan; with `batch_size`, lists of these
+    :raises PlanError: when the DAG is parsed, if the plan contains templates, or is the output of another batched task;
+        when it runs, if more pieces failed than Airflow maps over (`[core] max_map_length`), or if the plan has changed
+        since. The error says what to do.
 
     Example: if one of a hundred partitions has failed, `repair.expand(partition=failed_of(collect(load,
     tolerated_failure_percentage=100)))` works only on `[{"date": "2013-01-03", "origin": "LGA"}]`.
@@ -91,14 +91,15 @@ def _check(mapped: Mapped) -> None:
     """
     if has_template(mapped.expand_input.value):
         raise PlanError(
-            f"What {mapped.name} is mapped over holds templates, which are rendered for its instances alone. Have a "
-            f"generator make the list, which renders its arguments: product(date=['{{{{ ds }}}}'])."
+            f"{mapped.name} is mapped over a list with templates, and Airflow renders them only for its instances. "
+            f"Let a generator make the list, because it renders its arguments: product(date=['{{{{ ds }}}}'])."
         )
     how = batched(mapped.dag.get_task(mapped.main))
     if how is not None and how.chained:
         raise PlanError(
-            f"{mapped.name} works on what another batched task returned, and where an item failed that one returned "
-            f"nothing to work on. Have failed_of(collect(...)) of the first of them, or put both into one mapped group."
+            f"{mapped.name} takes the output of another batched task. An item that failed there has no value that "
+            "could be given again. Use failed_of(collect(...)) of the first task, or put both tasks into one "
+            "mapped group."
         )
 
 

@@ -49,32 +49,33 @@ def _rows(
     delimiter: str | None = None,
     encoding: str = "utf-8",
 ) -> Iterator[Any]:
-    """Give the rows of a file, or of all files that a glob names, in the order of their names.
+    """Return the rows of a file, or of all files that a glob names, in the order of their names.
 
     | its name ends in | a row is |
     |---|---|
-    | `.csv`, `.tsv` | a dict of text by the columns of the first line; an empty value is `""` |
-    | `.jsonl`, `.ndjson` | whatever JSON value is on the line |
+    | `.csv`, `.tsv` | a dict of text, with the columns of the first line; an empty value is `""` |
+    | `.jsonl`, `.ndjson` | the JSON value of the line |
     | `.parquet` | a dict; dates, times, decimals and UUIDs are text, nested values are lists and dicts |
 
-    Behind `.csv`, `.tsv`, `.jsonl` and `.ndjson` may stand `.gz`, `.bz2`, `.xz` or `.zst`. Files are read as they
-    come: a few rows are in memory, however many there are. Each is one content: a file that changes while it is read
-    fails the task, and retries apply.
+    `.gz`, `.bz2`, `.xz` or `.zst` may follow `.csv`, `.tsv`, `.jsonl` and `.ndjson`. Files are read as a stream: only
+    some rows are in memory, however many there are. If a file changes while it is read, the task fails, and Airflow
+    retries it.
 
-    :param path: a path; `s3://connection@bucket/key`, with the Airflow connection before the `@`; or what else Airflow
-        has a file system for. With `*`, `?`, `[...]` or `**` all files that match, as in a shell; those that begin with
-        `_` or `.` don't (templated)
-    :param batch_size: how many rows a piece has, for what takes batches. Default: pieces are rows; where only what
-        takes batches maps over them, batches of a size that is chosen (templated)
-    :param columns: only these columns, in this order; of Parquet the others aren't even read (templated)
-    :param format: `"csv"`, `"jsonl"` or `"parquet"`, where the name doesn't say it (templated)
-    :param delimiter: what stands between two values of CSV. Default: a comma, of `.tsv` a tab (templated)
-    :param encoding: of text: `"cp1252"`, `"utf-16"`. Default: UTF-8, with or without a byte order mark (templated)
-    :return: `[row, ...]`, with a `batch_size` lists of such lists
-    :raises SourceError: naming the file and the line of what is no row: broken, not in that encoding, of too few or
-        too many values, longer than 1,048,576 characters; or a column that is there twice or not at all
-    :raises StorageError: if it may not be read
-    :raises AirflowException: if it isn't there, or changes while it is read
+    :param path: a path; `s3://connection@bucket/key`, with the Airflow connection before the `@`; or any URI that
+        Airflow has a file system for. `*`, `?`, `[...]` and `**` match files as in a shell, except files that begin
+        with `_` or `.` (templated)
+    :param batch_size: how many rows a batch has. Default: single rows, or batches of a chosen size if only batched
+        tasks are mapped over them (templated)
+    :param columns: take only these columns, in this order; other columns of Parquet are not even read (templated)
+    :param format: `"csv"`, `"jsonl"` or `"parquet"`, if the name doesn't show it (templated)
+    :param delimiter: the character between two values of CSV. Default: a comma, for `.tsv` a tab (templated)
+    :param encoding: the encoding of text: `"cp1252"`, `"utf-16"`. Default: UTF-8, with or without a byte order mark
+        (templated)
+    :return: `[row, ...]`; with `batch_size`, lists of rows
+    :raises SourceError: naming the file and the line, if a row is broken, has another encoding, has too few or
+        too many values, or is longer than 1,048,576 characters; or if a column is missing or is there twice
+    :raises StorageError: if the file may not be read
+    :raises AirflowException: if the file doesn't exist, or changes while it is read
 
     Example: `file_rows("s3://aws@lake/orders/*.csv.gz", batch_size=2)` gives
     `[[{"id": "1", "city": "Oslo"}, {"id": "2", "city": "Rome"}], [{"id": "3", "city": "Lima"}]]`.

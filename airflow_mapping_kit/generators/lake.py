@@ -41,18 +41,18 @@ def _lake(
 ) -> list[dict[str, str | None]]:
     """List the partitions that `DuckDBPartitionOperator` published below a target, sorted by their keys.
 
-    Only what is published counts: a directory that holds `data_0.parquet`, and is called as the operator calls it. A
-    directory without it, what is being written, files of others and what lies in other directories don't. A target that
-    doesn't exist yet has no partitions; one that can't be listed is an error, never an empty list.
+    A directory counts if it has a `data_0.parquet`, and the name that the operator would give it. Directories without
+    this file, temporary files, and files of other programs don't count. A target that doesn't exist yet has no
+    partitions. A target that can't be listed is an error, never an empty list.
 
-    :param target: the operator's: a directory, `s3://bucket/prefix`, `gs://connection@bucket/prefix` or
+    :param target: the target of the operator: a directory, `s3://bucket/prefix`, `gs://connection@bucket/prefix` or
         `az://connection@container/prefix` (templated)
-    :param dimensions: the dimensions of the partitions, in any order, for a target that has others below it too. By
-        default all of them have to have the same (templated)
-    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself; with `None` boto's own
+    :param dimensions: the dimensions of the partitions, in any order, if there are also others below the target. By
+        default all partitions must have the same dimensions (templated)
+    :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself; with `None`, boto3's own
         credentials (templated)
     :return: `[{dimension: value}, ...]`, values as text, `None` for `__HIVE_DEFAULT_PARTITION__`
-    :raises TargetError: if the target is no place, or can't be listed
+    :raises TargetError: if the target is not valid, or can't be listed
     :raises StorageError: if the bucket doesn't exist or the credentials are refused
     :raises PartitionError: naming two partitions whose dimensions differ
     :raises PlanError: if there are more than 1,000,000
@@ -69,7 +69,7 @@ def _lake(
         if partition.keys() != first.keys():
             both = f"{shown(partition_key(first))} and {shown(partition_key(partition))}"
             raise PartitionError(
-                f"The partitions {both} below {target} have different dimensions: say which ones are meant, e.g. "
+                f"The partitions {both} below {target} have different dimensions: name the ones that you mean, e.g. "
                 f"dimensions={sorted(first)}"
             )
         found[partition_key(partition)] = partition

@@ -29,7 +29,7 @@ class ContentsOperator(GeneratorOperator):
     def remedy(self, plan: list[Any], limit: int) -> str:
         """Return the `batch_size` that makes the files fit."""
         files = sum(len(piece["keys"]) for piece in plan)
-        return f"Take more files an instance: batch_size={-(-files // limit)}."
+        return f"Put more files into an instance: batch_size={-(-files // limit)}."
 
 
 class _Key(NamedTuple):
@@ -53,41 +53,40 @@ def _keys(
     requester_pays: bool = False,
     expected_bucket_owner: str | None = None,
 ) -> Iterator[Any]:
-    """Return the keys of the objects under a prefix, in the order in which S3 lists them: sorted bytewise.
+    """Return the keys of the objects under a prefix, in the order in which S3 lists them: sorted by bytes.
 
-    Zero-byte keys that end in `/`, which consoles make as folders, are left out. A prefix is text, not a
-    directory: `day1` lists `day10/` too, `day1/` doesn't. The listing is read page by page, 1,000 keys at a time, and
-    passed on as it comes. Directory buckets (`…--x-s3`) are listed by S3 in no order: theirs is read as a whole and
-    sorted, which takes some 150 bytes of memory a key.
+    Empty keys that end in `/`, which consoles create for folders, are left out. A prefix is text, not a
+    directory: `day1` also lists `day10/`, but `day1/` doesn't. The listing is read page by page, 1,000 keys at a time,
+    and passed on as it comes. S3 lists directory buckets (`…--x-s3`) in no order. Their keys are all read and then
+    sorted, which takes about 150 bytes of memory per key.
 
-    Of 100 million keys a listing takes hours: S3 writes an inventory of a bucket every day or week. With `inventory`
-    the keys come from one, in its order, and are what the bucket held then.
+    A listing of 100 million keys takes hours. S3 can write an inventory of a bucket every day or week. With `inventory`
+    the keys come from it, in its order. They are the keys that the bucket had when it was written.
 
-    With `batch_size` or `batch_bytes` the keys come in lists, in order; the smaller limit closes a list.
-    `batch_size=1` gives one-key lists. An object over `batch_bytes` is a list of its own: it has to be
-    loaded too.
+    With `batch_size` or `batch_bytes` the keys come in lists, in order. A list ends at the limit that it reaches first.
+    `batch_size=1` returns lists of one key. An object larger than `batch_bytes` is a list of its own.
 
     :param bucket: the bucket's name (templated)
-    :param prefix: what the keys begin with, by default anything (templated)
-    :param match: a glob on what follows the prefix: `*.csv`. `*` and `?` stand for any characters, `/` too;
-        case matters (templated)
-    :param modified_since: only objects last modified at this moment or later: ISO 8601 or a datetime, UTC
-        where it has no offset (templated)
-    :param modified_until: only objects last modified before this moment (templated)
-    :param min_size: only objects of at least so many bytes
-    :param max_size: only objects of at most so many bytes
-    :param batch_size: the most keys in a list. Default: keys by themselves; where only what takes batches maps over
-        them, batches of a size that is chosen
+    :param prefix: the beginning of the keys. Default: all keys (templated)
+    :param match: a glob for the rest of the key, after the prefix: `*.csv`. `*` and `?` match any characters, also `/`;
+        upper and lower case differ (templated)
+    :param modified_since: only objects last modified at this time or later: ISO 8601 or a datetime, UTC
+        if it has no offset (templated)
+    :param modified_until: only objects last modified before this time (templated)
+    :param min_size: only objects of at least this many bytes
+    :param max_size: only objects of at most this many bytes
+    :param batch_size: the most keys in a list. Default: single keys, or lists of a chosen size if only batched tasks
+        are mapped over them
     :param batch_bytes: the most bytes that the objects of a list have together
     :param inventory: the URI of an inventory's `manifest.json`, as CSV or Parquet:
         `s3://connection@inventories/lake/daily/2024-11-20T01-00Z/manifest.json` (templated)
     :param aws_conn_id: the Airflow connection for the listing (templated)
-    :param requester_pays: whether the connection's account pays for the listing, as the bucket may want it
-    :param expected_bucket_owner: the account that has to own the bucket, twelve digits: S3 refuses to list another's
-        (templated)
-    :return: `["landing/a.csv", ...]`, with a batch limit `[["landing/a.csv", ...], ...]`
-    :raises StorageError: if the bucket doesn't exist, the credentials are refused, or a limit is none
-    :raises SourceError: if the inventory is of another bucket, or lacks what a limit is of
+    :param requester_pays: whether the connection's account pays for the listing, which some buckets require
+    :param expected_bucket_owner: the account that must own the bucket, twelve digits. S3 refuses to list a bucket of
+        another account (templated)
+    :return: `["landing/a.csv", ...]`; with a batch limit, `[["landing/a.csv", ...], ...]`
+    :raises StorageError: if the bucket doesn't exist, the credentials are refused, or a limit is not valid
+    :raises SourceError: if the inventory is of another bucket, or lacks a field that a limit needs
 
     Example: `s3_keys("lake", "landing/20130101/", match="*.csv", batch_size=1)` gives
     `[["landing/20130101/EWR.csv"], ["landing/20130101/JFK.csv"], ["landing/20130101/LGA.csv"]]`.
@@ -118,8 +117,8 @@ def _keys(
         }
         if requester_pays or expected_bucket_owner:
             raise StorageError(
-                "requester_pays and expected_bucket_owner are of a listing, and with inventory there is none: leave "
-                "them out"
+                "requester_pays and expected_bucket_owner apply to a listing, and with inventory there is none: "
+                "leave them out"
             )
         entries = _inventoried(inventory, bucket, prefix, [name for name, asked in needed.items() if asked])
     else:
@@ -143,17 +142,17 @@ def _contents(
     requester_pays: bool = False,
     expected_bucket_owner: str | None = None,
 ) -> list[dict[str, Any]]:
-    """List the objects under a prefix with what they hold, so that what is rewritten later can be told.
+    """List the objects under a prefix with their ETags, so that later tasks can tell whether one was rewritten.
 
     :param bucket: the bucket's name (templated)
-    :param prefix: what the keys begin with (templated)
-    :param match: a glob on what follows the prefix (templated)
+    :param prefix: the beginning of the keys (templated)
+    :param match: a glob for the rest of the key, after the prefix (templated)
     :param batch_size: the most keys in a piece
     :param aws_conn_id: the Airflow connection (templated)
     :param requester_pays: whether the connection's account pays for the listing
     :param expected_bucket_owner: the account that has to own the bucket, twelve digits (templated)
     :return: arguments for `expand_kwargs`: `[{"keys": [key, ...], "etags": {key: ETag, ...}}, ...]`
-    :raises StorageError: if the bucket doesn't exist, the credentials are refused, or a limit is none
+    :raises StorageError: if the bucket doesn't exist, the credentials are refused, or a limit is not valid
 
     Example: `s3_contents("lake", "landing/20130101/")` gives `[{"keys": ["landing/20130101/EWR.csv"], "etags":
     {"landing/20130101/EWR.csv": "0ba6f1a2..."}}, ...]`.
@@ -181,21 +180,21 @@ def _partitions(
 ) -> list[dict[str, str | None]]:
     """List the Hive-style directories under a prefix as partitions, sorted by their keys.
 
-    A directory is a partition where it holds at least one object. As in Hive and Spark, files and directories
-    whose names begin with `_` or `.` (`_SUCCESS`, `_temporary/`) don't count, nor do zero-byte keys that end
-    in `/`. Everything else has to lie in directories of the same dimensions in the same order: an object that
-    doesn't is an error, since nobody could say to which partition it belongs.
+    A directory with at least one object is a partition. Files and directories whose names begin with `_` or `.`
+    (`_SUCCESS`, `_temporary/`) don't count, as in Hive and Spark, and neither do empty keys that end in `/`.
+    All other objects must be in directories of the same dimensions in the same order. An object that isn't is an
+    error, because nobody can say to which partition it belongs.
 
     :param bucket: the bucket's name (templated)
     :param prefix: the directory above the partitions, with or without its last `/` (templated)
-    :param match: a glob on what follows the prefix, for a directory that holds other things too:
-        `*.parquet`. `*` and `?` stand for any characters, `/` too (templated)
+    :param match: a glob for the rest of the key, to leave out other objects: `*.parquet`. `*` and `?` match any
+        characters, also `/` (templated)
     :param aws_conn_id: the Airflow connection (templated)
     :param requester_pays: whether the connection's account pays for the listing
     :param expected_bucket_owner: the account that has to own the bucket, twelve digits (templated)
     :return: `[{dimension: value}, ...]`, values as text, `None` for `__HIVE_DEFAULT_PARTITION__`
     :raises StorageError: if the bucket doesn't exist or the credentials are refused
-    :raises PartitionError: naming the object that lies in no partition, or the two whose dimensions differ
+    :raises PartitionError: naming the object that is in no partition, or two directories whose dimensions differ
 
     Example: `s3_partitions("lake", "flights")` gives `[{"date": "2013-01-01", "origin": "EWR"}, ...]` for
     `flights/date=2013-01-01/origin=EWR/data_0.parquet` and its neighbours.
@@ -214,8 +213,8 @@ def _partitions(
             partition = parse_partition_key(directory)
         except PartitionError as error:
             raise PartitionError(
-                f"{shown(f's3://{bucket}/{key}')} lies in no Hive-style directory below {shown(root)}: {error}. "
-                f'Move it elsewhere, or leave it out with match, e.g. match="*.parquet".'
+                f"{shown(f's3://{bucket}/{key}')} is in no Hive-style directory below {shown(root)}: {error}. Move "
+                'it elsewhere, or leave it out with match, e.g. match="*.parquet".'
             ) from None
         first = first or directory
         if list(partition) != list(parse_partition_key(first)):
@@ -291,7 +290,7 @@ def _moment(name: str, value: str | datetime | None) -> datetime | None:
         )
     except (TypeError, ValueError):
         raise StorageError(
-            f"{name} is {shown(value)}: write a moment as ISO 8601, such as '2024-11-20T06:00:00+00:00'"
+            f"{name} is {shown(value)}: write a time as ISO 8601, such as '2024-11-20T06:00:00+00:00'"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 

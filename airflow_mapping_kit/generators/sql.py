@@ -50,24 +50,23 @@ def _rows(
     *,
     batch_size: int | None = None,  # noqa: ARG001 -- the operator makes the batches
 ) -> Iterator[Any]:
-    """Return a dict for each row of a query, through any connection whose hook speaks DB-API.
+    """Return a dict for each row of a query, through any connection whose hook uses DB-API.
 
-    Dates and times become ISO 8601 text, decimals and UUIDs become strings, so that a row is plain JSON. Column
-    names stay as the database gives them. Order and number of rows are the query's: add an `ORDER BY`,
-    so that a retry makes the same plan.
+    Dates and times become ISO 8601 text, and decimals and UUIDs become text, so that a row is plain JSON. Column
+    names stay as the database returns them. Add an `ORDER BY` to the query, so that a retry makes the same plan.
 
-    It reads 1,000 rows at a time; from PostgreSQL with a cursor on the server, so that no more are in memory. Other
-    drivers may hold all rows in memory.
+    It reads 1,000 rows at a time. PostgreSQL keeps the others in a cursor on the server. Other drivers may hold all
+    rows in memory.
 
     :param conn_id: the Airflow connection (templated).
     :param sql: one query, or the name of a `.sql` file (templated).
-    :param parameters: values bound to the query by the driver, in its own style (templated); never put
+    :param parameters: values that the driver binds to the query, in the driver's style (templated). Never put
         values into the text of `sql`.
-    :param batch_size: how many rows a piece has, for what takes batches. Default: pieces are rows; where only what
-        takes batches maps over them, batches of a size that is chosen.
-    :return: `[{column: value}, ...]`, with a `batch_size` lists of such lists
-    :raises QueryError: if the connection's hook has no cursor, or the query returns no columns or one twice.
-    :raises PartitionError: if a value is not a JSON scalar, or two rows that are mapped over singly are equal.
+    :param batch_size: how many rows a batch has. Default: single rows, or batches of a chosen size if only batched
+        tasks are mapped over them.
+    :return: `[{column: value}, ...]`; with `batch_size`, lists of these
+    :raises QueryError: if the connection's hook has no cursor, or the query returns no columns, or one twice.
+    :raises PartitionError: if a value is not a JSON scalar, or two rows are equal and a task is mapped over single rows.
 
     Example: `sql_rows("warehouse", "SELECT country, year FROM todo WHERE state = %(state)s ORDER BY 1, 2",
     parameters={"state": "new"})` gives `[{"country": "Chad", "year": 1952}, ...]`.

@@ -24,11 +24,11 @@ def batches(
 
     :param items: a list, or any iterable with an order
     :param batch_size: the most items in a batch
-    :param max_json_bytes: the most bytes of a batch as JSON. Counted as Airflow stores an XCom,
-        `len(json.dumps(batch))`: with `, ` and `: ` between, text outside ASCII as `\u00e9`. Other ways to
-        write the same JSON (compact, or with the characters themselves as UTF-8) are never longer.
-    :raises PartitionError: if no limit is given, a limit is no whole number above 0, the items are no list,
-        or an item is over `max_json_bytes` by itself or can't be JSON
+    :param max_json_bytes: the most bytes of a batch as JSON, counted as Airflow stores an XCom,
+        `len(json.dumps(batch))`: with `, ` and `: ` as separators, and text outside ASCII as `\u00e9`. Other forms of
+        the same JSON (compact, or UTF-8) are never longer.
+    :raises PartitionError: if no limit is given, a limit is not a whole number above 0, the items are not a list,
+        or a single item is larger than `max_json_bytes` or can't be JSON
     :raises PlanError: if there are more than 1,000,000 items
     """
     if batch_size is None and max_json_bytes is None:

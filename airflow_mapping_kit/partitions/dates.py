@@ -44,26 +44,25 @@ def date_range(
     timezone: str = "UTC",
     exclude: Iterable[str] = (),
 ) -> list[str]:
-    """Return the keys of every period that touches `[start, end]`, both inclusive, on a zone's local clock.
+    """Return the keys of all periods that touch the time from `start` to `end`, both included, in a time zone.
 
     `date_range("2013-01-30", "2013-02-01")` gives `["2013-01-30", "2013-01-31", "2013-02-01"]`;
     `date_range("2024-11-03T00", "2024-11-03T01", every="hour", timezone="America/New_York")` gives
     `["2024-11-03T00-0400", "2024-11-03T01-0400", "2024-11-03T01-0500"]`.
 
     :param start: an ISO date, a date with a time, a period key (`2013-01`), or a `date` or `datetime`.
-        Without an offset it is a time on the zone's clock; one that this clock shows twice is the first.
-    :param end: the same; a date or period ends with its last instant, so a bare date includes its last hour,
-        and a time that the clock shows twice is the second
+        Without an offset it is a time in the zone. If the clock shows this time twice, it is the first.
+    :param end: the same. A date or period includes its last moment, so a date without a time includes its last hour.
+        If the clock shows a time twice, it is the second
     :param every: `hour`, `day`, `week` (ISO, from Monday), `month`, `quarter` or `year`; minutes that divide an hour,
-        `5min`, `15min` or `30min`, say; or a cron expression, such as `0 6 * * 1-5`: from each tick to the next.
-        An hour, or so many minutes, are what the local clock shows as one with one offset: half of an hour where a
-        zone shifts by half of one.
+        such as `5min`, `15min` or `30min`; or a cron expression, such as `0 6 * * 1-5`: from each tick to the next.
+        If the zone's offset changes inside an hour or such minutes, each part is a period of its own.
     :param timezone: a name of the tz database, or a fixed offset such as `+01:00`
-    :param exclude: keys of that cadence and zone to leave out, in the range or not
-    :return: the keys in order. A day or an hour that the local clock skips has none.
-    :raises PartitionError: if `start` or `end` is no date or outside the years 2 to 9998, `end` is before
-        `start`, the cadence or zone is unknown, or an excluded key is none of this cadence and zone
-    :raises PlanError: if there are more than 1,000,000, before any is made: a year mistyped
+    :param exclude: keys of this cadence and zone to leave out; they may be outside of the range
+    :return: the keys in order. A day or an hour that the local clock skips has no key.
+    :raises PartitionError: if `start` or `end` is not a date or is outside the years 2 to 9998, `end` is before
+        `start`, the cadence or zone is unknown, or an excluded key has another cadence or zone
+    :raises PlanError: if there are more than 1,000,000 periods, for example after a mistyped year
     """
     zone = load_zone(timezone)
     check_cadence(every)
@@ -82,20 +81,20 @@ def date_range(
 
 
 def time_window(key: str, *, every: str | None = None, timezone: str = "UTC") -> dict[str, str]:
-    """Return when a period starts and ends, its end not included, as ISO 8601 text with offsets.
+    """Return the start and the end of a period as ISO 8601 text with offsets. The end doesn't belong to it.
 
     `time_window("2024-11-03", timezone="America/New_York")` gives, for that day of 25 hours,
     `{"start": "2024-11-03T00:00:00-04:00", "end": "2024-11-04T00:00:00-05:00"}`.
 
-    The windows of a `date_range` follow each other without gap or overlap. A day starts at the first moment
-    at which the local clock shows its date, which isn't always midnight. Where the zone's offset has
-    seconds, which ISO 8601 can't say (local mean time, before 1900 or so), the bounds are given in UTC.
+    The periods of a `date_range` follow each other without gap or overlap. A day starts at the first moment
+    at which the local clock shows its date, which isn't always midnight. If the zone's offset has seconds, which
+    ISO 8601 can't express (local mean time, before about 1900), the result is in UTC.
 
-    :param key: the key of a period as `date_range` writes it
-    :param every: the cadence that it is of, `15min` or a cron expression, say. A key with minutes, such as
-        `2024-11-20T13:15`, doesn't say how long it lasts; of others this is only checked.
-    :param timezone: the zone whose clock the key is about
-    :raises PartitionError: if the key is none of a period in this zone, or of another cadence
+    :param key: the key of a period, as `date_range` writes it
+    :param every: the cadence of the key, such as `15min` or a cron expression. A key with minutes, such as
+        `2024-11-20T13:15`, needs it, because it doesn't say how long its period is. For other keys it is only checked.
+    :param timezone: the time zone of the key
+    :raises PartitionError: if the key is not the key of a period in this zone, or has another cadence
     """
     start, end = window(key, every=every, timezone=timezone)
     zone = load_zone(timezone)

@@ -34,14 +34,14 @@ def partition_key(partition: Mapping[str, Any]) -> str:
     r"""Return the Hive-style key of a partition: its dimensions sorted by name, values percent-encoded.
 
     `{"date": "2024-11-20", "country": "US"}` gives `country=US/date=2024-11-20`; `{"path": "a/b"}` gives
-    `path=a%2Fb`. `None` is `__HIVE_DEFAULT_PARTITION__`, the text `NULL` is `%4EULL` so that every reader takes
-    it for text, booleans are lower case, text outside ASCII stays as it is. Every component is `name=value`, so
-    no value can climb out of a directory.
+    `path=a%2Fb`. `None` becomes `__HIVE_DEFAULT_PARTITION__`. The text `NULL` becomes `%4EULL`, so that every
+    reader reads it as text. Booleans are in lower case, and text outside ASCII stays as it is. Every component is
+    `name=value`, so no value can lead out of its directory.
 
     :param partition: dimension names to `str`, `int`, `float`, `bool` or `None`
     :return: the key; equal partitions have equal keys whatever the order of their dimensions
-    :raises PartitionError: if the partition is empty or no mapping, a name is no text or empty, or a value
-        can't be part of a key: not a scalar, the empty string, NaN, infinite, a lone surrogate, or the
+    :raises PartitionError: if the partition is empty or not a mapping, a name is not text or is empty, or a value
+        can't be part of a key: not a scalar, the empty string, NaN, infinity, a lone surrogate, or the
         text `__HIVE_DEFAULT_PARTITION__` itself
     """
     if type(partition) is not dict and not isinstance(partition, Mapping):
@@ -68,14 +68,14 @@ def partition_key(partition: Mapping[str, Any]) -> str:
 def parse_partition_key(key: str) -> dict[str, str | None]:
     """Return the partition that a key names, its values as text.
 
-    `country=US/date=2024-11-20` gives `{"country": "US", "date": "2024-11-20"}`. A key doesn't tell 1 from
-    "1" or true from "true", so every value is text; only `__HIVE_DEFAULT_PARTITION__` comes back as `None`,
-    so that the key of what is returned is the key again. `NULL` that another tool left as it is, is text, as
-    for Hive and Spark. The dimensions may stand in any order.
+    `country=US/date=2024-11-20` gives `{"country": "US", "date": "2024-11-20"}`. All values are text, because a key
+    can't tell 1 from "1" or true from "true". Only `__HIVE_DEFAULT_PARTITION__` becomes `None`. So the key of the
+    result is the same key again. A bare `NULL` that another tool wrote is text, as in Hive and Spark. The dimensions
+    may be in any order.
 
-    :raises PartitionError: if the key is no such path: a component without `=`, an empty name or value, a
-        dimension twice, or a `%` that no two hexadecimal digits follow; or if it was cut, or a digest stands
-        for a value that is hidden
+    :raises PartitionError: if the key is not such a path: a component without `=`, an empty name or value, the same
+        dimension twice, or a `%` without two hexadecimal digits; or if the key was cut, or has a digest in place of
+        a hidden value
     """
     partition = components(key)
     for name, value in partition.items():

@@ -26,12 +26,12 @@ def product(
 
     :param exclude: partial partitions to leave out, compared as keys (1 leaves out "1" too):
         `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "LGA"}]` leaves out one day of EWR, all of LGA
-    :param dimensions: a list of values each: `str`, `int`, `float`, `bool` or `None`
-    :return: the partitions in the order of the dimensions as declared, the last one fastest; none if a dimension
+    :param dimensions: for each dimension a list of values: `str`, `int`, `float`, `bool` or `None`
+    :return: the partitions in the order of the dimensions; the last dimension changes fastest. None if a dimension
         has no values
     :raises PlanError: if there is no dimension, or there would be more than 1,000,000 partitions
-    :raises PartitionError: if a dimension is no list, repeats a value, has two values with one key (1 and
-        "1") or a value that can't be part of a key, or if `exclude` names a dimension that isn't there
+    :raises PartitionError: if a dimension is not a list, has a value twice, has two values with the same key (1 and
+        "1") or a value that can't be part of a key, or if `exclude` names an unknown dimension
     """
     # The dimensions are checked, not their product: combinations of different values differ.
     values_by_key = {
@@ -60,15 +60,15 @@ def product(
 
 
 def zipped(**dimensions: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return a partition for every position of the dimensions, which are of equal length.
+    """Return a partition of the first values of all dimensions, one of the second values, and so on.
 
     `zipped(country=["US", "DE"], currency=["USD", "EUR"])` gives
     `[{"country": "US", "currency": "USD"}, {"country": "DE", "currency": "EUR"}]`.
 
-    :param dimensions: a list of values each: `str`, `int`, `float`, `bool` or `None`
-    :return: the partitions in the order of the lists; none if all of them are empty
+    :param dimensions: for each dimension a list of values: `str`, `int`, `float`, `bool` or `None`
+    :return: the partitions in the order of the lists; none if all lists are empty
     :raises PlanError: if there is no dimension, or there are more partitions than a plan may have
-    :raises PartitionError: if the lengths differ, a dimension is no list or has a value that can't be part
+    :raises PartitionError: if the lengths differ, a dimension is not a list or has a value that can't be part
         of a key, or two partitions have the same key
     """
     lists = _dimension_lists(dimensions)

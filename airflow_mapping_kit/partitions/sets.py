@@ -33,20 +33,20 @@ _REMEMBERED = 20_000
 def without(
     plan: Iterable[Entry], there: Iterable[Any], *, hidden: frozenset[str] = HIDDEN_NAMES
 ) -> list[Entry]:
-    """Return what of a plan is not there yet, in the plan's order, compared by partition keys.
+    """Return the partitions of a plan that don't exist yet, in the plan's order, compared by their keys.
 
     `without([{"date": "2013-01-01"}, {"date": "2013-01-02"}], ["date=2013-01-01"])` gives `[{"date": "2013-01-02"}]`.
-    1 and "1" have the same key, and the order of dimensions means nothing. Of what is there nothing is kept: it can be
-    a generator of any length.
+    1 and "1" have the same key, and the order of dimensions doesn't matter. `there` may be a Python generator of any
+    length, because its entries are not kept.
 
     :param plan: partitions, or their keys
-    :param there: the same, or lists of them, in any order: what `lake_partitions`, `s3_partitions` and `sql_rows`
-        give, keys of a report or of an event. A key that was cut, or has digests of what is hidden, stands for
-        each partition of the plan that has the same one. What the plan doesn't have is ignored.
+    :param there: the partitions that exist, or their keys, or lists of these, in any order: from `lake_partitions`,
+        `s3_partitions` or `sql_rows`, or the keys of a report or an event. A key that was cut, or that has digests,
+        matches each partition of the plan that has the same key. Entries that the plan doesn't have are ignored.
     :param hidden: the names that hide a field, in lower case
-    :return: those of the plan's own entries that are missing, one that it has twice as often
-    :raises PartitionError: naming what is no partition and no key; or if nothing that is there has the dimensions of
-        anything in the plan, for then all of it would be missing by mistake
+    :return: the entries of the plan that are missing; an entry that the plan has twice is returned twice
+    :raises PartitionError: naming an entry that is neither a partition nor a key; or if no entry of `there` has the
+        dimensions of an entry of the plan, because the whole plan would be missing by mistake
     :raises PlanError: if the plan has more than 1,000,000 entries
     """
     spell = _Speller()

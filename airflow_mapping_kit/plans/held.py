@@ -62,7 +62,7 @@ def _of_file(held: Slice) -> Iterator[str | bytes]:
     except FileNotFoundError:
         raise _gone(held) from None
     if before is None or size != held.end - held.start:
-        raise _not_the_plan(held, "it is cut off")
+        raise _not_the_plan(held, "the rest is missing")
     yield before
 
 
@@ -73,7 +73,7 @@ def _of_chunks(held: Slice, read: Reading, dag_id: str, run_id: str) -> Iterator
         if chunk is None:
             raise _gone(held)
         if not isinstance(chunk, dict) or not isinstance(chunk.get("lines"), str):
-            raise _not_the_plan(held, f"its XCom {chunk_key(plan, number)} is none of a plan")
+            raise _not_the_plan(held, f"its XCom {chunk_key(plan, number)} is not part of a plan")
         first = chunk["first"]
         # A slice may begin and end within a chunk.
         begin, end = max(held.first - first, 0), held.first + held.count - first
@@ -82,14 +82,14 @@ def _of_chunks(held: Slice, read: Reading, dag_id: str, run_id: str) -> Iterator
 
 def _gone(held: Slice) -> StorageError:
     return StorageError(
-        f"The plan {held.where} is not there any more: the task that made it has run again, or somebody has deleted "
-        f"it. Clear that task, with what follows it."
+        f"The plan {held.where} no longer exists: the task that made it has run again, or somebody deleted it. "
+        "Clear this task with everything downstream."
     )
 
 
 def _not_the_plan(held: Slice, what: str) -> StorageError:
     place = f"chunks {held.start:,}" if held.where.startswith(XCOMS) else f"bytes {held.start:,}"
     return StorageError(
-        f"{held.where} is not what the plan was made of: in its {place} to {held.end - 1:,} there should be "
-        f"{held.count:,} items, and {what}. Something has changed it. Clear the task that made it, with what follows."
+        f"{held.where} has changed since the plan was made: its {place} to {held.end - 1:,} should have "
+        f"{held.count:,} items, but {what}. Clear the task that made it with everything downstream."
     )

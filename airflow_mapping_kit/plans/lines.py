@@ -30,8 +30,8 @@ def line_of(item: Any, number: int) -> str:
         return AIRFLOWS + xcom_json(item)
     except Exception as error:
         raise PlanError(
-            f"item {number:,} of the plan, {shown(item)}, can't go from task to task: {one_line(error)}. Pass text, "
-            f"numbers, booleans, None, and lists and dicts of them."
+            f"item {number:,} of the plan, {shown(item)}, can't be passed to another task: {one_line(error)}. Pass "
+            "text, numbers, booleans, None, and lists and dicts of them."
         ) from error
 
 

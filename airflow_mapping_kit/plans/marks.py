@@ -106,8 +106,8 @@ class Marks:
     def _too_many(self) -> str:
         kind = f"batches of {self._cut.size:,} items" if self._cut.size else "batches"
         return (
-            f"{self._cut.whose} made more than {self._most:,} {kind}, and Airflow maps over no more "
-            f"([core] max_map_length). Give a larger batch_size, or none: then it is chosen."
+            f"{self._cut.whose} made more than {self._most:,} {kind}, and Airflow maps over no more ([core] "
+            "max_map_length). Set a larger batch_size. Without one, a size that fits is chosen."
         )
 
     def slices(self, where: str) -> list[Any]:

@@ -57,9 +57,9 @@ def said_of_missing(dag: Any) -> str | None:
     if not tasks:
         return None
     return (
-        f"Of {', '.join(tasks)} it isn't known which pieces are batches, nor which task of a group returns its value: "
-        f"Airflow read the file of {dag.dag_id!r} with an earlier airflow-mapping-kit, or without one. "
-        f"Install this one where DAG files are read, and have the file read again."
+        f"It is unknown which pieces of {', '.join(tasks)} are batches, and which task of a group returns its "
+        f"value. Airflow parsed the file of {dag.dag_id!r} with an earlier airflow-mapping-kit, or without it. "
+        "Install this version where DAG files are parsed, and let Airflow parse the file again."
     )
 
 

@@ -119,8 +119,9 @@ def _batches(elements: Iterable[Any], cut: Cut) -> Iterator[Sequence[Any]]:
     for number, batch in enumerate(elements):
         if not isinstance(batch, list | tuple):
             raise PlanError(
-                f"{cut.whose} gave a list first, which is a batch, and as element {number:,} {shown(batch)}, which "
-                f"is none. Give batches only; or items only, and their number a batch as batch_size."
+                f"{cut.whose} returned a list first, which is a batch, and then as element {number:,} "
+                f"{shown(batch)}, which is not a list. Return only batches, or return only items and set "
+                "batch_size."
             )
         yield batch
 

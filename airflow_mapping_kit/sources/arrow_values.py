@@ -36,7 +36,9 @@ def check_type(of: Any, where: str) -> None:
     elif _is_list(of):
         check_type(of.value_type, where)
     elif not _is_scalar(of):
-        raise SourceError(f"{where} is of the type {of}, which JSON hasn't: write it as text, {_LEAVE_OUT}")
+        raise SourceError(
+            f"{where} is of the type {of}, which JSON doesn't have: write it as text, {_LEAVE_OUT}"
+        )
 
 
 def values_of(array: Any) -> list[Any]:
@@ -98,7 +100,7 @@ def _text(array: Any) -> list[Any]:
 
     if pc.any(pc.match_substring(array, "\0")).as_py():
         raise NoJsonError(
-            f"holds the character NUL, which no XCom in PostgreSQL takes: write it without, {_LEAVE_OUT}"
+            f"contains the character NUL, which PostgreSQL can't store in an XCom: write it without, {_LEAVE_OUT}"
         )
     return list(array.to_pylist())
 
@@ -109,7 +111,7 @@ def _numbers(array: Any) -> list[Any]:
 
     array = array.cast(pa.float64())
     if not pc.all(pc.is_finite(array)).as_py() and len(array) > array.null_count:
-        raise NoJsonError(f"holds NaN or infinity, which JSON hasn't: write null, {_LEAVE_OUT}")
+        raise NoJsonError(f"contains NaN or infinity, which JSON doesn't have: write null, {_LEAVE_OUT}")
     return list(array.to_pylist())
 
 

@@ -24,7 +24,7 @@ def checked_columns(columns: Any) -> list[str] | None:
         if not isinstance(name, str) or not name or names.count(name) > 1:
             raise SourceError(f"columns={shown(names)}: name each column once, as text.")
     if not names:
-        raise SourceError("columns=[] names none: name those that are wanted, or leave it out.")
+        raise SourceError("columns=[] names no column: name the ones that you want, or leave it out.")
     return names
 
 
@@ -41,7 +41,7 @@ def chosen(
     for number, column in enumerate(columns or names, start=1):
         if not column.strip():
             raise SourceError(
-                f"{name}: column {number:,} has no name. Name it, or say which ones are wanted with columns=[...]."
+                f"{name}: column {number:,} has no name. Name it, or list the columns that you want: columns=[...]."
             )
         there = names.count(column)
         if there > 1:

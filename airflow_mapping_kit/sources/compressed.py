@@ -48,6 +48,6 @@ def unpacked(raw: BinaryIO, compression: str | None, name: str) -> Iterator[Bina
         if getattr(error, "errno", None) is not None:
             raise
         raise SourceError(
-            f"{name} can't be unpacked as {compression}: {one_line(error).rstrip('. ')}. It is cut off, or isn't "
-            f"what its name says: write it again, or name it by what it is."
+            f"{name} can't be unpacked as {compression}: {one_line(error).rstrip('. ')}. It is incomplete, or its "
+            "name doesn't match its content: write it again, or rename it."
         ) from error

@@ -20,8 +20,8 @@ _SUFFIXES = {
 }
 # What people have, and how it is read after all.
 _ELSEWHERE = {
-    "json": 'if each line is a JSON value, say format="jsonl"; of an array make lines, e.g. by jq -c ".[]"',
-    "txt": 'say format="csv", and its delimiter, if it is a table with a header',
+    "json": 'if each line is a JSON value, set format="jsonl"; turn an array into lines, e.g. with jq -c ".[]"',
+    "txt": 'if it is a table with a header, set format="csv" and its delimiter',
     "zip": "unpack it, or compress it as .gz",
     "tar": "unpack it",
     "tgz": "unpack it",
@@ -64,7 +64,7 @@ def check_delimiter(delimiter: Any) -> None:
     one = isinstance(delimiter, str) and len(delimiter) == 1 and delimiter not in '\r\n"\0 '
     if delimiter is not None and not one:
         raise SourceError(
-            f"delimiter={shown(delimiter)} can't stand between values: write one character, such as ';' or '\\t'."
+            f"delimiter={shown(delimiter)} can't separate values: use one character, such as ';' or '\\t'."
         )
 
 
@@ -83,12 +83,12 @@ def format_of(path: str, given: Any = None) -> Format:
     kind = given or _SUFFIXES.get(suffix)
     if kind is None:
         hint = _ELSEWHERE.get(
-            suffix, "say what is in it, e.g. format='jsonl'; of a folder name the files, e.g. orders/*.csv"
+            suffix, "name its format, e.g. format='jsonl'; for a folder name its files, e.g. orders/*.csv"
         )
-        raise SourceError(f"{shown(path)} ends in none of {_ALL}: {hint}.")
+        raise SourceError(f"{shown(path)} has none of the known endings ({_ALL}): {hint}.")
     if kind == "parquet" and compression:
         raise SourceError(
-            f"{shown(path)} is a compressed Parquet file, which can't be read in parts: Parquet is compressed within. "
-            f"Write it without .{last}."
+            f"{shown(path)} is a compressed Parquet file, which can't be read in parts: Parquet compresses its own "
+            f"content. Write it without .{last}."
         )
     return Format(kind, compression, "\t" if suffix == "tsv" else ",")

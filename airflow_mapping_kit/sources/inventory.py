@@ -49,7 +49,7 @@ def inventoried(uri: str, bucket: str, needed: Collection[str] = ()) -> Iterator
     place = s3_file(uri)
     if place is None:
         raise SourceError(
-            f"inventory={shown(uri)} lies not in S3: write s3://connection@bucket/…/manifest.json"
+            f"inventory={shown(uri)} is not in S3: write s3://connection@bucket/…/manifest.json"
         )
     client = cache(s3_client)
     with opened(uri, client) as file:
@@ -78,12 +78,11 @@ def _manifest(content: bytes, name: str) -> dict[str, Any]:
         is_one = False
     if not is_one:
         raise SourceError(
-            f"{name} is no manifest of an S3 inventory: name the manifest.json in the folder of its day."
+            f"{name} is not the manifest of an S3 inventory: name the manifest.json in the folder of a day."
         )
     if manifest.get("fileFormat") not in _SCHEMAS:
         raise SourceError(
-            f"{name} is an inventory as {shown(manifest.get('fileFormat'))}: have S3 write it as CSV or "
-            f"Parquet."
+            f"{name} is an inventory as {shown(manifest.get('fileFormat'))}: configure it in S3 as CSV or Parquet."
         )
     return manifest
 
@@ -95,8 +94,8 @@ def _names(manifest: dict[str, Any], needed: Collection[str], whose: str) -> dic
     for name in needed:
         if name not in found:
             raise SourceError(
-                f"{whose} doesn't say the {name} of objects: add it to the inventory's metadata fields, or ask for "
-                f"nothing of it."
+                f"{whose} lacks the field {name}: add it to the inventory's metadata fields, or leave out the "
+                "arguments that need it."
             )
     return {name: column for name, column in found.items() if name in needed or name != "LastModified"}
 

@@ -43,7 +43,7 @@ def json_lines(
             raise SourceError(_broken(name, number, line, error)) from error
         yield value if columns is None else _taken(value, columns, name, number)
     if not number:
-        raise SourceError(f"{name} is empty: see whether it was written whole, or leave it out.")
+        raise SourceError(f"{name} is empty: check whether it was written completely, or leave it out.")
 
 
 def _taken(value: Any, columns: Sequence[str], name: str, number: int) -> dict[str, Any]:
@@ -51,8 +51,8 @@ def _taken(value: Any, columns: Sequence[str], name: str, number: int) -> dict[s
         return {column: value[column] for column in columns}
     except (KeyError, TypeError, IndexError):
         raise SourceError(
-            f"{name}, line {number:,}, is no object with {shown(list(columns))}: {shown(value)}. Mend it, or leave "
-            f"out of columns what not all lines have."
+            f"{name}, line {number:,}, is not an object with the fields {shown(list(columns))}: {shown(value)}. "
+            "Correct it, or leave fields that not all lines have out of columns."
         ) from None
 
 
@@ -62,21 +62,17 @@ def _broken(name: str, number: int, line: str, error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         what = f"is not one JSON value: {error.msg} at character {error.pos + 1:,} of {text}"
         array = line.lstrip().startswith(("[", "{")) and error.pos >= len(line.rstrip())
-        hint = (
-            " A value has to be on one line; of an array over several make lines, e.g. by jq -c."
-            if array
-            else ""
-        )
-        return f"{place}, {what}. Mend the line.{hint}"
+        hint = " Each value must be on one line. Turn an array into lines, e.g. with jq -c." if array else ""
+        return f"{place}, {what}. Correct the line.{hint}"
     if isinstance(error, RecursionError):
-        return f"{place}, holds values within each other too deeply to be read: {text}."
+        return f"{place}, has values that are nested too deeply: {text}."
     what = str(error) if isinstance(error, _WrongError) else f"can't be read: {error}"
-    return f"{place}, {what}: {text}. Mend the line."
+    return f"{place}, {what}: {text}. Correct the line."
 
 
 def _check_text(value: Any) -> None:
     if _is_refused(value):
-        raise _WrongError("holds the character NUL or half a surrogate pair, written as \\u…")
+        raise _WrongError("contains the character NUL or half a surrogate pair, written as \\u…")
 
 
 def _is_refused(value: Any) -> bool:
@@ -97,12 +93,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise _WrongError(f"holds the number {shown(text)}, which is too large")
+        raise _WrongError(f"contains the number {shown(text)}, which is too large")
     return number
 
 
 def _constant(text: str) -> NoReturn:
-    raise _WrongError(f"holds {text}, which JSON hasn't; write null")
+    raise _WrongError(f"contains {text}, which JSON doesn't have: write null")
 
 
 _decode = json.JSONDecoder(object_pairs_hook=_once, parse_float=_finite, parse_constant=_constant).decode

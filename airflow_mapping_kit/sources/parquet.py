@@ -50,8 +50,8 @@ def parquet_rows(
         if getattr(error, "errno", None) is not None:
             raise
         raise SourceError(
-            f"{name} can't be read as Parquet, after row {done:,}: {one_line(error).rstrip('. ')}. It is cut off, or "
-            f"isn't what its name says: write it again, or name it by what it is."
+            f"{name} can't be read as Parquet, after row {done:,}: {one_line(error).rstrip('. ')}. It is "
+            "incomplete, or its name doesn't match its content: write it again, or rename it."
         ) from error
 
 
@@ -72,6 +72,6 @@ def _check(one: Any, where: str) -> None:
         raise SourceError(f"{where} {error}") from None
     except (ValueError, OverflowError) as error:
         raise SourceError(
-            f"{where} holds what can't be read as {one.type}: {one_line(error)}. Write it as text, or leave it out "
-            f"with columns=[...]."
+            f"{where} contains a value that can't be read as {one.type}: {one_line(error)}. Write it as text, or "
+            "leave it out with columns=[...]."
         ) from error

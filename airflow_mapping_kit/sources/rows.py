@@ -87,8 +87,8 @@ class Files:
         for file, kind in kinds.items():
             if kind.kind != kinds[files[0]].kind:
                 raise SourceError(
-                    f"{shown(self.path)} names files of different formats, {shown(files[0])} and {shown(file)}: "
-                    f"narrow the glob to those of one."
+                    f"{shown(self.path)} matches files of different formats, {shown(files[0])} and {shown(file)}: "
+                    "narrow the glob to one format."
                 )
         return kinds
 
@@ -119,6 +119,6 @@ def _different(first: str, file: str, names: frozenset[str], row: dict[str, Any]
         text for text in (lacks and f"lacks {shown(lacks)}", has and f"has {shown(has)} beside") if text
     )
     return (
-        f"{one_line(file)} has other columns than {one_line(first)}: it {difference}. Read them apart, or say which "
-        f"columns all of them have with columns=[...]."
+        f"{one_line(file)} has other columns than {one_line(first)}: it {difference}. Read them with separate "
+        "generators, or name the columns that all of them have: columns=[...]."
     )

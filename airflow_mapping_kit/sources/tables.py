@@ -29,8 +29,8 @@ class _Held:
             self.of_row += len(line)
             if self.of_row > LONGEST:
                 raise SourceError(
-                    f'{self._name}, the row after line {self.row:,}, {TOO_LONG}. Or a quote is open: see where a " '
-                    f"stands alone there."
+                    f"{self._name}, the row after line {self.row:,}, {TOO_LONG}. Or a quote is not closed: look for "
+                    'a single " there.'
                 )
             yield line
 
@@ -74,7 +74,7 @@ def table_rows(
     except csv.Error as error:
         raise SourceError(
             f"{name}, the row after line {held.row:,}, can't be read as CSV: {one_line(error)}. Quote a value that "
-            f'holds the delimiter, a quote or a line end, and double its quotes: "say ""yes""".'
+            'contains the delimiter, a quote or a line end, and double its quotes: "say ""yes""".'
         ) from error
 
 
@@ -82,10 +82,10 @@ def _header(reader: Iterator[list[str]], name: str) -> list[str]:
     names = next(reader, None)
     if names is None:
         raise SourceError(
-            f"{name} is empty: a table has a header at least. See whether it was written whole."
+            f"{name} is empty: a table has at least a header. Check whether it was written completely."
         )
     if not any(names):
-        raise SourceError(f"{name}, line 1, is blank: the first line has to name the columns.")
+        raise SourceError(f"{name}, line 1, is blank: the first line must name the columns.")
     return names
 
 
@@ -93,8 +93,8 @@ def _check_one_column(header: str, by_name: str, name: str) -> None:
     for other, written in _OTHERS.items():
         if other in header:
             raise SourceError(
-                f'{name} has one column by the delimiter {by_name!r}: {shown(header)}. Say delimiter="{written}"; '
-                f'or delimiter="{by_name}", if that is its name.'
+                f"{name} has only one column with the delimiter {by_name!r}: {shown(header)}. Say "
+                f'delimiter="{written}"; or delimiter="{by_name}", if that is its name.'
             )
 
 
@@ -106,6 +106,6 @@ def _wrong_number(name: str, line: int, names: list[str], values: list[str]) -> 
     lacks = f", and none for {shown(names[len(values)])}" if len(values) < len(names) else ""
     return (
         f"{name}, line {line:,}, has {_number(values, 'value')} for {_number(names, 'column')}{lacks}: "
-        f"{shown(dict(zip(names, values, strict=False)))}. Mend the line; a value that holds the delimiter has to be "
-        f"in quotes."
+        f"{shown(dict(zip(names, values, strict=False)))}. Correct the line. A value that contains the delimiter "
+        "must be in quotes."
     )

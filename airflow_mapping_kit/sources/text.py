@@ -48,7 +48,7 @@ def lines_of(content: BinaryIO, encoding: str, name: str) -> Iterator[str]:
     if encoding == "utf-8-sig":
         begins = cast("io.BufferedReader", raw).peek(2)[:2]
         if begins in _OTHER:
-            raise SourceError(f'{name} is UTF-16, not UTF-8: say encoding="{_OTHER[begins]}".')
+            raise SourceError(f'{name} is UTF-16, not UTF-8: set encoding="{_OTHER[begins]}".')
     text = io.TextIOWrapper(cast("Any", raw), encoding, newline="")
     number = 0
     try:
@@ -58,8 +58,8 @@ def lines_of(content: BinaryIO, encoding: str, name: str) -> Iterator[str]:
                 raise SourceError(f"{name}, line {number:,}, {TOO_LONG}.")
             if "\0" in line:
                 raise SourceError(
-                    f"{name}, line {number:,}, holds the character NUL: it is no text, or in another encoding, such "
-                    f'as encoding="utf-16-le".'
+                    f"{name}, line {number:,}, contains the character NUL: it is not text, or has another encoding, "
+                    'such as encoding="utf-16-le".'
                 )
             yield line
     except UnicodeDecodeError as error:
@@ -68,7 +68,8 @@ def lines_of(content: BinaryIO, encoding: str, name: str) -> Iterator[str]:
         wrong = " ".join(f"0x{byte:02X}" for byte in error.object[error.start : error.end][:4])
         raise SourceError(
             f"{name}, line {number + 1 + _ends(before):,}, is not {error.encoding.upper()}: {wrong} after "
-            f'{shown(before[-24:])}. Write the whole file in one encoding; or say which it is, e.g. encoding="cp1252".'
+            f"{shown(before[-24:])}. Write the whole file in one encoding, or name its encoding, e.g. "
+            'encoding="cp1252".'
         ) from error
     finally:
         # Who has opened it is to close it, and may have done so by now.

@@ -125,13 +125,13 @@ def change(dag: Any, run_id: str, task_id: str, wanted: Mapping[str, Any], *, ac
         state = _state(session, dag.dag_id, run_id, lock=True)
         if state in FINISHED_RUN:
             raise SteeringError(
-                f"The run {one_line(run_id)} has ended ({state}), so nothing of it is at work. What is cleared of it "
-                f"makes it run again."
+                f"The run {one_line(run_id)} has ended ({state}), so none of its instances runs. If you clear one "
+                "of them, the run goes on."
             )
         if -1 not in tables.instances(dag.dag_id, run_id, [place.anchor])[place.anchor]:
             raise SteeringError(
-                f"The run {one_line(run_id)} has no instance of {place.anchor}, which would keep the settings of "
-                f"{task_id}: it was made when the DAG was another."
+                f"The run {one_line(run_id)} has no instance of {place.anchor}, where the settings of {task_id} "
+                "would be stored: the DAG has changed since this run was created."
             )
         before = of_json(rows.read(session, place, place.settings))
         after = merged(before, changes, by=actor.owner, at=now)
@@ -147,10 +147,10 @@ def _task(dag: Any, task_id: str) -> Any:
     missing = said_of_missing(dag)
     if missing is not None:
         raise SteeringError(missing)
-    known = f" Those that do: {', '.join(those)}." if those else " None of the DAG's tasks does."
+    known = f" Its batched tasks: {', '.join(those)}." if those else " None of the DAG's tasks does."
     if task_id in dag.task_dict:
         raise SteeringError(
-            f"{task_id} doesn't work on batches as @task.batched does, so nothing of it looks for settings.{known}"
+            f"{task_id} is not a batched task (@task.batched), so it reads no settings.{known}"
         )
     raise SteeringError(
         f"The DAG {dag.dag_id!r} has no task {one_line(task_id)!r} that works on batches.{known}"
@@ -161,8 +161,8 @@ def _place(task: Any, run_id: str) -> Place:
     place = place_of(task, run_id)
     if place is None:
         raise SteeringError(
-            f"The DAG {task.dag.dag_id!r} has no task, before or after {task.task_id}, that could keep its settings: "
-            f"map it over batches(items, batch_size=50)."
+            f"The DAG {task.dag.dag_id!r} has no task, before or after {task.task_id}, that could store its "
+            "settings: map it over batches(items, batch_size=50)."
         )
     return place
 
@@ -174,7 +174,7 @@ def _check_fan_in(task: Any, place: Place) -> None:
         )
     if not is_before(place.anchor, task):
         raise SteeringError(
-            f"{TOLERANCE} can't be kept until the fan-in of {task.task_id} runs, since no task comes before "
+            f"{TOLERANCE} can't be stored until the fan-in of {task.task_id} runs, since no task comes before "
             f"{task.task_id}: map it over batches(items, batch_size=50)."
         )
 

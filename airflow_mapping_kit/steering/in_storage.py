@@ -62,8 +62,8 @@ class InStorage:
         ahead = 0.0 if last is None else last - now
         if ahead > _STALE_SECONDS:
             raise StorageError(
-                f"a call is to begin in {ahead:,.0f} s by the clock of another worker, and none is planned so far "
-                f"ahead: set the clocks of the workers (NTP)"
+                f"by the clock of another worker, a call starts in {ahead:,.0f} s, but no call is planned so far "
+                f"ahead: synchronise the clocks of the workers (NTP)"
             )
         if not found.number:
             return max(found.first - now - 1, _BETWEEN_SECONDS)

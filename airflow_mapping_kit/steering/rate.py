@@ -36,13 +36,14 @@ class Rate(NamedTuple):
         found = _FORM.fullmatch(text) if isinstance(text, str) else None
         if found is None:
             raise SteeringError(
-                f"rate={shown(text)} is no rate: write calls per second, minute or hour, as in 5/s, 100/m or 2000/h."
+                f"rate={shown(text)} is not a rate: write calls per second, minute or hour, as in 5/s, 100/m or "
+                "2000/h."
             )
         rate = cls(int(found[1]), found[2])
         if rate.calls > _MOST_A_SECOND * rate.seconds:
             raise SteeringError(
-                f"rate={rate} is more than {_MOST_A_SECOND:,} calls a second, which is as good as none: leave it out, "
-                f"or give a lower one."
+                f"rate={rate} is more than {_MOST_A_SECOND:,} calls per second, which limits nothing: leave it out, "
+                "or give a lower one."
             )
         return rate
 

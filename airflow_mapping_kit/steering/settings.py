@@ -82,13 +82,13 @@ def _change(name: str, kept: Any) -> Change | None:
         value = _checked(name, NONE if kept["value"] is None else kept["value"])
         return Change(value, str(kept.get("by", "")), str(kept.get("at", "")))
     except (SteeringError, TypeError, KeyError, AttributeError) as error:
-        log.warning("What somebody wrote beside mapping-kit counts for nothing: %s", error)
+        log.warning("The kit ignores a setting that mapping-kit didn't write: %s", error)
         return None
 
 
 def _checked(name: str, value: Any) -> Any:
     if name not in _CHECKS:
-        raise SteeringError(f"{shown(name)} is no setting: there are {', '.join(_CHECKS)}.")
+        raise SteeringError(f"{shown(name)} is not a setting. The settings are {', '.join(_CHECKS)}.")
     if value == AS_DECLARED:
         return value
     return _CHECKS[name](name, value)

@@ -44,9 +44,10 @@ def slots_of(place: Place | None, instance: Any, declared: Any) -> Slots:
 def _alone(instance: Any, declared: Any) -> Slots:
     share = _at_a_time(instance, declared)
     log.warning(
-        "Instances of %s have nothing here by which they could share a rate: each gets an even part of it, one of %d. "
-        "Name a folder or an S3 bucket that lets only one write a file, [mapping_kit] storage, and whoever has calls "
-        "to make gets the times of those who have none; or say by max_active_tis_per_dagrun how many run at a time.",
+        "Instances of %s can't share a rate here, so each of them gets an equal part of it: one of %d. To let a "
+        "busy instance use the part of an idle one, set [mapping_kit] storage to a folder or to an S3 bucket with "
+        "conditional writes. Or set max_active_tis_per_dagrun to the number of instances that run at a time: then "
+        "there are no more parts than that.",
         declared.task_id,
         share,
     )

@@ -90,11 +90,11 @@ def given_keys(keys: Any) -> list[str]:
     for key in given:
         if not isinstance(key, str) or not key:
             raise StorageError(
-                f"{shown(key)} is no key: pass a key or a list of keys, and map over the lists that s3_keys "
-                f"gives with a batch limit"
+                f"{shown(key)} is not a key: pass a key or a list of keys. s3_keys with a batch limit returns such "
+                "lists"
             )
         if key in seen:
-            raise StorageError(f"the key {shown(key)} stands twice in keys: pass each key once")
+            raise StorageError(f"the key {shown(key)} is in keys twice: pass each key once")
         seen.add(key)
     return given
 
@@ -140,7 +140,7 @@ def s3_errors(aws_conn_id: str | None, bucket: str, what: str) -> Iterator[None]
 
 
 def _refusal(error: ClientError, what: str) -> Exception:
-    answer = one_line(error.response.get("Error", {}).get("Message") or "no more was said")
+    answer = one_line(error.response.get("Error", {}).get("Message") or "without a message")
     message = f"S3 refused to {what}: {error_code(error)} to {error.operation_name} ({answer})"
     remedy = _REFUSALS.get(error_code(error))
     if remedy is None:

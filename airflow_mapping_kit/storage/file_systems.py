@@ -63,7 +63,7 @@ def check_bucket(uri: Uri, doing: str) -> None:
     except FileNotFoundError as error:
         raise _told(uri, f"{doing} {uri}", error) from error
     except Exception as error:  # noqa: BLE001 -- who may write need not be allowed to ask this
-        log.debug("Can't tell whether there is %s: %s", uri.bucket, one_line(error))
+        log.debug("Can't tell whether %s exists: %s", uri.bucket, one_line(error))
 
 
 @lru_cache(maxsize=4)

@@ -78,10 +78,10 @@ def found(path: str) -> list[str]:
     start = path[: _MAGIC.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
     files = sorted(file for file in _matching(path) if not _is_hidden(file[len(start) :]))
     if not files:
-        literal = " A [ that is one is written [[]." if "[" in path else ""
+        literal = " Write [[] for the character [." if "[" in path else ""
         raise AirflowException(
-            f"No file matches {shown(path)}. Check the path, and that what writes there is done; files and folders "
-            f"that begin with _ or . don't count.{literal}"
+            f"No file matches {shown(path)}. Check the path, and whether the program that writes there has "
+            f"finished. Files and folders that begin with _ or . don't count.{literal}"
         )
     return files
 
@@ -111,7 +111,9 @@ def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile("".join(map(_expression, _PARTS.findall(text))), re.DOTALL)
     except re.error as error:
-        raise StorageError(f"{shown(text)} is no glob: {error}. A [ that is one is written [[].") from None
+        raise StorageError(
+            f"{shown(text)} is not a valid glob: {error}. Write [[] for the character [."
+        ) from None
 
 
 def _expression(part: str) -> str:

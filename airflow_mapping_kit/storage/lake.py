@@ -230,6 +230,6 @@ def _unlisted(folder: str, error: OSError) -> Exception:
     if error.errno in PASSING:
         return error
     return TargetError(
-        f"can't list {folder!r}: {error.strerror}. Check the target, and that the worker's user may read it: what "
-        f"can't be seen is not taken for missing"
+        f"can't list {folder!r}: {error.strerror}. Check the target, and that the worker's user may read it. "
+        "Partitions that can't be listed don't count as missing"
     )

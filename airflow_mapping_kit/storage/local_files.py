@@ -57,8 +57,8 @@ def created(uri: str, data: bytes) -> bool:
         if error.errno in PASSING:
             raise
         raise StorageError(
-            f"can't make {str(path)!r} only where there is none: {error.strerror}. The file system has to have hard "
-            f"links; name another place, [mapping_kit] storage"
+            f"can't make {str(path)!r} without replacing another file: {error.strerror}. The file system must "
+            "support hard links. Set another place: [mapping_kit] storage"
         ) from error
     finally:
         own.unlink(missing_ok=True)

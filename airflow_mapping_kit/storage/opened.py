@@ -70,7 +70,7 @@ def _on_disk(path: str, uri: str) -> Iterator[BinaryIO]:
         if stat.S_ISDIR(before.st_mode):
             raise StorageError(f"{shown(uri)} is a folder: name its files, such as {shown(f'{uri}/*.csv')}")
         if not stat.S_ISREG(before.st_mode):
-            raise StorageError(f"{shown(uri)} is no file that can be read twice: name one on disk.")
+            raise StorageError(f"{shown(uri)} can't be read twice: name a file on disk.")
         # Some readers close what they read.
         with open(descriptor, "rb", closefd=False) as file:
             yield file
@@ -172,13 +172,13 @@ class S3Object(io.RawIOBase):
 
 def _missing(uri: str) -> Exception:
     return AirflowException(
-        f"There is no file {shown(uri)}. Check the path, and that what writes it is done; for several files write a "
-        f"glob, such as *.csv."
+        f"There is no file {shown(uri)}. Check the path, and whether the program that writes it has finished. For "
+        "several files write a glob, such as *.csv."
     )
 
 
 def _changed(uri: str) -> Exception:
     return AirflowException(
-        f"{shown(uri)} changed while it was read, so the plan would be of neither version. Have it written before "
-        f"this task runs, or under another name; a retry reads it anew."
+        f"{shown(uri)} changed while it was read, so the plan would mix two versions. Write the file before this "
+        "task runs, or under another name. A retry reads it again."
     )

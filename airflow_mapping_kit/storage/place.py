@@ -49,7 +49,8 @@ def folder(dag_id: str, run_id: str, task_id: str) -> str:
     base = root()
     if base is None:
         raise StorageError(
-            f"There is no place for this: name one that all workers reach, [mapping_kit] storage = {_EXAMPLE}"
+            "There is no storage for this. Set a place that all workers can reach: [mapping_kit] storage = "
+            f"{_EXAMPLE}"
         )
     return "/".join([base, *map(_quoted, (dag_id, run_id, task_id))])
 
@@ -80,8 +81,8 @@ def _check(setting: str, place: str) -> None:
 
     if "://" not in place and not place.startswith("/"):
         raise StorageError(
-            f"{setting} is {place!r}, which is no place: write where all workers reach it, such as "
-            f"{_EXAMPLE}, with the Airflow connection before the @"
+            f"{setting} is {place!r}, which is not a place. Set one that all workers can reach, such as {_EXAMPLE}, "
+            "with the Airflow connection before the @"
         )
     executors = {
         name.strip().rpartition(":")[2].rpartition(".")[2]
@@ -89,6 +90,7 @@ def _check(setting: str, place: str) -> None:
     }
     if is_local(place) and not executors <= _ON_THIS_MACHINE:
         raise StorageError(
-            f"{setting} is {place!r}, a folder of one machine, and with {', '.join(sorted(executors))} tasks run on "
-            f"several, which would not find each other's files: name object storage, [mapping_kit] storage = {_EXAMPLE}"
+            f"{setting} is {place!r}, a folder of one machine. With {', '.join(sorted(executors))} tasks run on "
+            "several machines, and would not find each other's files. Set object storage: [mapping_kit] storage = "
+            f"{_EXAMPLE}"
         )

@@ -72,7 +72,7 @@ def created(uri: str, data: bytes) -> bool:
             one.client.put_object(**one.place, Body=data, IfNoneMatch="*")
         except ParamValidationError as error:
             raise StorageError(
-                "This boto3 can't ask S3 to write an object only where there is none: install boto3 1.35 or newer."
+                "This boto3 can't write an object only if it doesn't exist: install boto3 1.35 or newer."
             ) from error
         except ClientError as error:
             if error_code(error) in _TAKEN:
@@ -155,7 +155,11 @@ def forget_unfinished(uri: str, named: Callable[[str], bool]) -> None:
                     Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
     except ClientError as error:  # a rule of the bucket does it, and the right to do so is seldom given
-        log.info("What is unfinished below %s is left to the bucket's lifecycle rule: %s", uri, error)
+        log.info(
+            "Unfinished uploads below %s stay until a lifecycle rule of the bucket removes them: %s",
+            uri,
+            error,
+        )
 
 
 class _Upload(io.RawIOBase):
@@ -199,7 +203,7 @@ class _Upload(io.RawIOBase):
         try:
             self._one.client.abort_multipart_upload(**self._one.place, UploadId=self._id)
         except Exception as error:  # noqa: BLE001 -- why nothing is made of it says more
-            log.warning("An unfinished upload to %s stays there: %s", self._one.place, error)
+            log.warning("An unfinished upload to %s could not be removed: %s", self._one.place, error)
 
     def _send(self) -> None:
         with self._one.errors("write"):

@@ -73,7 +73,7 @@ def target_of(target: Any) -> Uri | None:
         )
     if uri.scheme in AZURE and "." in uri.bucket:
         raise TargetError(
-            f"the target {target!r} names an account, which is the Airflow connection's: write "
+            f"the target {target!r} names an account, but the account belongs into the Airflow connection: write "
             f"{uri.scheme}://connection@container/prefix"
         )
     # To the file systems they begin a version.
@@ -94,7 +94,7 @@ def s3_place(target: Any) -> tuple[str, str] | None:
         return None
     if uri.scheme != "s3" or uri.connection:
         raise TargetError(
-            f"{target!r} is no place for this: write a directory or s3://bucket/prefix, and the connection as "
-            f"aws_conn_id"
+            f"{target!r} can't be used here: write a directory or s3://bucket/prefix, and the connection as "
+            "aws_conn_id"
         )
     return uri.bucket, uri.key

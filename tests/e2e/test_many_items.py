@@ -156,7 +156,7 @@ def test_killing_the_fan_in_too_does_neither_in_storage_and_a_plan_that_moved_or
     states = {(one["task_id"], one["map_index"]): (one["state"], one["try_number"]) for one in instances}
     assert states["ship", 1] == ("failed", 3)
     log = stack.airflow.log(STORAGE, run_id, "ship", 1, try_number=3)
-    assert "in its bytes 138,000 to 275,999 there should be 3,000 items, and it is cut off" in log
+    assert "its bytes 138,000 to 275,999 should have 3,000 items, but the rest is missing" in log
     assert states["collect_ship", -1] == ("failed", 3)
     log = stack.airflow.log(STORAGE, run_id, "collect_ship", try_number=3)
     assert "Its generator was cleared without it: clear ship with everything downstream" in log

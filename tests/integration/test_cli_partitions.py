@@ -660,4 +660,4 @@ def test_without_a_dag_it_shows_all_in_numbers_the_worst_first(stored, cli, api)
         assert "answers 409: rate='fast' is no rate" in said
         status, said = set_(task="load")
         assert status == 2
-        assert "no task 'load' that works on batches. Those that do: ship." in said
+        assert "no task 'load' that works on batches. Its batched tasks: ship." in said

@@ -101,7 +101,10 @@ def test_it_shows_what_holds_and_who_said_so(cli):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("shipped", "at_work", "ship", "--rate", "fast"), "rate='fast' is no rate: write calls per second"),
+        (
+            ("shipped", "at_work", "ship", "--rate", "fast"),
+            "rate='fast' is not a rate: write calls per second",
+        ),
         (("shipped", "at_work", "ship", "--concurrency", "0"), "concurrency='0': give a whole number from 1"),
         (("shipped", "at_work", "alone", "--pause"), "alone doesn't work on batches"),
         (("shipped", "at_work", "nobody", "--pause"), "no task 'nobody' that works on batches"),

@@ -192,7 +192,7 @@ class TestWhatCanBeCollected:
             ({"on_empty": "ignore"}, "on_empty='ignore' is unknown: choose one of skip, fail, succeed"),
             ({"tolerated_failure_count": -1}, "tolerated_failure_count=-1"),
             ({"tolerated_failure_percentage": 101}, "tolerated_failure_percentage=101"),
-            ({"tolerated_failure_percentage": "many"}, "tolerated_failure_percentage='many' is no number"),
+            ({"tolerated_failure_percentage": "many"}, "tolerated_failure_percentage='many' is not a number"),
         ],
     )
     def test_options_are_checked_when_the_dag_is_parsed(self, options, said):
@@ -451,7 +451,7 @@ class TestRows:
             "success",
             [{"model": None, "loss": 1}, 2, None],
         )
-        assert "are null there: Model, list (RecursionError)" in caplog.text
+        assert "are null in the report: Model, list (RecursionError)" in caplog.text
 
     def test_a_backend_of_the_deployments_own_is_read_many_at_a_time_and_for_values_alone(
         self, collected, monkeypatch
@@ -789,7 +789,7 @@ class TestTolerance:
     def test_a_template_that_gives_no_number_fails_by_name(self, collected, caplog):
         end = collected(["a"], tolerated_failure_count="{{ 'many' }}")
         assert end.state == "failed"
-        assert "tolerated_failure_count='many' is no number" in caplog.text
+        assert "tolerated_failure_count='many' is not a number" in caplog.text
 
 
 COUNTS = {"total": 2, "succeeded": 1, "failed": 1, "skipped": 0, "upstream_failed": 0, "not_started": 0}
@@ -927,7 +927,7 @@ class TestResultsThatAreTooLarge:
         end = collected(["a", "b"], write_to=str(path))
         assert end.state == "failed"
         assert f"could not be written to {path}" in caplog.text
-        assert "None is lost" in caplog.text
+        assert "No result is lost" in caplog.text
 
         (tmp_path / "in the way").unlink()
         assert end.again() is None

@@ -137,11 +137,11 @@ def test_what_can_not_be_mapped_over_again_is_refused_when_the_dag_is_parsed(dag
     @airflows.task.batched
     def second(n): ...
 
-    with pytest.raises(PlanError, match="What load is mapped over holds templates"):
+    with pytest.raises(PlanError, match="load is mapped over a list with templates"):
         failed_of(all_tolerated(load.expand(n=["{{ ds }}"])))
     done = first.expand(n=batches([1, 2, 3], batch_size=2))
     with pytest.raises(
-        PlanError, match="second works on what another batched task returned.* of the first of them"
+        PlanError, match="second takes the output of another batched task.* of the first task"
     ):
         failed_of(all_tolerated(second.expand(n=done)))
     failed_of(all_tolerated(done))

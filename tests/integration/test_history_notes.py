@@ -126,7 +126,7 @@ def test_a_serialized_dag_without_notes_says_so():
     _loaded(written, "one", combined(origin=ORIGINS, date=["2013-01-01"]), 0)
     written.flush()
     (note,) = history(scheduler_dag(written.dag)).notes
-    assert "Airflow read the file of 'notes_without' with an earlier airflow-mapping-kit" in note
+    assert "Airflow parsed the file of 'notes_without' with an earlier airflow-mapping-kit" in note
 
 
 def test_a_plan_that_is_no_json_leaves_its_run_out():

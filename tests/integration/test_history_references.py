@@ -155,7 +155,7 @@ def test_where_the_plan_is_gone_batches_are_shown_and_where_results_are_what_sum
     assert found.letters.decode() == "foo"
     (note,) = found.notes
     assert note.startswith("Shown by their batches: one. Their items can't be read here: file://")
-    assert "is not what the plan was made of" in note
+    assert "has changed since the plan was made" in note
 
 
 def test_storage_that_never_answers_holds_nobody_up(tmp_path, monkeypatch):

@@ -363,7 +363,7 @@ class TestWhatGoesWrong:
         assert "The results of [2] are lost" in error
         assert f"{uri} has 100 bytes of {end.part(2)['bytes']:,}" in error
         files.delete(uri)
-        assert f"{uri} is not there any more" in str(end.again())
+        assert f"{uri} no longer exists" in str(end.again())
 
     def test_a_sum_that_is_not_the_plan_fails_the_fan_in_which_names_the_instance(self, folder):
         end = ended()

@@ -313,7 +313,7 @@ class TestAnOlderPlan:
         newer = self.held(run)
         assert [item for one in newer for item in self.items(run, one)] == list(range(NUMBER))
         assert older[1].where != newer[1].where
-        with pytest.raises(ValueError, match=r"^The plan .* is not there any more: .*Clear that task"):
+        with pytest.raises(ValueError, match=r"^The plan .* no longer exists: .*Clear this task"):
             self.items(run, older[1])
         if storage == "folder":
             assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(
@@ -373,7 +373,7 @@ def test_an_item_that_nothing_can_hold_is_named(run_of, caplog):
             None,
         )
     assert "item 1 of the plan, " in caplog.text
-    assert "can't go from task to task" in caplog.text
+    assert "can't be passed to another task" in caplog.text
 
 
 def test_the_field_that_names_an_item_is_that_of_its_generator(dag_test):

@@ -203,7 +203,7 @@ def test_an_object_in_no_partition_is_an_error_unless_match_leaves_it_out(bucket
     bucket.put("flights/README.txt")
 
     with pytest.raises(
-        AirflowFailException, match=r"flights/README\.txt' lies in no Hive-style directory.*match"
+        AirflowFailException, match=r"flights/README\.txt' is in no Hive-style directory.*match"
     ):
         plan(s3_partitions, bucket.name, "flights")
     assert plan(s3_partitions, bucket.name, "flights", match="*.parquet") == [{"date": "2013-01-01"}]

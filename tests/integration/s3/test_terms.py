@@ -121,7 +121,7 @@ def test_who_pays_is_true_or_false_and_nothing_of_an_inventory(bucket):
             dest_prefix="c",
             requester_pays="requester",
         )
-    with pytest.raises(StorageError, match="are of a listing"):
+    with pytest.raises(StorageError, match="apply to a listing"):
         list(s3_keys.function(bucket.name, inventory="s3://inventories/manifest.json", requester_pays=True))
 
 

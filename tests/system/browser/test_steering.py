@@ -34,7 +34,7 @@ def test_who_may_clear_steers_a_run_and_who_may_not_sees_what_holds(site, visit,
     rate = panel.get_by_label("Calls at most")
     rate.fill("fast")
     rate.press("Enter")
-    expect(panel.get_by_role("alert")).to_contain_text("'fast' is no rate: write calls per second")
+    expect(panel.get_by_role("alert")).to_contain_text("'fast' is not a rate: write calls per second")
     rate.fill("600/m")
     panel.get_by_label("Items at once").fill("50")
     panel.get_by_role("button", name="Apply").click()

@@ -50,9 +50,9 @@ def test_what_is_no_tolerance_is_refused_by_name_and_value(value):
 
 
 def test_a_percentage_ends_at_a_hundred_and_a_count_is_whole():
-    with pytest.raises(FanInError, match=r"tolerated_failure_percentage=100\.1 is no percentage"):
+    with pytest.raises(FanInError, match=r"tolerated_failure_percentage=100\.1 is not a percentage"):
         Tolerance.of(None, 100.1)
-    with pytest.raises(FanInError, match=r"tolerated_failure_count=1\.5 is no number of pieces"):
+    with pytest.raises(FanInError, match=r"tolerated_failure_count=1\.5 is not a number of pieces"):
         Tolerance.of(1.5, None)
     assert Tolerance.of(1000, None).count == 1000
 

@@ -14,7 +14,7 @@ def test_files_that_are_too_many_name_the_batch_size_that_fits():
 
     generator = parsed().get_task("s3_contents")
     plan = [{"keys": [str(n), f"{n}b"], "etags": {}} for n in range(1025)]
-    assert generator.remedy(plan, 1024) == "Take more files an instance: batch_size=3."
+    assert generator.remedy(plan, 1024) == "Put more files into an instance: batch_size=3."
 
 
 def test_keys_of_a_directory_bucket_are_sorted_which_s3_lists_in_no_order(mocker):

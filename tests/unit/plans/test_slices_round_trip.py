@@ -185,7 +185,7 @@ def test_a_file_that_was_cut_off_never_gives_another_item(plan, size, data):
                 found.extend(item for _, item in items_of(one, reading, "d", "r"))
 
         with pytest.raises(
-            ValueError, match=r"is not what the plan was made of: in its bytes .* Clear the task that made it"
+            ValueError, match=r"has changed since the plan was made: its bytes .* Clear the task that made it"
         ):
             all_of_it()
     assert found == plan[: len(found)]

@@ -78,14 +78,14 @@ def test_a_uuid_becomes_text(rows):
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        (pa.array([b"x"]), "a.parquet: the column 'x' is of the type binary, which JSON hasn't"),
+        (pa.array([b"x"]), "a.parquet: the column 'x' is of the type binary, which JSON doesn't have"),
         (pa.array([{"y": [b"x"]}]), "the column 'x' is of the type binary"),
-        (pa.array([*[1.0] * 1500, float("nan")]), "row 1,501: the column 'x' holds NaN or infinity"),
-        (pa.array([[1.0], [float("inf")]]), "row 2: the column 'x' holds NaN"),
-        (pa.array(["a", "b\0"]), "row 2: the column 'x' holds the character NUL"),
+        (pa.array([*[1.0] * 1500, float("nan")]), "row 1,501: the column 'x' contains NaN or infinity"),
+        (pa.array([[1.0], [float("inf")]]), "row 2: the column 'x' contains NaN"),
+        (pa.array(["a", "b\0"]), "row 2: the column 'x' contains the character NUL"),
         (
             pa.array([0, 10**17], pa.timestamp("ms")),
-            r"row 2: the column 'x' holds what can't be read as timestamp",
+            r"row 2: the column 'x' contains a value that can't be read as timestamp",
         ),
     ],
     ids=str,

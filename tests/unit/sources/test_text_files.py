@@ -121,7 +121,7 @@ def test_a_table_of_a_header_alone_has_no_rows(rows):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", b"", "a.csv is empty: a table has a header at least"),
+        ("a.csv", b"", "a.csv is empty: a table has at least a header"),
         ("a.csv.gz", packed(b""), "is empty"),
         ("a.jsonl", b"", "a.jsonl is empty"),
         ("a.csv", b"\n\n1\n", "line 1, is blank"),
@@ -136,29 +136,33 @@ def test_a_table_of_a_header_alone_has_no_rows(rows):
         (
             "a.csv",
             TABLE + b'3,"Lima\n' + TABLE * 60_000,
-            "the row after line 3, is longer .* a quote is open",
+            "the row after line 3, is longer .* a quote is not closed",
         ),
         ("a.csv", TABLE + b"3," + b"x" * 2**20 + b"\n", "line 4, is longer than 1,048,576 characters"),
         ("a.csv", b"x" * 2**21, "line 1, is longer than"),
         ("a.csv", TABLE + "3,Zürich\n".encode("cp1252"), r"line 4, is not UTF-8: 0xFC after .*3,Z'"),
         ("a.csv", TABLE * 9999 + b"\xff", "line 29,998, is not UTF-8: 0xFF"),
-        ("a.csv", TABLE.decode().encode("utf-16"), 'is UTF-16, not UTF-8: say encoding="utf-16"'),
-        ("a.csv", TABLE.decode().encode("utf-16-le"), "line 1, holds the character NUL"),
-        ("a.jsonl", b'{"a": 1}\n{"a": NaN}\n', "a.jsonl, line 2, holds NaN, which JSON hasn't; write null"),
-        ("a.jsonl", b'{"a": -Infinity}', "line 1, holds -Infinity"),
-        ("a.jsonl", b"[1e999]", "line 1, holds the number '1e999'"),
+        ("a.csv", TABLE.decode().encode("utf-16"), 'is UTF-16, not UTF-8: set encoding="utf-16"'),
+        ("a.csv", TABLE.decode().encode("utf-16-le"), "line 1, contains the character NUL"),
+        (
+            "a.jsonl",
+            b'{"a": 1}\n{"a": NaN}\n',
+            "a.jsonl, line 2, contains NaN, which JSON doesn't have: write null",
+        ),
+        ("a.jsonl", b'{"a": -Infinity}', "line 1, contains -Infinity"),
+        ("a.jsonl", b"[1e999]", "line 1, contains the number '1e999'"),
         ("a.jsonl", b'1\n\n{"a": \n', "line 3, is not one JSON value: Expecting value at character 8"),
         ("a.jsonl", b"1 2\n", "Extra data at character 3"),
-        ("a.jsonl", b'[\n{"a": 1}\n]', "of an array over several make lines"),
+        ("a.jsonl", b'[\n{"a": 1}\n]', "Turn an array into lines"),
         ("a.jsonl", b'{"a": 1, "a": 2}', "has 'a' twice in one object"),
-        ("a.jsonl", b'"\\u0000"', "line 1, holds the character NUL"),
+        ("a.jsonl", b'"\\u0000"', "line 1, contains the character NUL"),
         ("a.jsonl", b'{"a": ["\\ud800"]}', "half a surrogate pair"),
-        ("a.jsonl", b"[" * 10**5 + b"]" * 10**5, "within each other too deeply"),
+        ("a.jsonl", b"[" * 10**5 + b"]" * 10**5, "nested too deeply"),
         ("a.csv.gz", TABLE, "a.csv.gz can't be unpacked as gzip: Not a gzipped file"),
-        ("a.csv.gz", packed(TABLE)[:-9], "is cut off"),
-        ("a.csv.bz2", bz2.compress(TABLE)[:-9], "is cut off"),
+        ("a.csv.gz", packed(TABLE)[:-9], "is incomplete"),
+        ("a.csv.bz2", bz2.compress(TABLE)[:-9], "is incomplete"),
         ("a.csv.bz2", TABLE, "unpacked as bz2"),
-        ("a.csv.xz", lzma.compress(TABLE)[:-9], "is cut off"),
+        ("a.csv.xz", lzma.compress(TABLE)[:-9], "is incomplete"),
     ],
 )
 def test_what_is_no_row_is_named_by_its_file_and_line(rows, name, content, said):
@@ -169,12 +173,12 @@ def test_what_is_no_row_is_named_by_its_file_and_line(rows, name, content, said)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.json", 'say format="jsonl"'),
+        ("a.json", 'set format="jsonl"'),
         ("a.xlsx", "save it as CSV"),
         ("a.csv.zip", "unpack it"),
         ("a.csv.lz4", "compress it as .gz"),
-        ("orders", "say what is in it"),
-        ("a.parquet.gz", "Parquet is compressed within"),
+        ("orders", "name its format"),
+        ("a.parquet.gz", "Parquet compresses its own content"),
     ],
 )
 def test_a_name_that_says_nothing_known_names_what_to_do(rows, name, said):
@@ -187,10 +191,10 @@ def test_a_name_that_says_nothing_known_names_what_to_do(rows, name, said):
     [
         ({"encoding": "klingon"}, "encoding='klingon' is unknown"),
         ({"encoding": "base64"}, "encoding='base64' is unknown"),
-        ({"delimiter": ";;"}, "write one character"),
-        ({"delimiter": "\n"}, "write one character"),
+        ({"delimiter": ";;"}, "use one character"),
+        ({"delimiter": "\n"}, "use one character"),
         ({"format": "xml"}, "choose one of csv, jsonl, parquet"),
-        ({"columns": []}, "names none"),
+        ({"columns": []}, "names no column"),
         ({"columns": "id"}, r"write it as a list, \['id'\]"),
         ({"columns": ["id", "id"]}, "name each column once"),
         ({"columns": ["city"]}, r"has no column 'city': it has \['id', 'name'\]"),
@@ -261,7 +265,7 @@ class TestFiles:
     @pytest.mark.parametrize("path", ["/dev/zero", "pipe"])
     def test_that_are_none_on_disk_are_not_waited_for(self, tmp_path, path):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(StorageError, match="is no file that can be read twice"):
+        with pytest.raises(StorageError, match="can't be read twice"):
             list(Files(str(tmp_path / path), format="csv").rows())
 
     def test_that_change_while_they_are_read_fail_the_task_and_not_its_retry(self, tmp_path):

@@ -68,7 +68,7 @@ def test_a_folder_of_one_of_several_machines_is_refused_whoever_names_it(setting
     name = option.partition("__")[2].lower()
     with pytest.raises(
         StorageError,
-        match=rf"\] {name} is '{place}', a folder of one machine, and with .*Executor.* s3://aws",
+        match=rf"\] {name} is '{place}', a folder of one machine\. With .*Executor.* s3://aws",
     ):
         root()
 
@@ -77,6 +77,6 @@ def test_a_folder_of_one_of_several_machines_is_refused_whoever_names_it(setting
 def test_what_is_no_place_is_refused(settings, place):
     settings(MAPPING_KIT__STORAGE=place)
     with pytest.raises(
-        StorageError, match=r"which is no place: write where all workers reach it, such as s3://"
+        StorageError, match=r"which is not a place. Set one that all workers can reach, such as s3://"
     ):
         root()

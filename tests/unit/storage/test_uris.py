@@ -40,7 +40,7 @@ def test_a_target_is_a_directory_or_a_prefix_of_a_bucket(target, uri):
         ("az://wasb@/x", "names no container: write az://container/prefix"),
         (
             "abfss://lake@account.dfs.core.windows.net/x",
-            "names an account, which is the Airflow connection's: write abfss://connection@container/prefix",
+            "names an account, but the account belongs into the Airflow connection: write abfss://connection@container/prefix",
         ),
         ("gs://lake/a#1", "has a # in its prefix"),
         ("az://lake/a?b", r"has a \? in its prefix"),
