@@ -154,11 +154,11 @@ def changed_partitions(*, asset: Any = None, context: Mapping[str, Any] | None =
     :param asset: only partitions of this asset. Default: of all assets that the DAG is scheduled on.
     :param context: the context of the task. Default: the current one.
     :return: the keys that `mark_changed` was given in all the events that the run takes in, and those of other
-        events of partitions; none if the run was started otherwise.
-    :raises PlanError: if an event names none because they were too many: whoever goes on would leave them out.
+        events of partitions; none if something else started the run.
+    :raises PlanError: if an event names no partitions because there were too many, so that none is missed silently.
 
-    Example: in a run that `collect(load, outlets=[flights])` of two days started, `["date=2013-01-01",
-    "date=2013-01-02"]`. `parse_partition_key` makes partitions of them, to be mapped over.
+    Example: `["date=2013-01-01", "date=2013-01-02"]` in a run that `collect(load, outlets=[flights])` started after
+    two days. `parse_partition_key` turns them into partitions that you can map over.
     """
     known: Any = get_current_context() if context is None else context
     events = list(triggering_events(known, asset))

@@ -22,19 +22,19 @@ def report_markdown(
     task: str | None = None,
     max_length: int = MAX_LENGTH,
 ) -> str:
-    """Return the report of a fan-in as text for people: counts, what failed by error, the pieces with links.
+    """Return the report of a fan-in as text for people: the counts, the errors, and the failed pieces with links.
 
-    Keys and errors are strangers' text: they stand there as code, and nothing in them is obeyed. The links lead to
-    each piece on the page *Partitions*; they are there in a task, where Airflow knows its own address.
+    Keys and errors can contain anybody's text, so they are written as code and never interpreted. The links open each
+    piece on the page *Partitions*. They exist if the function runs in a task, and Airflow knows its own address.
 
     :param report: what `collect` or `publish` returned, wherever its rows are.
-    :param form: `"markdown"`, `"slack"` for Slack's own (mrkdwn), or `"html"` for mail.
-    :param task: the id of the collected task or group, to which the links lead. Default: the first that is collected.
-    :param max_length: how many characters the text may have; pieces are left out that don't fit, and counted. Default
-        3,000, which a section of Slack takes.
-    :raises FanInError: if there is no such form.
+    :param form: `"markdown"`, `"slack"` for Slack's markup (mrkdwn), or `"html"` for mail.
+    :param task: the id of the collected task or group that the links open. Default: the first one.
+    :param max_length: how many characters the text may have. It counts pieces that don't fit. Default 3,000, the
+        limit of a section in Slack.
+    :raises FanInError: if the form is unknown.
 
-    Example: `report_markdown(report)` begins with `**1 of 93 pieces failed**`, and goes on with
+    Example: `report_markdown(report)` begins with `**1 of 93 pieces failed**`, and continues with
 
     `- 1 × `FileNotFoundError: no such file``, and below it the key of the piece.
     """
@@ -45,15 +45,15 @@ def report_markdown(
 
 
 def failure_text(form: Literal["markdown", "slack", "html"] = "markdown") -> str:
-    """Return a Jinja string for a notifier that says what failed, naming pieces.
+    """Return a Jinja string for a notifier that says which pieces failed, and why.
 
-    For `on_failure_callback` and `on_retry_callback` of a task, wherever a notifier renders templates. Of a mapped
-    instance it names its piece, its try and its error, with the way to its log; of a fan-in what `report_markdown`
-    says; of any other task its error. Airflow's secrets are masked in it.
+    Use it in `on_failure_callback` and `on_retry_callback`, wherever a notifier renders templates. For a mapped
+    instance the text has the piece, the try, the error and a link to the log. For a fan-in it is the text of
+    `report_markdown`, for any other task the error. Secrets that Airflow knows are masked.
 
-    :param form: `"markdown"`, `"slack"` for Slack's own (mrkdwn), or `"html"` for mail.
+    :param form: `"markdown"`, `"slack"` for Slack's markup (mrkdwn), or `"html"` for mail.
     :return: the template. Rendering it never raises.
-    :raises FanInError: if there is no such form.
+    :raises FanInError: if the form is unknown.
 
     Example: `collect(load, on_failure_callback=SmtpNotifier(to="team@example.com", subject=failure_subject(),
     html_content=failure_text("html")))`.
@@ -67,7 +67,7 @@ def failure_subject() -> str:
 
     :return: the template. Rendering it never raises.
 
-    Example: it renders to `flights.load failed: date=2013-01-01/origin=EWR`, and of a fan-in to
+    Example: it renders to `flights.load failed: date=2013-01-01/origin=EWR`, and for a fan-in to
     `flights.collect_load: 3 of 93 pieces failed`.
     """
     return _TEMPLATE % "failure_subject()"

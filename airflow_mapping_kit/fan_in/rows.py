@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def rows(report: Mapping[str, Any]) -> Iterator[Result]:
     """Yield the rows of a report, wherever they are: in the report, in files that it names, or among Airflow's XComs.
 
-    They are read as they are asked for: a million take no more memory than one. It works in a task and outside; what
-    is among the XComs needs, outside a task, Airflow's database.
+    It reads one row after the other, so a million rows take no more memory than one. It works in a task and outside.
+    Outside a task it needs Airflow's database to read rows among the XComs.
 
     :param report: what `collect` returned.
-    :raises FanInError: if it has no rows, since they could be kept nowhere, or they are gone.
+    :raises FanInError: if the rows could not be stored anywhere, or no longer exist.
 
     Example: `sum(row["value"] for row in rows(report) if row["state"] == "success")`.
     """

@@ -66,7 +66,7 @@ def _rows(
         tasks are mapped over them.
     :return: `[{column: value}, ...]`; with `batch_size`, lists of these
     :raises QueryError: if the connection's hook has no cursor, or the query returns no columns, or one twice.
-    :raises PartitionError: if a value is not a JSON scalar, or two rows are equal and a task is mapped over single rows.
+    :raises PartitionError: if a value is not a JSON scalar, or two rows are equal and single rows are mapped over.
 
     Example: `sql_rows("warehouse", "SELECT country, year FROM todo WHERE state = %(state)s ORDER BY 1, 2",
     parameters={"state": "new"})` gives `[{"country": "Chad", "year": 1952}, ...]`.

@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mapping-kit lint",
         description="Find mistakes in DAG files that lose data. Your code is parsed, never run.",
+        epilog="Exit status: 0 nothing was found, 1 something was found, 2 the check failed.",
     )
     parser.add_argument(
         "paths", nargs="*", metavar="PATH", help="files and folders to check (default: the current folder)"

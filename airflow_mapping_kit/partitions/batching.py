@@ -17,10 +17,10 @@ Item = TypeVar("Item")
 def batches(
     items: Iterable[Item], *, batch_size: int | None = None, max_json_bytes: int | None = None
 ) -> list[list[Item]]:
-    r"""Return the items in lists that keep to both limits: the smaller one wins.
+    r"""Return the items in lists. A list ends at the limit that it reaches first.
 
-    `batches([1, 2, 3], batch_size=2)` gives `[[1, 2], [3]]`, `batches([], batch_size=2)` gives `[]`. A batch
-    is closed when the next item doesn't fit, so the order stays and no item is cut.
+    `batches([1, 2, 3], batch_size=2)` gives `[[1, 2], [3]]`, and `batches([], batch_size=2)` gives `[]`. The items keep
+    their order, and no item is split.
 
     :param items: a list, or any iterable with an order
     :param batch_size: the most items in a batch

@@ -116,40 +116,41 @@ def _reload_partitions(
     order: Literal["oldest", "newest"] = "oldest",
     **runtime_dimensions: Sequence[str | int | float],
 ) -> list[dict[str, Any]]:
-    """Return the partitions that this run is to load: every selected value of each dimension × every period.
+    """Return the partitions that this run has to load: every selected value of each dimension × every period.
 
-    In mode `scheduled` the periods are those that have ended within the run's data interval, at its end too;
-    where the schedule gives its runs an empty one, since it was last due. So each is loaded by one run, as soon
-    as it is whole, whatever the schedule. A run without any interval (started by hand, `schedule=None`) loads the
-    last period that ended by its logical date. In mode `custom` they are those that the form's dates touch, both
-    included; a preset such as `last_7_days` names these dates. A DAG without `reload_params` always loads as scheduled.
+    In mode `scheduled` the periods are those that ended within the run's data interval or at its end. If the schedule
+    gives its runs empty intervals, they are those that ended since it was last due. So exactly one run loads each
+    period, as soon as it has ended, whatever the schedule is. A run without an interval (started by hand,
+    `schedule=None`) loads the last period that had ended at its logical date. In mode `custom` they are the periods
+    that the form's dates touch, both dates included; a preset such as `last_7_days` stands for dates. A DAG without
+    `reload_params` always uses mode `scheduled`.
 
     :param every: the length of a period: `hour`, `day`, `week`, `month`, `quarter` or `year`; minutes that divide an
         hour, such as `15min`; or a cron expression, from each tick to the next. Default `day` (templated).
-    :param timezone: the zone that periods are read in. Default: the DAG's own (templated).
-    :param offset: in mode `scheduled`, how many periods later: -1 for the one before each, 1 for the one that has
-        just begun. Default 0 (templated).
+    :param timezone: the time zone of the periods. Default: the DAG's time zone (templated).
+    :param offset: in mode `scheduled`, load the periods this many periods later: -1 for the period before each, 1 for
+        the period that has just begun. Default 0 (templated).
     :param date_dimension: the name of the dimension that holds the period. Default `date`.
-    :param only: in mode `scheduled`, what to load of these: `everything`, what is `missing`, what `failed` when it was
-        last tried, or what is `stale`: changed upstream, as events of assets tell, and not loaded since. What a
-        person chooses in the form of `reload_params(only=True)` goes before it (templated).
-    :param there: what is there: partitions or their keys, such as the output of `lake_partitions`, `s3_partitions`
+    :param only: in mode `scheduled`, which of the partitions to load: `everything`, those that are `missing`, those
+        that `failed` at their last try, or those that are `stale`: changed upstream, as events of assets say, and not
+        loaded since. The choice in the form of `reload_params(only=True)` overrides it (templated).
+    :param there: the partitions that exist, or their keys, such as the output of `lake_partitions`, `s3_partitions`
         or `sql_rows`.
-    :param lookback: in mode `scheduled`, and unless everything is loaded: so many periods before the run's own are
-        looked at too, as far back as the DAG's schedule goes (templated).
-    :param at_most: how many partitions of these earlier periods a run takes. Those of its own period always come
-        first, all of them. Default: all (templated).
-    :param order: which of the earlier ones a run takes first: the `oldest` or the `newest` (templated).
+    :param lookback: in mode `scheduled`, unless everything is loaded: also look at this many periods before the run's
+        own, but not at periods before the DAG's first run (templated).
+    :param at_most: how many partitions of these earlier periods a run loads. It always loads all partitions of its own
+        period, and loads them first. Default: all (templated).
+    :param order: which of the earlier periods a run loads first: the `oldest` or the `newest` (templated).
     :param runtime_dimensions: lists that are known only at run time, such as the output of another task.
-        What the form selected of a dimension filters its list.
-    :return: `[{dimension: value, ..., date_dimension: period}, ...]`, the period fastest; then those of earlier
-        periods, period by period.
-    :raises PartitionError: if the form's fields do not fit, a selected value is not in the list, nothing is
-        selected, or nobody says what is there.
+        The values that the form selects filter these lists.
+    :return: `[{dimension: value, ..., date_dimension: period}, ...]`; the period changes fastest. Then the partitions
+        of earlier periods, period by period.
+    :raises PartitionError: if the form's fields don't fit together, a selected value is not in the list, nothing is
+        selected, or `there` is missing.
     :raises SelectionError: naming the character where the form's selection can't be read.
-    :raises PlanError: if the form's dates are too many, before any partition is made.
+    :raises PlanError: if the form's dates make too many partitions.
 
-    Example: a run of 2013-01-02's midnight under `@daily` and `reload_params(origin=["EWR", "JFK"])` gives
+    Example: a run at midnight of 2013-01-02 with `@daily` and `reload_params(origin=["EWR", "JFK"])` gives
     `[{"origin": "EWR", "date": "2013-01-01"}, {"origin": "JFK", "date": "2013-01-01"}]`.
     """
     context = get_current_context()

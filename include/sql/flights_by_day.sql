@@ -1,4 +1,4 @@
--- How many flights left each origin on each day, and how late: made anew from all that is loaded.
+-- How many flights left each origin on each day, and how late, computed from all loaded rows.
 CREATE OR REPLACE TABLE flights_by_day AS
 SELECT origin, year, month, day, count(*) AS flights, avg(dep_delay) AS mean_departure_delay
 FROM flights

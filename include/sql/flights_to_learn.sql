@@ -1,5 +1,5 @@
 -- What is known of a flight when it leaves the gate, and how late it arrived (minutes). Flights that
--- never arrived teach nothing. No carrier means every carrier. The order is total, so that two runs
+-- never arrived are left out. No carrier means every carrier. The order is total, so that two runs
 -- train on the same rows in the same order.
 SELECT
     carrier,

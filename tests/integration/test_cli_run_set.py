@@ -106,7 +106,7 @@ def test_it_shows_what_holds_and_who_said_so(cli):
             "rate='fast' is not a rate: write calls per second",
         ),
         (("shipped", "at_work", "ship", "--concurrency", "0"), "concurrency='0': give a whole number from 1"),
-        (("shipped", "at_work", "alone", "--pause"), "alone doesn't work on batches"),
+        (("shipped", "at_work", "alone", "--pause"), "alone is not a batched task"),
         (("shipped", "at_work", "nobody", "--pause"), "no task 'nobody' that works on batches"),
         (("shipped", "never", "ship", "--pause"), "has no run 'never'"),
         (("nothing", "at_work", "ship", "--pause"), "There is no DAG 'nothing'"),

@@ -129,8 +129,8 @@ def test_what_is_set_is_kept_beside_what_was_set_before_until_it_is_as_the_dag_s
             {"rate": "100 a minute"},
             "'100 a minute' is not a rate: write calls per second",
         ),
-        (("at_work", "ship"), {"rate": "0/s"}, "is no rate"),
-        (("at_work", "ship"), {"rate": "5000/s"}, "more than 1,000 calls a second"),
+        (("at_work", "ship"), {"rate": "0/s"}, "is not a rate"),
+        (("at_work", "ship"), {"rate": "5000/s"}, "more than 1,000 calls per second"),
         (("at_work", "ship"), {"tolerated_failure_percentage": "nan"}, "a number from 0 to 100"),
         (("at_work", "ship"), {"tolerated_failure_percentage": 100.5}, "a number from 0 to 100"),
         (("at_work", "ship"), {"paused": "yes"}, "paused='yes'"),
@@ -245,5 +245,5 @@ def test_a_worker_whose_clock_is_hours_ahead_is_named_where_it_halts_the_others(
     slots = InStorage(str(tmp_path), lambda: pytest.fail("two can write one file"))
     assert slots.lease(Rate.of("10/s"), 1).times
     (tmp_path / "000000000002.json").write_text(json.dumps({"last": time.time() + 7200}))
-    with pytest.raises(StorageError, match=r"begin in 7,\d\d\d s .* set the clocks of the workers"):
+    with pytest.raises(StorageError, match=r"starts in 7,\d\d\d s .* synchronise the clocks of the workers"):
         slots.lease(Rate.of("10/s"), 1)

@@ -39,21 +39,19 @@ parts.need(parts.CHILD_RUNS)
 class TriggerDagRunPerItemOperator(BaseOperator):
     """Start a run of another DAG for each item, and wait for all of them without a slot.
 
-    One task does it for all items: it starts the runs one after the other, then it is deferred until the
-    last of them has ended. While it waits it keeps no slot from its runs, so the two can't lock each other up;
-    that takes a triggerer.
+    One task starts the runs of all items, one after the other. Then it is deferred until the last run has ended. It
+    takes no slot while it waits, so it can't lock up with its runs. This needs a triggerer.
 
-    The run id of a child run follows from the DAG, the run and the task that started it and from the key of its
-    item. So whatever happened before, it is started once: a retry, or a person who clears the task, adopts the
-    runs that there are, starts those that are missing, and in those that failed runs again what did not
-    succeed; on Airflow 3, which lets a task do no less, all of their tasks. What succeeded stays as it is. A run
-    keeps the `conf` that it was started with.
+    The run id of a child run is computed from the DAG, the run and the task that started it, and from the key of its
+    item. So each run is started once, whatever happened before. If the task runs again, by a retry or because somebody
+    cleared it, it keeps runs that succeeded, waits for runs that are running, starts missing runs, and runs again what
+    did not succeed in failed runs. On Airflow 3 it runs all tasks of a failed run again. A run keeps the `conf` that it
+    was started with.
 
-    When this task is killed, ended or marked failed, its child runs go on. The task adopts them when it runs
-    again; if it never does, end them in the grid of their own DAG, to which the links *Child runs* and *Failed
-    child runs* of the task lead.
+    If this task is killed, ended or marked failed, its child runs go on. The task finds them when it runs again. If it
+    never runs again, end them in the grid of their own DAG: the links *Child runs* and *Failed child runs* lead there.
 
-    Any failed child run fails this task, with one error that names their items; the rows are there all the same.
+    If a child run fails, this task fails, with one error that names the items. The rows are in its XCom all the same.
 
     .. code-block:: python
 
@@ -61,33 +59,33 @@ class TriggerDagRunPerItemOperator(BaseOperator):
             task_id="ship", trigger_dag_id="ship_order", items=orders(), item_key="order", conf={"date": "{{ ds }}"}
         )
 
-    of which a run is told `{"date": "2024-11-20", "order": 17}`, and which returns `[{"key": "order=17",
-    "run_id": "per_item__shop__scheduled__...", "state": "success"}, ...]`, a row an item in their order.
-    `state` is that of the run, or `deleted` if somebody deleted it meanwhile.
+    The `conf` of a run is `{"date": "2024-11-20", "order": 17}`. The task returns `[{"key": "order=17",
+    "run_id": "per_item__shop__scheduled__...", "state": "success"}, ...]`, a row per item in the order of the items.
+    `state` is the state of the run, or `deleted` if somebody has deleted the run.
 
     :param trigger_dag_id: the DAG to run (templated)
-    :param items: a list of JSON values, or what a task returned; no items skip the task (templated, but never the
-        values of an XCom)
-    :param item_key: the name of the item in `dag_run.conf`, and in keys; `None` where items are dicts whose entries
-        are to stand there themselves. Default `"item"`
-    :param conf: a dict: what every run is told beside its item, in `dag_run.conf` (templated, but never the values of
-        an XCom). Default: nothing
-    :param wait_for_completion: whether the task waits for the runs. Without it the task succeeds once all are
-        started, and their states in its rows are those of that moment. Default `True`
-    :param allowed_states: a list of the states in which a run is as it should be: such a run is never run again.
+    :param items: a list of JSON values, or the output of a task. An empty list skips the task (templated, but values of
+        an XCom never are)
+    :param item_key: the name of the item in `dag_run.conf` and in keys. With `None` the items are dicts, and their
+        entries are put into `conf` themselves. Default `"item"`
+    :param conf: a dict that every run gets in `dag_run.conf` beside its item (templated, but values of an XCom never
+        are). Default: nothing
+    :param wait_for_completion: whether the task waits for the runs. With `False` it succeeds when all are started, and
+        its rows have their states at that moment. Default `True`
+    :param allowed_states: a list of the states in which a run counts as done. Such a run is never run again.
         Default `["success"]`
-    :param failed_states: a list of those in which it fails this task. Default `["failed"]`. A run that failed, where
-        `failed` is in neither list, is waited for: until somebody clears it and it succeeds
-    :param max_in_flight: how many of the runs may be unfinished at once: others are started as they end, at every
-        look. Default: all are started at once, and `max_active_runs` of their DAG says how many go on
-    :param deferrable: whether the task waits in the triggerer, whatever `[operators] default_deferrable` says. Else
-        it waits in its slot: where several such tasks, as of a map, fill the slots that their runs need, none of
-        them ever ends. Default `True`
-    :param poke_interval: seconds from one look at the runs to the next. Default 10
-    :raises ChildRunError: before any run is started, if the DAG does not exist, can't be imported, is paused, or
-        its params don't allow an item (on Airflow 3 when the run of that item is to start); if `[scheduler]
-        allowed_run_id_pattern` doesn't allow a run id; if items are no list, or no JSON
-    :raises AirflowException: afterwards, if a run failed
+    :param failed_states: a list of the states in which a run fails this task. Default `["failed"]`. If `failed` is in
+        neither list, the task waits until somebody clears the failed run and it succeeds
+    :param max_in_flight: how many of the runs may be unfinished at once. The task starts others as runs end. Default:
+        it starts all at once, and `max_active_runs` of their DAG limits how many run
+    :param deferrable: whether the task waits in the triggerer, whatever `[operators] default_deferrable` says. With
+        `False` it waits in its slot. If several such instances take all slots that their runs need, none of them ever
+        ends. Default `True`
+    :param poke_interval: seconds between two checks of the runs. Default 10
+    :raises ChildRunError: before any run is started, if the DAG doesn't exist, can't be imported or is paused, or if
+        its params don't allow an item (on Airflow 3 when this run is about to start); if `[scheduler]
+        allowed_run_id_pattern` doesn't allow a run id; if items are not a list, or not JSON
+    :raises AirflowException: at the end, if a run failed
     """
 
     template_fields = ("trigger_dag_id", "items", "conf")

@@ -233,7 +233,7 @@ def test_keys_come_from_an_inventory_as_parquet(inventory):
     [
         (OBJECTS, {"source": "swamp"}, "is the inventory of 'swamp', not of 'lake'"),
         (OBJECTS, {"fileFormat": "ORC"}, "configure it in S3 as CSV or Parquet"),
-        (OBJECTS, {"files": "none"}, "no manifest of an S3 inventory"),
+        (OBJECTS, {"files": "none"}, "is not the manifest of an S3 inventory"),
         ([OBJECTS[0][:5]], {}, "0.csv.gz, line 1, has 5 values for 7 columns"),
     ],
 )
