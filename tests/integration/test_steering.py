@@ -245,5 +245,5 @@ def test_a_worker_whose_clock_is_hours_ahead_is_named_where_it_halts_the_others(
     slots = InStorage(str(tmp_path), lambda: pytest.fail("two can write one file"))
     assert slots.lease(Rate.of("10/s"), 1).times
     (tmp_path / "000000000002.json").write_text(json.dumps({"last": time.time() + 7200}))
-    with pytest.raises(StorageError, match=r"starts in 7,\d\d\d s .* synchronise the clocks of the workers"):
+    with pytest.raises(StorageError, match=r"starts in 7,\d\d\d s, .* synchronise the clocks of the workers"):
         slots.lease(Rate.of("10/s"), 1)

@@ -50,7 +50,7 @@ def test_the_docstring_is_shown_in_the_ui():
     def build():
         generators.date_range("2013-01-01", "2013-01-31")
 
-    assert "inclusive" in in_a_dag(build).get_task("date_range").doc_md
+    assert "both included" in in_a_dag(build).get_task("date_range").doc_md
 
 
 @pytest.mark.parametrize("name", ["ds", "ts", "run_id", "task", "params", "ti"])

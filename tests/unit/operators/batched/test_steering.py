@@ -197,4 +197,4 @@ def test_what_held_goes_on_to_hold_where_it_cannot_be_looked(work, caplog):
 def test_what_somebody_wrote_by_hand_counts_for_nothing(work, caplog):
     said = Said(concurrency=0, rate="fast", bad="1", paused="yes")
     assert len(work(range(10), said)[0]) == 10
-    assert "rate='fast' is no rate" in caplog.text
+    assert "rate='fast' is not a rate" in caplog.text

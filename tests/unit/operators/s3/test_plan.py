@@ -64,7 +64,7 @@ def test_a_key_outside_the_source_prefix_is_refused_and_named():
 
 
 def test_a_key_that_stands_twice_is_refused_and_named():
-    with pytest.raises(StorageError, match="'landing/a' stands twice"):
+    with pytest.raises(StorageError, match="'landing/a' is in keys twice"):
         plan(["landing/a", "landing/b", "landing/a"])
 
 
