@@ -1,8 +1,9 @@
 """Measure what the kit adds to a mapped instance: `python benchmarks/instances.py --instances 32`.
 
 A real scheduler on PostgreSQL runs DAGs whose instances return a number and do nothing else: one that knows nothing of
-the kit; one with labels and a fan-in; one with `@task.batched`, ten items an instance. Each once with few and once with
-many instances, one DAG after another and all of them again, in one Airflow. What an instance costs is the difference:
+the kit; one with labels and a fan-in; one with `@task.batched`, ten items an instance. Each has a file of its own: an
+instance reads its file twice. Each runs once with few and once with many instances, one DAG after another and all of
+them again, in one Airflow. What an instance costs is the difference:
 CPU seconds of all of Airflow's and PostgreSQL's processes, and connections that PostgreSQL was asked for.
 """
 

@@ -59,18 +59,16 @@ class Owner:
         :param session: one that is at hand. Default: one of its own.
         :raises Superseded: if it is not.
         """
-        from airflow.models.taskinstance import TaskInstance
-        from sqlalchemy import select
+        from sqlalchemy import text
 
-        table = TaskInstance.__table__
-        query = select(table.c.state, table.c.try_number, table.c.job_id).where(
-            table.c.dag_id == self.dag_id,
-            table.c.run_id == self.run_id,
-            table.c.task_id == self.task_id,
-            table.c.map_index == self.map_index,
+        # Text: see `compat.xcoms`.
+        query = text(
+            "SELECT state, try_number, job_id FROM task_instance "
+            "WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id AND map_index = :map_index"
         )
+        place = {name: getattr(self, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
         with own_session() if session is None else nullcontext(session) as asked:
-            row = asked.execute(query).first()
+            row = asked.execute(query, place).first()
         same = row is not None and (row.try_number, _id(row.job_id)) == (self.try_number, self.job_id)
         if row is not None and same and row.state in {"running", self.state}:
             return

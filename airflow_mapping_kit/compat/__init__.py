@@ -120,7 +120,13 @@ from airflow_mapping_kit.compat.tasks import (
     xcom_backend,
     xcom_json,
 )
-from airflow_mapping_kit.compat.xcoms import plain_xcoms, set_plain_xcom, write_plain_xcom
+from airflow_mapping_kit.compat.xcoms import (
+    kept_of_xcom,
+    plain_xcoms,
+    set_plain_xcom,
+    write_plain_xcom,
+    xcoms_of_run,
+)
 
 __all__ = [
     "AIRFLOW_3",
@@ -187,6 +193,7 @@ __all__ = [
     "is_serialized",
     "is_taskflow",
     "kept_connection",
+    "kept_of_xcom",
     "label_of",
     "let_go_of_connection",
     "let_logs_take_any_text",
@@ -238,4 +245,5 @@ __all__ = [
     "xcom_json",
     "xcom_kind",
     "xcom_model",
+    "xcoms_of_run",
 ]

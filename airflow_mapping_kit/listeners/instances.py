@@ -112,19 +112,13 @@ def _left(place: dict[str, Any], session: Any) -> dict[str, Any]:
 
     This may be the scheduler, which makes no object of what workers wrote. The fan-in knows the rest by the plan.
     """
-    from sqlalchemy import select
-
-    from airflow_mapping_kit.compat import xcom_model
+    from airflow_mapping_kit.compat import kept_of_xcom
     from airflow_mapping_kit.exceptions import PlanError
     from airflow_mapping_kit.reading.json_xcoms import plain
     from airflow_mapping_kit.reading.records import RECORD_KEY
 
-    columns = xcom_model().__table__.c
-    query = select(columns.value).where(
-        columns.key == RECORD_KEY, *(columns[name] == value for name, value in place.items())
-    )
     try:
-        record = plain(session.execute(query).scalar())
+        record = plain(kept_of_xcom(session, place, RECORD_KEY))
     except PlanError:
         return {}
     return record if isinstance(record, dict) else {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import own_session, xcom_model
+from airflow_mapping_kit.compat import own_session, xcom_model, xcoms_of_run
 from airflow_mapping_kit.partitions import batches
 from airflow_mapping_kit.reading.instances import Instance, value_of
 from airflow_mapping_kit.reading.records import is_plain
@@ -81,20 +81,11 @@ def xcoms(
 
     :param wanted: pairs of task id and key.
     """
-    from sqlalchemy import and_, or_, select
-
     found: dict[tuple[str, str], dict[int, Any]] = {pair: {} for pair in wanted}
     if not found:
         return found
-    table = xcom_model().__table__
-    pairs = or_(*(and_(table.c.task_id == task_id, table.c.key == key) for task_id, key in found))
-    query = (
-        select(*(table.c[name] for name in _OF_XCOM))
-        .where(table.c.dag_id == dag_id, table.c.run_id == run_id, pairs)
-        .order_by(table.c.map_index)
-    )
     with own_session() as session:
-        rows = session.execute(query).all()
+        rows = list(xcoms_of_run(session, dag_id, run_id, found))
     for row, value in _with_values(rows):
         found[row.task_id, row.key][row.map_index] = value
     return found

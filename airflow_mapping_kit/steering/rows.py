@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.compat import AIRFLOW_3, timezone, xcom_model
+from airflow_mapping_kit.compat import AIRFLOW_3, kept_of_xcom, timezone, xcom_model
 
 if TYPE_CHECKING:
     from airflow_mapping_kit.steering.place import Place
@@ -20,10 +20,9 @@ def read(connection: Any, place: Place, key: str) -> Any:
 
     :param connection: one to the metadata database, or a session.
     """
-    from sqlalchemy import select
-
-    row = connection.execute(select(_table().c.value).where(*_of(place, key))).first()
-    return None if row is None else _value(row.value)
+    anchor = {"dag_id": place.dag_id, "run_id": place.run_id, "task_id": place.anchor, "map_index": -1}
+    kept = kept_of_xcom(connection, anchor, key)
+    return None if kept is None else _value(kept)
 
 
 def write(session: Any, place: Place, key: str, value: Any) -> None:
