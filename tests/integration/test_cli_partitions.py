@@ -657,7 +657,7 @@ def test_without_a_dag_it_shows_all_in_numbers_the_worst_first(stored, cli, api)
         ]
         status, said = set_("--rate", "fast")
         assert status == 2
-        assert "answers 409: rate='fast' is no rate" in said
+        assert "answers 409: rate='fast' is not a rate" in said
         status, said = set_(task="load")
         assert status == 2
         assert "no task 'load' that works on batches. Its batched tasks: ship." in said
