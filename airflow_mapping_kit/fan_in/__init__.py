@@ -1,4 +1,4 @@
-"""The task after the map: what became of every piece, and whether that is good enough to go on."""
+"""The task after a mapped task: it reports the outcome of every piece, and fails if too many failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fan-in does when it runs: it accounts for every piece, and says whether that is good enough to go on."""
+"""What a fan-in does when it runs: it reports the outcome of every piece, and fails if too many failed."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _MAX_MOVED = 5
 def accounted(
     fan_in: Any, context: Context, commit: Callable[[Outcome], dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """Return what became of every piece; fail if more failed than is tolerated.
+    """Return the report; fail if more pieces failed than are tolerated.
 
     :param fan_in: the `CollectOperator` that runs.
-    :param commit: what is done with the values of what passed, once it is known to be good enough; what it returns
+    :param commit: called with the values of the pieces that succeeded, if not too many failed. Its result
         becomes part of the report.
     """
     with bad_input_fails_at_once():
@@ -78,7 +78,7 @@ def accounted(
 
 
 def _where(fan_in: Any, context: Context) -> list[str]:
-    """Return where they are to be seen, for whoever is woken by the error; nothing where Airflow has no address."""
+    """Return the address of the page that shows them, for the error; nothing if Airflow doesn't know its address."""
     page = page_of(context["ti"].dag_id, context["ti"].run_id, fan_in.collected, failures=True)
     return [f"To see them and to run them again: {page}"] if "://" in page else []
 
@@ -98,7 +98,7 @@ def _outcome(fan_in: Any, context: Context, *, values: bool) -> Outcome:
 
 
 def _check_plan(fan_in: Any, found: Outcome) -> None:
-    """Refuse to report where pieces and instances do not belong together."""
+    """Raise an error if pieces and instances don't belong together."""
     name = fan_in.collected
     if found.unexpanded is not None and found.unexpanded != SKIPPED:
         causes = [
@@ -142,7 +142,7 @@ def _end_empty(fan_in: Any, found: Outcome) -> None:
 
 
 def _tolerated(fan_in: Any, run_id: str) -> Any:
-    """Return the percentage that is tolerated: what somebody has said of the run, or what the DAG says."""
+    """Return the tolerated percentage: the one that somebody has set for the run, or the DAG's."""
     for task_id in fan_in.collected_task_ids:
         task: Any = fan_in.dag.get_task(task_id)
         change = changed(task, run_id).get(TOLERANCE) if declared_settings_of(task) is not None else None
@@ -153,7 +153,7 @@ def _tolerated(fan_in: Any, run_id: str) -> Any:
 
 
 def _summary(fan_in: Any, found: Outcome, run_id: str) -> str | None:
-    """Log how many pieces are in which state and what failed; return why that fails the task, if it does."""
+    """Log the counts of the states and the failures; return why they fail the task, if they do."""
     count, failed = found.counts, found.tally.failed
     states = ", ".join(f"{number:,} {state}" for state, number in count.items() if number)
     fan_in.log.info("%s: %s", fan_in.task_id, states.replace("_", " ") or "no pieces")
@@ -178,14 +178,14 @@ def _summary(fan_in: Any, found: Outcome, run_id: str) -> str | None:
 
 
 def _described(found: Outcome) -> str:
-    """Return what failed, by error: where rows are elsewhere, from what their summaries say."""
+    """Return the failures, grouped by error; from summaries, if the rows are stored elsewhere."""
     if any(isinstance(share, Part) for share in found.shares):
         return summed(found.tally.errors, found.tally.keys, found.tally.named)
     return described(found.failures())
 
 
 def _files(report: dict[str, Any]) -> list[str]:
-    """Return where the rows are that failed, for whoever is woken by the error."""
+    """Return where the rows of failed pieces are stored, for the error."""
     if "failed_in" in report:
         return [f"All of them are in {report['failed_in']}"]
     return [f"All rows are in {report['written_to']}"] if "written_to" in report else []

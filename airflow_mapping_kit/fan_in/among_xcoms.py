@@ -1,4 +1,4 @@
-"""A report by reference: what instances left among the XComs stays there, the rest is a few XComs of the fan-in."""
+"""A report by reference: rows in XComs of instances stay there, and all other rows are in XComs of the fan-in."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MOST_BYTES = 64 * 2**20
 
 
 def keep(found: Outcome, *, values: bool, instance: Any) -> dict[str, Any]:
-    """Keep the rows of a report where an XCom has no room for them, and return where they are.
+    """Store the rows of a report that is too large for one XCom, and return where they are.
 
     :param values: whether the rows have the values of the pieces.
     :param instance: the instance of the fan-in.
-    :raises FanInError: if those rows are too many that no instance has left just so.
+    :raises FanInError: if there are too many rows that no instance has stored.
     """
     parts = [(share, part) for share in found.shares if isinstance(share, Part) and (part := share.as_it_is)]
     own = 0

@@ -1,4 +1,4 @@
-"""The fan-in: a task that says of every piece of a mapped task what became of it."""
+"""The fan-in: a task that reports the outcome of every piece of a mapped task."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _MAX_MOVED = 5
 
 
 class CollectOperator(BaseOperator):
-    """Account for every piece of a mapped task or group. Made by `collect`, which describes the arguments.
+    """Report the outcome of every piece of a mapped task or group. `collect` makes it and describes its arguments.
 
     :param collected: the id of the mapped task or group.
     :param collected_task_ids: the tasks of one piece, by which the listener knows whose errors to keep.
-    :param returned: of a mapped group the task whose value it returns, or a list or a dict of such.
+    :param returned: for a mapped group, the task whose value it returns, or a list or a dict of such tasks.
     """
 
     template_fields: Sequence[str] = ("tolerated_failure_count", "tolerated_failure_percentage", "write_to")
@@ -79,7 +79,7 @@ class CollectOperator(BaseOperator):
         self.values = values
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return what became of every piece; fail if more failed than is tolerated."""
+        """Return the report; fail if more pieces failed than are tolerated."""
         # Every instance of the DAG pays for what its file imports: what only the fan-in takes waits for it.
         from airflow_mapping_kit.fan_in.accounting import accounted
 
@@ -140,7 +140,7 @@ def collect(
 def added(operator_class: type[CollectOperator], target: Mapped, verb: str, **arguments: Any) -> XComArg:
     """Add a fan-in to the DAG of what it collects, and return its output.
 
-    :param verb: what its id begins with, if none is given.
+    :param verb: the beginning of its id, if none is given.
     :raises FanInError: as `collect` says.
     """
     # What Airflow 2 calls fail_stop, Airflow 3 calls fail_fast.
@@ -170,10 +170,10 @@ def added(operator_class: type[CollectOperator], target: Mapped, verb: str, **ar
 
 
 def _task_id(target: Mapped, verb: str, group: TaskGroup | None) -> str:
-    """Return the id that a fan-in has by default, within the group that it will be in.
+    """Return the default id of a fan-in, with the group that it will be in.
 
-    Of `load` in the group `eu` it is `collect_eu_load`, and in that group itself `eu.collect_load`. A second one of
-    the same task is `collect_load__1`, as Airflow calls a second task of one function.
+    For `load` in the group `eu` it is `collect_eu_load`, and inside this group `eu.collect_load`. A second one for
+    the same task is `collect_load__1`, as Airflow names a second task of one function.
     """
     group = group or current_task_group(target.dag)
     inside = f"{group.group_id}." if group is not None and group.group_id else ""

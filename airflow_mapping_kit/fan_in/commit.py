@@ -1,4 +1,4 @@
-"""What `publish` does when it runs: it accounts for every piece, and commits what passed to the table."""
+"""What `publish` does when it runs: it reports every piece, and commits those that succeeded to the table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def published(fan_in: Any, context: Context) -> dict[str, Any]:
-    """Return what became of every piece and of the table; fail, and publish nothing, if too many pieces failed.
+    """Return the report, with what was published; publish nothing and fail if too many pieces failed.
 
     :param fan_in: the `PublishOperator` that runs.
     """

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def write(lines: Iterable[str], path: str, setting: str) -> str:
-    """Write rows, a line each, as they come, replacing the file at once; return what it is called.
+    """Write rows as they come, a line each, and replace the file in one step; return its URI.
 
     :param lines: each row as JSON.
-    :param setting: where the path is from, for errors: `write_to`.
-    :raises FanInError: if no file can be named so, or nothing installed can write to such a place; what `lines`
-        raises, too.
-    :raises AirflowException: if it cannot be written. The results stay where they are, so that the task
+    :param setting: the name of the setting with the path, for errors: `write_to`.
+    :raises FanInError: if the path is not valid, or nothing that is installed can write there. Errors of `lines`
+        are passed on.
+    :raises AirflowException: if it can't be written. The results of the pieces stay, so the task
         can be retried or cleared.
     """
     # A relative path would be one from the root folder in object storage.

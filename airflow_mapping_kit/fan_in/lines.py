@@ -1,4 +1,4 @@
-"""The rows of a fan-in as lines of JSON, in the form that the parts of its instances have."""
+"""The rows of a fan-in as lines of JSON, in the same form as the files of its instances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def line_of(row: Result, *, values: bool) -> str:
-    """Return a row as a line of a part, which says its map index too.
+    """Return a row as a line of a part, with its map index.
 
     :param values: whether it has the value.
     """
@@ -37,7 +37,7 @@ def line_of(row: Result, *, values: bool) -> str:
 
 
 def of_part(line: Mapping[str, Any], map_index: int | None, *, values: bool, counted: bool = True) -> Result:
-    """Return the row that a line of a part is, its value as plain JSON: a task that goes on with it has the object.
+    """Return the row of a line of a part, with its value as plain JSON.
 
     :param map_index: that of the instance whose part it is; `None` where each line says its own.
     :param values: whether the row has a value.
@@ -61,16 +61,16 @@ def of_part(line: Mapping[str, Any], map_index: int | None, *, values: bool, cou
 
 
 def without_connection(uri: str, beside: str) -> str:
-    """Return a URI as programs know it that know no Airflow: `s3://aws@lake/a` gives `s3://lake/a`.
+    """Return a URI without its Airflow connection, for other programs: `s3://aws@lake/a` gives `s3://lake/a`.
 
-    One of another connection than `beside` has keeps it: nobody could say later which it was.
+    A URI with another connection than `beside` keeps it, because nobody could find it out later.
     """
     conn_id = _connection(uri)
     return uri.replace(f"{conn_id}@", "", 1) if conn_id and conn_id == _connection(beside) else uri
 
 
 def with_connection(uri: str, beside: str) -> str:
-    """Return a URI with the Airflow connection that another has, where it has none itself."""
+    """Return a URI with the Airflow connection of another URI, if it has none itself."""
     conn_id, (scheme, mark, rest) = _connection(beside), uri.partition("://")
     return f"{scheme}://{conn_id}@{rest}" if mark and conn_id and not _connection(uri) else uri
 

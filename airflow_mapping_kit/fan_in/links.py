@@ -1,4 +1,4 @@
-"""The way from a fan-in to the page that shows its pieces."""
+"""The link from a fan-in to the page that shows its pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FAILURES = "fbu"
 
 
 class PartitionsLink(BaseOperatorLink):
-    """The button *Partitions* of a fan-in: what became of the pieces of its run."""
+    """The button *Partitions* of a fan-in, which opens the pieces of its run."""
 
     name = "Partitions"
 
@@ -32,8 +32,8 @@ def page_of(
     """Return where the page shows the pieces of a run.
 
     :param collected: the mapped task or group; by default the page shows the first that is collected.
-    :param failures: whether it is to show only what failed.
-    :param piece: the key of one piece, beside which it is to open.
+    :param failures: whether it shows only failed pieces.
+    :param piece: the key of the piece that it opens.
     """
     query = {
         "task": collected or "",

@@ -1,4 +1,4 @@
-"""A report in files: the parts that instances wrote stay where they are, and a manifest lists them."""
+"""A report in files: the files of the instances stay where they are, and a manifest lists them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _SETTING = "[mapping_kit] storage"
 def write(
     found: Outcome, summary: Mapping[str, Any], failures: Iterator[Result], *, values: bool, instance: Any
 ) -> dict[str, str]:
-    """Write the manifest of a report, and in files of its own those rows that no instance has written so.
+    """Write the manifest of a report, and write the rows that no instance has written into files of its own.
 
-    Such are those of pieces that are no batches, of instances that were killed or that somebody marked, and of
-    groups whose tasks each have a say. Nothing is copied that is in a file already, but for the rows of what failed.
+    These are the rows of pieces that are not batches, of instances that were killed or marked by a person, and of
+    groups with several tasks. Rows that are in a file already are not copied, except those of failed pieces.
 
     :param summary: what the report says of all rows.
     :param failures: the rows of what failed.
     :param values: whether the rows have the values of the pieces.
     :param instance: the instance of the fan-in.
-    :return: where what is: `{"written_to": <the manifest>, "failed_in": <a file of what failed>}`.
-    :raises FanInError: if a file of an instance is not as it left it.
+    :return: `{"written_to": <the manifest>, "failed_in": <a file with the rows of failed pieces>}`.
+    :raises FanInError: if a file of an instance is missing or has changed.
     """
     home = folder(instance.dag_id, instance.run_id, instance.task_id)
     if instance.map_index >= 0:
@@ -90,7 +90,7 @@ def write(
 
 
 def _check(parts: list[PartSummary]) -> None:
-    """Refuse to list what is not there: a listing of each folder tells, not a request for each file."""
+    """Check that the files exist: it lists each folder, because a request for each file would take too long."""
     sizes: dict[str, int] = {}
     # An instance has a folder in that of its task.
     for above in {part["where"].rsplit("/", 2)[0] for part in parts}:

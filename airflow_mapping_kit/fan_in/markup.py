@@ -1,4 +1,4 @@
-"""How text is written where notices go: Markdown, Slack's own, HTML. Nothing of strangers' text is obeyed there."""
+"""The markup of notices: Markdown, Slack's own, HTML. Text from keys and errors is never interpreted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MAX_LENGTH = 3000
 
 
 class Markup(NamedTuple):
-    """One way of writing.
+    """One kind of markup.
 
-    :param code: a text of strangers', as it is.
-    :param link: an address, and the text to be shown, which is as in `code`.
-    :param bold: what the kit says, with what is marked up in it.
+    :param code: text from keys and errors, as it is.
+    :param link: an address, and the text that it shows, as in `code`.
+    :param bold: text of the kit, which may contain markup.
     :param item: a line of a list, of the level 0 or 1.
     :param all: the lines, put together.
     """
@@ -35,7 +35,7 @@ class Markup(NamedTuple):
 
 
 def markup(form: str) -> Markup:
-    """Return the way of writing of a name.
+    """Return the markup of a name.
 
     :raises FanInError: if there is none.
     """

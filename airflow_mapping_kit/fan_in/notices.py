@@ -1,4 +1,4 @@
-"""What a notifier says of a failure: which pieces failed, why, and where they are to be seen."""
+"""The text of a notifier about a failure: which pieces failed, why, and where to see them."""
 
 from __future__ import annotations
 

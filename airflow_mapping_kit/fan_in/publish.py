@@ -1,4 +1,4 @@
-"""The fan-in that also publishes what was staged for a table: all partitions that passed, in one commit."""
+"""The fan-in that also publishes the staged data of a table: all partitions that succeeded, in one commit."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class PublishOperator(CollectOperator):
-    """Account for every piece, and make what passed one commit. Made by `publish`, which describes the arguments.
+    """Report every piece, and commit those that succeeded at once. `publish` makes it and describes its arguments.
 
-    :param table: as it was looked up (templated)
+    :param table: the table, as `iceberg_table(...)` and the like return it (templated)
     :param staged_by: the id of the task that staged.
     """
 
@@ -39,7 +39,7 @@ class PublishOperator(CollectOperator):
         self.table, self.staged_by = table, staged_by
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return what became of every piece and of the table; fail, and publish nothing, if too many failed."""
+        """Return the report, with what was published; publish nothing and fail if too many failed."""
         # Every instance of the DAG pays for what its file imports: what only the fan-in takes waits for it.
         from airflow_mapping_kit.fan_in.commit import published
 
@@ -52,7 +52,7 @@ class PublishOperator(CollectOperator):
         return published(self.table, self.version)
 
     def get_openlineage_facets_on_complete(self, _: Any) -> Any:
-        """Return what it has published, for Airflow's provider for OpenLineage, which looks for this name."""
+        """Return what it has published. Airflow's OpenLineage provider calls the method of this name."""
         from airflow_mapping_kit.lineage.events import operator_lineage
 
         return operator_lineage(self.lineage(), self.done)
@@ -89,7 +89,7 @@ def publish(mapped: Any, **arguments: Any) -> XComArg:
 
 
 def _table_of(task: Any) -> Any:
-    """Return what a task has as its table: looked up when the DAG runs, or plain JSON.
+    """Return the table of a task: looked up when the DAG runs, or plain JSON.
 
     :raises FanInError: if it has none, or may have several
     """

@@ -1,4 +1,4 @@
-"""The report of a fan-in: its counts, and its rows where there is room for them, else where they are."""
+"""The report of a fan-in: its counts, and its rows or the place where they are stored."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _PARTS = 100
 
 
 class Report(NamedTuple):
-    """What a fan-in pushes, and why its rows could be kept nowhere, if so.
+    """What a fan-in pushes, and why its rows could not be stored, if they couldn't.
 
-    The rows are among the pushed: as `results`; or in `written_to`, or by reference as `parts`, or lost to them, with
-    the first that failed as `failures`.
+    The rows are in the report as `results`, in a file as `written_to`, or by reference as `parts`. If they could not be
+    stored, the first failed ones are `failures`.
     """
 
     pushed: dict[str, Any]
@@ -41,9 +41,9 @@ class Report(NamedTuple):
 
 
 def made_of(found: Outcome, *, values: bool, write_to: str | None, instance: Any) -> Report:
-    """Return the report of a fan-in, and write its rows to files where it is to have some, or needs them.
+    """Return the report of a fan-in, and write its rows to files if the DAG asks for it, or if they are too many.
 
-    :param found: what became of the plan.
+    :param found: the outcomes of the plan.
     :param values: whether the rows have the values of the pieces.
     :param write_to: the file, if the DAG's author named one.
     :param instance: the instance of the fan-in.
@@ -79,7 +79,7 @@ def made_of(found: Outcome, *, values: bool, write_to: str | None, instance: Any
 
 
 class _First:
-    """The first rows that failed, as many as a report takes.
+    """The first failed rows, as many as fit into a report.
 
     :param room: how many bytes they may have.
     """
@@ -97,7 +97,7 @@ class _First:
             yield row
 
     def take(self, rows: Iterable[Result], most: int) -> None:
-        """Keep the first of some rows that failed; no more are read."""
+        """Keep the first of some failed rows, and read no more of them."""
         for row in rows:
             self._keep(row, most)
             if self._full:
@@ -111,7 +111,7 @@ class _First:
 
 
 def _inline(found: Outcome, room: int, *, values: bool) -> dict[str, Any] | None:
-    """Return a report with all its rows, `None` if they have more bytes than there is room for."""
+    """Return a report with all its rows, `None` if they have too many bytes."""
     parts = [share for share in found.shares if isinstance(share, Part)]
     if len(parts) > _PARTS or sum(share.size for share in parts) > room:
         return None

@@ -67,7 +67,7 @@ def _in_files(uri: str) -> Iterator[Result]:
 
 
 def _of_instance(part: Any, of: Mapping[str, Any]) -> Iterator[Result]:
-    """Yield the rows that an instance left, of which a report says no more than where they are."""
+    """Yield the rows of an instance, of which the report has only the place."""
     # Files are read without Airflow, and know no run.
     from airflow_mapping_kit.checkpoints.parts import rows_of
     from airflow_mapping_kit.fan_in.lines import of_part

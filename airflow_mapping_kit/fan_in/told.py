@@ -1,4 +1,4 @@
-"""A failure as text for people: what a fan-in reports, or one instance."""
+"""A failure as text for people: the report of a fan-in, or the error of one instance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MORE = 64
 
 
 class Place(NamedTuple):
-    """Whose pieces they are, for the links to them.
+    """The task whose pieces they are, for links to them.
 
     :param task: the collected task or group. Default: the first that is collected.
     """
@@ -47,7 +47,7 @@ class Place(NamedTuple):
         return cls(instance.dag_id, instance.run_id, task)
 
     def page(self, piece: str | None = None) -> str | None:
-        """Return where the page shows what failed, or one piece; `None` where Airflow doesn't know its own address."""
+        """Return the address of the page with the failures or one piece; `None` if Airflow doesn't know its address."""
         url = page_of(self.dag_id, self.run_id, self.task, failures=piece is None, piece=piece)
         return url if "://" in url else None
 
@@ -84,7 +84,7 @@ def told_of_report(report: Mapping[str, Any], place: Place | None, marks: Markup
 
 
 def told_of_instance(context: Mapping[str, Any], form: str) -> str:
-    """Return what failed of a task as text, from the context of its callback: of a fan-in its report."""
+    """Return the failure of a task as text, from the context of its callback; for a fan-in its report."""
     marks = markup(form)
     instance, name = context["ti"], marks.code(_name(context))
     report = _report(context)
@@ -108,7 +108,7 @@ def told_of_instance(context: Mapping[str, Any], form: str) -> str:
 
 
 def subject_of_instance(context: Mapping[str, Any]) -> str:
-    """Return what failed of a task in one line without markup, from the context of its callback."""
+    """Return the failure of a task in one line without markup, from the context of its callback."""
     report, key = _report(context), _key(context)
     if report is not None:
         return f"{_name(context)}: {said_of(report)}"
@@ -120,7 +120,7 @@ def _number(report: Mapping[str, Any]) -> int:
 
 
 def _failed(report: Mapping[str, Any], place: Place | None, marks: Markup) -> Iterator[tuple[str, int]]:
-    """Yield the lines that say what failed, each with how many pieces it names."""
+    """Yield lines about the failures, each with the number of pieces that it names."""
     rows = report.get("failures")
     if rows is None:
         rows = [row for row in report.get("results", ()) if row["state"] in FAILURES]
@@ -141,7 +141,7 @@ def _failed(report: Mapping[str, Any], place: Place | None, marks: Markup) -> It
 
 
 def _report(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the report of a fan-in, `None` of any other task, and where there is none."""
+    """Return the report of a fan-in; `None` for any other task, and if there is none."""
     if collected_by(context["task"]) is None:
         return None
     instance = context["ti"]
@@ -150,7 +150,7 @@ def _report(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _key(context: Mapping[str, Any]) -> str | None:
-    """Return the key of the piece of an instance, else its label or its number; `None` of one that has no piece."""
+    """Return the key of an instance's piece, or else its label or its number; `None` if it has no piece."""
     instance: Any = context["ti"]
     # Where the task's own process was killed nothing may be known of its arguments.
     with suppress(Exception):

@@ -15,24 +15,24 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What a fan-in tolerates: a limit that is `None` does not apply; with neither, no failure is tolerated."""
+    """How many failures a fan-in tolerates. A limit that is `None` doesn't apply; without any, it tolerates none."""
 
     count: int | None
     percentage: Fraction | None
 
     @classmethod
     def of(cls, count: Any, percentage: Any) -> Tolerance:
-        """Return the tolerance that a DAG's author wrote: numbers, or the text that a template gave.
+        """Return the tolerance of a DAG's author: numbers, or the text of a rendered template.
 
-        :raises FanInError: for anything that is no number, below 0, or over 100 percent.
+        :raises FanInError: if a value is not a number, is below 0, or is over 100 percent.
         """
         return cls(_count(count), _percentage(percentage))
 
     def exceeded(self, failed: int, total: int) -> bool:
         """Tell whether `failed` of `total` pieces are more than tolerated.
 
-        Strictly more, in whole numbers: 7 of 100 are not more than 7 %, 1 of 3 is more than 33 %. Either
-        limit suffices; 0 of 0 are never too many.
+        It compares whole numbers: 7 of 100 are not more than 7 %, and 1 of 3 is more than 33 %. One exceeded limit
+        is enough. 0 of 0 are never too many.
         """
         if self.count is None and self.percentage is None:
             return failed > 0

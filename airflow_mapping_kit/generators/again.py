@@ -1,4 +1,4 @@
-"""What a generator gives in a run that works again on what another has not done: just those items, in batches."""
+"""The plan of a generator in a run that repeats what another run has not done: only these items, in batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Given(NamedTuple):
-    """Items, and how many are in a batch."""
+    """Items, and the size of a batch."""
 
     items: Iterable[Any]
     size: int
@@ -23,9 +23,9 @@ class Given(NamedTuple):
 
 
 def given_again(task_id: str, context: Any) -> Given | None:
-    """Return what a generator gives in place of what its function makes, `None` in any other run.
+    """Return the plan that replaces the one of the function, `None` in any other run.
 
-    :raises MappingKitError: if that can't be known any more.
+    :raises MappingKitError: if it can't be known any more.
     """
     again = Again.of(context["dag_run"].conf)
     if again is None:

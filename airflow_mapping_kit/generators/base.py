@@ -112,9 +112,9 @@ class GeneratorOperator(DecoratedOperator):
             self.check_literals()
 
     def check_literals(self) -> None:
-        """Check what the DAG's file says, when it is parsed.
+        """Check the literals when the DAG is parsed.
 
-        :raises MappingKitError: if the function could make no plan of it.
+        :raises MappingKitError: if the function can't make a plan of them.
         """
 
     def execute(self, context: Context) -> Any:
@@ -156,7 +156,7 @@ class GeneratorOperator(DecoratedOperator):
         return plan
 
     def _is_planned_with(self) -> bool:
-        """Tell whether something is mapped over what it makes, or another generator makes more of it."""
+        """Tell whether a task is mapped over the plan, or another generator takes it."""
         return any(True for _ in self.iter_mapped_dependants()) or self._is_taken_by_a_generator()
 
     def _is_taken_by_a_generator(self) -> bool:
@@ -168,9 +168,9 @@ class GeneratorOperator(DecoratedOperator):
         )
 
     def made_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, map_index: int = -1) -> list[Any]:
-        """Return the checked plan that the function makes of some arguments, whatever its size as it is.
+        """Return the checked plan that the function makes of some arguments, as a whole list.
 
-        :raises MappingKitError: if the arguments make none, or one that Airflow could not map over.
+        :raises MappingKitError: if the arguments make no plan, or one that Airflow can't map over.
         """
         return self._planned(args, kwargs, map_index).batches
 
@@ -179,7 +179,7 @@ class GeneratorOperator(DecoratedOperator):
     ) -> Planned:
         """Return the checked plan that the function makes of some arguments.
 
-        :param instance: the running instance, which may keep a large plan elsewhere.
+        :param instance: the running instance, which may store a large plan elsewhere.
         """
         from airflow_mapping_kit.plans.marks import Cut
         from airflow_mapping_kit.plans.slicing import Planned, begins_with_a_batch, planned
@@ -211,7 +211,7 @@ class GeneratorOperator(DecoratedOperator):
         return batches
 
     def _planned_again(self, again: Given, instance: Any) -> Planned:
-        """Return the plan of what another run has not done, in place of what the function makes."""
+        """Return the plan of what another run has not done, in place of the function's plan."""
         from airflow_mapping_kit.plans.marks import Cut
         from airflow_mapping_kit.plans.slicing import planned
 
@@ -252,7 +252,7 @@ class GeneratorOperator(DecoratedOperator):
         return f"{_RULE.format(self.task_id, limit)} {self._in_batches(number, limit)}"
 
     def remedy(self, plan: list[Any], limit: int) -> str:
-        """Return what makes a plan that is too long fit."""
+        """Return how to make a plan fit that is too long."""
         if all(isinstance(piece, list) for piece in plan):
             return _larger(sum(map(len, plan)), limit)
         return self._in_batches(len(plan), limit)
@@ -262,7 +262,7 @@ class GeneratorOperator(DecoratedOperator):
 
 
 class PureGeneratorOperator(GeneratorOperator):
-    """A generator whose plan depends on its arguments alone: literals are checked when the DAG is parsed."""
+    """A generator whose plan depends only on its arguments: literals are checked when the DAG is parsed."""
 
     makes_the_plan = True
 
@@ -297,7 +297,7 @@ def generator(
 
 
 def _place_of(instance: Any) -> Any:
-    """Return where a running instance keeps a plan that is too large for an XCom."""
+    """Return where a running instance stores a plan that is too large for an XCom."""
     from airflow_mapping_kit.plans.chunks import chunks
     from airflow_mapping_kit.plans.plan_files import plan_file
     from airflow_mapping_kit.storage.place import root
@@ -310,7 +310,7 @@ def _larger(items: int, limit: int) -> str:
 
 
 def refuse_empty_dimensions(operator: GeneratorOperator) -> None:
-    """Refuse a dimension that the DAG's file gives no values: nothing would ever be done.
+    """Raise an error if a literal dimension has no values, because nothing would ever be done.
 
     :raises PlanError: naming it. A list known only at run time may be empty.
     """
@@ -324,7 +324,7 @@ def refuse_empty_dimensions(operator: GeneratorOperator) -> None:
 
 
 def _arguments_of(task: Any) -> list[Any]:
-    """Return what a generator of the DAG's file is given; of a mapped one what it is mapped over too."""
+    """Return the arguments of a generator in the DAG file; for a mapped generator, also the mapped ones."""
     return [
         getattr(task, "op_args", ()),
         getattr(task, "op_kwargs", {}),
@@ -350,7 +350,7 @@ def _materialized(arguments: Any) -> Any:
 
 
 def _as_shown(held: Slice) -> dict[str, Any]:
-    """Return a slice as JSON without an end of which a label would hide something."""
+    """Return a slice as JSON, without an end of which a label would hide a field."""
     names = hidden_names()
     return held._replace(ends=[end if hide(end, names) == end else None for end in held.ends]).as_json()
 

@@ -1,4 +1,4 @@
-"""What maps over a plan, and what it can take."""
+"""The tasks that use a plan, and what they can take."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Uses(NamedTuple):
-    """How the tasks of a DAG use what a generator makes.
+    """How the tasks of a DAG use the plan of a generator.
 
-    :param needs_batches: whether all of them are mapped over it and work on batches only.
-    :param takes_slices: whether all of them are mapped over it and read a batch that is kept elsewhere.
+    :param needs_batches: whether all of them are mapped over it and take only batches.
+    :param takes_slices: whether all of them are mapped over it and can read a batch that is stored elsewhere.
     """
 
     needs_batches: bool = False
@@ -39,10 +39,10 @@ class Uses(NamedTuple):
 
 
 def uses_of(generator: Any) -> Uses:
-    """Return how the tasks of its DAG use the output of a generator: each of them has a say.
+    """Return how the tasks of its DAG use the output of a generator. All of them count.
 
-    What is not mapped over it batch by batch gets the plan itself: a task that takes all of it, another generator,
-    `expand_kwargs`, `.map()` and `.zip()`, a template with `xcom_pull`.
+    A task that is not mapped over it batch by batch gets the plan itself: a task that takes the whole plan, another
+    generator, `expand_kwargs`, `.map()` and `.zip()`, a template with `xcom_pull`.
 
     :param generator: a declared operator.
     """
@@ -76,7 +76,7 @@ def uses_of(generator: Any) -> Uses:
 
 
 def _fixed(task: Any) -> Mapping[str, Any]:
-    """Return what a task is given besides what it is mapped over, by name."""
+    """Return the arguments of a task that it is not mapped over, by name."""
     if is_mapped_operator(task):
         return task.partial_kwargs  # type: ignore[no-any-return]
     # A template may be in any field; of a function all arguments are in two of them.
@@ -90,7 +90,7 @@ def _holds(value: Any, generator: Any) -> bool:
 
 
 def _only_argument(over: Any, generator: Any) -> str | None:
-    """Return the one mapped argument of which an element of a plan is a value, `None` where it is not so simple."""
+    """Return the mapped argument that gets an element of the plan, `None` if it is not exactly one."""
     if not isinstance(over, dict):
         return None
     names = [name for name, given in over.items() if _holds(given, generator)]
@@ -109,7 +109,7 @@ def _concatenated(given: Any) -> Iterator[Any]:
 
 
 def _is_its_batch(task: Any, argument: str) -> bool:
-    """Tell whether the group's argument is what a task takes as its batch, and nothing else of it."""
+    """Tell whether a task takes the group's argument as its batch, and uses it for nothing else."""
     parameter = batch_parameter_of(task)
     if parameter is None or is_mapped_operator(task):
         return False
@@ -124,19 +124,19 @@ def _pulls(text: str, task_id: str) -> bool:
 
 
 def longest_map() -> int:
-    """Return how many pieces Airflow maps over at most, where a task of one's own returns them."""
+    """Return how many pieces Airflow maps over at most, if a task returns them."""
     from airflow.configuration import conf
 
     return int(conf.getint("core", "max_map_length", fallback=1024))
 
 
 def takes_arguments(mapped: Any) -> bool:
-    """Tell whether a task or a group is mapped by `expand_kwargs`: what a piece holds are its arguments."""
+    """Tell whether a task or a group is mapped by `expand_kwargs`, so that the fields of a piece are its arguments."""
     return not isinstance(_mapped_over(mapped), dict)
 
 
 def refuse_context_names(mapped: Any, plan: Collection[Any]) -> None:
-    """Refuse pieces of which a TaskFlow function would get arguments that Airflow passes itself.
+    """Raise an error if a piece has fields that would be arguments which Airflow itself passes to a TaskFlow function.
 
     :raises PartitionError: naming the function's task and the argument.
     """

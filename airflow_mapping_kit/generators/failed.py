@@ -1,4 +1,4 @@
-"""What failed of a plan, as a plan."""
+"""The failed pieces of a plan, as a plan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FailedOfOperator(GeneratorOperator):
-    """A generator of what a fan-in says has failed.
+    """A generator of the failed pieces of a fan-in.
 
     :param fan_in: the id of the fan-in. Default: the one whose report it gets.
     """
@@ -85,7 +85,7 @@ def _failed_of(
 
 
 def _check(mapped: Mapped) -> None:
-    """Check that what a mapped task got can be given to another one.
+    """Check that another task can get what a mapped task got.
 
     :raises PlanError: if it can't.
     """
@@ -104,7 +104,7 @@ def _check(mapped: Mapped) -> None:
 
 
 def _fields_of(mapped: Mapped) -> Any:
-    """Return which fields name the pieces by the word of the generator that made them, `None` for all."""
+    """Return the fields that name the pieces, as their generator says; `None` for all."""
     over = mapped.expand_input.value
     given: Any = next(iter(over.values())) if isinstance(over, dict) and len(over) == 1 else None
     return getattr(given.operator, "named_by", None) if xcom_kind(given) == "plain" else None

@@ -1,4 +1,4 @@
-"""What a lake holds, as a task."""
+"""The partitions of a lake, as a task."""
 
 from __future__ import annotations
 

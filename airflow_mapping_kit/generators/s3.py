@@ -1,4 +1,4 @@
-"""What lies in a bucket as tasks: its keys, and the partitions that its directories name."""
+"""The contents of a bucket, as tasks: its keys, and the partitions of its directories."""
 
 from __future__ import annotations
 

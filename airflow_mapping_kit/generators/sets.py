@@ -1,4 +1,4 @@
-"""What of a plan is not there yet, as a task."""
+"""The partitions of a plan that don't exist yet, as a task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WithoutOperator(PureGeneratorOperator):
-    """A generator of what is not there: what it leaves out is left out on purpose."""
+    """A generator of missing partitions: it leaves out the others on purpose."""
 
 
 def missing(plan: Iterable[Any], there: Iterable[Any]) -> list[Any]:

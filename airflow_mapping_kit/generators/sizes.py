@@ -1,4 +1,4 @@
-"""How many pieces a batch has, where it is said."""
+"""The size of a batch, if it is given."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from airflow_mapping_kit.partitions.sequences import shown
 
 
 def size_of(given: Any) -> int | None:
-    """Return a `batch_size` as a number, `None` where none is given. A template leaves text: `"50"`.
+    """Return a `batch_size` as a number, `None` if none is given. A template renders to text: `"50"`.
 
-    :raises PartitionError: if it is no whole number above 0.
+    :raises PartitionError: if it is not a whole number above 0.
     """
     size = given
     if isinstance(size, str):

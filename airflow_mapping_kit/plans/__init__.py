@@ -1,3 +1,3 @@
-"""What the pieces of a mapped task are: its arguments, its plan, its batches, what they are called and labelled."""
+"""The pieces of a mapped task: its arguments, its plan, its batches, and their keys and labels."""
 
 from __future__ import annotations

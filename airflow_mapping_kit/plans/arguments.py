@@ -45,7 +45,7 @@ def mapped_arguments(context: Context) -> dict[str, Any]:
     """Return what the running instance was mapped over: `{argument: value}`.
 
     Inside a mapped task group these are the group's arguments, whether the task takes them or not. Literals
-    that are templates, or hold what a task returned, are as the task sees them; what comes from an XCom is never
+    that are templates, or that refer to the output of a task, are as the task gets them. Values of an XCom are never
     rendered.
 
     :param context: the context of the task, after its templates were rendered.
@@ -87,7 +87,7 @@ def key_of_instance(task: Any, mapped: Mapping[str, Any]) -> str:
 
 
 def chosen_key_of_instance(task: Any, mapped: Mapping[str, Any]) -> str | None:
-    """Return the same where a generator has chosen which fields name a piece, else `None`."""
+    """Return the key of the piece if a generator has chosen which fields name it, else `None`."""
     return chosen_key(mapped, _over(task))
 
 
@@ -96,10 +96,10 @@ def _over(task: Any) -> Any:
 
 
 def _without_references(mapped: dict[str, Any], context: Context) -> dict[str, Any]:
-    """Return arguments with what tasks returned in place of the references in them.
+    """Return arguments in which the outputs of tasks replace the references to them.
 
-    Airflow leaves those that literals hold to the templating of a task, and alone in `expand_kwargs` and in mapped
-    groups.
+    Airflow resolves references inside literals only when it renders a task, and not at all in `expand_kwargs` and in
+    mapped groups.
     """
     wanted = set(references(mapped))
     if not wanted:
@@ -124,9 +124,9 @@ def _taken(task: Any, declared: Any) -> dict[str, Any]:
 
 
 def _given(task: Any, declared: Any, expand_input: Any) -> dict[str, Any] | None:
-    """Return the mapped arguments as the unmapped operator was made with them; `None` if it does not tell.
+    """Return the mapped arguments that the unmapped operator was made with; `None` if it doesn't have them.
 
-    Airflow has just resolved them: to do so again would cost every instance a connection and some queries.
+    Airflow has just resolved them. Doing it again would cost every instance a connection and some queries.
     """
     given = getattr(task, "_BaseOperator__init_kwargs", {})
     fixed = declared.partial_kwargs

@@ -1,4 +1,4 @@
-"""Batches whose items count as pieces: which task works on such, and what each batch holds."""
+"""Batches whose items count as pieces: which tasks work on them, and which items a batch has."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Item(NamedTuple):
 
     :param key: its key, not yet told apart from equal ones.
     :param value: what the function gets.
-    :param state: `success` if there is something to do for it, else what it is without that.
-    :param error: what went wrong before it came here.
+    :param state: `success` if the function has to run for it, else its state without that.
+    :param error: the error of an earlier task.
     """
 
     key: str
@@ -48,11 +48,11 @@ class Batched:
     """How a task gets its batches.
 
     :param parameter: the parameter that takes an item.
-    :param argument: the mapped argument that holds a batch, after which its items are keyed: the same, or that of
-        the mapped group around it, whose tasks may each call it otherwise.
-    :param chained: whether a batch is what another batched task returned for its own: then the keys of its
-        items stay, and what did not succeed there has nothing to do here.
-    :param fields: which fields of an item are its key, all if not said.
+    :param argument: the mapped argument that holds a batch, and that names its items in their keys: the same parameter,
+        or the argument of the mapped group, whose tasks may use other names for it.
+    :param chained: whether a batch is the output of another batched task. Then its items keep their keys, and items
+        that didn't succeed there don't run here.
+    :param fields: the fields of an item that make its key. Default: all.
     """
 
     parameter: str
@@ -61,28 +61,28 @@ class Batched:
     fields: Sequence[str] | None = None
 
     def batch(self, mapped: Mapping[str, Any]) -> list[Any] | None:
-        """Return the batch of one piece as the plan has it, `None` if what it was mapped over is none."""
+        """Return the batch of one piece as the plan has it, `None` if the piece is not a batch."""
         batch = _named(mapped).get(self.argument)
         return batch if isinstance(batch, list) else None
 
     def slice(self, mapped: Mapping[str, Any]) -> Slice | None:
-        """Return the slice of a plan that one piece is mapped over, `None` if it is none."""
+        """Return the slice of a plan that one piece is mapped over, `None` if the piece is not a slice."""
         return Slice.of(_named(mapped).get(self.argument))
 
     def part(self, mapped: Mapping[str, Any]) -> PartSummary | None:
-        """Return the summary of results that one piece of a chain is mapped over, `None` if it is none."""
+        """Return the summary of results that one piece of a chain is mapped over, `None` if it is not a summary."""
         return part_of(_named(mapped).get(self.argument)) if self.chained else None
 
     def arguments(self, mapped: Mapping[str, Any], value: Any) -> dict[str, Any]:
-        """Return what a label may name of an item: what its piece was mapped over, the item in place of the batch."""
+        """Return the values that an item's label can use: the mapped arguments, with the item in place of the batch."""
         return {**_named(mapped), self.argument: value, self.parameter: value}
 
     def items(self, mapped: Mapping[str, Any], batch: Iterable[Any]) -> list[Item]:
-        """Return the items of a batch. Keys are not told apart: equal ones may be in different batches."""
+        """Return the items of a batch. Equal keys are not numbered here, because they may be in different batches."""
         return list(map(self.maker(mapped), batch))
 
     def maker(self, mapped: Mapping[str, Any]) -> Callable[[Any], Item]:
-        """Return what makes an item of each value of a batch, of a chain of the row that says what became of it."""
+        """Return the function that makes an item from a value of a batch; in a chain, from the row of its outcome."""
         if self.chained:
             return _of_row
         argument, others = self.argument, {**_named(mapped)}
@@ -95,7 +95,7 @@ class Batched:
         return item
 
     def _named_by(self, value: Any) -> Any:
-        """Return what names a value, where that is not all of it."""
+        """Return the part of a value that names it, if it is not the whole value."""
         if isinstance(value, dict):
             return {name: value.get(name) for name in self.fields or ()}
         # Whoever only reads names what has not these fields as well, without showing what it has.
@@ -116,10 +116,10 @@ def _named(mapped: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def batched(operator: Any) -> Batched | None:
-    """Return how an operator gets its batches, `None` for one that has no use for them.
+    """Return how an operator gets its batches, `None` for an operator that takes none.
 
-    An operator whose pieces may be batches says so by its `batch_parameter`, and pushes a list of results,
-    one an item, as the XCom `items_key`.
+    An operator that takes batches has a `batch_parameter`, and pushes a list of results, one per item, as the XCom
+    `items_key`.
 
     :param operator: as its DAG keeps it, declared or serialized.
     """
@@ -144,9 +144,9 @@ def batched(operator: Any) -> Batched | None:
 
 
 def received(operator: Any) -> Batched:
-    """Return how a declared operator, mapped or not, gets the batch that it is given itself.
+    """Return how a declared operator, mapped or not, gets the batch in its own argument.
 
-    Within a mapped group that may be what a task before it made of the group's argument.
+    In a mapped group this may be the output of an upstream task, made from the group's argument.
     """
     parameter = str(batch_parameter_of(operator))
     how = batched(operator) or Batched(parameter, parameter, fields=item_fields_of(operator))
@@ -155,12 +155,12 @@ def received(operator: Any) -> Batched:
 
 
 def _fields_of_maker(given: Any) -> Sequence[str] | None:
-    """Return which fields name an item by the word of the generator that makes the batches, `None` for all."""
+    """Return the fields that name an item, as the generator of the batches says; `None` for all."""
     return getattr(given.operator, "named_by", None) if xcom_kind(given) == "plain" else None
 
 
 def given_to(operator: Any, argument: str) -> Any:
-    """Return what a declared operator gets as an argument: a literal, or a reference that is known later."""
+    """Return the argument of a declared operator: a literal, or a reference to a later value."""
     if not is_mapped_operator(operator):
         return arguments(operator).get(argument)
     fixed = operator.partial_kwargs
@@ -172,7 +172,7 @@ def given_to(operator: Any, argument: str) -> Any:
 
 
 def unwraps(given: Any) -> bool:
-    """Tell whether an argument is what a batched task returns: its items are the results of items."""
+    """Tell whether an argument is the output of a batched task: its items are the results of items."""
     if xcom_kind(given) != "plain" or given.key != RETURN_VALUE:
         return False
     return items_key_of(given.operator) == RETURN_VALUE
@@ -185,23 +185,23 @@ def batch_parameter_of(operator: Any) -> str | None:
 
 
 def needs_batches(operator: Any) -> bool:
-    """Tell whether a declared operator works on batches only, and never on one piece by itself."""
+    """Tell whether a declared operator takes only batches, and never a single piece."""
     return bool(getattr(_class_of(operator), "needs_batches", False))
 
 
 def takes_slices(operator: Any) -> bool:
-    """Tell whether a declared operator reads its batch itself where that is kept elsewhere."""
+    """Tell whether a declared operator can read a batch that is stored elsewhere."""
     return bool(getattr(_class_of(operator), "takes_slices", False))
 
 
 def item_fields_of(operator: Any) -> Sequence[str] | None:
-    """Return which fields of an item are its key by a declared operator's own word, `None` for all."""
+    """Return the fields that name an item, as a declared operator itself says; `None` for all."""
     find = getattr(_class_of(operator), "item_fields", None)
     return None if find is None else find(operator)
 
 
 def items_key_of(operator: Any) -> str | None:
-    """Return the key of the XCom in which an operator says what became of the items of a batch.
+    """Return the key of the XCom in which an operator pushes the outcomes of the items of a batch.
 
     :param operator: as its DAG keeps it, declared or serialized.
     """
@@ -212,7 +212,7 @@ def items_key_of(operator: Any) -> str | None:
 
 
 def declared_settings_of(operator: Any) -> Mapping[str, Any] | None:
-    """Return what the DAG says of the settings that an operator looks for while it runs, `None` of one that doesn't.
+    """Return the DAG's values of the settings that an operator reads while it runs, `None` if it reads none.
 
     :param operator: as its DAG keeps it, declared or serialized.
     """
@@ -224,7 +224,7 @@ def declared_settings_of(operator: Any) -> Mapping[str, Any] | None:
 
 
 def keeps_what_is_done(operator: Any) -> bool:
-    """Tell whether an operator keeps what is done of a batch where a retry finds it, if there is such a place.
+    """Tell whether an operator keeps a checkpoint of a batch for its retries, if there is a place for it.
 
     :param operator: as its DAG keeps it, declared or serialized.
     """

@@ -1,6 +1,6 @@
-"""The items of a plan among the XComs of the task that makes it: where there is no storage.
+"""The items of a plan as XComs of the task that makes it, if there is no storage.
 
-They go with Airflow's own cleaning, and are deleted by Airflow when the task runs again.
+Airflow deletes them when the task runs again, and with its own cleaning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Chunks:
         self.where = f"{XCOMS}{task_instance.task_id}/{self._plan}"
 
     def add(self, line: str) -> tuple[int, int]:
-        """Keep a line; return the number of its chunk, and that after it."""
+        """Add a line; return the number of its chunk, and the number after it."""
         if self._lines and self._bytes + len(line) > _MOST_BYTES:
             self.push()
         self._lines.append(line)
@@ -41,7 +41,7 @@ class Chunks:
         return self._number, self._number + 1
 
     def push(self) -> None:
-        """Push what was not yet."""
+        """Push the lines that have not been pushed yet."""
         if not self._lines:
             return
         # As one text: to make JSON of a list, Airflow looks at each value in it.
@@ -53,7 +53,7 @@ class Chunks:
 
 @contextmanager
 def chunks(task_instance: Any) -> Iterator[Chunks]:
-    """Give a place for the items of a plan among the XComs of the task that makes it."""
+    """Yield a place for the items of a plan among the XComs of the task that makes it."""
     kept = Chunks(task_instance)
     yield kept
     kept.push()

@@ -1,8 +1,8 @@
-"""The label of an instance before its work is done: from the plan, in the processes that make instances.
+"""The label of an instance before its work is done: from the plan, in the processes that create instances.
 
-Reads what other tasks pushed once a plan, as plain JSON, and keeps it while Airflow makes its instances; a plan that
-can't be read is kept too. It calls no function of a DAG's author, and makes no object of what a worker pushed: the
-scheduler is no place for them.
+It reads the XComs of a plan once, as plain JSON, and keeps them while Airflow creates the instances. It also remembers
+that a plan can't be read. It calls no function of a DAG's author, and makes no objects of XComs, because this runs in
+the scheduler.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def of_instance(
     """Return the label of one instance, `None` where the plan cannot be read here.
 
     :param operator: the declared operator, or the serialized one of the scheduler.
-    :param session: that of the transaction in which it is asked for, where it is known.
+    :param session: the session of the current transaction, if it is known.
     """
     text = labels.format_of(_template(operator))
     expand_input = expand_input_of(operator)
@@ -85,7 +85,7 @@ def of_instance(
 
 
 def forget(dag_id: str, run_id: str) -> None:
-    """Read the plans of a run anew when they are asked for next."""
+    """Forget the plans of a run, so that they are read again."""
     for kept in (_plans, _given_up):
         for place in [place for place in kept if place[:2] == (dag_id, run_id)]:
             del kept[place]
@@ -107,7 +107,7 @@ def of_literals(operator: Any) -> Iterator[str]:
 
 
 def of_pieces(operators: Sequence[Any], read: Read) -> Callable[[int], str | None]:
-    """Return what gives the label of a piece by its map index before any instance has one, `None` if nothing can.
+    """Return a function that gives the label of a piece by its map index before instances exist, `None` if none can.
 
     :param operators: the declared tasks of a piece: it is called as the first of them that has a label.
     :param read: gives the value of a source.
@@ -154,9 +154,9 @@ def _template(operator: Any) -> str | None:
 
 
 def _known_in_the_task_only(operator: Any, expand_input: Any) -> bool:
-    """Tell whether the plan goes through functions, or through templates or outputs that a worker makes text of.
+    """Tell whether the plan goes through functions, templates, or outputs that a worker renders to text.
 
-    References to XComs are serialized as objects of their own, so what is text is a literal.
+    References to XComs are serialized as objects, so text is always a literal.
     """
     return (
         calls_functions(expand_input.value)
@@ -218,7 +218,7 @@ def _may_be_slices(operator: Any, wanted: Collection[Source]) -> bool:
 
 
 def _slices(connection: Any, place: _Place, wanted: Collection[Source]) -> tuple[dict[Source, Any], bool]:
-    """Return the slices that are beside the deployment's backend, and whether there is a plan at all by now."""
+    """Return the copy of the slices that doesn't go through the XCom backend, and whether there is a plan yet."""
     beside = {one._replace(key=SLICES_KEY): one for one in wanted}
     pushed = json_xcoms.pushed(connection, place[0], place[1], beside.keys())
     found = {beside[source]: slices for source, slices in pushed.items()}

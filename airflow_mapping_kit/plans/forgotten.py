@@ -1,4 +1,4 @@
-"""What has to be noted about a task before its DAG is serialized."""
+"""What must be noted about a task before its DAG is serialized."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def note_about(operator: Any) -> Mapping[str, Any] | None:
-    """Return what has to be noted about a declared operator, `None` of one that has nothing to do with pieces.
+    """Return what must be noted about a declared operator, `None` if it has nothing to do with pieces.
 
-    `{"order": ["a", "b"]}` of one that is mapped over two lists: serialized DAGs may sort them, and which instance
-    holds which values depends on it.
+    For an operator that is mapped over two lists it is `{"order": ["a", "b"]}`: a serialized DAG may sort them, and
+    their order decides which instance gets which values.
     """
     collected = collected_by(operator)
     if collected is not None:

@@ -1,4 +1,4 @@
-"""The items of a slice: read where they are, a part at a time."""
+"""The items of a slice, read part by part from where they are stored."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def items_of(held: Slice, read: Reading, dag_id: str, run_id: str) -> Iterator[tuple[int, Any]]:
     """Yield the items of a slice with their numbers in the plan, from 0.
 
-    :param read: what reads XComs of the run: `reading.of_task(ti)`, or `reading.tables` beside the database.
-    :raises StorageError: if they are not there any more, or are not what the plan was made of.
+    :param read: reads XComs of the run: `reading.of_task(ti)`, or `reading.tables` with the database.
+    :raises StorageError: if they no longer exist, or have changed since the plan was made.
 
     Example: of the second of slices of two items these are `(2, {"id": 7})` and `(3, {"id": 9})`.
     """
@@ -43,7 +43,7 @@ def items_of(held: Slice, read: Reading, dag_id: str, run_id: str) -> Iterator[t
 
 
 def batch_of(value: Any, read: Reading, dag_id: str, run_id: str) -> Any:
-    """Return a batch as a list, whether it was mapped over as one or as a slice; anything else as it is.
+    """Return a batch as a list, if it is a list or a slice; anything else as it is.
 
     :raises StorageError: as `items_of`.
     """

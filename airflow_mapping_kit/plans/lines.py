@@ -17,7 +17,7 @@ AIRFLOWS = " "
 
 
 def line_of(item: Any, number: int) -> str:
-    """Return an item as a line of ASCII, without the newline: plain JSON, or what an XCom would hold of it.
+    """Return an item as a line of ASCII, without the newline: plain JSON, or the form that an XCom would have.
 
     :param number: which item it is, for the error.
     :raises PlanError: if an XCom couldn't hold it either.
@@ -38,7 +38,7 @@ def line_of(item: Any, number: int) -> str:
 def item_of(line: str | bytes) -> Any:
     """Return the item that a line holds.
 
-    :raises Exception: of whatever kind, if it holds none.
+    :raises Exception: of any kind, if the line has no item.
     """
     text = line if isinstance(line, str) else line.decode()
     if text.startswith(AIRFLOWS):

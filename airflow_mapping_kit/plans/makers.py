@@ -1,4 +1,4 @@
-"""Which task made the batch that another works on."""
+"""Which task made the batches of another task."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from airflow_mapping_kit.plans.notes import noted
 
 
 def maker_of(operator: Any) -> str | None:
-    """Return the unmapped task that an operator's batches come from, however many mapped ones are between.
+    """Return the unmapped task that made an operator's batches, however many mapped tasks are between them.
 
     :param operator: as its DAG keeps it.
-    :return: its id; `None` of a literal, which no task made, and of an operator that works on no batches.
+    :return: its id; `None` for a literal, and for an operator that takes no batches.
     """
     note = noted(operator)
     if note is not None:

@@ -1,4 +1,4 @@
-"""A mapped task, or a mapped group, as the one thing whose pieces are accounted for."""
+"""A mapped task, or a mapped group, whose pieces a fan-in reports."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Mapped:
     :param task_ids: the tasks that make the state of one piece: the mapped task, or those of a group, without
         teardowns that can't fail a run.
     :param teardowns: those teardowns.
-    :param leaves: the tasks of a piece that nothing in the group follows but teardowns.
-    :param awaited: the tasks that have ended when the state of a piece is known.
+    :param leaves: the tasks of a piece that only teardowns follow in the group.
+    :param awaited: the tasks that must end before the state of a piece is known.
     :param returns: where the value of a piece is, `None` if a group returns none.
     :param expand_input: what it is mapped over.
     :param dag: its DAG.
@@ -94,7 +94,7 @@ class Mapped:
 
     @property
     def order(self) -> Sequence[str] | None:
-        """The arguments of `expand` in the order in which they were declared, where the DAG may have lost it."""
+        """The arguments of `expand` in the order of their declaration, which a serialized DAG may have lost."""
         note = noted(self.dag.get_task(self.main))
         return None if note is None else note.get("order")
 
@@ -105,7 +105,7 @@ class Mapped:
 
     @property
     def main(self) -> str:
-        """The task that a piece is called after, and that says what its batch is."""
+        """The task that names a piece, and that says what its batch is."""
         return next(iter(self.returned), self.leaves[0])
 
     def value(self, of_task: Callable[[str], Any]) -> Any:
@@ -116,7 +116,7 @@ class Mapped:
 def mapped_in(dag: Any) -> list[Mapped]:
     """Return every mapped task and every mapped group of a DAG, in the order of their dependencies.
 
-    A group that a fan-in collects is what the fan-in calls its piece: it has the same value.
+    If a fan-in collects a group, the group has the value that the fan-in says.
 
     :param dag: declared, or serialized.
     """
@@ -133,7 +133,7 @@ def mapped_in(dag: Any) -> list[Mapped]:
 
 
 def collected_by(task: Any) -> Collected | None:
-    """Return what a task of a DAG collects, `None` of one that is no fan-in.
+    """Return what a task of a DAG collects, `None` if it is not a fan-in.
 
     :param task: as its DAG keeps it, declared or serialized.
     """
@@ -152,9 +152,9 @@ def is_collected(task: Any) -> bool:
 
 
 def published_by(mapped: Mapped) -> str | None:
-    """Return the fan-in that commits what a mapped task or group stages: before it, a success changes nothing.
+    """Return the fan-in that publishes what a mapped task or group stages. Before that, its success changes nothing.
 
-    :return: its id, `None` where what a piece does is done when it succeeds.
+    :return: its id, `None` if nothing has to be published.
     """
     for task in mapped.dag.task_dict.values():
         if task.task_type == _PUBLISHES:
@@ -190,7 +190,7 @@ def _of_outputs(outputs: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Mapped
 
 
 def _filled(shape: Any, of: Callable[[Any], Any]) -> Any:
-    """Return a list or a dict, however nested, with something else in place of what is in it."""
+    """Return a list or a dict, however nested, with its values replaced."""
     if isinstance(shape, dict):
         return {str(name): _filled(part, of) for name, part in shape.items()}
     if isinstance(shape, list | tuple):
@@ -248,7 +248,7 @@ def _group(group: TaskGroup, returns: Returns) -> Mapped:
 
 
 def _last_of(tasks: list[Any]) -> tuple[str, ...]:
-    """Return the ids of the tasks that none of the others follows, at once or later."""
+    """Return the ids of the tasks that have no other of these tasks downstream."""
     ids = {task.task_id for task in tasks}
     last = [task for task in tasks if ids.isdisjoint(task.get_flat_relative_ids(upstream=False))]
     # What only a teardown follows is set up for nothing; and Airflow lets nothing wait for it but by its own rule.

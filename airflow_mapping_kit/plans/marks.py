@@ -20,11 +20,11 @@ _END_BYTES = 200
 
 
 class Cut(NamedTuple):
-    """How batches are made of items.
+    """How items are put into batches.
 
-    :param size: how many items each has; `None` for as few as give no more than `most`.
+    :param size: how many items each has; `None` for the smallest size that makes at most `most` batches.
     :param most: how many batches there may be.
-    :param ready: whether what comes are batches already, lists of items.
+    :param ready: whether the elements are batches already, lists of items.
     :param named_by: the fields that name an item.
     :param whose: the task that makes the plan, for errors.
     """
@@ -63,7 +63,7 @@ class Marks:
         :param line: the item, nothing for a batch without any.
         :param begins: whether a batch begins with it, if they are made already.
         :param start: where it begins, and where it ends.
-        :raises PlanError: if that is one batch too many.
+        :raises PlanError: if there is now one batch too many.
         """
         if begins if self._cut.ready else self.items % self._size == 0:
             self._begin(line, start)
@@ -84,7 +84,7 @@ class Marks:
         self._marks.append(_Mark(start, self.items, line))
 
     def _shorten(self) -> None:
-        """Forget of the last batch what is too long for a label: there may be a thousand."""
+        """Drop what is too long for a label from the last batch: there may be a thousand batches."""
         for mark in self._marks[-1:]:
             mark.first_line, mark.last_line = map(self._short, (mark.first_line, mark.last_line))
 
@@ -132,7 +132,7 @@ class Marks:
 
 
 def _end(line: str) -> Any:
-    """Return the item that a label may show, `None` of one that plain JSON does not hold everywhere."""
+    """Return the item that a label may show, `None` if it is not plain JSON."""
     try:
         item = json.loads(line)
         text = json.dumps(item, ensure_ascii=False, allow_nan=False)

@@ -1,4 +1,4 @@
-"""Which fields name what is worked on, where its author has chosen some: the `key=` of generators and batches."""
+"""The fields that name a piece, if the DAG's author has chosen some: the `key=` of generators and batches."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def check_fields(key: Any) -> None:
-    """Check that it chooses fields: the name of one, or a list of names; `None` chooses all.
+    """Check that `key=` names fields: one name, or a list of names; `None` means all.
 
-    :raises PlanError: naming what it is.
+    :raises PlanError: naming the value.
     """
     fields = fields_of(key)
     if fields is not None and not (
@@ -29,7 +29,7 @@ def check_fields(key: Any) -> None:
 
 
 def fields_of(key: Any) -> Sequence[str] | None:
-    """Return the names that it chooses, `None` for all. `"id"` gives `["id"]`."""
+    """Return the names of the fields, `None` for all. `"id"` gives `["id"]`."""
     return [key] if isinstance(key, str) else key
 
 
@@ -37,8 +37,8 @@ def check_named(whose: str, what: str, key: Any, items: Sequence[Any]) -> None:
     """Check that items have the fields that name them.
 
     :param whose: the task that made or takes them.
-    :param what: what they are called, such as `item 3 of the batch` with `{}` for the number.
-    :raises PlanError: naming the first item that has not, without its values.
+    :param what: their name in errors, such as `item 3 of the batch`, with `{}` for the number.
+    :raises PlanError: naming the first item that lacks one, without its values.
     """
     for number, item in enumerate(items):
         if not isinstance(item, dict):

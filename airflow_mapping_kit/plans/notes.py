@@ -1,8 +1,8 @@
-"""What a serialized DAG forgets of its tasks, noted in each of them when its file is read.
+"""Notes about tasks that a serialized DAG would lose, written into each task when its file is parsed.
 
-The scheduler, the web server and the API server have no files: the classes of operators are gone there, and whatever
-is no field of Airflow's. A task keeps its note among the renderers of its templated fields, which both lines of Airflow
-serialize: there is no field of that name, so none is rendered by it, and nobody sees it.
+The scheduler, the web server and the API server have no DAG files. They don't know the classes of operators, or any
+attribute that Airflow doesn't serialize. A task keeps its note in `template_fields_renderers`, which Airflow 2 and 3
+serialize. No field has the name of the note, so nothing is rendered with it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _FAN_INS = {"CollectOperator", "PublishOperator"}
 
 
 def write(operator: Any, note: Mapping[str, Any]) -> None:
-    """Note something about a declared operator, for whoever has its DAG without the file."""
+    """Write a note about a declared operator, for processes that have only the serialized DAG."""
     # The class has one dict for all.
     operator.template_fields_renderers = {**operator.template_fields_renderers, _FIELD: json.dumps(note)}
 
 
 def noted(operator: Any) -> Mapping[str, Any] | None:
-    """Return what was noted about an operator of a serialized DAG, nothing where it was not.
+    """Return the note about an operator of a serialized DAG, nothing if there is none.
 
-    :return: `None` for a declared operator, of which all is known.
+    :return: `None` for a declared operator, which needs no note.
     """
     if not is_serialized(operator):
         return None
@@ -38,9 +38,9 @@ def noted(operator: Any) -> Mapping[str, Any] | None:
 
 
 def without_note(dag: Any) -> list[str]:
-    """Return the ids of those tasks of a DAG of which a note is needed and missing, in alphabetical order.
+    """Return the ids of the tasks of a DAG that need a note and have none, in alphabetical order.
 
-    Of a declared DAG there are none.
+    A declared DAG has no such tasks.
     """
     return sorted(
         task.task_id
@@ -52,7 +52,7 @@ def without_note(dag: Any) -> list[str]:
 
 
 def said_of_missing(dag: Any) -> str | None:
-    """Return a sentence about notes that are missing in a serialized DAG, `None` where none is."""
+    """Return a sentence about the missing notes of a serialized DAG, `None` if none is missing."""
     tasks = without_note(dag)
     if not tasks:
         return None

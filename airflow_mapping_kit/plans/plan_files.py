@@ -1,4 +1,4 @@
-"""The items of a plan as a file of JSON Lines, where the deployment has a place for such."""
+"""The items of a plan as a file of JSON Lines, if the deployment has storage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PlanFile:
         self._write, self._size = file.write, 0
 
     def add(self, line: str) -> tuple[int, int]:
-        """Write a line; return at which byte it begins, and at which the next one does."""
+        """Write a line; return the byte at which it begins, and the byte at which the next one begins."""
         start = self._size
         self._size += self._write(f"{line}\n".encode("ascii"))
         return start, self._size
@@ -37,14 +37,14 @@ class PlanFile:
 
 @contextmanager
 def plan_file(task_instance: Any) -> Iterator[PlanFile]:
-    """Give a new file for the items of a plan, which is there as a whole or not at all.
+    """Yield a new file for the items of a plan. It is visible as a whole or not at all.
 
-    It has a name of its own, so that no byte range of an older plan is ever one of this. What the same task of the
-    same run began before goes when this is there: Airflow has deleted what referred to it when the task began. What it
-    began later stays: this may be a process that froze, and comes back after its work was given to another.
+    It has a new name, so that no byte range of an older plan can refer to it. When it is complete, older files of the
+    same task and run are deleted, because Airflow deleted the XComs that refer to them when the task began. Newer files
+    stay: this process may have been frozen, and another one may work on the task now.
 
     :param task_instance: that of the running task that makes the plan.
-    :raises StorageError: if there is no place, or it can't be written.
+    :raises StorageError: if there is no storage, or it can't be written.
     """
     place = folder(task_instance.dag_id, task_instance.run_id, task_instance.task_id)
     name = f"plan-{int(time.time() * 1000):012x}{uuid.uuid4().hex[:20]}.jsonl"

@@ -1,7 +1,7 @@
-"""The plan of a mapped task: what each map index works on, from what the DAG declares and the XComs it names.
+"""The plan of a mapped task: what each map index works on, from the DAG and the XComs that it names.
 
-Reads no database: whoever asks hands in the XComs, so that the policy, the fan-in and the command line
-share this one reading of Airflow's expand inputs, of declared and of serialized DAGs alike.
+It reads no database: the caller passes the XComs. So the policy, the fan-in and the command line share this code, for
+declared and for serialized DAGs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Read = Callable[[Source], Any]
 
 
 def sources(expand_input: Any) -> set[Source]:
-    """Return the XComs that a plan is made of, those within literals too: `expand(x=[a(), b()])`."""
+    """Return the XComs that a plan is made of, also those inside literals: `expand(x=[a(), b()])`."""
     return set(references(expand_input.value))
 
 
@@ -73,7 +73,7 @@ def chosen_key(mapped: Mapping[str, Any], over: Any) -> str | None:
 
 
 def chosen_of(value: Any, made_by: Any) -> Any:
-    """Return of what a generator made the fields that name it, all of it where the generator has not chosen any."""
+    """Return the fields of a generator's piece that name it, the whole piece if the generator has not chosen any."""
     if xcom_kind(made_by) != "plain" or not isinstance(value, Mapping):
         return value
     # A slice is none of the pieces, and of a mapped generator Airflow maps over lists, which have no fields.
@@ -114,7 +114,7 @@ class Plan:
     def columns(self) -> dict[str, Sequence[Any]] | None:
         """Return what every piece was mapped over, by argument: `{argument: [value of the first piece, ...]}`.
 
-        :return: `None` of `expand_kwargs`, whose entries may each have other arguments.
+        :return: `None` for `expand_kwargs`, whose entries may each have other arguments.
         """
         if self._by_argument is None:
             return None
@@ -149,7 +149,7 @@ def _sequence(value: Any, read: Read) -> Sequence[Any]:
 
 
 def _value(value: Any, read: Read) -> Any:
-    """Return what an argument is: a literal with whatever it refers to, or what was pushed."""
+    """Return the value of an argument: a literal with its references resolved, or an XCom."""
     kind = xcom_kind(value)
     if kind is None:
         return value if next(references(value), None) is None else filled(value, read)
@@ -170,7 +170,7 @@ def _value(value: Any, read: Read) -> Any:
 
 
 def filled(literal: Any, read: Read) -> Any:
-    """Return a literal with what tasks pushed in place of the references in it, `None` for what was not.
+    """Return a literal in which XComs replace the references to them; `None` replaces a missing XCom.
 
     :param read: gives the value of a source, `None` if nothing was pushed.
     """
@@ -192,7 +192,7 @@ def _zipped(parts: list[Sequence[Any]], fill: Any) -> list[tuple[Any, ...]]:
 
 
 class _Mapped(Sequence[Any]):
-    """What `XComArg.map` makes of a list, each element when it is asked for."""
+    """The result of `XComArg.map` on a list, computed element by element when it is read."""
 
     def __init__(self, values: Sequence[Any], functions: Sequence[Callable[[Any], Any]]) -> None:
         self._values = values

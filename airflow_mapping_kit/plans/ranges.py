@@ -1,4 +1,4 @@
-"""Which of all the items of a plan an instance holds: what its label says."""
+"""Which items of a plan an instance holds: its label shows this."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def _is_all_of(expand_input: Any, how: Batched) -> bool:
-    """Tell whether the plan that slices are of is all that is mapped over."""
+    """Tell whether the task is mapped over the whole plan that slices belong to."""
     value = expand_input.value
     return isinstance(value, dict) and len(value) == 1 and xcom_kind(value.get(how.argument)) == "plain"
 
 
 class Ranges:
-    """Which of all the items of a plan each batch holds.
+    """Which items of a plan each batch holds.
 
     :param plan: the mapped arguments of every piece, in map-index order.
     """
@@ -35,7 +35,7 @@ class Ranges:
         self._ends = list(accumulate(_count(batched, mapped) for mapped in plan))
 
     def __getitem__(self, map_index: int) -> Batch | None:
-        """Return what a label says of a batch, `None` of an empty one."""
+        """Return what a label says of a batch, `None` for an empty one."""
         if not 0 <= map_index < len(self._ends):
             return None
         mapped = self._plan[map_index]
@@ -54,7 +54,7 @@ def _count(how: Batched, mapped: Mapping[str, Any]) -> int:
 
 
 def _held(how: Batched, mapped: Mapping[str, Any], *, first: int, count: int, total: int) -> Batch | None:
-    """Return what a label says of a batch, `None` of an empty one.
+    """Return what a label says of a batch, `None` for an empty one.
 
     :param first: the number of its first item, from 0.
     """
@@ -76,7 +76,7 @@ def _held(how: Batched, mapped: Mapping[str, Any], *, first: int, count: int, to
 
 
 def held_by(task_instance: Any, task: Any, mapped: Mapping[str, Any]) -> Batch | None:
-    """Return what a running instance holds of all items, `None` if that cannot be said.
+    """Return which items a running instance holds, `None` if this is unknown.
 
     :param task: its operator, as the worker runs it.
     :param mapped: what it was mapped over.

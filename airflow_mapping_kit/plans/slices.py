@@ -1,4 +1,4 @@
-"""A batch by reference: where its items are, and which of all items they are."""
+"""A batch by reference: where its items are stored, and which items of the plan they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ XCOMS = "xcom:"
 
 
 class Slice(NamedTuple):
-    """A batch of which only its place goes from task to task.
+    """A batch of which XComs hold only its place.
 
     As JSON, `{"mapping_kit_items": ["s3://aws@lake/.../plan-1f3e.jsonl", 0, 4096, 0, 100, 250, ["a", "m"]]}`: the
     first 100 of 250 items, of which the first is `"a"` and the last `"m"`.
@@ -34,12 +34,12 @@ class Slice(NamedTuple):
 
     @classmethod
     def of(cls, value: Any) -> Slice | None:
-        """Return the slice that a mapped argument is, `None` where it is anything else."""
+        """Return a mapped argument as a slice, `None` if it is anything else."""
         if not isinstance(value, dict) or len(value) != 1 or not isinstance(value.get(MARK), list | tuple):
             return None
         parts = value[MARK]
         return cls(*parts) if len(parts) == len(cls._fields) else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as it goes through an XCom. A tuple by itself Airflow 2 and 3 would keep in two ways."""
+        """Return it as it goes through an XCom. Airflow 2 and 3 would store a bare tuple differently."""
         return {MARK: list(self)}

@@ -1,6 +1,6 @@
-"""A plan of batches, made of items as they come: as lists where it is small, else kept elsewhere as slices.
+"""A plan of batches, made of items as they come: as lists if it is small, otherwise stored elsewhere as slices.
 
-Memory does not grow with the number of items: what is kept of a batch is where it begins and ends.
+Memory does not grow with the number of items: only the beginning and the end of each batch are kept.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MOST_BYTES = 256 * 1024
 
 
 class Place(Protocol):
-    """Where the items of a plan are kept, a line each."""
+    """Where the items of a plan are stored, a line per item."""
 
     where: str
 
     def add(self, line: str) -> tuple[int, int]:
-        """Keep a line; return where it begins and where it ends, as a slice tells it."""
+        """Store a line; return where it begins and where it ends, as a slice needs it."""
         ...
 
 
@@ -37,8 +37,8 @@ class Planned(NamedTuple):
     """A plan to map over.
 
     :param batches: lists of items, or slices as JSON.
-    :param items: how many items they hold.
-    :param where: where the items are, `None` of lists.
+    :param items: how many items they have.
+    :param where: where the items are stored, `None` for lists.
     """
 
     batches: list[Any]
@@ -53,12 +53,12 @@ def planned(
     *,
     most_bytes: int = MOST_BYTES,
 ) -> Planned:
-    """Return the plan of items, or of batches of them, as lists while it is small.
+    """Return the plan of items, or of batches, as lists if it is small.
 
-    :param place: where the items go when it is not; `None` where all has to be lists.
+    :param place: where the items are stored if it is not; `None` if everything must be lists.
     :raises PlanError: if an item can't be JSON, or there are more batches than there may be.
 
-    Example: of 250 items and a size of 100 these are three lists, of a million items 256 slices at most.
+    Example: 250 items and a size of 100 make three lists; a million items make at most 256 slices.
     """
     steps = _steps(elements, cut)
     held = list(steps if place is None else _first(steps, most_bytes))
@@ -81,7 +81,7 @@ def begins_with_a_batch(elements: Any) -> tuple[bool, Any]:
 
 
 def _first(steps: Iterator[_Step], most_bytes: int) -> Iterator[_Step]:
-    """Yield as many as take more than so many bytes together, or all."""
+    """Yield elements until they have more than a number of bytes together."""
     size = 0
     for step in steps:
         yield step

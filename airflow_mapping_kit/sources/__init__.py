@@ -1,3 +1,3 @@
-"""Where items come from, each as an iterator that holds a few rows at a time: files, queries, S3 inventories."""
+"""Sources of items, as iterators that hold a few rows at a time: files, queries, S3 inventories."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""pyarrow, which reads Parquet and zstd. Hundreds of milliseconds and 40 MiB: only where a file needs it."""
+"""pyarrow, which reads Parquet and zstd. Importing it takes hundreds of milliseconds and 40 MiB."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _LEAVE_OUT = "or leave it out with columns=[...]."
 
 
 class NoJsonError(Exception):
-    """A value that JSON hasn't."""
+    """A value that JSON doesn't have."""
 
 
 def check_type(of: Any, where: str) -> None:
@@ -22,7 +22,7 @@ def check_type(of: Any, where: str) -> None:
 
     :param of: an Arrow type
     :param where: the file and the column, for the error
-    :raises SourceError: if not: bytes, and what Arrow has beyond Parquet
+    :raises SourceError: if they can't: bytes, and types that only Arrow has
     """
     import pyarrow as pa
 
@@ -54,8 +54,8 @@ def values_of(array: Any) -> list[Any]:
     | lists, structs | lists, objects |
     | maps | objects where the keys are text, else lists of pairs |
 
-    :raises NoJsonError: saying of a value why it can't be
-    :raises ValueError, OverflowError: of a date before the year 1, or text that isn't UTF-8
+    :raises NoJsonError: with the reason, if a value can't be JSON
+    :raises ValueError, OverflowError: for a date before the year 1, or text that isn't UTF-8
     """
     import pyarrow as pa
 

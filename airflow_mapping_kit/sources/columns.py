@@ -1,4 +1,4 @@
-"""Which columns of a table are taken."""
+"""The columns of a table that are read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def checked_columns(columns: Any) -> list[str] | None:
-    """Return the names of the columns that were asked for, `None` for all.
+    """Return the names of the wanted columns, `None` for all.
 
-    :raises SourceError: if they are no names, none, or one stands twice
+    :raises SourceError: if they are not names, if there are none, or if one is there twice
     """
     if columns is None:
         return None
@@ -31,11 +31,11 @@ def checked_columns(columns: Any) -> list[str] | None:
 def chosen(
     names: Sequence[str], columns: Sequence[str] | None, name: str
 ) -> tuple[Sequence[str], Callable[[Sequence[Any]], Sequence[Any]] | None]:
-    """Return the columns that are taken of a file, and what takes their values out of a row's, `None` for all.
+    """Return the columns that are read from a file, and a function that takes their values from a row, `None` for all.
 
     :param names: the columns that the file has
-    :param columns: those that are wanted, `None` for all
-    :param name: what errors call the file
+    :param columns: the wanted columns, `None` for all
+    :param name: the name of the file in errors
     :raises SourceError: naming a column that isn't there, is there twice, or has no name
     """
     for number, column in enumerate(columns or names, start=1):

@@ -31,11 +31,11 @@ _READERS: dict[str, Callable[[BinaryIO], Any]] = {
 
 @contextmanager
 def unpacked(raw: BinaryIO, compression: str | None, name: str) -> Iterator[BinaryIO]:
-    """Give the content of a file.
+    """Return the content of a file, unpacked as it is read.
 
     :param compression: `"gzip"`, `"bz2"`, `"xz"`, `"zstd"`, or `None` for a file that isn't compressed
-    :param name: what errors call the file
-    :raises SourceError: if it isn't compressed so, or is cut off; of zstd where pyarrow is missing
+    :param name: the name of the file in errors
+    :raises SourceError: if it isn't compressed in this way, or is incomplete; for zstd, if pyarrow is missing
     """
     if compression is None:
         yield raw

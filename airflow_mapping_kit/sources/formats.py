@@ -1,4 +1,4 @@
-"""What is in a file, by its name: CSV, JSON Lines or Parquet, and how it is compressed."""
+"""The format of a file, from its name: CSV, JSON Lines or Parquet, and its compression."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _ALL = ".csv, .tsv, .jsonl, .ndjson, .parquet, the text ones also with .gz, .bz2
 
 
 class Format(NamedTuple):
-    """What a file holds.
+    """The format of a file.
 
     :param kind: one of `FORMATS`.
-    :param compression: one of the values of `COMPRESSIONS`, `None` where it isn't compressed.
-    :param delimiter: what the name says of a table's delimiter.
+    :param compression: one of the values of `COMPRESSIONS`, `None` if it isn't compressed.
+    :param delimiter: the delimiter of a table, from the name.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Format(NamedTuple):
 
 
 def check_format(given: Any) -> None:
-    """Check what was said of a file.
+    """Check the given format of a file.
 
     :raises SourceError: if it is not `None`, and none of `FORMATS`
     """
@@ -57,9 +57,9 @@ def check_format(given: Any) -> None:
 
 
 def check_delimiter(delimiter: Any) -> None:
-    """Check what is to stand between two values.
+    """Check the delimiter between two values.
 
-    :raises SourceError: if it is not `None`, and no single character that can
+    :raises SourceError: if it is not `None`, and not one character that can separate values
     """
     one = isinstance(delimiter, str) and len(delimiter) == 1 and delimiter not in '\r\n"\0 '
     if delimiter is not None and not one:
@@ -69,13 +69,13 @@ def check_delimiter(delimiter: Any) -> None:
 
 
 def format_of(path: str, given: Any = None) -> Format:
-    """Return what is in a file.
+    """Return the format of a file.
 
     `format_of("orders.csv.gz")` gives `Format("csv", "gzip", ",")`.
 
-    :param path: its path or URI, a glob too: what counts is how the name ends.
-    :param given: what was said of it: one of `FORMATS`, whatever it is called
-    :raises SourceError: if the name ends in nothing that is known
+    :param path: its path or URI, or a glob: only the end of the name counts.
+    :param given: the format that was set, one of `FORMATS`, whatever the name is
+    :raises SourceError: if the name has no known ending
     """
     *_, before, last = ("", "", *path.rpartition("/")[2].lower().split("."))
     compression = COMPRESSIONS.get(last)

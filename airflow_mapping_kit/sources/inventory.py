@@ -1,4 +1,4 @@
-"""S3 inventories: what a bucket holds, as S3 itself writes it down every day or week."""
+"""S3 inventories: lists of a bucket's objects that S3 writes every day or week."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _MOST_BYTES = 64 << 20
 
 
 def inventoried(uri: str, bucket: str, needed: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-    """Give the objects of a bucket as an inventory has them, file by file, like the entries of a listing.
+    """Yield the objects of a bucket from an inventory, file by file, like the entries of a listing.
 
-    Older versions and the marks of deleted objects are left out. `Size` is there where the inventory has it.
+    Older versions and the marks of deleted objects are left out. Entries have `Size` if the inventory has it.
 
     :param uri: of the `manifest.json`: `s3://connection@inventories/lake/daily/2024-11-20T01-00Z/manifest.json`. Its
         files lie in the same bucket
-    :param bucket: the bucket that the inventory has to be of
-    :param needed: what is asked of an object beside its `Key`: `Size`, `LastModified`, or both
-    :raises SourceError: if it is no manifest, of another bucket, of a format that isn't read, or lacks what is needed
+    :param bucket: the bucket that the inventory must belong to
+    :param needed: the needed fields beside `Key`: `Size`, `LastModified`, or both
+    :raises SourceError: if it is not a manifest, is of another bucket or an unknown format, or lacks a needed field
     """
     place = s3_file(uri)
     if place is None:

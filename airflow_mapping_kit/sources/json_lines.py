@@ -1,4 +1,4 @@
-"""Items of JSON Lines: one JSON value a line, whatever it is."""
+"""Items of JSON Lines: one JSON value per line, of any type."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _REFUSED = re.compile("[\0\ud800-\udfff]")
 
 
 class _WrongError(Exception):
-    """What Python would read, and JSON hasn't."""
+    """A value that Python would read, but that JSON doesn't have."""
 
 
 def json_lines(
     content: BinaryIO, name: str, *, encoding: str, columns: Sequence[str] | None = None
 ) -> Iterator[Any]:
-    """Give the value of each line. Blank lines are left out.
+    """Yield the value of each line. Blank lines are left out.
 
-    :param columns: of each line, which then has to be an object, only these fields
+    :param columns: only these fields of each line, which must be an object
     :raises SourceError: naming the line that isn't one JSON value
     """
     number = 0

@@ -22,12 +22,13 @@ _BLOCK = 1 << 18
 def parquet_rows(
     content: BinaryIO, name: str, *, columns: Sequence[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Give the rows of a Parquet file, dates and times as ISO 8601 text, decimals and UUIDs as text.
+    """Yield the rows of a Parquet file, with dates and times as ISO 8601 text, and decimals and UUIDs as text.
 
-    :param content: a file that can be read anywhere, not only from its beginning
-    :param name: what errors call the file
+    :param content: a file that can be read at any position
+    :param name: the name of the file in errors
     :param columns: only these columns; the others are not even read
-    :raises SourceError: if it is no Parquet file, naming a column of a type that JSON hasn't, or the row of a value
+    :raises SourceError: if it is not a Parquet file, or if JSON can't have a column's type or a value. It names the
+        column and the row
     """
     arrow = pyarrow(f"The Parquet file {name}")
     import pyarrow.parquet as pq

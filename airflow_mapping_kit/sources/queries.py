@@ -1,4 +1,4 @@
-"""Rows of a query as they come: of PostgreSQL from a cursor that stays on the server."""
+"""Rows of a query as they come; from PostgreSQL with a cursor on the server."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _NO_CURSOR = {"42601", "0A000"}
 def query_rows(
     session: Any, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None
 ) -> Iterator[dict[str, Any]]:
-    """Give one dict a row of a query, its values plain JSON.
+    """Yield a dict for each row of a query, with values of plain JSON.
 
     :param session: a connection of a DB-API driver; it stays open until the last row was taken
-    :raises QueryError: if the query returns no columns, or one twice
+    :raises QueryError: if the query returns no columns, or the same column twice
     :raises PartitionError: if a value is not a JSON scalar
     """
     # Not every driver takes `None` for "no parameters".
@@ -54,7 +54,7 @@ def query_rows(
 
 
 def _begun(session: Any, given: tuple[Any, ...]) -> tuple[Any, Sequence[Any]]:
-    """Return the cursor of a query and its first rows, none where there are no columns."""
+    """Return the cursor of a query and its first rows, none if there are no columns."""
     if type(session).__module__.partition(".")[0] in _NAMED and not session.autocommit:
         cursor = session.cursor(name="mapping_kit_rows")
         try:
@@ -72,7 +72,7 @@ def _begun(session: Any, given: tuple[Any, ...]) -> tuple[Any, Sequence[Any]]:
 def json_scalar(column: str, value: Any) -> str | int | float | bool | None:
     """Return a value of a row as JSON has it: dates and times as ISO 8601 text, decimals and UUIDs as text.
 
-    :param column: what errors call it
+    :param column: its name in errors
     :raises PartitionError: for anything else: lists, bytes, NaN
     """
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value)):

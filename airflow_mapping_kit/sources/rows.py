@@ -1,4 +1,4 @@
-"""Rows of files, one after the other, whatever they are and wherever they lie."""
+"""Rows of files, one after the other, of any format and on any storage."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 class Files:
     """Files of rows, and how they are read.
 
-    :param path: one, or a glob; `None` where it isn't known yet, to check all else.
-    :param columns: which columns are taken; all by default.
-    :param format: one of `formats.FORMATS`; by default what the name says.
-    :param delimiter: what stands between two values of CSV; by default what the name says.
+    :param path: a path or a glob; `None` if it isn't known yet, to check everything else.
+    :param columns: the columns to read. Default: all.
+    :param format: one of `formats.FORMATS`. Default: from the name.
+    :param delimiter: the character between two values of CSV. Default: from the name.
     :param encoding: of text.
     """
 
@@ -41,9 +41,9 @@ class Files:
     encoding: str = "utf-8"
 
     def check(self) -> None:
-        """Check what can be known before anything is read.
+        """Check what is known before anything is read.
 
-        :raises MappingKitError: naming what can't be
+        :raises MappingKitError: naming the value that is not valid
         """
         checked_encoding(self.encoding)
         checked_columns(self.columns)
@@ -55,11 +55,11 @@ class Files:
                 format_of(self.path, self.format)
 
     def rows(self) -> Iterator[Any]:
-        """Give the rows of all files, in the order of their names.
+        """Yield the rows of all files, in the order of their names.
 
         :raises SourceError: naming the file, and the line or the row
         :raises StorageError: if it can't be read
-        :raises AirflowException: if there is none, or one changes while it is read
+        :raises AirflowException: if there is no file, or if one changes while it is read
         """
         # A DAG's file is loaded again for every mapped instance, and reads nothing.
         from airflow_mapping_kit.storage.opened import opened

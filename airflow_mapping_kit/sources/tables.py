@@ -18,7 +18,7 @@ _OTHERS = {";": ";", "\t": r"\t", "|": "|"}
 
 
 class _Held:
-    """The lines of a file, and how many characters were read of the row that is at hand."""
+    """The lines of a file, and how many characters of the current row were read."""
 
     def __init__(self, lines: Iterator[str], name: str) -> None:
         self._lines, self._name = lines, name
@@ -45,13 +45,13 @@ def table_rows(
     columns: Sequence[str] | None = None,
     header: Sequence[str] | None = None,
 ) -> Iterator[dict[str, str]]:
-    """Give the rows of a table as dicts of text, by the columns of its first line. Blank lines are left out.
+    """Yield the rows of a table as dicts of text, with the columns of its first line. Blank lines are left out.
 
-    :param delimiter: what stands between two values; `None` for that of the name
-    :param by_name: the one that the file's name says
+    :param delimiter: the character between two values; `None` for the one of the name
+    :param by_name: the delimiter that belongs to the file's name
     :param columns: only these columns
-    :param header: what the columns are called, where the file has no line that says it
-    :raises SourceError: naming the line of what is no row of the table
+    :param header: the names of the columns, if the file has no header
+    :raises SourceError: naming the line that is not a row of the table
     """
     # What is too long is to be told by this module; others who read CSV here take a longer one, too.
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))

@@ -1,4 +1,4 @@
-"""Lines of text, each with a limit: what is no text fails by the number of its line."""
+"""Lines of text, with a limit of length. An error names the number of the line."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _OTHER = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def checked_encoding(encoding: str) -> str:
-    """Return the name of an encoding; of UTF-8 with the mark that Excel and Windows put before it, or without.
+    """Return the name of an encoding. UTF-8 may begin with the byte order mark that Excel and Windows write.
 
-    :raises SourceError: if Python knows none of that name
+    :raises SourceError: if Python doesn't know it
     """
     try:
         name = codecs.lookup(encoding).name
@@ -38,11 +38,11 @@ def checked_encoding(encoding: str) -> str:
 
 
 def lines_of(content: BinaryIO, encoding: str, name: str) -> Iterator[str]:
-    r"""Give the lines of a file with their ends, as they are read; `\n`, `\r\n` and `\r` end one.
+    r"""Yield the lines of a file with their ends, as they are read. `\n`, `\r\n` and `\r` end a line.
 
     :param encoding: from `checked_encoding`
-    :param name: what errors call the file
-    :raises SourceError: if a line isn't in that encoding, holds NUL or has more than 1,048,576 characters
+    :param name: the name of the file in errors
+    :raises SourceError: if a line has another encoding, contains NUL, or has more than 1,048,576 characters
     """
     raw = io.BufferedReader(cast("Any", content), 1 << 16) if not hasattr(content, "peek") else content
     if encoding == "utf-8-sig":

@@ -1,3 +1,3 @@
-"""Settings of a run at work: what somebody changed while it runs, and the pace of its calls."""
+"""Settings that somebody changes while a run is running, and the rate of its calls."""
 
 from __future__ import annotations

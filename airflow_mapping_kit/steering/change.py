@@ -1,4 +1,4 @@
-"""Changing what holds of batches at work, beside the metadata database, and looking what does."""
+"""Change and show the settings of running batches. This runs where the metadata database is."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 class Held(NamedTuple):
-    """What holds of a task in a run.
+    """The settings of a task in a run.
 
-    :param declared: what the DAG says, by the name of the setting; without those that mean nothing for the task.
-    :param changed: what somebody has changed.
-    :param at_work: how many instances run.
-    :param waiting: how many have yet to run.
+    :param declared: the settings of the DAG, by name, without those that the task doesn't have.
+    :param changed: the settings that somebody has changed.
+    :param at_work: how many instances are running.
+    :param waiting: how many instances have not run yet.
     """
 
     task_id: str
@@ -56,7 +56,7 @@ class Held(NamedTuple):
     waiting: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON, `value` being what holds, and `null` no limit."""
+        """Return it as JSON. `value` is the current value, and `null` is no limit."""
         return {
             "task": self.task_id,
             "run_id": self.run_id,
@@ -77,10 +77,10 @@ class Held(NamedTuple):
 
 
 def steered(dag: Any, task_ids: Sequence[str] | None = None) -> list[str]:
-    """Return the tasks of a DAG that look for settings while they run, in its order.
+    """Return the tasks of a DAG that read settings while they run, in the order of the DAG.
 
     :param dag: declared or serialized.
-    :param task_ids: of these alone.
+    :param task_ids: only these tasks.
     """
     return [
         one.task_id
@@ -91,10 +91,10 @@ def steered(dag: Any, task_ids: Sequence[str] | None = None) -> list[str]:
 
 @again_if_disconnected
 def held(dag: Any, run_id: str, task_id: str) -> Held:
-    """Return what holds of a task in a run.
+    """Return the settings of a task in a run.
 
     :param dag: declared or serialized.
-    :raises SteeringError: if there is no such task or run, or the task doesn't work on batches.
+    :raises SteeringError: if the task or the run doesn't exist, or the task is not a batched task.
     """
     task = _task(dag, task_id)
     place = place_of(task, run_id)
@@ -106,12 +106,12 @@ def held(dag: Any, run_id: str, task_id: str) -> Held:
 
 @again_if_disconnected
 def change(dag: Any, run_id: str, task_id: str, wanted: Mapping[str, Any], *, actor: Actor) -> Held:
-    """Change what holds of a task in a run, and say so in Airflow's audit log, in one transaction.
+    """Change settings of a task in a run, and write this to Airflow's audit log, in one transaction.
 
-    Settings that are not named stay as they are. Batches at work follow within seconds, later ones from their start.
+    Other settings stay as they are. Running batches follow within seconds, later ones when they start.
 
     :param wanted: as `checked` takes them: `{"rate": "100/m", "concurrency": "dag"}`.
-    :raises SteeringError: if one of them can't be, the run has ended, or nothing would look for it; nothing is
+    :raises SteeringError: if a setting is not valid, the run has ended, or no task would read it. Nothing is
         changed then.
     """
     task = _task(dag, task_id)

@@ -1,7 +1,7 @@
-"""Times of calls agreed upon in storage: a chain of small files, of which only one can be the next.
+"""Instances agree in storage when their calls start: a chain of small files.
 
-Who takes times writes the file that follows the last, with the last of its times in it. A store that lets only the
-first write a file lets only one take them.
+An instance that takes times writes the next file of the chain, with the last of its times in it. The store lets only
+one writer create a file, so no two instances take the same times.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class InStorage:
     """Times of calls, by the clocks of the machines that make them.
 
     :param folder: the URI of the chain's folder.
-    :param otherwise: makes what is used where the store lets two write one file.
+    :param otherwise: makes the slots that are used if the store lets two writers create the same file.
     """
 
     def __init__(self, folder: str, otherwise: Callable[[], Slots]) -> None:
@@ -91,7 +91,7 @@ class InStorage:
         return number, float(json.loads(files.read_range(self._uri(number), 0, _BYTES))["last"])
 
     def _forget(self, now: float) -> None:
-        """Delete files that nobody can take for the last any more."""
+        """Delete files that nobody can mistake for the last any more."""
         old = 0
         while self._own and now - self._own[0][0] > _KEPT_SECONDS:
             old = self._own.popleft()[1]
@@ -100,7 +100,7 @@ class InStorage:
             files.delete(*(uri for uri in files.listed(self._folder) if uri < last))
 
     def _lets_one_alone(self) -> bool:
-        """Try whether the store lets two write one file: some take the condition for granted."""
+        """Try whether the store lets two writers create the same file: some stores ignore the condition."""
         trial = f"{self._folder}/trial-{uuid.uuid4().hex}"
         files.created(trial, b"{}")
         alone = not files.created(trial, b"{}")

@@ -1,4 +1,4 @@
-"""Beside the metadata database, on Airflow 2: what somebody has changed, and the times of calls, each a small query."""
+"""On Airflow 2, in the metadata database: changed settings, and the times of calls. Each is a small query."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _BETWEEN_SECONDS = 0.01
 
 
 class Kept:
-    """A connection that is kept as long as it answers."""
+    """A connection that stays open as long as it answers."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._connection: Any = None
 
     def connection(self) -> Any:
-        """Return it, opened anew if it is not there."""
+        """Return the connection, and open it if it is not open."""
         if self._connection is None:
             self._connection = self._open.enter_context(kept_connection())
         return self._connection
@@ -44,7 +44,7 @@ class Kept:
 
 
 class Look:
-    """Reads what somebody has changed.
+    """Reads the settings that somebody has changed.
 
     :param place: of the task.
     """
@@ -53,7 +53,7 @@ class Look:
         self._place = place
 
     def __call__(self) -> Any:
-        """Return what is kept of it, `None` if nothing."""
+        """Return the stored settings, `None` if there are none."""
         # On the connection that the instance has for all that it asks.
         with own_session() as session:
             return rows.read(session.connection(), self._place, self._place.settings)

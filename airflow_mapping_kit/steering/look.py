@@ -1,4 +1,4 @@
-"""One look at what somebody has changed of a task, from within a task of its run."""
+"""Read, inside a running task, which settings somebody has changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def changed(task: Any, run_id: str) -> Mapping[str, Change]:
-    """Return what somebody has changed of a task in a run.
+    """Return the settings of a task in a run that somebody has changed.
 
     :param task: as its DAG keeps it.
     """
@@ -27,7 +27,7 @@ def changed(task: Any, run_id: str) -> Mapping[str, Change]:
 
 
 def kept(place: Place) -> Any:
-    """Return the settings as they are kept, `None` if there are none."""
+    """Return the settings as they are stored, `None` if there are none."""
     if AIRFLOW_3:  # a task has no database there
         return supervisor.unmapped(place.dag_id, place.run_id, place.anchor, place.settings)
     with own_session() as session:

@@ -1,4 +1,4 @@
-"""Where the settings of a task in a run are kept: an XCom of a task that is done when the task begins."""
+"""Where the settings of a task in a run are stored: in an XCom of a task that has ended when the task begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_mapping_kit.reading.records import SET_KEY
 
 
 class Place(NamedTuple):
-    """Where something is kept of a task in a run.
+    """Where the settings of a task in a run are stored.
 
     :param anchor: the unmapped task among whose XComs it is.
     """
@@ -27,12 +27,12 @@ class Place(NamedTuple):
 
     @property
     def pace(self) -> str:
-        """The key of when its last call may begin."""
+        """The key of the time at which its last call may start."""
         return f"mapping_kit_rate/{self.task_id}"
 
 
 def place_of(task: Any, run_id: str) -> Place | None:
-    """Return where the settings of a task in a run are, `None` if its DAG has no task that could keep them.
+    """Return where the settings of a task in a run are stored, `None` if no task of the DAG can store them.
 
     :param task: as its DAG keeps it, declared or serialized.
     """
@@ -41,10 +41,11 @@ def place_of(task: Any, run_id: str) -> Place | None:
 
 
 def anchor_of(task: Any) -> str | None:
-    """Return the task that keeps the settings of another.
+    """Return the task that stores the settings of another task.
 
-    A task's XComs go when it starts. So it is one that has ended by then: the maker of the batches, else any unmapped
-    one before; else one that comes after, which a fan-in over literals is.
+    Airflow deletes the XComs of a task when it starts, so the task must have ended before: the task that made the
+    batches, or else any unmapped upstream task. If there is none, it is a downstream task, such as a fan-in over
+    literals.
     """
     maker = maker_of(task)
     if maker is not None:
@@ -55,7 +56,7 @@ def anchor_of(task: Any) -> str | None:
 
 
 def is_before(anchor: str, task: Any) -> bool:
-    """Tell whether what a task keeps is there when another has ended."""
+    """Tell whether the XComs of a task still exist when another task has ended."""
     return anchor in _related(task, "upstream_task_ids")
 
 

@@ -1,4 +1,4 @@
-"""How many calls may begin in any stretch of time: what is written as `100/m`."""
+"""How many calls may start in a time, written as `100/m`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FREE, _FREE_SECONDS = 0.1, 2.0
 
 
 class Rate(NamedTuple):
-    """So many calls in any window of so many seconds.
+    """A number of calls in any window of some seconds.
 
     :param calls: how many.
     :param window: of one of its letters: `s`, `m` or `h`.
@@ -31,7 +31,7 @@ class Rate(NamedTuple):
     def of(cls, text: Any) -> Rate:
         """Read `"100/m"`: a whole number, and a second, a minute or an hour.
 
-        :raises SteeringError: if it is no rate, or so high that it would bound nothing.
+        :raises SteeringError: if it is not a rate, or so high that it limits nothing.
         """
         found = _FORM.fullmatch(text) if isinstance(text, str) else None
         if found is None:
@@ -53,12 +53,12 @@ class Rate(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long a window is."""
+        """The length of a window."""
         return _WINDOWS[self.window]
 
     @property
     def free(self) -> float:
-        """How much longer than a window its calls are spread, in seconds."""
+        """The time beyond a window over which its calls are spread, in seconds."""
         return min(self.seconds * _FREE, _FREE_SECONDS)
 
     @property
@@ -68,5 +68,5 @@ class Rate(NamedTuple):
 
     @property
     def late(self) -> float:
-        """How long after its time a call may begin, in seconds: after that the time is lost."""
+        """How long after its time a call may start, in seconds. After that the time is lost."""
         return self.free / 2

@@ -1,7 +1,7 @@
-"""What is kept of a task among the XComs of another, as rows of the metadata database.
+"""The settings of a task among the XComs of another task, as rows of the metadata database.
 
-They are plain JSON, past the deployment's XCom backend: an instance looks at them every second, and takes them by
-comparing what is there.
+They are plain JSON and don't go through the deployment's XCom backend, because an instance reads them every second,
+and changes them only if nobody else has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read(connection: Any, place: Place, key: str) -> Any:
-    """Return what is kept under a key, `None` if nothing.
+    """Return the value of a key, `None` if there is none.
 
     :param connection: one to the metadata database, or a session.
     """
@@ -26,7 +26,7 @@ def read(connection: Any, place: Place, key: str) -> Any:
 
 
 def write(session: Any, place: Place, key: str, value: Any) -> None:
-    """Keep a value in place of what is there, in the transaction of a session that has locked the run.
+    """Replace the value of a key, in the transaction of a session that has locked the run.
 
     :raises sqlalchemy.exc.IntegrityError: if the run has no instance of the task that is to keep it.
     """
@@ -38,7 +38,7 @@ def write(session: Any, place: Place, key: str, value: Any) -> None:
 
 
 def insert(connection: Any, place: Place, key: str, value: Any) -> None:
-    """Keep a value where nothing is.
+    """Store a value if there is none.
 
     :raises sqlalchemy.exc.IntegrityError: if something is, or there is no instance of the task that is to keep it.
     """
@@ -64,14 +64,14 @@ def insert(connection: Any, place: Place, key: str, value: Any) -> None:
 
 
 def delete(session: Any, place: Place, key: str) -> None:
-    """Keep nothing any more."""
+    """Delete the value of a key."""
     from sqlalchemy import delete as delete_from
 
     session.execute(delete_from(_table()).where(*_of(place, key)))
 
 
 def read_with_time(connection: Any, place: Place, key: str) -> tuple[bytes | None, float]:
-    """Return what is kept under a key, as it is, and the database's own time: in one query. Airflow 2.x."""
+    """Return the raw value of a key and the time of the database, in one query. Airflow 2.x."""
     from sqlalchemy import literal_column, select
 
     clock = literal_column(_CLOCKS[connection.dialect.name])
@@ -81,7 +81,7 @@ def read_with_time(connection: Any, place: Place, key: str) -> tuple[bytes | Non
 
 
 def exchange(connection: Any, place: Place, key: str, before: bytes, value: Any) -> bool:
-    """Keep a value in place of another, if that is still there; tell whether it was. Airflow 2.x."""
+    """Replace a value by another if it has not changed, and return whether it was replaced. Airflow 2.x."""
     from sqlalchemy import update
 
     table = _table()
@@ -113,7 +113,7 @@ def _of(place: Place, key: str) -> tuple[Any, ...]:
 
 
 def _kept(value: Any) -> Any:
-    """Return a value as the column holds it: Airflow 2 has bytes, Airflow 3 JSON."""
+    """Return a value in the form of the column: bytes on Airflow 2, JSON on Airflow 3."""
     return value if AIRFLOW_3 else json.dumps(value).encode()
 
 

@@ -1,4 +1,4 @@
-"""What may be changed of batches at work, checked before anything is written."""
+"""The settings of running batches that somebody may change, checked before anything is written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_PERCENTAGE = 100
 
 
 class Change(NamedTuple):
-    """A setting as somebody has changed it.
+    """A setting that somebody has changed.
 
     :param value: `None` is no limit.
     :param by: who.
@@ -40,11 +40,11 @@ class Change(NamedTuple):
 
 
 def checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes with values as they are kept: `{"concurrency": "8"}` gives `{"concurrency": 8}`.
+    """Return changes with values as they are stored: `{"concurrency": "8"}` gives `{"concurrency": 8}`.
 
-    :param wanted: by the name of the setting, as text or as JSON has it; `"dag"` for what the DAG says, `"none"` for
+    :param wanted: values by the name of the setting, as text or JSON; `"dag"` for the value of the DAG, `"none"` for
         no rate and no `stop_after`.
-    :raises SteeringError: naming the setting and the value that can't be.
+    :raises SteeringError: naming the setting and the value that is not valid.
     """
     return {name: _checked(name, value) for name, value in wanted.items()}
 
@@ -52,7 +52,7 @@ def checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
 def merged(
     stored: Mapping[str, Change], changes: Mapping[str, Any], *, by: str, at: str
 ) -> dict[str, Change]:
-    """Return what holds after some changes: those that they don't name stay.
+    """Return all changes after new ones. Settings that the new ones don't name stay as they are.
 
     :param changes: as `checked` gives them.
     """
@@ -66,12 +66,12 @@ def merged(
 
 
 def as_json(stored: Mapping[str, Change]) -> dict[str, Any]:
-    """Return changes as they are kept: `{"rate": {"value": "100/m", "by": "ana", "at": "2026-…"}}`."""
+    """Return changes as they are stored: `{"rate": {"value": "100/m", "by": "ana", "at": "2026-…"}}`."""
     return {name: change._asdict() for name, change in stored.items()}
 
 
 def of_json(kept: Any) -> dict[str, Change]:
-    """Return changes from what is kept of them. What can't be one counts for nothing, and the log says so."""
+    """Return changes from their stored form. A value that is not valid is ignored, and the log says so."""
     entries = kept.items() if isinstance(kept, dict) else ()
     changes = {str(name): _change(str(name), one) for name, one in entries}
     return {name: change for name, change in changes.items() if change is not None}

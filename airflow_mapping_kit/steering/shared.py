@@ -1,4 +1,4 @@
-"""Where instances agree about the times of their calls: beside the database, in storage, or not at all."""
+"""Where instances agree when their calls start: in the database, in storage, or nowhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def slots_of(place: Place | None, instance: Any, declared: Any) -> Slots:
-    """Return where a running instance takes the times of its calls.
+    """Return where a running instance gets the times of its calls.
 
     :param place: where things are kept of its task, if anywhere.
     :param declared: its operator, as the DAG keeps it.
@@ -55,7 +55,7 @@ def _alone(instance: Any, declared: Any) -> Slots:
 
 
 def _at_a_time(instance: Any, declared: Any) -> int:
-    """Return how many instances of a task there may be at a time in a run."""
+    """Return how many instances of a task can run at the same time in a run."""
     dag_id, run_id, task_id = instance.dag_id, instance.run_id, declared.task_id
     if AIRFLOW_3:
         number = int(instance.get_ti_count(dag_id, task_ids=[task_id], run_ids=[run_id]))

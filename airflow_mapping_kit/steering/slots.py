@@ -1,7 +1,8 @@
-"""When calls may begin: one time after another, taken a few at a time by whoever has calls to make.
+"""When calls may start: one time after another. An instance with calls to make takes a few times at once.
 
-All that is shared is when the last call may begin. Whoever takes times moves it, in one step that nobody else can be
-in: so no two calls ever get the same time, whoever begins, ends or is killed. What a killed one had taken is lost.
+Instances share only the time at which the last call may start. An instance that takes times moves it, in one atomic
+step. So no two calls ever get the same time, whichever instance starts, ends or is killed. Times that a killed instance
+had taken are lost.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ _LEAST_LATE = 0.2
 
 
 class Lease(NamedTuple):
-    """Times that one has taken.
+    """Times that an instance has taken.
 
-    :param times: from when on a call may begin, one each, by `time.monotonic()`.
-    :param late: so many seconds after that it must have begun, or the time is lost.
+    :param times: for each call the time at which it may start, by `time.monotonic()`.
+    :param late: after this many seconds more the time is lost.
     """
 
     times: Sequence[float]
@@ -58,7 +59,7 @@ class Next(NamedTuple):
 
 
 def after(last: float | None, now: float, rate: Rate, most: int) -> Next:
-    """Return the next times after the last that was taken, by the clock that it is told by.
+    """Return the next times after the last one that was taken, on the same clock.
 
     :param last: `None` where none was taken yet.
     """
@@ -70,7 +71,7 @@ def after(last: float | None, now: float, rate: Rate, most: int) -> Next:
 
 
 def leased(found: Next, rate: Rate, now: float, asked: float, answered: float) -> Lease:
-    """Return a lease in this process's own time.
+    """Return a lease on the clock of this process.
 
     :param now: the time by the clock of the times, told at some moment between two of this process's.
     """
@@ -81,12 +82,12 @@ def leased(found: Next, rate: Rate, now: float, asked: float, answered: float) -
 
 
 def tells_in_time(rate: Rate, asked: float, answered: float) -> bool:
-    """Tell whether a clock was read so quickly that calls can be made by it."""
+    """Tell whether reading a clock was quick enough to use it for calls."""
     return answered - asked < rate.free - rate.late * _LEAST_LATE
 
 
 class Alone:
-    """The part of a rate that an instance has by itself, where instances can't agree.
+    """The equal part of a rate that each instance gets if instances can't agree.
 
     :param share: how many instances there may be at a time.
     """

@@ -1,4 +1,4 @@
-"""Blobs of Azure's, written as a whole, whoever else writes the same one."""
+"""Azure blobs that are written as a whole, even if two processes write the same one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _METADATA = {"is_directory": "false"}
 
 
 class Blob(io.RawIOBase):
-    """A blob that is there, in place of what was, once it is committed.
+    """A blob that replaces the old one when it is committed.
 
-    What the file system opens for writing is not: it is committed when it is closed, with an error or without, and by
-    older versions its blocks have the names of another writer's, so that one may commit the other's.
+    A file of the file system doesn't do this: it is committed when it is closed, also after an error. In older versions
+    two writers use the same names for their blocks, so one may commit the blocks of the other.
 
     :param files: the file system, `adlfs`
     :param path: `container/name`
@@ -33,14 +33,14 @@ class Blob(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Take all of it, and send it on block by block."""
+        """Take all data, and send it block by block."""
         self._held += data
         while len(self._held) > _BLOCK:
             self._send(_BLOCK)
         return len(data)
 
     def commit(self) -> None:
-        """Let it be there, in one request."""
+        """Make the blob visible, in one request."""
         if not self._blocks:
             self._do("upload_blob", bytes(self._held), overwrite=True, metadata=_METADATA)
             return

@@ -1,4 +1,4 @@
-"""Airflow's file systems of object storage, with credentials that last, and what they refuse, in one sentence."""
+"""Airflow's file systems of object storage, with credentials that last, and their errors in one sentence."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class StoreError(AirflowException):
 def file_system(uri: Uri) -> Any:
     """Return Airflow's file system for a place, with the credentials of its connection.
 
-    :raises StorageError: if there is none, or the connection doesn't do
-    :raises StoreError: if it may be another time
+    :raises StorageError: if there is none, or the connection doesn't work
+    :raises StoreError: if a later try may succeed
     """
     with errors(uri, "log in to"):
         try:
@@ -53,7 +53,7 @@ def file_system(uri: Uri) -> Any:
 
 
 def check_bucket(uri: Uri, doing: str) -> None:
-    """Check that there is the bucket: where nothing is found in it, it need not be.
+    """Check that the bucket exists: an empty listing doesn't show that.
 
     :raises StorageError: if there is none
     """

@@ -1,4 +1,4 @@
-"""Files outside Airflow, wherever they are: there as a whole or not at all, and read by range.
+"""Files outside Airflow, on any storage: a file is visible as a whole or not at all, and can be read by range.
 
 A URI is an absolute path or `file://`, read without Airflow's object storage, which takes a quarter of a second of CPU
 to start; `s3://connection@bucket/key`, through boto3; or anything else that Airflow has a file system for.
@@ -20,7 +20,7 @@ _MOST_DELETED = 1000
 
 
 def whole(uri: str) -> AbstractContextManager[BinaryIO]:
-    r"""Open a file for writing that is there, in place of what was, when the block ends without an error; else not.
+    r"""Open a file for writing. It replaces the old one when the block ends, unless with an error.
 
     :raises StorageError: if it can't be written there.
 
@@ -31,12 +31,12 @@ def whole(uri: str) -> AbstractContextManager[BinaryIO]:
 
 
 def tells_the_first(uri: str) -> bool:
-    """Tell whether files can be made there by `created`."""
+    """Tell whether `created` works on a storage."""
     return is_local(uri) or uri.startswith("s3://")
 
 
 def created(uri: str, data: bytes) -> bool:
-    """Make a small file, unless there is one; tell whether it was made. Of many who try one alone is told so.
+    """Create a small file if it doesn't exist, and return whether it was created. If many try, only one gets `True`.
 
     :raises StorageError: if it can't be written there, or the store can't do it.
     """
@@ -45,7 +45,7 @@ def created(uri: str, data: bytes) -> bool:
 
 
 def read_range(uri: str, start: int, end: int) -> bytes:
-    """Return the bytes of a file from `start` to before `end`: fewer, or none, where it ends before.
+    """Return the bytes of a file from `start` to before `end`: fewer, or none, if it ends earlier.
 
     :raises FileNotFoundError: if there is no such file.
     """
@@ -74,24 +74,24 @@ def lines(uri: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
 
 
 def listed(uri: str) -> list[str]:
-    """Return the files that lie in a folder, not below it, sorted; of a folder that is not there, none."""
+    """Return the files directly in a folder, sorted; none if the folder doesn't exist."""
     return sorted(_kind(uri).listed(uri.rstrip("/")))
 
 
 def sizes(uri: str) -> dict[str, int]:
-    """Return the sizes in bytes of all files below a folder, at any depth, by URI; of one that is not there, none."""
+    """Return the sizes in bytes of all files below a folder, at any depth, by URI; none if it doesn't exist."""
     found: dict[str, int] = _kind(uri).sizes(uri.rstrip("/"))
     return found
 
 
 def delete(*uris: str) -> None:
-    """Delete files of one place; it doesn't matter which of them are there."""
+    """Delete files of one storage. Files that don't exist are ignored."""
     for at in range(0, len(uris), _MOST_DELETED):
         _kind(uris[0]).delete(uris[at : at + _MOST_DELETED])
 
 
 def forget_unfinished(uri: str, named: Callable[[str], bool]) -> None:
-    """Delete what writers left in a folder that were killed before a file was whole, where that is possible.
+    """Delete unfinished files of killed writers in a folder, if the storage can.
 
     :param named: tells by its name whether a file is meant.
     """

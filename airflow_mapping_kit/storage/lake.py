@@ -1,4 +1,4 @@
-"""A lake: where a published partition lies below a target, and which ones are there."""
+"""A lake: where a published partition is below a target, and which partitions exist."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, er
 def published(
     target: str, *, aws_conn_id: str | None = None, dimensions: Collection[str] | None = None
 ) -> Iterator[dict[str, str | None]]:
-    """Give the partitions that were published below a target, in no order, as they are found.
+    """Yield the partitions that were published below a target, in no order, as they are found.
 
-    One listing of the bucket, or one walk through the directories. What isn't published there isn't: a directory
-    without the file, what is still being written, other files, and directories that the kit would have called
-    otherwise.
+    It lists the bucket once, or walks once through the directories. It leaves out directories without the file,
+    temporary files, other files, and directories whose name the kit would write differently.
 
     :param target: a directory, or a bucket's prefix, see `target_of`. One that doesn't exist yet has no partitions.
     :param aws_conn_id: the Airflow connection for an `s3://` target that names none itself
-    :param dimensions: of these dimensions only, in any order; else of all
+    :param dimensions: only partitions of these dimensions, in any order. Default: all
     :raises TargetError: if it can't be listed
     :raises StorageError: if the store refuses to list it, or there is no such bucket
     """
@@ -55,11 +54,11 @@ def published(
 def parquet_files(
     target: str, dimensions: Collection[str], own: str, *, aws_conn_id: str | None = None
 ) -> Iterator[tuple[str, int]]:
-    """Give the Parquet files of all partitions of a lake but one, whoever wrote them, and their sizes, by name.
+    """Yield the Parquet files of all partitions of a lake except one, whoever wrote them, with their sizes, by name.
 
     The first takes a listing of one page, or of as many folders as a partition has dimensions.
 
-    :param dimensions: partitions of others are another table
+    :param dimensions: partitions with other dimensions are another table
     :param own: the directory of the partition that is left out
     :return: paths, or URIs with the Airflow connection
     :raises TargetError: if the lake can't be listed
@@ -73,7 +72,7 @@ def parquet_files(
 
 
 def root_of(target: str, aws_conn_id: str | None) -> str:
-    """Return a target as files are named below it: an absolute path, or a URI with the Airflow connection."""
+    """Return a target as the beginning of file names: an absolute path, or a URI with the Airflow connection."""
     place = target_of(target)
     if place is None:
         return str(Path(target).absolute())
@@ -82,7 +81,7 @@ def root_of(target: str, aws_conn_id: str | None) -> str:
 
 
 class _Directories:
-    """Reads what the directories of a lake say, each name once."""
+    """Reads the dimensions from names of directories, each name once."""
 
     def __init__(self, dimensions: Collection[str] | None) -> None:
         self._dimensions = None if dimensions is None else frozenset(dimensions)
@@ -143,7 +142,7 @@ def _parquet_files(
 def _folder_by_folder(
     place: Uri, names: list[str], read: _Directories
 ) -> Iterator[tuple[list[str], str, int]]:
-    """Give what is found as it is: a listing of all below would have no end in a large lake."""
+    """Yield files folder by folder, because a listing of a whole large lake would take too long."""
     folder = "/".join([place.uri.rstrip("/"), *names])
     with errors(place, "list"):
         found = other_files.entries(folder)
@@ -218,7 +217,7 @@ def _on_disk(
 
 
 def _goes_on(entry: os.DirEntry[str], names: list[str], read: _Directories) -> bool:
-    """Tell whether partitions may lie in an entry of a folder that lies in directories of these names."""
+    """Tell whether an entry of a folder in these directories can contain partitions."""
     if read.component(entry.name) is None:
         return False
     # No dimension is there twice, so that not even links go round in circles.

@@ -1,4 +1,4 @@
-"""Files opened for reading, on disk and in object storage, as one content: who changes one meanwhile is noticed."""
+"""Files opened for reading, on disk and in object storage. A change of the file while it is read is an error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def opened(
     :param in_order: whether it is read from its beginning to its end: then 4 MiB are asked for at a time. Else so much
         as is read at a time
     :raises StorageError: if it can't be read
-    :raises AirflowException: if it isn't there, or changes until the block is left: later it may be there as a whole
+    :raises AirflowException: if it doesn't exist, or changes before the block ends: a later try may succeed
     """
     if (path := local_file(uri)) is not None:
         with _on_disk(path, uri) as file:
@@ -109,7 +109,7 @@ def _version(files: Any, path: str) -> tuple[Any, ...]:
 
 
 class S3Object(io.RawIOBase):
-    """An object in S3, read by ranges, each of them of the version that the first one found.
+    """An object in S3 that is read by ranges, all of the same version.
 
     A reader that takes minutes between two reads needs no connection that stays open for it.
 
@@ -141,7 +141,7 @@ class S3Object(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Read the next bytes: one request, or none where the last one brought them along."""
+        """Read the next bytes: one request, or none if the last request already brought them."""
         wanted = min(len(buffer), self._size - self._at)
         if wanted <= 0:
             return 0

@@ -82,7 +82,7 @@ def listed(uri: str) -> list[str]:
 
 
 def entries(uri: str) -> dict[str, int | None]:
-    """Return what lies in a folder by name: of a file its size, of a folder `None`; none of one that is not there."""
+    """Return the entries of a folder by name: the size of a file, `None` for a folder; empty if it doesn't exist."""
     files, path = _found(uri)
     try:
         found = files.ls(path, detail=True)
@@ -132,11 +132,11 @@ def delete(uris: Iterable[str]) -> None:
 
 
 def forget_unfinished(_: str, __: Callable[[str], bool]) -> None:
-    """Do nothing: what is not finished no file system of these tells of."""
+    """Do nothing: these file systems don't list unfinished files."""
 
 
 def _found(uri: str) -> tuple[Any, str]:
-    """Return the file system of a URI, which remembers nothing of earlier listings, and what it calls the file."""
+    """Return the file system of a URI, without cached listings, and its name for the file."""
     at = parsed(uri)
     files = file_system(at)
     files.invalidate_cache()

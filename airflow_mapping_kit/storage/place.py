@@ -1,4 +1,4 @@
-"""Where plans, results and reports go that are too large for an XCom: one place for the deployment."""
+"""Where plans, results and reports are stored that are too large for an XCom: one place per deployment."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _EXAMPLE = "s3://aws_default@bucket/mapping_kit"
 
 
 def root() -> str | None:
-    """Return the place, `None` where there is none: then it is Airflow's XComs.
+    """Return the place, `None` if there is none: then Airflow's XComs are used.
 
-    It is `[mapping_kit] storage`, else the folder `mapping_kit` where the deployment keeps its large XComs in object
-    storage, if it does: all its workers reach that.
+    It is `[mapping_kit] storage`, or else the folder `mapping_kit` beside the deployment's large XComs, if they are in
+    object storage, because all workers can reach that.
 
     :return: a URI, or an absolute path, without a slash at its end.
-    :raises StorageError: if it is no place that all workers can reach.
+    :raises StorageError: if not all workers can reach it.
     """
     place, beside = _places()
     if place:
@@ -37,7 +37,7 @@ def root() -> str | None:
 
 
 def is_set() -> bool:
-    """Tell whether the deployment names a place, whatever that is."""
+    """Tell whether the deployment sets a place, valid or not."""
     return any(_places())
 
 

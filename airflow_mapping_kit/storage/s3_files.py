@@ -163,7 +163,7 @@ def forget_unfinished(uri: str, named: Callable[[str], bool]) -> None:
 
 
 class _Upload(io.RawIOBase):
-    """Sends what is written in parts, which become an object together, or nothing."""
+    """Sends the data in parts. They become one object together, or nothing."""
 
     def __init__(self, one: _Object) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class _Upload(io.RawIOBase):
         return len(data)
 
     def commit(self) -> None:
-        """Make an object of what was written."""
+        """Make the object visible."""
         if self._id is None:
             with self._one.errors("write"):
                 self._one.client.put_object(**self._one.place, Body=bytes(self._held))
@@ -196,7 +196,7 @@ class _Upload(io.RawIOBase):
             )
 
     def discard(self) -> None:
-        """Make nothing of it."""
+        """Discard the parts."""
         self._held.clear()
         if self._id is None:
             return

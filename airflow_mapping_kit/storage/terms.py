@@ -1,4 +1,4 @@
-"""What every request to a bucket says beside what it asks: who pays for it, and whose bucket it has to be."""
+"""Terms of every request to a bucket: who pays for it, and which account must own the bucket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_terms(*, requester_pays: Any = False, **owners: Any) -> None:
 
 
 def say_terms(client: Any, *, requester_pays: bool = False, owners: Mapping[str, str | None]) -> None:
-    """Have a client say it with each request that may say it.
+    """Let a client send the terms with each request that takes them.
 
     :param client: boto3's client for S3
     :param requester_pays: whether the connection's account pays for requests and transfers

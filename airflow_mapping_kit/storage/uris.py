@@ -28,7 +28,7 @@ class Uri(NamedTuple):
 
     @property
     def path(self) -> str:
-        """What a file system calls it: `lake/flights/a.parquet`."""
+        """The name in a file system: `lake/flights/a.parquet`."""
         return f"{self.bucket}/{self.key}" if self.key else self.bucket
 
     @property
@@ -50,12 +50,12 @@ def parsed(uri: str) -> Uri:
 
 
 def target_of(target: Any) -> Uri | None:
-    """Return the bucket and the prefix that a target names; `None` of a directory.
+    """Return the bucket and the prefix that a target names; `None` for a directory.
 
     `gs://google@lake/flights` gives `Uri("gs", "google", "lake", "flights/")`, `s3://lake` gives
     `Uri("s3", None, "lake", "")`.
 
-    :raises TargetError: if it is no place where partitions could be
+    :raises TargetError: if partitions can't be there
     """
     # With one slash, a ~, or a line's end from a template, it would be a directory beside whatever the worker runs in.
     if not isinstance(target, str) or not target.strip() or _ODD.search(target):
@@ -83,7 +83,7 @@ def target_of(target: Any) -> Uri | None:
 
 
 def s3_place(target: Any) -> tuple[str, str] | None:
-    """Return the bucket and the prefix of what can be in S3 only; `None` of a directory.
+    """Return the bucket and the prefix of a place that must be in S3; `None` for a directory.
 
     `s3://lake/flights` gives `("lake", "flights/")`.
 
