@@ -1,4 +1,4 @@
-"""What a project says in its pyproject.toml, under `[tool.mapping-kit.lint]`."""
+"""The settings of a project in its pyproject.toml, under `[tool.mapping-kit.lint]`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _TWO = 2
 
 
 class ConfigError(ValueError):
-    """A setting, or an argument, that can't be."""
+    """A setting or an argument that is not valid."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is looked for, and where.
+    """Which rules check which files.
 
-    :param select: ids of rules, or what they begin with; by default all that are on.
+    :param select: ids of rules, or their beginnings. Default: all rules that are on.
     :param extend_select: more of them.
-    :param ignore: ids that are left out.
-    :param exclude: globs of files that are not looked at.
+    :param ignore: ids of rules that don't check.
+    :param exclude: globs of files that are not checked.
     :param per_file_ignores: by glob, ids that are left out there.
     :param environments: folders whose files are copies by intention.
     :param heavy_modules: what MAP110 calls heavy.
-    :param parse_time_sources: calls that MAP107 takes for a question to something outside, too: `Variable.get`.
+    :param parse_time_sources: more calls that MAP107 reports: `Variable.get`.
     """
 
     select: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ _SHOWN = 10
 
 
 class Outline(NamedTuple):
-    """What is kept of a file, or of a DAG, to find its copies: little, since all files are compared with all.
+    """A short outline of a file, or of a DAG, to find its copies: short, because all files are compared with all.
 
     :param shingles: each five tokens in a row, as a number.
     :param tokens: all of them, as a number.
@@ -43,14 +43,14 @@ class Outline(NamedTuple):
 
 
 def outline(shape: Shape) -> Outline:
-    """Return what is kept of a shape."""
+    """Return the outline of a shape."""
     rows = shape.tokens
     shingles = {hash(rows[at : at + _SHINGLE]) for at in range(len(rows) - _SHINGLE + 1)}
     return Outline(array("q", shingles), hash(rows), len(rows), shape.lines, shape.line)
 
 
 def copies_within(path: str, dags: Mapping[int, Shape]) -> list[Finding]:
-    """Return a finding a family of DAGs of one file that are copies of one another."""
+    """Return a finding for each group of DAGs in one file that are copies of one another."""
     shapes = {f"{path}:{line}": shape for line, shape in dags.items()}
     outlines = {path: outline(shape) for path, shape in shapes.items()}
     return copies(outlines, shapes.get, what="DAGs of this file")
@@ -63,7 +63,7 @@ def copies(
     environments: Iterable[str] = (),
     what: str = "files",
 ) -> list[Finding]:
-    """Return a finding a family of files that are copies of one another, with what they differ in.
+    """Return a finding for each group of files that are copies of one another, with their differences.
 
     :param outlines: those of files that define DAGs, by path; of DAGs of one file, by path and line.
     :param shape: gives the shape of one of them again, `None` where it is no longer to be had.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def fixed(
     source: Source, rules: Iterable[str], look: Callable[[Source], Sequence[Finding]]
 ) -> tuple[Source, list[Finding]]:
-    """Return a file with what some rules find mended, where that is possible, and what was.
+    """Return a file with the fixable findings of some rules fixed, and the edits.
 
     :param look: what the rules find in a file: what was mended must not be found again, and nothing else instead.
     """
@@ -77,7 +77,7 @@ def encoded(source: Source) -> bytes:
 def checked(
     source: Source, finding: Finding, look: Callable[[Source], Sequence[Finding]]
 ) -> list[Edit] | None:
-    """Return the edits that mend one finding and change nothing else, `None` where there are none such."""
+    """Return the edits that fix one finding and change nothing else, `None` if there are none."""
     made = _mended(source, [finding], look)
     return None if made is None else made[1]
 

@@ -1,4 +1,4 @@
-"""Which files are looked at."""
+"""The files that are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule finds, where, and how it is mended."""
+"""What a rule finds, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
 
 class Related(NamedTuple):
-    """Another place that belongs to a finding, and what it has to do with it."""
+    """Another place that belongs to a finding, with a message."""
 
     place: Place
     message: str
@@ -45,10 +45,10 @@ class Replacement(NamedTuple):
 
 @dataclass(frozen=True)
 class Fix:
-    """A change that mends a finding.
+    """A change that fixes a finding.
 
     :param edits: which do not overlap.
-    :param safe: whether what the DAG does stays as it is.
+    :param safe: whether the DAG still does the same.
     :param imports: names that the file has to import for it: `{"label": "airflow_mapping_kit.labels"}`.
     """
 
@@ -66,7 +66,7 @@ class Finding:
     :param message: what is wrong there, with the value.
     :param remedy: what to write instead, in one line.
     :param related: other places that belong to it.
-    :param fix: how it can be mended.
+    :param fix: how to fix it.
     """
 
     rule: str

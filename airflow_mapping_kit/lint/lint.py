@@ -1,4 +1,4 @@
-"""Looking at files: what the rules find in each, and in all together."""
+"""Check files: what the rules find in each file, and in all of them together."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ COPIES = "MAP401"
 
 @dataclass
 class Result:
-    """What came of looking.
+    """The result of a check.
 
     :param findings: sorted by file and place.
-    :param files: how many files were looked at.
+    :param files: how many files were checked.
     :param unread: files that could not be read, and why.
     """
 

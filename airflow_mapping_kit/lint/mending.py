@@ -1,4 +1,4 @@
-"""Mending what was found, file by file."""
+"""Fix findings, file by file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Mended:
-    """What became of mending.
+    """The result of fixing.
 
-    :param left: what is still found, and files that could not be written.
-    :param number: how many findings were mended.
+    :param left: findings that are left, and files that could not be written.
+    :param number: how many findings were fixed.
     :param diff: what changed, as `diff -u` shows it.
     """
 
@@ -36,9 +36,9 @@ class Mended:
 
 
 def mend(result: Result, settings: Settings, *, unsafe: bool, write: bool) -> Mended:
-    """Mend what can be mended in the files that findings are of.
+    """Fix the findings that can be fixed in their files.
 
-    :param unsafe: whether a DAG may do something else afterwards.
+    :param unsafe: whether a fix may change what the DAG does.
     :param write: whether files are written.
     """
     by_path: dict[str, set[str]] = {}
@@ -68,7 +68,7 @@ def mend(result: Result, settings: Settings, *, unsafe: bool, write: bool) -> Me
 
 
 def replacements(findings: Sequence[Finding], settings: Settings) -> dict[Finding, list[Replacement]]:
-    """Return how findings can be mended, each by itself, where that changes nothing else."""
+    """Return the fixes of findings that change nothing else."""
     found: dict[Finding, list[Replacement]] = {}
     look = _look(settings)
     for path, group in groupby((one for one in findings if one.fix is not None), lambda one: one.place.path):

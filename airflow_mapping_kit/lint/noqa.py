@@ -1,4 +1,4 @@
-"""Comments that say that something is meant: `# noqa: MAP001`, `# noqa`, and `# mapping-kit: off` for a file."""
+"""Comments that say that something is intended: `# noqa: MAP001`, `# noqa`, and `# mapping-kit: off` for a file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _OFF = re.compile(r"^\s*#\s*mapping-kit:\s*off\s*$", re.MULTILINE | re.IGNORECAS
 
 
 def is_off(source: Source) -> bool:
-    """Tell whether a file says that it is not to be looked at."""
+    """Tell whether a file switches the lint off."""
     return "mapping-kit" in source.text and _OFF.search(source.text) is not None
 
 
 def is_meant(source: Source, finding: Finding) -> bool:
-    """Tell whether a line that a finding begins or ends on says that it is meant."""
+    """Tell whether the first or last line of a finding says that it is intended."""
     return any(
         _says(source.lines[line - 1], finding.rule)
         for line in {finding.place.line, finding.place.end_line}

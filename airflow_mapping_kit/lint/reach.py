@@ -1,4 +1,4 @@
-"""Where code runs: while the file is parsed, in a task, in a callback, or within an operator's own class."""
+"""Where code runs: when the file is parsed, in a task, in a callback, or in an operator's class."""
 
 from __future__ import annotations
 

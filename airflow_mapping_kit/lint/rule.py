@@ -1,4 +1,4 @@
-"""What is looked for: a rule, its id, and the function that looks."""
+"""A rule: its id, and the function that checks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rule:
-    """What is looked for.
+    """A rule of the lint.
 
     :param id: `MAP` and three digits.
     :param name: words with hyphens.
     :param summary: what it finds, in one sentence.
-    :param severity: of its findings, unless one says otherwise.
-    :param on: whether it looks unless it is told not to.
-    :param check: yields what it finds in a file; `None` of a rule that looks at many files together.
+    :param severity: the severity of its findings, unless a finding has another.
+    :param on: whether it is on by default.
+    :param check: yields its findings in a file; `None` for a rule that needs many files at once.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""The shape of a file: what it does, without the values, names of its own and words that copies differ in."""
+"""The shape of a file: what it does, without the values, names and words in which copies differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Python file as it is read: its text to the byte, its syntax tree, and where each node is."""
+"""A Python file: its exact text, its syntax tree, and the place of each node."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 
 
 class Unreadable(Exception):  # noqa: N818 -- it is no error of the lint
-    """A file that is no Python that this Python parses.
+    """A file that this Python can't parse.
 
     :param line: where, from 1.
     :param column: where, in characters from 0.

@@ -1,4 +1,4 @@
-"""Where a task reads what its run was started with: the run's `conf`, and the DAG's params."""
+"""Where a task reads the input of its run: the run's `conf`, and the DAG's params."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One DAG of files that are copies of one another, mapped over the table of what they differ in."""
+"""One DAG from files that are copies of one another, mapped over a table of their differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files of one shape differ in, and where it stands in the first of them."""
+"""The differences between files of the same shape, and where they are in the first file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DAGs of other forms, read as if they were written with `with DAG(...) as dag:`."""
+"""DAGs in other forms, rewritten as `with DAG(...) as dag:`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An item in place of a run: what a task read of its run's `conf` it reads of the item."""
+"""An item in place of a run: a task reads from the item what it read from its run's `conf`."""
 
 from __future__ import annotations
 

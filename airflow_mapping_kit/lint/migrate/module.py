@@ -1,4 +1,4 @@
-"""A module around a DAG: the imports, constants and functions that it needs of the files that its parts are from."""
+"""A module around a DAG: the imports, constants and functions that it needs from the old files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What code needs of the module that it stood in: imports, constants, functions; the rest stays behind."""
+"""What code needs from its old module: imports, constants, functions. The rest is left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fan-in, in the place of the DAG or of the task that polled."""
+"""The fan-in, which takes the place of the DAG or task that polled."""
 
 from __future__ import annotations
 

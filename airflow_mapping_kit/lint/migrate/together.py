@@ -1,4 +1,4 @@
-"""One DAG of one that starts a run an item, of the one that is started, and of the one that polls."""
+"""One DAG from a DAG that starts a run for each item, the DAG that it starts, and the DAG that polls."""
 
 from __future__ import annotations
 

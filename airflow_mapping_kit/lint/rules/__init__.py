@@ -1,4 +1,4 @@
-"""What is looked for, a group of rules a module."""
+"""The rules, a module for each group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to something outside: a database, a store, an API."""
+"""Queries to something outside: a database, a store, an API."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STEPS = 12
 
 
 def asked_outside(file: File, node: ast.AST) -> ast.Call | None:
-    """Return the call that asks something outside for what a value is made of, `None` if none does."""
+    """Return the call that asks something outside for a value, `None` if none does."""
     also = file.settings.parse_time_sources
     waiting: list[ast.AST] = [node]
     for _ in range(_STEPS):
@@ -61,7 +61,7 @@ def _asked_in(source: Source, function: ast.AST, also: Iterable[str]) -> ast.Cal
 
 
 def _asked_elsewhere(file: File, call: ast.Call) -> bool:
-    """Tell whether a function asks that another module of the project defines."""
+    """Tell whether a function of another module of the project asks something outside."""
     found = imported(file.source, call.func)
     return found is not None and _asked_in(*found, file.settings.parse_time_sources) is not None
 

@@ -1,4 +1,4 @@
-"""What is in the context of a task when its label is rendered: what Airflow, its arguments and its code put there."""
+"""The names in a task's context when its label is rendered: those of Airflow, of its arguments and of its code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONTEXT = frozenset(
 
 
 def arguments(file: File, function: Function) -> set[str] | None:
-    """Return the arguments that a task is given, `None` where it takes any and nobody says which."""
+    """Return the arguments of a task, `None` if it takes any and the file doesn't say which."""
     given = function.args
     found = {one.arg for one in [*given.posonlyargs, *given.args, *given.kwonlyargs]}
     if given.kwarg is None:
@@ -62,7 +62,7 @@ def _handed(file: File, name: ast.Name) -> set[str] | None:
 
 
 def put_there(file: File, function: Function) -> set[str] | None:
-    """Return the names that a function, or one that it calls, puts into the context; `None` where it may be any."""
+    """Return the names that a function, or one that it calls, puts into the context; `None` if they are unknown."""
     found: set[str] = set()
     waiting: list[ast.AST] = [function]
     seen: set[ast.AST] = set()

@@ -1,4 +1,4 @@
-"""Deletes of more than was looked at: MAP301."""
+"""Deletes by prefix: MAP301."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OF_THE_RUN = re.compile(r"\{\{[^}]*\b(run_id|ts_nodash|ts)\b")
 
 
 def delete_by_prefix(file: File) -> Iterator[Finding]:
-    """Yield deletes of all that is under a prefix of S3, in a DAG that lists or copies: what came between is lost."""
+    """Yield deletes of a whole S3 prefix in a DAG that lists or copies: objects that arrive in between are lost."""
     if file.is_test or any(one.name == _TAKES_AWAY for one in file.made):
         return
     operators = [(one.name, one.call, one.given) for one in file.made]

@@ -1,4 +1,4 @@
-"""Input and output: what a statement does to the world with an item."""
+"""Input and output with an item of a loop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STEPS = 3
 
 
 def works_with(file: File, statements: Iterable[ast.AST], names: set[str], steps: int = _STEPS) -> bool:
-    """Tell whether statements read or write something outside with what some names hold.
+    """Tell whether statements read or write something outside with the values of some names.
 
     A function of the file is looked into: it may only compute.
     """

@@ -1,4 +1,4 @@
-"""Operators that are run by hand within a task: MAP002, MAP104."""
+"""Operators that a task executes itself: MAP002, MAP104."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRIGGER = "TriggerDagRunOperator"
 
 
 def executed_in_a_task(file: File) -> Iterator[Finding]:
-    """Yield where a trigger is executed by hand within a task."""
+    """Yield triggers that a task executes itself."""
     if file.is_test:
         return
     for call, one in executed(file):
@@ -49,7 +49,7 @@ def executed_in_a_task(file: File) -> Iterator[Finding]:
 
 
 def operator_executed(file: File) -> Iterator[Finding]:
-    """Yield operators that are run by hand within a task."""
+    """Yield operators that a task executes itself."""
     if file.is_test:
         return
     for call, one in executed(file):

@@ -1,4 +1,4 @@
-"""What is done with an exception that is caught: said, counted, kept, or raised again."""
+"""What a handler does with an exception: log it, count it, keep it, or raise it again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEEPS = frozenset({"append", "add"})
 
 
 def is_broad(file: File, handler: ast.ExceptHandler) -> bool:
-    """Tell whether a handler catches whatever goes wrong."""
+    """Tell whether a handler catches all exceptions."""
     if handler.type is None:
         return True
     types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
@@ -30,7 +30,7 @@ def is_broad(file: File, handler: ast.ExceptHandler) -> bool:
 
 
 def only_logs(file: File, loop: Loop, handler: ast.ExceptHandler) -> bool:
-    """Tell whether a handler does nothing with a failure but say it, there or after the loop."""
+    """Tell whether a handler only logs a failure, in the loop or after it."""
     waiting: list[ast.stmt] = list(handler.body)
     kept: set[str] = set()
     while waiting:

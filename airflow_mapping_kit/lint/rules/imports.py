@@ -1,4 +1,4 @@
-"""Imports that every mapped instance pays for: MAP110."""
+"""Heavy imports that every mapped instance repeats: MAP110."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def heavy_import(file: File) -> Iterator[Finding]:
-    """Yield heavy modules that a DAG file with mapped tasks imports at its top: each instance pays for them."""
+    """Yield heavy modules that a DAG file with mapped tasks imports at its top: each instance imports them."""
     if file.is_test or not file.defines_dags or all(file.in_a_task(one.call) for one in file.mapped):
         return
     for statement in file.source.tree.body:

@@ -1,4 +1,4 @@
-"""Tasks and operators within a running task, where they are no tasks: MAP102, MAP103."""
+"""Tasks and operators inside a running task, where they never run: MAP102, MAP103."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CALLS = frozenset({"expand", "expand_kwargs", "partial", "override"})
 
 
 def task_called_in_a_task(file: File) -> Iterator[Finding]:
-    """Yield calls of a task's function within another task: they make a task that never runs."""
+    """Yield calls of a task inside another task: they create a task that never runs."""
     if file.is_test:
         return
     for call in file.source.all(ast.Call):
@@ -43,7 +43,7 @@ def task_called_in_a_task(file: File) -> Iterator[Finding]:
 
 
 def operator_that_never_runs(file: File) -> Iterator[Finding]:
-    """Yield operators that are made within a task and not run."""
+    """Yield operators that a task creates and doesn't run."""
     if file.is_test:
         return
     for one in file.made:

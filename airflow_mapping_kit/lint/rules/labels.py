@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def without_label(file: File) -> Iterator[Finding]:
-    """Yield mapped tasks whose instances the grid shows as numbers."""
+    """Yield mapped tasks without a label, whose instances the grid shows as numbers."""
     for one in file.mapped:
         if "map_index_template" in one.fixed or "map_index_template" in one.over:
             continue

@@ -1,4 +1,4 @@
-"""What tasks are mapped over: MAP105."""
+"""Cross products of a list with results of the same list: MAP105."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STEPS = 20
 
 
 def list_with_what_is_made_of_it(file: File) -> Iterator[Finding]:
-    """Yield tasks that are mapped over a list and what was computed from it: every pair, where one each is meant."""
+    """Yield tasks that are mapped over a list and over results of the same list: this makes every pair."""
     for one in file.mapped:
         names = list(one.over)
         for name in names:

@@ -1,4 +1,4 @@
-"""Items that get lost: MAP203."""
+"""Items that get lost in a loop: MAP203."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def items_that_get_lost(file: File) -> Iterator[Finding]:
-    """Yield loops over items in a task that log what fails and go on: the task is green, items are lost."""
+    """Yield loops over items in a task that only log failures: the task succeeds, and items are lost."""
     if file.is_test:
         return
     for attempt in file.source.all(ast.Try):

@@ -1,4 +1,4 @@
-"""Results that move up: MAP201."""
+"""Results that move up, because others are missing: MAP201."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHAIN = frozenset({"override", "partial", "expand"})
 
 
 def results_that_move_up(file: File) -> Iterator[Finding]:
-    """Yield tasks that run whatever failed, and read what a mapped task returned: what is missing moves the rest up."""
+    """Yield tasks that also run after failures, and read results of a mapped task: missing ones move the rest up."""
     by_call = {one.call: one for one in [*file.mapped, *_groups(file)]}
     skipped = behind_branches(file.source) if by_call else set()
     for call in file.source.all(ast.Call):

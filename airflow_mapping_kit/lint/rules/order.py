@@ -1,4 +1,4 @@
-"""Which tasks come after which, as a file says it with `>>` and `chain`, and by what it hands over."""
+"""The order of tasks, from `>>`, `chain` and the outputs that a file passes on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def chains(source: Source) -> Iterator[list[set[ast.AST | str]]]:
 
 
 def behind_branches(source: Source) -> set[ast.AST | str]:
-    """Return what may be skipped since a branch before it goes another way: names and calls."""
+    """Return the tasks that a branch before them may skip: names and calls."""
     given = {
         name: one.value
         for one in source.all(ast.Assign)

@@ -1,4 +1,4 @@
-"""Tasks that are made by loops each time that the file is parsed: MAP107, MAP402."""
+"""Tasks that loops create each time that the file is parsed: MAP107, MAP402."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def tasks_from_outside(file: File) -> Iterator[Finding]:
-    """Yield loops that make tasks of what a database, a store or an API says while the file is parsed."""
+    """Yield loops that create tasks from the answer of a database, a store or an API while the file is parsed."""
     if file.is_test:
         return
     seen: set[str] = set()
@@ -54,7 +54,7 @@ def _loops(file: File) -> Iterator[tuple[ast.AST, ast.For | ast.comprehension, a
 
 
 def loop_that_could_be_mapped(file: File) -> Iterator[Finding]:
-    """Yield loops that make one task an item."""
+    """Yield loops that create one task per item."""
     if file.is_test:
         return
     for loop in file.source.all(ast.For):

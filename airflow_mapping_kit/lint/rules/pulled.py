@@ -1,4 +1,4 @@
-"""Which mapped task's results a task reads: those that it is given, or pulls by itself."""
+"""The mapped task whose results a task reads: as an argument, or by pulling them itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STEPS = 10
 
 
 def read_by(file: File, call: ast.Call, by_call: Mapping[ast.Call, Mapped]) -> Mapped | None:
-    """Return the mapped task whose output a task is given or pulls."""
+    """Return the mapped task whose output a task gets or pulls."""
     read = _read_of(file, call)
     for value in _given(call):
         if read is not None and not any(value is one for one in read):

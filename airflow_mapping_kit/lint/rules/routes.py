@@ -1,4 +1,4 @@
-"""Which DAG the items of a mapped trigger are for, where they say it themselves."""
+"""Mapped triggers whose items choose the DAG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def routes(file: File, one: Mapped) -> bool:
-    """Tell whether the items say which DAG each is for."""
+    """Tell whether the items choose the DAG."""
     if one.sets is None:
         return False
     if "trigger_dag_id" not in one.fixed:

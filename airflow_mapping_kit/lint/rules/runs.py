@@ -1,4 +1,4 @@
-"""A run of another DAG an item: MAP001."""
+"""A run of another DAG for each item: MAP001."""
 
 from __future__ import annotations
 

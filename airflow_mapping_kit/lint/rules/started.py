@@ -1,4 +1,4 @@
-"""Calls that start a run of a DAG, by whatever way: Airflow's functions, its API, its command line."""
+"""Calls that start a run of a DAG: by Airflow's functions, its API, or its command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STEPS = 3
 
 
 def started(file: File, call: ast.Call) -> ast.expr | None:
-    """Return which DAG a call starts a run of, as the file says it, `None` if it starts none."""
+    """Return the DAG of which a call starts a run, as the file says it, `None` if it starts none."""
     path = origin(file.source, call.func)
     name = path.rpartition(".")[2] or getattr(call.func, "attr", "")
     given = keywords(call)
@@ -44,7 +44,7 @@ def started(file: File, call: ast.Call) -> ast.expr | None:
 
 
 def commanded(file: File, node: ast.expr | None) -> ast.expr | None:
-    """Return which DAG a command line triggers: `["airflow", "dags", "trigger", "ship"]`, or one text."""
+    """Return the DAG that a command line triggers: `["airflow", "dags", "trigger", "ship"]`, or one text."""
     value = value_of(file.source, node)
     if isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "split":
         value = value_of(file.source, value.func.value)  # type: ignore[attr-defined]
@@ -132,7 +132,7 @@ def _posted(file: File, call: ast.Call, name: str) -> ast.expr | None:
 
 
 def addressed(file: File, place: ast.expr | None) -> ast.expr | None:
-    """Return an address that is that of the runs of a DAG, as the file says it; `None` of another."""
+    """Return an address of a DAG's runs, as the file says it; `None` for another address."""
     if place is None or not any(_RUNS_OF_A_DAG.fullmatch(text) for text in _ends(file, place)):
         return None
     value = value_of(file.source, place)

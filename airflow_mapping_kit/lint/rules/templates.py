@@ -1,4 +1,4 @@
-"""Labels that name what nothing puts into the context: MAP101."""
+"""Labels that use unknown names: MAP101."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ISOLATED = frozenset(
 
 
 def unknown_name(file: File) -> Iterator[Finding]:
-    """Yield labels that name what nothing puts into the context: the task fails after its work is done."""
+    """Yield labels that use a name which is not in the context: the task fails after its work is done."""
     for function, decorator, template in _labelled(file):
         names = _names(template.value)
         if names is None:

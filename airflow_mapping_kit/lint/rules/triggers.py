@@ -1,4 +1,4 @@
-"""What the rules on runs of other DAGs share: what a trigger's run is called, who polls it, how it is mended."""
+"""What the rules on runs of other DAGs share: the name of a trigger's DAG, the tasks that poll it, and the fix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ASKS_FOR_RUNS = frozenset(
 
 
 def pollers(file: File, dag_id: ast.expr | None) -> list[Related]:
-    """Return where the file asks for the states of runs of a DAG, other than by starting it."""
+    """Return where the file polls the states of a DAG's runs."""
     wanted = constant(dag_id)
     found: list[Related] = []
     if not isinstance(wanted, str):

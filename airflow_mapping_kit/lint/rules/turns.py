@@ -1,4 +1,4 @@
-"""Turns of a loop, and mapped instances, in which a call is made with the item: also where a helper makes it."""
+"""Loops and mapped instances in which a call is made with the item, also by a function that they call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TAKES = frozenset({"pop", "popleft", "get_nowait", "poll", "next", "lpop", "rpo
 
 
 def turn(file: File, call: ast.Call, dag_id: ast.expr) -> ast.AST | None:
-    """Return the loop in which a call starts a run an item, also where a function is called in it that does."""
+    """Return the loop in which a call starts a run for each item, also in a function that the loop calls."""
     given = dict(enumerate(_values(call)))
     found, routed = _loop(file, call, given, [dag_id])
     if found is not None or routed:
@@ -92,7 +92,7 @@ def an_instance_each(file: File, call: ast.Call, dag_id: ast.expr) -> bool:
 
 
 def turns_differ(file: File, call: ast.Call, dag_id: ast.expr) -> bool:
-    """Tell whether it depends which DAG a call starts: on a name that is set in several places."""
+    """Tell whether the DAG that a call starts depends on a name that is set in several places."""
     here = file.source.function_around(call)
     for name in ast.walk(dag_id):
         if not isinstance(name, ast.Name) or name not in file.source.parents:

@@ -1,4 +1,4 @@
-"""A mapped trigger that waits in its slot: MAP003."""
+"""A mapped trigger that keeps its slot while it waits: MAP003."""
 
 from __future__ import annotations
 
