@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from chaos.cluster import Cluster
 
-ACTIVITY = """
-    SELECT application_name, state, extract(epoch FROM clock_timestamp() - state_change)::FLOAT8, wait_event_type
+ACTIVITY = r"""
+    SELECT application_name, state, extract(epoch FROM clock_timestamp() - state_change)::FLOAT8, wait_event_type,
+           left(regexp_replace(query, '\s+', ' ', 'g'), 200)
       FROM pg_stat_activity
      WHERE backend_type = 'client backend' AND application_name NOT LIKE 'chaos%' AND datname = 'postgres'
 """
@@ -38,7 +39,7 @@ class Load:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.connections: list[int] = []
         self.waiting = 0
-        self.idle: dict[str, float] = {}
+        self.idle: dict[str, tuple[float, str]] = {}
 
     def __enter__(self) -> Self:
         log = self._cluster.folder / "postgres.log"
@@ -82,16 +83,17 @@ class Load:
                     rows = cursor.fetchall()
                 self.connections.append(len(rows))
                 self.waiting = max(self.waiting, sum(row[3] == "Lock" for row in rows))
-                for name, state, age, _ in rows:
+                for name, state, age, _, statement in rows:
                     if (state or "").startswith("idle in transaction"):
-                        self.idle[name] = max(self.idle.get(name, 0.0), age or 0.0)
+                        self.idle[name] = max(self.idle.get(name, (0.0, "")), (age or 0.0, statement))
 
     def told(self) -> dict[str, Any]:
         """Return what was seen."""
         return {
             "connections at peak": max(self.connections),
             "connections, mean": round(sum(self.connections) / len(self.connections), 1),
-            "longest idle transaction, s": {name: round(age, 2) for name, age in self.idle.items()},
+            "longest idle transaction, s": {name: round(age, 2) for name, (age, _) in self.idle.items()},
+            "the last statement of it": {name: statement for name, (_, statement) in self.idle.items()},
             "waiting for a lock at once": self.waiting,
             "lock waits over 1 s": self.lock_waits,
             "deadlocks": self.deadlocks,
