@@ -41,14 +41,15 @@ def place_for(context: Context, owner: Owner | None, *, sliced: bool) -> Place:
     return place
 
 
-def succeeded(instance: Any, session: Any) -> None:
-    """Delete what was kept of an instance for a retry, where this process has worked on it: its results are elsewhere.
+def succeeded(instance: Any) -> None:
+    """Delete what was kept of an instance for a retry, where this process has worked on it. Airflow 3.x.
 
-    :param session: that in which Airflow says so, `None` where there is none.
+    On Airflow 2 it stays, like the results: a process of an earlier try that comes back after a freeze is let work
+    on an instance that has succeeded, and Airflow deletes its results for that. So it finds what is done.
     """
     place = _at_work.pop(_identity(instance), None)
     if place is not None:
-        place.succeeded(session)
+        place.succeeded()
 
 
 def _place(context: Context, instance: Any, task: Any, owner: Owner | None, *, sliced: bool) -> Place:

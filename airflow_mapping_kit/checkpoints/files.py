@@ -40,7 +40,7 @@ class Pointer(Protocol):
         :raises Superseded: if Airflow takes nothing from this process any more.
         """
 
-    def delete(self, session: Any) -> None:
+    def delete(self) -> None:
         """Forget it."""
 
 
@@ -143,10 +143,10 @@ class Files:
         self._delete([*self._found, *self._segments])
         return {"where": result, "failed_in": failed if self._failed is not None else None}
 
-    def succeeded(self, session: Any) -> None:
+    def succeeded(self) -> None:
         """Delete what only a retry would want, now that there is none."""
         if self._pointed and self._pointer is not None:
-            self._pointer.delete(session)
+            self._pointer.delete()
         if not self._result:
             self._delete([*self._found, *self._segments])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from airflow_mapping_kit.exceptions import StorageError
 
@@ -54,5 +54,5 @@ class Nowhere:
             "workers can reach: [mapping_kit] storage = s3://aws_default@bucket/mapping_kit"
         )
 
-    def succeeded(self, session: Any) -> None:
+    def succeeded(self) -> None:
         """Delete nothing."""

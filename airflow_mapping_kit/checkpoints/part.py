@@ -58,8 +58,8 @@ class Place(Protocol):
     def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> dict[str, Any]:
         """Keep the last lines; return what a summary says of where all are."""
 
-    def succeeded(self, session: Any) -> None:
-        """Delete what only a retry would want."""
+    def succeeded(self) -> None:
+        """Delete what only a retry would want. Airflow 3.x."""
 
 
 @dataclass(frozen=True)

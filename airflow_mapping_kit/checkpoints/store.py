@@ -135,7 +135,7 @@ class Stored:
         )
         return {"where": "xcom", "failed_in": None, "chunks": [list(own)]}
 
-    def succeeded(self, session: Any = None) -> None:  # noqa: ARG002 -- Airflow 2 has one
+    def succeeded(self) -> None:
         """Delete what only a retry would want, now that there is none."""
         for number in reversed(range(self._done.count)):
             if not self._is_part and self._leaves:
@@ -211,7 +211,7 @@ class Pointed:
         _set(self._store, _FOLDER, name)
         self._head.write()
 
-    def delete(self, session: Any) -> None:  # noqa: ARG002 -- Airflow 2 has one
+    def delete(self) -> None:
         """Forget it."""
         self._head.delete()
         self._store.delete(_FOLDER)

@@ -109,7 +109,7 @@ class AmongXComs:
         self._who = uuid.uuid4().hex[:8]
         self._own = Chunks(place.anchor, -1, f"{place.counted}{self._who}.", 0, 0, [])
         self._before: list[Chunks] = []
-        self._found = self._saved = self._is_part = False
+        self._found = False
 
     @property
     def kept_with(self) -> str:
@@ -150,7 +150,6 @@ class AmongXComs:
 
     def finish(self, lines: Sequence[Line], keep: Callable[[int], bool]) -> dict[str, Any]:  # noqa: ARG002 -- all count
         """Keep what is not kept yet; return what a summary says of where all is."""
-        self._is_part = True
         self._add(lines, self._delete_failures_of_others, done=True)
         return {
             "where": "xcom",
@@ -158,11 +157,8 @@ class AmongXComs:
             "chunks": [list(one) for one in (*self._before, self._own)],
         }
 
-    def succeeded(self, session: Any) -> None:
-        """Delete what only a retry would want, now that there is none."""
-        if not self._is_part and (self._found or self._saved):
-            with session.begin_nested():
-                delete(self._place, session)
+    def succeeded(self) -> None:
+        """Delete nothing: see `checkpoint.succeeded`."""
 
     def _add(self, lines: Sequence[Line], also: Callable[[Any], None], *, done: bool) -> None:
         kinds: dict[bool, list[str]] = {True: [], False: []}
@@ -178,7 +174,6 @@ class AmongXComs:
             for number, chunk in enumerate(failed, own.failed):
                 self._place.set(f"{self._who}.{_FAILED}.{number}", "\n".join(chunk), session)
             also(session)
-        self._saved = True
         self._own = own._replace(done=own.done + len(finished), failed=own.failed + len(failed))
 
     def _note(self, prefix: str, number: int, *, lost: bool) -> None:
@@ -224,10 +219,8 @@ class Pointed:
         with own_session() as session:
             self._place.set(_FOLDER, name, session)
 
-    def delete(self, session: Any) -> None:
-        """Forget it."""
-        with session.begin_nested():
-            delete(self._place, session)
+    def delete(self) -> None:
+        """Forget nothing: see `checkpoint.succeeded`."""
 
 
 def place_of(declared: Any, *, run_id: str, map_index: int, max_tries: int) -> Place | None:

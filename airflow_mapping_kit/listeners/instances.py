@@ -97,16 +97,6 @@ def on_task_instance_failed(task_instance: Any, error: BaseException | str | Non
         write_plain_xcom(session, place, RECORD_KEY, record)
 
 
-@hookimpl
-@guarded
-def on_task_instance_success(task_instance: Any, session: Any) -> None:
-    """Delete the checkpoint of a batch that is done: its results are where they belong."""
-    if hasattr(getattr(task_instance, "task", None), "batch_parameter"):
-        from airflow_mapping_kit.checkpoints.checkpoint import succeeded
-
-        succeeded(task_instance, session)
-
-
 def _left(place: dict[str, Any], session: Any) -> dict[str, Any]:
     """Return the record of an instance that ran elsewhere, nothing of one that is no JSON.
 

@@ -59,7 +59,7 @@ def on_task_instance_success(task_instance: Any) -> None:
     if _is_at_work(task_instance) and hasattr(task_instance.task, "batch_parameter"):
         from airflow_mapping_kit.checkpoints.checkpoint import succeeded
 
-        succeeded(task_instance, None)
+        succeeded(task_instance)
 
 
 def _is_at_work(task_instance: Any) -> bool:

@@ -39,14 +39,16 @@ def beyond(effects: Iterable[Effect], seconds: float) -> tuple[list[str], int, d
     allowed = seconds + SAVED_WITHIN + BUSY
     doubled, repeated, oldest = [], 0, 0.0
     for item, found in by_item.items():
-        # What the newest try did counts; a frozen process may be back later than that.
-        newest = max(effect.attempt for effect in found)
-        if sum(effect.attempt == newest for effect in found) > 1:
-            doubled.append(f"item {item}, by one try")
+        # What the newest try did counts; a frozen process may be back later than that. One that froze before it began
+        # goes by the number that the try has by then.
+        counts = max(found, key=lambda effect: (effect.attempt, effect.at))
         for effect in found:
-            if effect.attempt == newest:
+            if effect is counts:
                 continue
             silent = next(end for end in until[effect.map_index, effect.attempt] if end >= effect.at)
+            if effect.attempt == counts.attempt and silent >= counts.at:
+                doubled.append(f"item {item}, by one try")
+                continue
             age = silent - effect.at
             oldest = max(oldest, age)
             if age <= allowed:

@@ -266,10 +266,15 @@ def test_what_the_command_line_clears_goes_on_with_what_is_done(run, storage):
     BROKEN.clear()
     assert end.again() is None
     assert DONE == [4]
-    # What a retry would want has gone with success.
     assert len(end.rows()) == 2_000
-    if storage != "xcoms" or AIRFLOW_3:
+    if AIRFLOW_3:  # what a retry would want has gone with success
         assert end.kept() == []
+        return
+    # A process of an earlier try may come back after that, and Airflow deletes the results for it.
+    DONE.clear()
+    assert end.again() is None
+    assert DONE == []
+    assert len(end.rows()) == 2_000
 
 
 def test_a_chain_goes_on_with_what_succeeded_and_keeps_keys_and_numbers(run, storage):

@@ -282,8 +282,16 @@ class TestRetry:
         assert DONE == [4]
         end.again("all")
         assert end.rows("all")[:2] == [("x=1", "success", "did 1"), ("x=2", "success", "did 2")]
-        # What succeeded as a whole needs no checkpoint any more.
-        assert end.saved("work") == []
+        if AIRFLOW_3:  # what succeeded as a whole needs no checkpoint any more
+            assert end.saved("work") == []
+            return
+        # A process of an earlier try may come back after that, and Airflow deletes the results for it: it does what
+        # was done in the last second.
+        DONE.clear()
+        assert end.again("work", 0) is None
+        assert DONE == [4]
+        end.again("all")
+        assert end.rows("all")[:2] == [("x=1", "success", "did 1"), ("x=2", "success", "did 2")]
 
     def test_of_a_plan_that_was_made_again_does_all_of_it_where_it_was_kept_with_the_plan(self, run):
         BROKEN.add(2)
@@ -783,7 +791,7 @@ class TestPartitionsOfDuckDB:
             second = files(task_id)
             assert {key: second[key] for key in first} == first
             assert [row["key"] for row in end.xcom(task_id, index)] == ["n=1", "n=3", "n=2"]
-            assert end.saved(task_id) == []
+            assert end.saved(task_id) == ([] if AIRFLOW_3 else ["n=1", "n=2", "n=3"])
 
             assert end.again(task_id, index, cleared=True) is None
             assert not {*files(task_id).values()} & {*second.values()}

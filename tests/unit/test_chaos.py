@@ -34,6 +34,14 @@ def test_one_try_may_do_nothing_twice():
     assert doubled == ["item a, by one try"]
 
 
+def test_one_that_froze_before_it_began_may_do_once_more_what_the_try_that_has_succeeded_did_at_its_end():
+    done = [(40, "a", 2), (49, "b", 2)]
+    assert beyond(effects(*done, (70, "b", 2)), seconds=0.1)[:2] == ([], 1)
+    assert beyond(effects(*done, (70, "a", 2)), seconds=0.1)[0] == [
+        "item a, 9.0 s before its try fell silent"
+    ]
+
+
 def test_an_owner_that_is_back_may_do_what_it_does_before_it_looks_and_no_more():
     frozen = [(0, "a", 1), (60, "b", 1), (61, "c", 1), (40, "b", 2), (41, "c", 2)]
     assert beyond(effects(*frozen), seconds=0.1)[:2] == ([], 2)

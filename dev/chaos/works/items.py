@@ -45,8 +45,3 @@ class Items(Work):
         ]
         if wrong:
             seen.wrong = [*seen.wrong, f"values of others: {wrong[:5]}"]
-        kept = """SELECT count(*) AS n FROM xcom WHERE dag_id = %s AND run_id = %s AND key LIKE 'mapping_kit/%%'"""
-        left = self.cluster.sql(kept, [self.dag_id, self.run_id])[0]["n"]
-        # Of a process that was killed when its instance had just succeeded: nobody else deletes it.
-        if left:
-            seen.told["checkpoints left"] = left
