@@ -35,7 +35,7 @@ SMALL = {
     "collect": ["--pieces", "20", "--rounds", "2"],
     "generation": ["--rounds", "1"],
     "partitions": ["--rounds", "1"],
-    "missing": ["--rounds", "1"],
+    "missing": ["--rounds", "1", "--countries", "2"],
     "parsing": ["--rounds", "1"],
     "page": ["--rounds", "1", "--shapes", "even_1095"],
     "lint": ["--files", "20", "--rounds", "1"],
