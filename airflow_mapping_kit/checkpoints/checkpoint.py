@@ -14,6 +14,7 @@ from airflow_mapping_kit.checkpoints.xcoms import AmongXComs, place_of
 from airflow_mapping_kit.compat import AIRFLOW_3, has_state_store
 from airflow_mapping_kit.plans.batches import keeps_what_is_done
 from airflow_mapping_kit.plans.mapped import is_collected
+from airflow_mapping_kit.results import SUCCESS
 from airflow_mapping_kit.storage.place import root
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_mapping_kit.checkpoints.owners import Owner
     from airflow_mapping_kit.checkpoints.part import Place
 
-# Of the instances of this process, by what identifies them: what a listener finds when they have succeeded.
+# Of the instances of this process, by what identifies them: what a listener finds when they have succeeded. Airflow 3.
 _at_work: dict[tuple[str, str, str, int], Place] = {}
 
 
@@ -37,7 +38,8 @@ def place_for(context: Context, owner: Owner | None, *, sliced: bool) -> Place:
     """
     instance, task = context["ti"], context["task"]
     place = _place(context, instance, task, owner, sliced=sliced)
-    _at_work[_identity(instance)] = place
+    if AIRFLOW_3:
+        _at_work[_identity(instance)] = place
     return place
 
 
@@ -126,7 +128,8 @@ def carry_over(instances: Sequence[Any], clear: Callable[[], None], session: Any
         (row, place)
         for row in instances
         for place in saved.get((row.task_id, row.map_index), ())
-        if fresh or place.max_tries == row.max_tries
+        # What succeeded and is to run again all the same does all of it again.
+        if fresh or (place.max_tries == row.max_tries and row.state != SUCCESS)
     ]
     clear()
     for row, place in those:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_mapping_kit.compat import AIRFLOW_3, AirflowException, own_session
+from airflow_mapping_kit.compat import AIRFLOW_3, AirflowException, dialect_of, name_in_text, own_session
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.reading.records import error_of
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS, UPSTREAM_FAILED
@@ -59,15 +59,17 @@ class Owner:
         :param session: one that is at hand. Default: one of its own.
         :raises Superseded: if it is not.
         """
+        from airflow.models.taskinstance import TaskInstance
         from sqlalchemy import text
 
-        # Text: see `compat.xcoms`.
-        query = text(
-            "SELECT state, try_number, job_id FROM task_instance "
-            "WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id AND map_index = :map_index"
-        )
         place = {name: getattr(self, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
         with own_session() if session is None else nullcontext(session) as asked:
+            # Text: see `compat.xcoms`.
+            table = name_in_text(dialect_of(asked), TaskInstance.__table__)
+            query = text(
+                f"SELECT state, try_number, job_id FROM {table} "  # noqa: S608 -- nothing but its name
+                "WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id AND map_index = :map_index"
+            )
             row = asked.execute(query, place).first()
         same = row is not None and (row.try_number, _id(row.job_id)) == (self.try_number, self.job_id)
         if row is not None and same and row.state in {"running", self.state}:

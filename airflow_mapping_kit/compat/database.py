@@ -204,6 +204,17 @@ def xcom_model() -> Any:
     return getattr(xcom, "XComModel" if AIRFLOW_3 else "XCom")
 
 
+def dialect_of(connection: Any) -> Any:
+    """Return the dialect of the database that a connection, or a session, is to."""
+    return getattr(connection, "dialect", None) or connection.get_bind().dialect
+
+
+def name_in_text(dialect: Any, table: Any) -> str:
+    """Return the name of a table for a statement of text, with `[database] sql_alchemy_schema` where that is set."""
+    name: str = dialect.identifier_preparer.format_table(table)
+    return name
+
+
 def stored_dag(dag_id: str, run_id: str, session: Any) -> Any:
     """Return the DAG of a run as the scheduler has it; `None` where it is not, or not any more, in the database."""
     if not AIRFLOW_3:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mapping_kit.compat.database import own_session, xcom_model
+from airflow_mapping_kit.compat.database import dialect_of, name_in_text, own_session, xcom_model
 from airflow_mapping_kit.compat.names import AIRFLOW_3
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def write_plain_xcom(session: Any, place: Mapping[str, Any], key: str, value: An
     """
     from airflow.utils import timezone
 
-    statements = _statements(_dialect(session))
+    statements = _statements(dialect_of(session))
     values = {
         **place,
         "key": key,
@@ -62,7 +62,9 @@ def kept_of_xcom(connection: Any, place: Mapping[str, Any], key: str) -> Any:
     :param connection: one to the metadata database, or a session.
     :param place: dag_id, run_id, task_id and map_index of the instance.
     """
-    return _whole(connection.execute(_statements(_dialect(connection)).value, {**place, "key": key}).scalar())
+    return _whole(
+        connection.execute(_statements(dialect_of(connection)).value, {**place, "key": key}).scalar()
+    )
 
 
 class KeptXCom(NamedTuple):
@@ -86,7 +88,7 @@ def xcoms_of_run(
     values = {
         f"{name}_{n}": one for n, pair in enumerate(pairs) for name, one in zip(_PAIR, pair, strict=True)
     }
-    query = _statements(_dialect(session)).of_pairs(len(pairs))
+    query = _statements(dialect_of(session)).of_pairs(len(pairs))
     for task_id, key, map_index, value, *run in session.execute(
         query, {"dag_id": dag_id, "run_id": run_id, **values}
     ):
@@ -102,10 +104,6 @@ def _whole(value: Any) -> Any:
     return bytes(value) if isinstance(value, memoryview) else value
 
 
-def _dialect(connection: Any) -> Any:
-    return getattr(connection, "dialect", None) or connection.get_bind().dialect
-
-
 @lru_cache(maxsize=1)
 def _statements(dialect: Any) -> _Statements:
     return _Statements(dialect)
@@ -115,20 +113,24 @@ class _Statements:
     """What a process that has just begun asks of the table of XComs, in the words of a database.
 
     Each instance is a process of its own, and there SQLAlchemy takes 1 to 2 ms for a statement of objects, and half of
-    that for the types of columns. So they are text, into which nothing but names of columns is put: on MySQL `key`
-    has to be quoted.
+    that for the types of columns. So they are text, into which nothing but names of tables and columns is put: on MySQL
+    `key` has to be quoted, and tables may be in a schema.
     """
 
     def __init__(self, dialect: Any) -> None:
+        from airflow.models.dagrun import DagRun
         from sqlalchemy import bindparam, text
 
-        self._columns = columns = xcom_model().__table__.c
+        table = xcom_model().__table__
+        self._columns = columns = table.c
+        self._table = name_in_text(dialect, table)
         self._names = {column.name: dialect.identifier_preparer.quote(column.name) for column in columns}
         one, into = self._where(*_OF_ONE), (*_OF_ONE, "value", "timestamp")
-        self.delete = text(f"DELETE FROM xcom WHERE {one}")  # noqa: S608
+        self.delete = text(f"DELETE FROM {self._table} WHERE {one}")  # noqa: S608
         self.insert = text(
-            f"INSERT INTO xcom ({self._list(into)}, dag_run_id) SELECT {', '.join(f':{name}' for name in into)}, id "  # noqa: S608
-            "FROM dag_run WHERE dag_id = :dag_id AND run_id = :run_id"
+            f"INSERT INTO {self._table} ({self._list(into)}, dag_run_id) "  # noqa: S608
+            f"SELECT {', '.join(f':{name}' for name in into)}, id "
+            f"FROM {name_in_text(dialect, DagRun.__table__)} WHERE dag_id = :dag_id AND run_id = :run_id"
         ).bindparams(bindparam("timestamp", type_=columns.timestamp.type))
         self.value = self._select(("value",), one)
 
@@ -143,7 +145,7 @@ class _Statements:
     def _select(self, names: Sequence[str], where: str) -> Any:
         from sqlalchemy import text
 
-        query = text(f"SELECT {self._list(names)} FROM xcom WHERE {where}")  # noqa: S608
+        query = text(f"SELECT {self._list(names)} FROM {self._table} WHERE {where}")  # noqa: S608
         # Airflow 3 has a column of JSON, of which drivers make one thing or another.
         return query.columns(*(self._columns[name] for name in names)) if AIRFLOW_3 else query
 

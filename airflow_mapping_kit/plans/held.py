@@ -83,7 +83,7 @@ def _of_chunks(held: Slice, read: Reading, dag_id: str, run_id: str) -> Iterator
 def _gone(held: Slice) -> StorageError:
     return StorageError(
         f"The plan {held.where} no longer exists: the task that made it has run again, or somebody deleted it. "
-        "Clear this task with everything downstream."
+        "Clear the task that made it with everything downstream."
     )
 
 

@@ -69,5 +69,5 @@ def _items(operator: Any, *, fresh: bool, ended: bool) -> str:
     if not outlive_tries(operator):
         return f"Of these batches of {name} all items run again: nothing keeps what is done of them."
     said = f"Of these batches of {name} only the items that are not done run again"
-    # What was kept of it has gone when it succeeded.
+    # See `checkpoint.carry_over`.
     return f"{said}; of those that succeeded as a whole, all." if ended else f"{said}."

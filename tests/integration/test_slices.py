@@ -313,7 +313,7 @@ class TestAnOlderPlan:
         newer = self.held(run)
         assert [item for one in newer for item in self.items(run, one)] == list(range(NUMBER))
         assert older[1].where != newer[1].where
-        with pytest.raises(ValueError, match=r"^The plan .* no longer exists: .*Clear this task"):
+        with pytest.raises(ValueError, match=r"^The plan .* no longer exists: .*Clear the task that made it"):
             self.items(run, older[1])
         if storage == "folder":
             assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(

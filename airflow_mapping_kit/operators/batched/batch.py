@@ -69,7 +69,7 @@ def worked_on(
             "a new one.",
             workers.count,
         )
-    # What succeeded as a whole needs no checkpoint any more.
+    # What succeeded as a whole needs no checkpoint, or almost none: see `checkpoint.succeeded`.
     if results.some_failed or waiting.more():
         results.save()
     if results.superseded is not None:

@@ -77,7 +77,7 @@ def partitioned_by(name: str, found: Found) -> list[str]:
             raise TargetError(
                 f"The DuckLake table {name} is partitioned by {transform}({column}), and for added files "
                 f"DuckLake (1.0) writes such partitions down wrongly: partition it by columns alone, or by nothing. "
-                f"Readers skip files without partitions too, because each staged file is of one partition"
+                f"Readers then skip as many files, because each staged file is of one partition"
             )
         if escape(column) != column:
             raise TargetError(
