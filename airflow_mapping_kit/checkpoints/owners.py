@@ -8,7 +8,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_mapping_kit.compat import AIRFLOW_3, AirflowException, dialect_of, name_in_text, own_session
+from airflow_mapping_kit.compat import (
+    AIRFLOW_3,
+    AirflowException,
+    dialect_of,
+    is_of_no_instance,
+    name_in_text,
+    own_session,
+)
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.reading.records import error_of
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS, UPSTREAM_FAILED
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
     from airflow.utils.context import Context
 
 log = logging.getLogger(__name__)
+
+_NO_KEY = "mapping_kit_try"
 
 # Of an instance in such a state Airflow 2 takes no other from whoever worked on it; one that somebody cleared while
 # it ran it ends as if it had failed, to go on with the next try.
@@ -87,8 +96,8 @@ class Owner:
 
 def owner_of(context: Context) -> Owner | None:
     """Return the owner of a running instance, `None` on Airflow 3, which looks by itself who asks it."""
-    instance: Any = context["ti"]
-    if AIRFLOW_3 or getattr(instance, "test_mode", False):
+    instance: Any = context.get("ti")
+    if AIRFLOW_3 or instance is None or getattr(instance, "test_mode", False):
         return None
     return Owner(
         instance.dag_id,
@@ -98,6 +107,37 @@ def owner_of(context: Context) -> Owner | None:
         instance.try_number,
         instance.state,
         _id(instance.job_id),
+    )
+
+
+def check_try(context: Context, owner: Owner | None) -> None:
+    """Look whether a try is still this process's own, before it does what the next try would do as well.
+
+    On Airflow 3.3 the task state store answers, which knows a try by its id. Nothing tells on an earlier Airflow 3.
+
+    :param owner: that of the running instance.
+    :raises Superseded: if it is not.
+    """
+    if owner is not None:
+        owner.check()
+    store: Any = context.get("task_state_store") if AIRFLOW_3 else None
+    if store is None:
+        return
+    try:
+        # There is nothing under this key.
+        store.delete(_NO_KEY)
+    except Exception as error:
+        if not is_of_no_instance(error):
+            raise
+        raise unknown_try() from error
+
+
+def unknown_try() -> Superseded:
+    """Return what to raise where Airflow 3 knows a try no longer."""
+    return Superseded(
+        "Airflow no longer knows this try of the instance: it was given to another process, or cleared. This "
+        "process starts nothing more.",
+        another=True,
     )
 
 

@@ -20,7 +20,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.chunks import Chunks, lines_of, packed
-from airflow_mapping_kit.checkpoints.owners import Superseded
+from airflow_mapping_kit.checkpoints.owners import unknown_try
 from airflow_mapping_kit.compat import custom_xcom_backend, is_of_no_instance, xcom_backend
 from airflow_mapping_kit.partitions import batches
 from airflow_mapping_kit.reading.records import LEFT_KEY
@@ -282,11 +282,7 @@ def _set(store: Any, key: str, value: Any) -> None:
     except Exception as error:
         if not is_of_no_instance(error):
             raise
-        raise Superseded(
-            "Airflow no longer knows this try of the instance: it was given to another process, or cleared. This "
-            "process starts nothing more.",
-            another=True,
-        ) from error
+        raise unknown_try() from error
 
 
 def _kept(chunk: Any) -> list[str] | None:

@@ -451,7 +451,7 @@ class TestTwoOwners:
 
         end = run(build)
         witness.unlink()
-        given_away.append(lambda: _give_away(end))
+        given_away.append(lambda: airflows.give_away(end.dag, "work", 0))
         if AIRFLOW_3:
             # What it says of its end Airflow takes no more; in a process of its own the supervisor logs that.
             with pytest.raises(Exception, match="Server returned error"):
@@ -468,20 +468,6 @@ class TestTwoOwners:
             assert now.state == "up_for_retry"
         else:
             assert (now.state, now.try_number, now.job_id) == ("running", 2, 8)
-
-
-def _give_away(end):
-    """Have an instance go to another process, as the scheduler and another worker do."""
-    with create_session() as session:
-        rows = session.query(TaskInstance).filter_by(
-            dag_id=end.dag.dag_id, run_id=end.run.run_id, task_id="work", map_index=0
-        )
-        if AIRFLOW_3:
-            row = rows.one()
-            row.prepare_db_for_next_try(session)
-            row.state = "up_for_retry"
-        else:
-            rows.update({"try_number": 2, "state": "running", "job_id": 8})
 
 
 def _in_a_process_of_its_own(end):

@@ -183,6 +183,20 @@ def dag_test(dag, **options):
     return dag.test(**options)
 
 
+def give_away(dag, task_id, map_index=-1):
+    """Have an instance go to another process, as the scheduler and another worker do."""
+    from airflow.models import TaskInstance
+
+    with create_session() as session:
+        rows = session.query(TaskInstance).filter_by(dag_id=dag.dag_id, task_id=task_id, map_index=map_index)
+        if AIRFLOW_3:
+            row = rows.one()
+            row.prepare_db_for_next_try(session)
+            row.state = "up_for_retry"
+        else:
+            rows.update({"try_number": 2, "state": "running", "job_id": 8})
+
+
 def run_alone(dag, instance):
     """Run one instance in this process, whatever its state; return what it raised, if it did."""
     operator = dag.get_task(instance.task_id)

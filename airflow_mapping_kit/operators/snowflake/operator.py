@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.checkpoints.owners import check_try, giving_way, owner_of
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
 from airflow_mapping_kit.failures import said
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from airflow.utils.context import Context
 
+    from airflow_mapping_kit.checkpoints.owners import Owner
     from airflow_mapping_kit.lineage.datasets import Lineage
 
 # Snowflake's limit for FILES.
@@ -187,7 +189,8 @@ class S3KeysToSnowflakeOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load the files and return a row for each, in their order."""
-        with bad_input_fails_at_once():
+        owner = owner_of(context)
+        with giving_way(owner), bad_input_fails_at_once():
             names = self._names_by_key()
             parse_name("table", self.table)
             parse_name("stage", self.stage)
@@ -196,7 +199,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
             how = copying(self.columns_array, self.select, self.match_by_column_name, self.copy_options)
             self._session = Session(self._connect, ended=lambda: self._killed)
             with self._session as session:
-                results = self._load(session, names, how, context)
+                results = self._load(session, names, how, context, owner)
             self._note(results)
             # What was loaded before too: a try that was killed after its COMMIT has told nobody.
             mark_changed(names, context=context)
@@ -258,7 +261,7 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         return {key: key[len(prefix) :] for key in keys}
 
     def _load(
-        self, session: Session, names: Mapping[str, str], how: Copying, context: Context
+        self, session: Session, names: Mapping[str, str], how: Copying, context: Context, owner: Owner | None
     ) -> list[dict[str, Any]]:
         with refusals("The session"):
             (where,) = session.run(
@@ -295,6 +298,8 @@ class S3KeysToSnowflakeOperator(BaseOperator):
                     f"No file was loaded into {table}, because {len(failures)} of {len(names)} can't be:\n"
                     + listed("\n", failures)
                 )
+            # A try that froze since its COPY would add the rows that the next one has added.
+            check_try(context, owner)
             session.run("COMMIT")
         except MappingKitError:
             # Closing the session would do it too; other errors leave it to that, for the line may be dead.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.checkpoints.owners import check_try, giving_way, owner_of
 from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import TargetError
 from airflow_mapping_kit.operators.snowflake.hook import check_session, connect
@@ -79,20 +80,23 @@ class TransformOperator(BaseOperator):
         self.hook_params = hook_params
         self.snowflake_conn_id = snowflake_conn_id
 
-    def execute(self, context: Context) -> None:  # noqa: ARG002  Airflow's signature
+    def execute(self, context: Context) -> None:
         """Run the statements."""
         from snowflake.connector.util_text import split_statements
 
         # With them, a comment after the last semicolon would be a statement.
         split = split_statements(StringIO(self.sql), remove_comments=True)
         statements = [statement for statement, _ in split if statement.strip(" \t\r\n;")]
-        with bad_input_fails_at_once():
+        owner = owner_of(context)
+        with giving_way(owner), bad_input_fails_at_once():
             if not statements:
                 raise TargetError(f"sql={self.sql!r} holds no statement")
             check_session(self.query_tag, self.hook_params)
             self._session = Session(lambda: connect(self), ended=lambda: self._killed)
             with self._session as session:
                 for statement in ("BEGIN", *statements, "COMMIT"):
+                    if statement == "COMMIT":
+                        check_try(context, owner)
                     self.log.info("Running: %s", statement)
                     session.run(statement)
                     self.log.info("Snowflake ran it as query %s", session.query_id)

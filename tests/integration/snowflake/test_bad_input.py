@@ -100,8 +100,8 @@ def test_a_format_that_does_not_fit_the_file_is_an_error(landed):
         (["elsewhere/EWR.csv"], r"'elsewhere/EWR\.csv' doesn't start with stage_prefix='landing/'"),
         ([KEY, KEY], "twice"),
         ([KEY, "landing/"], "no file's key"),
-        ([KEY, None], "None is no key"),
-        ([[KEY]], "is no key"),
+        ([KEY, None], "None is not a key"),
+        ([[KEY]], "is not a key"),
         ({"key": KEY}, "mapping"),
     ],
 )

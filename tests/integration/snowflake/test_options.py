@@ -282,7 +282,7 @@ class TestAKeyInPlaceOfAPassword:
 
 def test_a_button_that_cannot_be_kept_takes_no_load_back(warehouse, caplog):
     class Instance:
-        map_index, try_number = 0, 1
+        map_index, try_number, test_mode = 0, 1, True
 
         def xcom_push(self, **_):
             raise OSError("the database is away")
