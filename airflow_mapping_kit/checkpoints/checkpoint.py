@@ -102,7 +102,8 @@ def outlive_tries(declared: Any) -> bool:
 def carry_over(instances: Sequence[Any], clear: Callable[[], None], session: Any, *, fresh: bool) -> None:
     """Clear instances so that what is done of their batches stays done.
 
-    It needs no operator: what was saved says by itself which instance it is of.
+    Of an instance that succeeded all is done again. It needs no operator: what was saved says by itself which instance
+    it is of.
 
     :param instances: rows of the session, of one run.
     :param clear: clears them, which changes the number of tries that they have.
@@ -125,15 +126,15 @@ def carry_over(instances: Sequence[Any], clear: Callable[[], None], session: Any
     saved = checkpoint_xcoms.places(dag_id, run_id, session)
     # Before they are cleared: that changes the number.
     those = [
-        (row, place)
+        (row, place, fresh or row.state == SUCCESS)
         for row in instances
         for place in saved.get((row.task_id, row.map_index), ())
-        # What succeeded and is to run again all the same does all of it again.
-        if fresh or (place.max_tries == row.max_tries and row.state != SUCCESS)
+        if fresh or place.max_tries == row.max_tries
     ]
     clear()
-    for row, place in those:
-        if fresh:
-            checkpoint_xcoms.delete(place, session)
-        else:
+    for row, place, anew in those:
+        if not anew:
             checkpoint_xcoms.keep(place, row.max_tries, session)
+        elif fresh or place.max_tries == row.max_tries:
+            # The number stays where somebody has lowered `retries`. Else the instance deletes it, when it runs.
+            checkpoint_xcoms.delete(place, session)

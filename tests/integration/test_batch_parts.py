@@ -282,6 +282,18 @@ def test_what_the_command_line_clears_goes_on_with_what_is_done(run, storage):
     assert len(end.rows()) == 2_000
 
 
+@pytest.mark.skipif(AIRFLOW_3, reason="there nothing is kept of what succeeded")
+def test_what_succeeded_runs_again_as_a_whole_where_retries_are_fewer_than_before(run, storage):
+    end = run(of_work(), default_args={"retries": 1})
+    end.dag.get_task("work").partial_kwargs["retries"] = 0
+    tries = end.instance("work").max_tries
+    redrive = Redrive((Cleared("work", 0, "success", None),), (), (), (), done=True)
+    assert clear(end.dag, {end.run.run_id: redrive}, actor=Actor("retry", "somebody", {}))
+    assert end.instance("work").max_tries == tries
+    assert end.again() is None
+    assert sorted(DONE) == list(range(2_000))
+
+
 def test_a_chain_goes_on_with_what_succeeded_and_keeps_keys_and_numbers(run, storage):
     BROKEN.update({3, 2_001})
 
