@@ -62,7 +62,7 @@ def said_of(error: Exception) -> str | None:
         if isinstance(error, OperationalError | ProgrammingError) and _no_tables(error):
             return (
                 f"Airflow's metadata database {_address()} has no tables of Airflow's: is it the one that your "
-                f"Airflow uses? See AIRFLOW_HOME and [database] sql_alchemy_conn."
+                f"Airflow uses? See AIRFLOW_HOME and [database] sql_alchemy_conn, or ask its webserver with --api."
             )
         return (
             f"Airflow's metadata database {_address()} can't be asked: {_first_line(error.orig)}. See [database] "

@@ -65,8 +65,14 @@ def declared_dag(dag_id: str) -> Any:
         return dags[dag_id]
     if known is not None:
         raise Failure(f"The file of the DAG {dag_id!r} can't be imported: {_broken(errors)}")
+    where = ", ".join(str(folder.path) for folder in folders)
+    if not dags and not errors:
+        raise Failure(
+            f"There is no DAG {dag_id!r} in {where}, and no other DAG: is it the folder that your Airflow reads? "
+            f"See AIRFLOW_HOME and [core] dags_folder."
+        )
     raise Failure(
-        f"There is no DAG {dag_id!r} in {', '.join(str(folder.path) for folder in folders)}.{near(dag_id, dags)}"
+        f"There is no DAG {dag_id!r} in {where}.{near(dag_id, dags)}"
         + (f"\nIt may be in a file that can't be imported: {_broken(errors)}" if errors else "")
     )
 

@@ -59,8 +59,11 @@ class Airflow2(AnyAirflow):
 
     def start_webserver(self, port: int) -> Process:
         """Start the user interface on a loopback port and wait until it answers."""
+        address = f"http://{LOOPBACK}:{port}"
+        # Links in logs and notices begin with it.
+        self.environment["AIRFLOW__WEBSERVER__BASE_URL"] = address
         process = self._start("The webserver", "webserver", "--hostname", LOOPBACK, "--port", str(port))
-        self._wait_until_healthy("The webserver", f"http://{LOOPBACK}:{port}/health")
+        self._wait_until_healthy("The webserver", f"{address}/health")
         return process
 
     def create_admin(self, name: str) -> str:

@@ -38,6 +38,8 @@ SETTINGS = {
     "CORE__LOAD_EXAMPLES": "False",
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "CORE__MAX_ACTIVE_TASKS_PER_DAG": "16",
+    # A file that is saved twice within half a minute would keep its older DAG, until the file is read again.
+    "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     "SCHEDULER__CATCHUP_BY_DEFAULT": "False",
     # As many instances may be queued at once as there are slots.
     "SCHEDULER__MAX_TIS_PER_QUERY": "0",

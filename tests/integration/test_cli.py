@@ -1133,6 +1133,14 @@ class TestBadInput:
         assert said.format(**names) in flat(errors)
         assert all(len(line) <= 80 or " " not in line for line in errors.splitlines())
 
+    def test_a_folder_without_any_dag_is_asked_whether_it_is_the_one(self, home):
+        status, text, errors = home.cli("plan", "flights")
+        assert (status, text) == (2, "")
+        assert f"There is no DAG 'flights' in {home.folder}, and no other DAG: is it the folder" in flat(
+            errors
+        )
+        assert "See AIRFLOW_HOME and [core] dags_folder." in flat(errors)
+
     def test_a_file_that_cannot_be_imported_is_named_with_the_last_line_of_its_error(self, home):
         path = home.file("flights", FLIGHTS)
         home.run("flights")
@@ -1146,7 +1154,7 @@ class TestBadInput:
         ("address", "said"),
         [
             ("sqlite:////nowhere/at/all.db", "can't be asked: unable to open database file"),
-            ("sqlite:///{folder}/empty.db", "has no tables of Airflow's"),
+            ("sqlite:///{folder}/empty.db", "sql_alchemy_conn, or ask its webserver with --api."),
             ("postgresql://me:secret@127.0.0.1:9/runs", "me:***@127.0.0.1:9/runs can't be asked"),
         ],
     )
