@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -197,9 +198,15 @@ def value_key(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise PartitionError(
             f"dimension {shown(name)} has the value {shown(hide(value, name=name))} of type "
-            f"{type(value).__name__}: use text, a number, a boolean or None"
+            f"{type(value).__name__}: {_as_text(value)}"
         )
     return _text_key(name, value)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, date):  # a datetime is one
+        return f"write it as text, such as {date(value.year, value.month, value.day).isoformat()!r}"
+    return "use text, a number, a boolean or None"
 
 
 def _text_key(name: str, value: str) -> str:

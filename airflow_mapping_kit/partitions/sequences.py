@@ -48,6 +48,10 @@ def ordered(what: str, values: Any) -> list[Any]:
         raise PartitionError(f"{what} is the mapping {shown(values)}: pass a list, such as list(mapping)")
     if isinstance(values, Set):
         raise PartitionError(f"{what} is a set, which has no order: pass sorted(...) of {shown(values)}")
+    if values is None:
+        raise PartitionError(
+            f"{what} is None, not a list: pass a list, or let the task that it comes from return one"
+        )
     if not isinstance(values, Iterable):
         raise PartitionError(f"{what} is {shown(values)}, not a list: write [{shown(values)}]")
     return read(what, values)

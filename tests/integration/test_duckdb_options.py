@@ -117,6 +117,36 @@ class TestSettings:
         with pytest.raises(AirflowFailException, match="threads='{many}' is no number of threads"):
             publish(ROW, threads="{many}")
 
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"threads": 0}, "threads=0 is no number of threads"),
+            ({"memory_limit": "1 apple"}, "memory_limit='1 apple' is no size"),
+            ({"compression": "zip"}, "compression='zip' is none of"),
+            ({"schema": ["n"]}, "is no dict of columns"),
+            ({"on_empty": "ignore"}, "on_empty='ignore' is none of"),
+        ],
+    )
+    def test_of_a_mapped_task_too_what_cannot_be_is_refused_when_the_dag_is_parsed(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            DuckDBPartitionOperator.partial(task_id="load", sql=ROW, target="lake", **arguments)
+        # What a template makes is known only when an instance runs.
+        DuckDBPartitionOperator.partial(
+            task_id="load",
+            sql=ROW,
+            target="lake",
+            threads="{{ params.n }}",
+            memory_limit="{{ params.memory }}",
+        ).expand(partition=[{"p": "a"}])
+
+    def test_a_value_that_a_cast_of_the_query_cannot_read_is_named(self, publish):
+        sql = "SELECT 1 AS n WHERE $date::DATE > DATE '2000-01-01'"
+        with pytest.raises(
+            AirflowFailException,
+            match=r'"05\.01\.2024"(?s:.*)the value of the dimension \'date\': correct it, change the cast',
+        ):
+            publish(sql, {"date": "05.01.2024"})
+
     def test_memory_threads_and_values_of_settings_are_templates(self, dag_test, tmp_path):
         with DAG(
             "templated_settings", schedule=None, params={"memory": "200MiB", "threads": 2, "retries": 7}

@@ -57,6 +57,13 @@ def _cast_hint(message: str, partition: Mapping[str, Any]) -> str:
     if "explicit" not in message.lower() and not message.startswith("Conversion Error"):
         return ""
     texts = sorted(name for name, value in partition.items() if isinstance(value, str))
+    # DuckDB shows the text that it could not convert. A value of the partition has met its cast then.
+    for name in texts:
+        if message.startswith("Conversion Error") and f'"{partition[name]}"' in message.replace("'", '"'):
+            return (
+                f"\nThat is the value of the dimension {name!r}: correct it, change the cast in the query, or compare "
+                f"it as text, as in column::VARCHAR = ${name}"
+            )
     dates = [name for name in texts if _is_date(partition[name])]
     if dates:
         return f"\nA partition's text is VARCHAR: write ${dates[0]}::DATE where the query wants a date"

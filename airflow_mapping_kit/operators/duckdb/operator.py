@@ -191,18 +191,17 @@ class DuckDBPartitionOperator(PartitionOperator):
             date_dimension=date_dimension,
             **kwargs,
         )
-        if threads is not None and not is_template(threads):
-            thread_count(threads)
-        if memory_limit is not None and not is_template(memory_limit):
-            check_memory_limit(memory_limit)
-        if schema is not None:
-            check_schema(schema)
-        if not is_template(settings):
-            check_settings(settings)
-        check_extensions(extensions)
-        Copying(compression, row_group_size, file_size_bytes)
-        if partition_by is not None:
-            check_names("partition_by", partition_by, PartitionError)
+        DuckDBPartitionOperator.check_fixed(
+            schema=schema,
+            partition_by=partition_by,
+            compression=compression,
+            row_group_size=row_group_size,
+            file_size_bytes=file_size_bytes,
+            memory_limit=memory_limit,
+            threads=threads,
+            extensions=extensions,
+            settings=settings,
+        )
         self.target = target
         self.schema = schema
         self.partition_by = partition_by
@@ -217,6 +216,36 @@ class DuckDBPartitionOperator(PartitionOperator):
         self.settings = settings
         self._stoppable = False
         self._killed = False
+
+    @classmethod
+    def check_fixed(
+        cls,
+        *,
+        schema: Mapping[str, str] | None = None,
+        partition_by: Sequence[str] | None = None,
+        compression: str | None = None,
+        row_group_size: int | None = None,
+        file_size_bytes: int | str | None = None,
+        memory_limit: str | None = None,
+        threads: int | str | None = None,
+        extensions: Sequence[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> None:
+        """Check the arguments that are DuckDB's, and those of each query."""
+        super().check_fixed(**others)
+        if threads is not None and not is_template(threads):
+            thread_count(threads)
+        if memory_limit is not None and not is_template(memory_limit):
+            check_memory_limit(memory_limit)
+        if schema is not None:
+            check_schema(schema)
+        if not is_template(settings):
+            check_settings(settings)
+        check_extensions(extensions)
+        Copying(compression, row_group_size, file_size_bytes)
+        if partition_by is not None:
+            check_names("partition_by", partition_by, PartitionError)
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Publish the partition, or each of a batch, and return where it is and how large."""

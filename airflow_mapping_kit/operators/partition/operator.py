@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.checkpoints.parts import rows_of
-from airflow_mapping_kit.compat import AirflowSkipException, BaseOperator, sql_of
+from airflow_mapping_kit.compat import AirflowSkipException, sql_of
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
 from airflow_mapping_kit.lineage import collected
 from airflow_mapping_kit.lineage.done import Done, counted
+from airflow_mapping_kit.operators.checked import CheckedOperator
 from airflow_mapping_kit.operators.partition.batch import published_each
 from airflow_mapping_kit.partitions.parameters import PeriodOf
 from airflow_mapping_kit.partitions.sequences import shown
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _ON_EMPTY = ("fail", "skip", "replace")
 
 
-class PartitionOperator(BaseOperator):
+class PartitionOperator(CheckedOperator):
     """Run one query for a partition, or for each of a batch. Its subclasses put the rows somewhere.
 
     :param sql: exactly one `SELECT`, or the path of a `.sql` file that holds it
@@ -69,23 +70,36 @@ class PartitionOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        PartitionOperator.check_fixed(on_empty=on_empty, unused=unused, every=every, timezone=timezone)
+        self.sql = sql
+        self.partition = partition
+        self.parameters = parameters
+        self.on_empty = on_empty
+        self.unused = unused
+        self.every = every
+        self.timezone = timezone
+        self.date_dimension = date_dimension
+
+    @classmethod
+    def check_fixed(
+        cls,
+        *,
+        on_empty: str = "fail",
+        unused: Collection[str] = (),
+        every: str | None = None,
+        timezone: str | None = None,
+        **_: Any,
+    ) -> None:
+        """Check the arguments of each query, whatever it is for."""
         if on_empty not in _ON_EMPTY:
             raise QueryError(
                 f"on_empty={on_empty!r} is none of {', '.join(map(repr, _ON_EMPTY))}: write one of them"
             )
         check_names("unused", unused)
-        self.sql = sql
-        self.partition = partition
-        self.parameters = parameters
-        self.on_empty = on_empty
         if every is not None:
             check_cadence(every)
         if timezone is not None:
             load_zone(timezone)
-        self.unused = unused
-        self.every = every
-        self.timezone = timezone
-        self.date_dimension = date_dimension
 
     @staticmethod
     def batch_parameter(_: Any) -> str:

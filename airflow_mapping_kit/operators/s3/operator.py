@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_mapping_kit.compat import (
     AirflowException,
     AirflowSkipException,
-    BaseOperator,
     bad_input_fails_at_once,
 )
 from airflow_mapping_kit.exceptions import StorageError
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.lineage import collected, console
 from airflow_mapping_kit.lineage.done import Done
+from airflow_mapping_kit.operators.checked import CheckedOperator
 from airflow_mapping_kit.operators.s3.mover import Ended, Mover
 from airflow_mapping_kit.operators.s3.plan import planned_moves
 from airflow_mapping_kit.operators.s3.protection import EXTRA_ARGS
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _MAX_NAMED = 20
 
 
-class S3MoveKeysOperator(BaseOperator):
+class S3MoveKeysOperator(CheckedOperator):
     """Move exactly the given objects from one prefix to another: copy, verify, then delete the original.
 
     It can be run again after any interruption. If an object is in both places, the two are compared, and if they are
@@ -160,10 +160,7 @@ class S3MoveKeysOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
-            raise StorageError(f"max_workers={max_workers!r} is no number of threads: write 1 or more")
-        _check_extra_args(extra_args)
-        check_terms(requester_pays=requester_pays)
+        self.check_fixed(extra_args=extra_args, max_workers=max_workers, requester_pays=requester_pays)
         self.keys = keys
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
@@ -181,6 +178,21 @@ class S3MoveKeysOperator(BaseOperator):
         self.expected_bucket_owner = expected_bucket_owner
         self.dest_expected_bucket_owner = dest_expected_bucket_owner
 
+    @classmethod
+    def check_fixed(
+        cls,
+        *,
+        extra_args: Any = None,
+        max_workers: Any = 16,
+        requester_pays: Any = False,
+        **_: Any,
+    ) -> None:
+        """Check the arguments that need no look at S3."""
+        if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
+            raise StorageError(f"max_workers={max_workers!r} is no number of threads: write 1 or more")
+        _check_extra_args(extra_args)
+        check_terms(requester_pays=requester_pays)
+
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Move the keys and return a row for each."""
         with bad_input_fails_at_once():
@@ -188,6 +200,10 @@ class S3MoveKeysOperator(BaseOperator):
             if not isinstance(extra_args, Mapping):
                 raise StorageError(f"extra_args is {shown(extra_args)}: write a dict of what the copies get")
             _check_extra_args(extra_args)
+            if not isinstance(self.etags, Mapping | None):
+                raise StorageError(
+                    f"etags is {shown(self.etags)}: write a dict with the ETag of each key, {{'landing/a.csv': '...'}}"
+                )
             moves = planned_moves(
                 self.keys,
                 source_bucket=self.source_bucket,

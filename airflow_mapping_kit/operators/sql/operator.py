@@ -109,11 +109,17 @@ class SQLPartitionOperator(PartitionOperator):
         )
         if isinstance(table, str) and conn_id is None:
             raise TargetError(f"table={table!r} is in a database that isn't named: write conn_id='...'")
-        check_types(types)
+        SQLPartitionOperator.check_fixed(types=types)
         self.table = table
         self.conn_id = conn_id
         self.types = types
         self._killed = False
+
+    @classmethod
+    def check_fixed(cls, *, types: Mapping[str, str] | None = None, **others: Any) -> None:
+        """Check `types`, and the arguments of each query."""
+        super().check_fixed(**others)
+        check_types(types)
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Replace the partition, or each of a batch, and return how many rows it has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Mapping
 from contextlib import closing, contextmanager, suppress
@@ -31,6 +32,8 @@ Values = Mapping[str, Any]
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)
 # Of a worker that was killed the server would otherwise go on with the query, and hold its locks against the next try.
 _NOTICE_DEATH = "SELECT set_config('client_connection_check_interval', '5s', false)"
+
+_NO_TABLE = re.compile(r"does not exist|no such table")
 
 
 class Session:
@@ -191,7 +194,11 @@ def existing(session: Session, text: str) -> tuple[TableName, dict[str, Any]]:
             lambda: session.columns(f"the table {text}", str(name), kind=TargetError)
         )
     except TargetError as error:
-        raise TargetError(f"{error}{_near(session, name)}") from error
+        # The line that PostgreSQL points at is of a statement of the kit's.
+        said = str(error).partition("\nLINE 1: ")[0]
+        if not _NO_TABLE.search(said):
+            raise
+        raise TargetError(f"{said}{_near(session, name)}: create it, or correct its name") from error
     return name, dict(columns)
 
 

@@ -192,3 +192,9 @@ def test_what_no_copy_can_get_is_refused_when_the_dag_is_parsed():
 
     with pytest.raises(StorageError, match=r"extra_args has \['Metadata'\].*StorageClass, ACL"):
         S3MoveKeysOperator(task_id="move", keys=KEY, extra_args={"Metadata": {}, "ACL": "private"}, **places)
+    with pytest.raises(StorageError, match="max_workers=0 is no number of threads"):
+        S3MoveKeysOperator.partial(task_id="move", max_workers=0, **places)
+    with pytest.raises(
+        AirflowFailException, match=r"etags is \['a'\]: write a dict with the ETag of each key"
+    ):
+        S3MoveKeysOperator(task_id="move", keys=KEY, etags=["a"], **places).execute({})

@@ -128,7 +128,7 @@ def test_a_number_finds_its_column_of_text_by_a_cast(warehouse, load):
     [
         (
             {"table": "flihgts"},
-            r'the table flihgts: relation "flihgts" does not exist(?s:.*)\(near: \'flights\'\)',
+            r'relation "flihgts" does not exist \(near: \'flights\'\): create it, or correct its name',
         ),
         ({"table": "flights; DROP TABLE raw"}, "is no name of a table"),
         ({"table": "a.b.c.d"}, "is no name of a table"),
@@ -323,6 +323,20 @@ def test_an_argument_that_cannot_be_is_refused_when_the_dag_is_parsed(arguments,
     given = {"sql": "SELECT 1", "partition": EWR, "table": "flights", "conn_id": "warehouse", **arguments}
     with pytest.raises(ValueError, match=message):
         SQLPartitionOperator(task_id="load", **given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"on_empty": "ignore"}, "on_empty='ignore' is none of 'fail', 'skip', 'replace'"),
+        ({"timezone": "Europe/Berlinn"}, "'Europe/Berlinn' is no time zone"),
+        ({"types": {"date": "DATE); DROP TABLE raw; --"}}, "types: 'date': .* is no type"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused_when_a_mapped_task_is_parsed(arguments, message):
+    given = {"sql": "SELECT 1", "table": "flights", "conn_id": "warehouse", **arguments}
+    with pytest.raises(ValueError, match=message):
+        SQLPartitionOperator.partial(task_id="load", **given)
 
 
 def test_openlineage_is_told_which_tables_were_read_and_which_partition_written(filled, load):

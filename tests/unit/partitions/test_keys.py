@@ -64,7 +64,7 @@ class TestPartitionKey:
             ({"a": "__HIVE_DEFAULT_PARTITION__"}, "'a' .* use None"),
             ({"a": "\udcff"}, "'a' .*surrogate"),
             ({"a": [1]}, r"'a' has the value \[1\] of type list"),
-            ({"a": datetime(2013, 1, 1)}, "'a' .* of type datetime"),
+            ({"a": datetime(2013, 1, 1)}, "'a' .* of type datetime: write it as text, such as '2013-01-01'"),
             ({"a": Decimal(1)}, "of type Decimal"),
             ({"": 1}, "'' can't name a dimension"),
             ({1: 1}, "1 can't name a dimension"),

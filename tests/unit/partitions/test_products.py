@@ -103,7 +103,7 @@ class TestDimensions:
         assert combine(origin=[], date=[]) == []
 
     def test_without_values_hides_no_other_mistake(self, combine):
-        with pytest.raises(PartitionError, match="'date' is None, not a list"):
+        with pytest.raises(PartitionError, match="'date' is None, not a list: pass a list, or let"):
             combine(origin=[], date=None)
 
     def test_no_dimension_is_a_plan_error(self, combine):

@@ -186,7 +186,9 @@ class TestParameters:
 
     def test_a_text_that_is_no_number_is_hinted_too(self, connection, tmp_path):
         query = PartitionQuery(connection, "SELECT date FROM flights WHERE flight = $origin")
-        with pytest.raises(QueryError, match=r"(?s)Could not convert string 'EWR'.*as in \$origin::INTEGER"):
+        with pytest.raises(
+            QueryError, match=r"(?s)Could not convert string 'EWR'.*as in column::VARCHAR = \$origin"
+        ):
             query.write(query.select("origin=EWR", {"origin": "EWR"}), tmp_path / "x")
 
 
