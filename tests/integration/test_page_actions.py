@@ -242,7 +242,7 @@ def test_the_page_changes_it_for_who_may_clear_and_shows_it_to_who_may_see(site,
     seen = said(viewer.get(f"{SHIPPED}?run=at_work&task=ship"))
     assert (seen["settings"], seen["may"], found["may"]) == (found["settings"], False, True)
     assert "may not change" in said(viewer.post(SHIPPED, {**place, "set": {"paused": "dag"}}), 403)["error"]
-    assert "no rate" in said(op.post(SHIPPED, {**place, "set": {"rate": "much"}}), 409)["error"]
+    assert "not a rate" in said(op.post(SHIPPED, {**place, "set": {"rate": "much"}}), 409)["error"]
     assert (
         "has ended"
         in said(op.post(SHIPPED, {"run": "ended", "task": "ship", "set": {"rate": "1/s"}}), 409)["error"]

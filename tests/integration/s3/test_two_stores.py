@@ -161,7 +161,7 @@ def test_what_is_rewritten_over_the_copy_before_it_is_compared_keeps_the_source(
             bucket.put("landing/a.csv", b"9,JFK\n")
 
     proxy.after = overwrite
-    with pytest.raises(AirflowException, match="the source was not deleted"):
+    with pytest.raises(AirflowException, match="The source was not deleted"):
         fetch(bucket, ["landing/a.csv"])
 
     assert far.contents() == {"landing/a.csv": b"1,EWR\n"}
