@@ -14,6 +14,7 @@ after a restart `wait_for_workers` waits anew. The folder of each is `home/parts
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,10 @@ def wait_for_workers(airflow: AnyAirflow, workers: dict[str, Process], *, second
 def _start(airflow: AnyAirflow, name: str) -> Process:
     folder = airflow.parts / name
     folder.mkdir(exist_ok=True)
+    # With a name, the provider of Airflow 2.11.2 talks to Redis before Celery forks its processes: all but the first
+    # then wait for an answer that never comes (apache/airflow#59707). Airflow has the name by `worker_name` anyway.
+    blocks = version("apache-airflow-providers-celery") == "3.18.0"
+    named = () if blocks else ("--celery-hostname", f"{name}@{name}")
     return airflow.start(
         name,
         "celery",
@@ -77,8 +82,7 @@ def _start(airflow: AnyAirflow, name: str) -> Process:
         # Which of them does what is Airflow's: they needn't know of each other.
         "--without-mingle",
         "--without-gossip",
-        "--celery-hostname",
-        f"{name}@{name}",
+        *named,
         "--pid",
         str(folder / "worker.pid"),
         folder=folder,
