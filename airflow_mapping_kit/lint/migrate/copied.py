@@ -183,10 +183,22 @@ class _Merged:
         line = getattr(node, "lineno", 0)
         return Refused(f"{self._dag.source.path}:{line}: the files differ in {one.name}, but {why}.")
 
+    def _pulls(self) -> None:
+        """Mark each `xcom_pull`, also in a template: the tasks have other ids in the group, and it would get None."""
+        for node in self._dag.source.all(ast.Attribute, ast.Constant):
+            said = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
+            if "xcom_pull" in str(said):
+                self._changes.todo(
+                    node,
+                    "the ids of the tasks begin with the id of their group now: correct those that xcom_pull names, "
+                    "or it returns None.",
+                )
+
     def text(self, columns: Sequence[Difference]) -> str:
         """Return the file."""
         source, changes, dag = self._dag.source, self._changes, self._dag
         self._imports()
+        self._pulls()
         for function, names in self._takes.items():
             functions.takes(changes, function, names)
             for call in source.all(ast.Call):

@@ -354,6 +354,20 @@ def test_what_cannot_be_written_is_refused_in_a_sentence_and_nothing_is_written(
     assert {path.stem: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == texts
 
 
+def test_of_copies_an_xcom_pull_that_would_find_nothing_in_the_group_is_a_todo(files, capsys):
+    one = """from airflow import DAG
+from airflow.operators.bash import BashOperator
+
+with DAG("load_a", schedule=None) as dag:
+    first = BashOperator(task_id="first", bash_command="echo a")
+    first >> BashOperator(task_id="then", bash_command="echo {{ ti.xcom_pull('first') }}")
+"""
+    files(load_a=one, load_b=one.replace("load_a", "load_b").replace("echo a", "echo b"))
+    assert migrate(["--copies", "load_a.py", "load_b.py"]) == 1
+    (todo,) = written("load_mapped.py", capsys)[1]
+    assert "correct those that xcom_pull names, or it returns None" in todo
+
+
 def test_copies_become_one_dag_that_is_mapped_over_the_table_of_what_they_differ_in(files, capsys):
     files(load_customers=COPY.replace("NAME", "customers"))
     files(load_orders=COPY.replace("NAME", "orders").replace("@daily", "@hourly"))
