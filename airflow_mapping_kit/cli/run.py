@@ -40,7 +40,8 @@ def run() -> None:
 @click.option(
     "--tolerated-failure-percentage", metavar="P", help="How many percent may fail before the fan-in fails."
 )
-@click.option("--pause/--resume", "paused", default=None, help="Start no more items; continue.")
+@click.option("--pause", is_flag=True, help="Start no more items.")
+@click.option("--resume", is_flag=True, help="Continue after --pause.")
 @click.option(
     "--reset", is_flag=True, help="Go back to the DAG's values, except for other options given here."
 )
@@ -50,7 +51,8 @@ def set_(
     dag_id: str,
     run_id: str,
     task_id: str,
-    paused: bool | None,
+    pause: bool,
+    resume: bool,
     reset: bool,
     output: str,
     api: str | None,
@@ -71,13 +73,15 @@ def set_(
     Exit status:
       0  the settings hold
       2  no such DAG, run or task; the task doesn't work on batches; an impossible
-         value; the run has ended; no database, no page (--api)
+         value; --pause and --resume together; the run has ended; no database, no page (--api)
     """  # noqa: D301 -- click's mark for lines that stay lines
+    if pause and resume:
+        raise click.UsageError("--pause and --resume contradict each other: give one of them.")
     wanted: dict[str, Any] = dict.fromkeys(_NAMES, _AS_DECLARED) if reset else {}
     wanted.update({name: value for name, value in given.items() if value is not None})
-    if paused is not None:
+    if pause or resume:
         # To resume is to go back: no DAG is paused by what it says.
-        wanted["paused"] = True if paused else _AS_DECLARED
+        wanted["paused"] = True if pause else _AS_DECLARED
     found = (
         _local(dag_id, run_id, task_id, wanted)
         if api is None

@@ -106,6 +106,8 @@ def test_it_shows_what_holds_and_who_said_so(cli):
             "rate='fast' is not a rate: write calls per second",
         ),
         (("shipped", "at_work", "ship", "--concurrency", "0"), "concurrency='0': give a whole number from 1"),
+        (("shipped", "at_work", "ship", "--pause", "--resume"), "--pause and --resume contradict each other"),
+        (("shipped", "at_work", "ship", "--resume", "--pause", "--rate", "1/s"), "give one of them"),
         (("shipped", "at_work", "alone", "--pause"), "alone is not a batched task"),
         (("shipped", "at_work", "nobody", "--pause"), "no task 'nobody' that works on batches"),
         (("shipped", "never", "ship", "--pause"), "has no run 'never'"),

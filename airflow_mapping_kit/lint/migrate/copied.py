@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
-from airflow_mapping_kit.lint.migrate import functions, needed
+from airflow_mapping_kit.lint.migrate import functions, needed, templated
 from airflow_mapping_kit.lint.migrate.changes import Changes, extent, first_line
 from airflow_mapping_kit.lint.migrate.differences import Difference, differences, named
-from airflow_mapping_kit.lint.migrate.module import checked
+from airflow_mapping_kit.lint.migrate.module import checked, of_airflow
 from airflow_mapping_kit.lint.migrate.refused import Refused
 from airflow_mapping_kit.lint.operators import made
 from airflow_mapping_kit.lint.origins import defined
@@ -71,6 +72,8 @@ class _Merged:
         self._new_id = new_id
         self._changes = Changes(dag.source)
         self._takes: dict[ast.FunctionDef | ast.AsyncFunctionDef, list[str]] = {}
+        # Each BashOperator whose command is of the item, and what that is called.
+        self._commands: dict[ast.Call, Difference] = {}
         self._heads = {
             id(node)
             for value in (
@@ -161,8 +164,14 @@ class _Merged:
             if isinstance(above, ast.keyword):
                 argument = above.arg or ""
             elif isinstance(above, ast.Call):
-                if made(source, above) is not None:
-                    if argument not in _RENDERED:
+                operator = made(source, above)
+                if operator is not None:
+                    is_value = operator.given.get(argument) is node and not above.args
+                    if operator.name == "BashOperator" and argument == templated.BASH_COMMAND and is_value:
+                        self._commands[above] = one
+                    elif argument in _RENDERED:
+                        templated.todo(self._changes, node, one, argument)
+                    else:
                         self._changes.todo(
                             node,
                             f"{argument or 'this'} can come from the item only if Airflow renders it as a template: "
@@ -171,6 +180,7 @@ class _Merged:
                     return
                 function = defined(source, above.func)
                 if function is not None and self._dag.reaches.kind(function) == "task":
+                    templated.todo(self._changes, node, one, "")
                     return
                 break
             elif not isinstance(above, ast.List | ast.Tuple | ast.Dict):
@@ -199,6 +209,10 @@ class _Merged:
         source, changes, dag = self._dag.source, self._changes, self._dag
         self._imports()
         self._pulls()
+        taken = needed.names_of(source.tree) | {one.name for one in columns}
+        command = functions.free(["command", "bash", "command_of_item"], taken)
+        for call, one in self._commands.items():
+            templated.run_by(changes, call, command, one.name)
         for function, names in self._takes.items():
             functions.takes(changes, function, names)
             for call in source.all(ast.Call):
@@ -220,13 +234,21 @@ class _Merged:
         indentation = " " * dag.indentation
         group = functions.free([_GROUP, "each_copy"], needed.names_of(source.tree))
         body = changes.text(start, end).lstrip("\n")
+        if self._commands:
+            within = " " * (dag.indentation + 4)
+            body = f"{textwrap.indent(templated.command(command), within)}\n{body}"
         given = ", ".join(one.name for one in columns)
         code = (
             f"{before}{self._table(columns, table)}\n\n{head}"
             f'{indentation}@task_group(group_id="{group}")\n{indentation}def {group}({given}):\n{body}\n'
             f"{indentation}{group}.expand_kwargs({table})\n{after}"
         )
-        return checked(source.path, re.sub(r"(decorators import task_group\n)(?=\S)", r"\1\n", code, count=1))
+        return checked(
+            source.path,
+            re.sub(
+                r"(decorators import (?:task|task_group|task, task_group)\n)(?=\S)", r"\1\n", code, count=1
+            ),
+        )
 
     def _table(self, columns: Sequence[Difference], table: str) -> str:
         rows = []
@@ -239,12 +261,9 @@ class _Merged:
         return f"{table} = [\n{''.join(rows)}]\n"
 
     def _imports(self) -> None:
-        if "task_group" in self._dag.source.scopes[self._dag.source.tree].names:
-            return
-        last = [one for one in self._dag.source.tree.body if needed.is_import(one)][-1]
-        at = extent(self._dag.source, last)[1]
-        text = (
-            "\ntry:\n    from airflow.sdk import task_group\n"
-            "except ImportError:  # Airflow 2\n    from airflow.decorators import task_group\n"
-        )
-        self._changes.replace_at(at, at, text)
+        wanted = ["task", "task_group"] if self._commands else ["task_group"]
+        names = [name for name in wanted if name not in self._dag.source.scopes[self._dag.source.tree].names]
+        if names:
+            last = [one for one in self._dag.source.tree.body if needed.is_import(one)][-1]
+            at = extent(self._dag.source, last)[1]
+            self._changes.replace_at(at, at, of_airflow(names))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_mapping_kit.lint.migrate import functions
 from airflow_mapping_kit.lint.migrate.conf import arguments, reads
 from airflow_mapping_kit.lint.operators import constant
+from airflow_mapping_kit.lint.origins import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,14 +94,28 @@ def reads_a_run(text: str) -> bool:
 
 
 def templates(changes: Changes, node: ast.AST, sub: Dag) -> None:
-    """Mark templates that read a run's `conf`: Jinja has no item."""
-    for one in ast.walk(node):
-        value = constant(one)
-        if isinstance(value, str) and reads_a_run(value):
-            around = sub.source.function_around(one)
-            if around in {None, sub.node}:
-                changes.todo(
-                    one,
-                    "this template reads a run's conf, which no longer has the item: pass the field of the item "
-                    "instead.",
-                )
+    """Mark templates that read a run's `conf`, for Jinja has no item, and those that read an XCom of the group."""
+    own = set(sub.walk())
+    for read in ast.walk(node):
+        said = value_of(sub.source, read)
+        value = constant(said)
+        if not isinstance(value, str) or sub.source.function_around(read) not in {None, sub.node}:
+            continue
+        # Of a variable that the DAG sets, where it sets it.
+        one = said if said in own else read
+        if reads_a_run(value):
+            changes.todo(
+                one,
+                "this template reads a run's conf, which no longer has the item: pass the field of the item instead.",
+            )
+        if pulls(value):
+            changes.todo(
+                one,
+                "this template has an xcom_pull, which returns None or the results of all items: name the task with "
+                'its group ("group.task"), and pass map_indexes=ti.map_index.',
+            )
+
+
+def pulls(text: str) -> bool:
+    """Tell whether a text is a template that reads an XCom."""
+    return "xcom_pull" in text and ("{{" in text or "{%" in text)

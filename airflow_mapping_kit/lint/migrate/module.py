@@ -81,7 +81,7 @@ def module(parts: Sequence[Taken], text: str) -> str:
                 (imports if top else others)[code] = None
     missing = [name for name in _OF_AIRFLOW if name in loaded and name not in bound]
     head = _docstring(parts[0].dag.source) + "from __future__ import annotations\n\n"
-    code = head + "".join(imports).lstrip("\n") + _of_airflow(missing) + (f"\n{lines}" if lines else "")
+    code = head + "".join(imports).lstrip("\n") + of_airflow(missing) + (f"\n{lines}" if lines else "")
     code += ("\n" + _apart(others) if others else "") + f"\n\n{text}"
     return checked(parts[0].dag.source.path, code)
 
@@ -173,7 +173,8 @@ def _docstring(source: Source) -> str:
     return ""
 
 
-def _of_airflow(names: Sequence[str]) -> str:
+def of_airflow(names: Sequence[str]) -> str:
+    """Return the import of some decorators, in Airflow 2 and 3."""
     if not names:
         return ""
     listed = ", ".join(names)

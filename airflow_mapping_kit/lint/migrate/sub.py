@@ -12,7 +12,7 @@ from airflow_mapping_kit.lint.migrate import functions
 from airflow_mapping_kit.lint.migrate.called import calls as calls_of
 from airflow_mapping_kit.lint.migrate.changes import Changes, extent
 from airflow_mapping_kit.lint.migrate.conf import reads
-from airflow_mapping_kit.lint.migrate.item import field, reads_a_run, takes_the_item, templates
+from airflow_mapping_kit.lint.migrate.item import field, pulls, reads_a_run, takes_the_item, templates
 from airflow_mapping_kit.lint.migrate.module import LABEL
 from airflow_mapping_kit.lint.migrate.refused import Refused
 from airflow_mapping_kit.lint.operators import all_made
@@ -89,6 +89,12 @@ def _as_task(
         if reads_a_run(value):
             changes.todo(
                 call.function, f"{name} is a template that reads a run's conf: use the item here instead."
+            )
+        if pulls(value):
+            changes.todo(
+                call.function,
+                f"{name} is a template with an xcom_pull: the task and its DAG have other ids now. Correct those that "
+                "it names.",
             )
     given = ", ".join(f"{name}={value}" for name, value in rest.items())
     partial = f".partial({given})" if given else ""

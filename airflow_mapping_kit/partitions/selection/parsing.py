@@ -138,6 +138,7 @@ class _Term:
             return Exactly(text)
         if text.upper() == NULL or text == DEFAULT_PARTITION:
             return Exactly(None)
+        self._check_date(text, marks[0].at)
         return Around(text) if is_period(text) else Exactly(text)
 
     def _range(self, marks: list[Mark], dots: int) -> Range:
@@ -163,15 +164,19 @@ class _Term:
         if marks[-1].bare and marks[-1].char == ".":
             self._fail("a range has two dots: put a bound with dots at its end into quotes", marks[-1].at)
         text, plain = text_of(marks), is_bare(marks)
-        if plain and like_a_date(text):
-            self._fail(
-                f"{text!r} is no date: write '2013-01-31', '2013-01-31T05', '2013-W05', '2013-01', '2013-Q1' or "
-                f"'2013', or put it into quotes if it is text",
-                marks[0].at,
-            )
+        if plain:
+            self._check_date(text, marks[0].at)
         if plain and (text.upper() == NULL or text == DEFAULT_PARTITION):
             self._fail("NULL is no bound: it comes neither before nor after a value", marks[0].at)
         return bound(text, quoted=not plain)
+
+    def _check_date(self, text: str, at: int) -> None:
+        if like_a_date(text):
+            self._fail(
+                f"{text!r} is no date: write '2013-01-31', '2013-01-31T05', '2013-W05', '2013-01', '2013-Q1' or "
+                f"'2013', or put it into quotes if it is text",
+                at,
+            )
 
     def _word(self, marks: list[Mark]) -> Key | Word:
         dots = _dots(marks)

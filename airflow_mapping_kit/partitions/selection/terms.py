@@ -43,7 +43,7 @@ class Exactly:
         return value == self.text
 
     def __str__(self) -> str:
-        return NULL if self.text is None else quoted(self.text, always=is_period(self.text))
+        return NULL if self.text is None else _exactly(self.text)
 
 
 @dataclass(frozen=True)
@@ -229,6 +229,10 @@ def _bound(one: Bound | None) -> str:
     if one is None:
         return ""
     return quoted(one.text, always=one.literal and (_has_size(one.text) or like_a_date(one.text)))
+
+
+def _exactly(text: str) -> str:
+    return quoted(text, always=is_period(text) or like_a_date(text))
 
 
 def _has_size(text: str) -> bool:

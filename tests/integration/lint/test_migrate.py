@@ -59,6 +59,11 @@ from pathlib import Path
 import pendulum
 from airflow.decorators import dag, task
 
+try:
+    from airflow.providers.standard.operators.bash import BashOperator
+except ImportError:  # Airflow 2
+    from airflow.operators.bash import BashOperator
+
 
 @dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1))
 def load_NAME():
@@ -66,7 +71,12 @@ def load_NAME():
     def load(folder):
         (Path(__file__).parent / folder / "NAME").write_text("rows of NAME")
 
-    load("NAME_files")
+    load("NAME_files") >> BashOperator(
+        task_id="tell",
+        bash_command="echo NAME by {{ ti.task_id }} $WHERE",
+        env={"WHERE": "NAME_files"},
+        append_env=True,
+    )
 
 
 load_NAME()
@@ -82,6 +92,11 @@ def test_copies_as_one_write_what_each_of_them_wrote(dag_test, tmp_path):
     assert {place: one.state for place, one in done.items()} == {
         ("each.load", 0): "success",
         ("each.load", 1): "success",
+        ("each.tell", 0): "success",
+        ("each.tell", 1): "success",
     }
+    for number, name in enumerate(("customers", "orders")):
+        said = done["each.tell", number].xcom_pull(task_ids="each.tell", map_indexes=number)
+        assert said == f"{name} by each.tell {name}_files"
     for name in ("customers", "orders"):
         assert (tmp_path / f"{name}_files" / name).read_text() == f"rows of {name}"

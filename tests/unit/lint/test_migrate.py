@@ -57,6 +57,7 @@ from airflow.operators.bash import BashOperator
 from airflow.operators.python import PythonOperator
 
 FOLDER = "/tmp"
+PULLED = "{{ ti.xcom_pull('checked') }}"
 
 
 def path_of(name):
@@ -80,8 +81,14 @@ with DAG(
 ) as dag:
     first = PythonOperator(task_id="load", python_callable=load, retries=2)
     second = PythonOperator(task_id="checked", python_callable=check, op_kwargs={"flag": True})
+    pulled = "echo {{ ti.xcom_pull('load') }}"
     first >> second >> BashOperator(task_id="tell", bash_command="echo {{ dag_run.conf['file'] }}")
+    BashOperator(task_id="pulls", bash_command=pulled, env={"ALL": PULLED})
 '''
+PULLS = (
+    "this template has an xcom_pull, which returns None or the results of all items: name the task with its group "
+    '("group.task"), and pass map_indexes=ti.map_index.'
+)
 COPY = """\
 \"\"\"Loads NAME.\"\"\"
 
@@ -188,7 +195,9 @@ def test_several_tasks_become_a_mapped_group_and_what_they_had_of_their_run_is_l
         "param 'x' of sub was 2, and both DAGs have it: choose one value.",
         'sub also ran by schedule="@daily". This DAG doesn\'t: is that right?',
         "`ds` is the same for all items now. In sub each run had its own: is that a problem here?",
+        PULLS,
         "this template reads a run's conf, which no longer has the item: pass the field of the item instead.",
+        PULLS,
         "no task that can be read waited for the runs of sub. How many items may fail?",
     ]
     for code in (
@@ -200,7 +209,7 @@ def test_several_tasks_become_a_mapped_group_and_what_they_had_of_their_run_is_l
         "        first = load.override(retries=2)(item=item)\n",
         '        second = check.override(task_id="checked")(item=item, flag=True)\n',
         'params={"x": 1, "limit": 10}',
-        'FOLDER = "/tmp"\n\n\ndef path_of(name):\n',
+        """FOLDER = "/tmp"\nPULLED = "{{ ti.xcom_pull('checked') }}"\n\n\ndef path_of(name):\n""",
         "    report = collect(send, tolerated_failure_percentage=100)\n    start >> report\n",
     ):
         assert code in text
@@ -368,6 +377,56 @@ with DAG("load_a", schedule=None) as dag:
     assert "correct those that xcom_pull names, or it returns None" in todo
 
 
+def test_of_copies_a_command_becomes_a_task_that_renders_it_and_other_templates_of_the_table_a_todo(
+    files, capsys
+):
+    one = """from airflow import DAG
+from airflow.decorators import task
+from airflow.operators.bash import BashOperator
+from airflow.operators.python import PythonOperator
+from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
+from company import ShellOperator
+
+COMMAND = "echo A {{ ds }}"
+
+
+@task
+def write(where):
+    print(where)
+
+
+with DAG("load_A", schedule=None) as dag:
+    first = BashOperator(
+        task_id="first",  # the first
+        bash_command=COMMAND,
+        env={"NAME": "A"},
+    )
+    second = PythonOperator(task_id="second", python_callable=print, op_kwargs={"day": "A/{{ ds }}"})
+    third = SQLExecuteQueryOperator(task_id="third", sql="A.sql")
+    fourth = ShellOperator(task_id="fourth", bash_command="A")
+    plain = SQLExecuteQueryOperator(task_id="plain", sql="SELECT 'A'")
+    first >> write("{% if A %}") >> [second, third, fourth, plain]
+"""
+    files(load_a=one.replace("A", "x").replace("DxG", "DAG").replace("COMMxND", "COMMAND"))
+    files(load_b=one.replace("A", "y").replace("DyG", "DAG").replace("COMMyND", "COMMAND"))
+    assert migrate(["--copies", "load_a.py", "load_b.py"]) == 1
+    text, todos = written("load_mapped.py", capsys)
+    assert todos == [
+        "op_kwargs has a template, and Airflow renders none in a value of an item: pass the result of a @task that "
+        'returns context["task"].render_template(op_kwargs, context).',
+        "sql names a file, and Airflow reads none that a value of an item names: put its text into the table.",
+        "bash_command can't come from the item if the operator looks at its text: return it from a function with "
+        "@task.bash instead.",
+        "where_of_it has a template, and Airflow renders none in a value of an item: pass the result of a @task that "
+        'returns context["task"].render_template(where_of_it, context).',
+    ]
+    for code in (
+        "        @task.bash\n        def bash(bash_command):\n            return bash_command\n\n",
+        '        # the first\n        first = bash.override(task_id="first", env=env)(command)\n',
+    ):
+        assert code in text
+
+
 def test_copies_become_one_dag_that_is_mapped_over_the_table_of_what_they_differ_in(files, capsys):
     files(load_customers=COPY.replace("NAME", "customers"))
     files(load_orders=COPY.replace("NAME", "orders").replace("@daily", "@hourly"))
@@ -390,7 +449,7 @@ def test_copies_become_one_dag_that_is_mapped_over_the_table_of_what_they_differ
         "    def each(table, value, folder_of_it, bash_command):\n",
         "        def rows(table, value):\n            # what there is\n            return [table, FOLDER, value]\n",
         "write(rows(table=table, value=value), folder_of_it) >> ",
-        'BashOperator(task_id="tell", bash_command=bash_command)',
+        'command.override(task_id="tell")(bash_command)',
         "    each.expand_kwargs(COPIES)\n",
         'FOLDER = "/data"\n',
     ):

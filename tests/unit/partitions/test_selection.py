@@ -207,6 +207,12 @@ class TestTerms:
 
 
 class TestErrors:
+    def test_what_only_looks_like_a_date_can_be_quoted(self):
+        selection = Selection.parse('period="2024-13"')
+        assert str(selection) == 'period="2024-13"'
+        assert selection.matches({"period": "2024-13"})
+        assert Selection.parse("period=2024-13/origin=EWR").matches({"period": "2024-13", "origin": "EWR"})
+
     @pytest.mark.parametrize(
         ("text", "position", "said"),
         [
@@ -228,6 +234,9 @@ class TestErrors:
             ("a=2013-02..2013-01", 2, "swap them"),
             ("date=2013-02-30..", 5, "'2013-02-30' is no date"),
             ("date=2013-01-01..2013-1-9", 17, "'2013-1-9' is no date"),
+            ("date=2024-13", 5, "'2024-13' is no date: write '2013-01-31', "),
+            ("a=1 date!=2024-01,2024-02-30", 18, "'2024-02-30' is no date"),
+            ("date=2024-W54", 5, "or put it into quotes if it is text"),
             ("2013-01..2013-02", 7, "needs a dimension"),
             ("a=x*..y", 3, "no wildcards"),
             ("a=NULL..", 2, "NULL is no bound"),
