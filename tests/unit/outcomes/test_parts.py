@@ -102,7 +102,8 @@ def test_twenty_thousand_items_of_a_kilobyte_take_no_memory(monkeypatch, tmp_pat
     tracemalloc.stop()
 
     assert made.trouble is None
-    assert peak < 8 * 2**20
+    # Half of it may be what is imported on the way. As text alone the results are 20 MiB.
+    assert peak < 16 * 2**20
     assert (made.pushed["failed"], len(made.pushed["failures"])) == (PARTS, PARTS)
     assert sum(row["value"] == VALUE for row in rows(made.pushed)) == PARTS * (SIZE - 1)
     if write_to is None:
