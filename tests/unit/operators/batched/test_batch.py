@@ -519,7 +519,7 @@ def test_a_failure_is_logged_from_the_function_on(work, caplog):
     assert "tenacity" not in caplog.text
 
 
-@pytest.mark.parametrize(("result_bytes", "most"), [(0, 4), (1000, 8)])
+@pytest.mark.parametrize(("result_bytes", "most"), [(0, 8), (1000, 12)])
 def test_memory_grows_by_the_results_and_not_by_the_work(work, result_bytes, most):
     def function(item):
         scratch = bytearray(100_000)
