@@ -180,14 +180,20 @@ def _run_until_ready(
 
 def _started(command: list[str], log: Path, stack: contextlib.ExitStack) -> subprocess.Popen[bytes]:
     libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        # Ends with this process even where it is killed and no `finally` runs.
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Tests give what they fork five minutes, and an alarm outlives the change of the program.
+        signal.alarm(0)
+
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ends with this process even where it is killed and no `finally` runs.
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - one call, no locks
+            preexec_fn=prepare,  # noqa: PLW1509 - two calls, no locks
         )
 
     def end() -> None:
