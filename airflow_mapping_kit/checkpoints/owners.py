@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Nothing is ever kept under it.
 _NO_KEY = "mapping_kit_try"
 
 # Of an instance in such a state Airflow 2 takes no other from whoever worked on it; one that somebody cleared while
@@ -89,7 +90,7 @@ class Owner:
         now = "is gone" if row is None else f"is {row.state} in its try {row.try_number}"
         raise Superseded(
             f"This process no longer owns try {self.try_number} of this instance: the instance {now}. It starts "
-            "nothing more.",
+            "and commits nothing more.",
             another=another,
         )
 
@@ -124,7 +125,6 @@ def check_try(context: Context, owner: Owner | None) -> None:
     if store is None:
         return
     try:
-        # There is nothing under this key.
         store.delete(_NO_KEY)
     except Exception as error:
         if not is_of_no_instance(error):
@@ -136,7 +136,7 @@ def unknown_try() -> Superseded:
     """Return what to raise where Airflow 3 knows a try no longer."""
     return Superseded(
         "Airflow no longer knows this try of the instance: it was given to another process, or cleared. This "
-        "process starts nothing more.",
+        "process starts and commits nothing more.",
         another=True,
     )
 
