@@ -21,6 +21,8 @@ from hypothesis import HealthCheck, Phase, settings
 from stack.catalog import Catalog
 from stack.processes import Processes
 
+pytest_plugins = ["standstill"]
+
 # Who waits for a forked process waits for ever, if that waits for a lock which a thread of its parent had.
 os.register_at_fork(after_in_child=lambda: signal.alarm(300))
 
