@@ -179,8 +179,8 @@ def batched(
     parameter that is not a variable of Airflow's context; the others work as in any `@task`. An
     `async def` function runs in an event loop, any other in threads.
 
-    :param concurrency: how many items of a batch run at the same time. Default 1. The number of calls in flight is
-        this times the number of running instances.
+    :param concurrency: how many items of a batch run at the same time, 1,000 at most. Default 1. The number of calls
+        in flight is this times the number of running instances.
     :param item_retries: how often a failed item is tried again, within the instance. Default 0. It is not tried
         again after `AirflowFailException`, nor if its result can't be kept.
     :param item_retry_delay: the delay before the second try, a `timedelta` or seconds. Each further delay is twice as

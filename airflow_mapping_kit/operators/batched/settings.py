@@ -14,7 +14,7 @@ from airflow_mapping_kit.partitions.sequences import shown
 from airflow_mapping_kit.plans.arguments import known_at_run_time
 from airflow_mapping_kit.plans.naming import check_fields, check_named
 from airflow_mapping_kit.steering.rate import Rate
-from airflow_mapping_kit.steering.settings import CONCURRENCY, RATE, STOP_AFTER
+from airflow_mapping_kit.steering.settings import CONCURRENCY, MAX_CONCURRENCY, RATE, STOP_AFTER
 from airflow_mapping_kit.storage.place import is_set
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def check(
     ):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise PlanError(f"{name}={shown(value)}: give a whole number of at least {least}.")
+    if concurrency > MAX_CONCURRENCY:
+        raise PlanError(f"concurrency={concurrency}: give a whole number from 1 to {MAX_CONCURRENCY:,}.")
     for name, value in (
         ("item_retry_delay", item_retry_delay),
         ("item_timeout", 1 if item_timeout is None else item_timeout),

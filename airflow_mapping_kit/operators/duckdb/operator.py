@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.checkpoints.owners import check_try, owner_of
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
@@ -320,8 +321,9 @@ class DuckDBPartitionOperator(PartitionOperator):
             # A template gives text, so no connection may come as "".
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
                 renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
+            still_own = partial(check_try, context, owner_of(context))
             done = self.put_each(
-                partial(self._publish, query, target, renew, agreement),
+                partial(self._publish, query, target, renew, agreement, still_own),
                 places,
                 context,
                 staged=table is not None,
@@ -368,6 +370,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         target: Target,
         renew: Callable[[], None] | None,
         agreement: Agreement | None,
+        still_own: Callable[[], None],
         place: Address,
     ) -> dict[str, Any] | None:
         """Publish one partition; `None` if it has no rows and is to be left alone."""
@@ -394,6 +397,8 @@ class DuckDBPartitionOperator(PartitionOperator):
                     self.log.info("Staged %s: no rows, so it will be emptied", one_line(place.key))
                     return self._result(place, None, [])
                 published = agreement.check(place, staged.path) if agreement is not None else None
+                # A try that froze since its query would replace what the next one has published by older rows.
+                still_own()
                 with self._stopped_by_on_kill():
                     path = staged.publish()
                 if published is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.checkpoints.checkpoint import place_for
-from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
+from airflow_mapping_kit.checkpoints.owners import owner_of
 from airflow_mapping_kit.checkpoints.part import Part, Span, max_result_kb
 from airflow_mapping_kit.checkpoints.progress import Results
 from airflow_mapping_kit.compat import AirflowException, one_connection
@@ -52,6 +52,7 @@ def published_each(
 
     :param verb: what becomes of a partition, for the error.
     :param one: the slice that the partitions are of, if they are of one: then the summary of them all is returned.
+    :raises Superseded: if the try is not this process's own any more
     :raises AirflowException: if some failed and may pass, naming them and what is published
     :raises MappingKitError: if all that failed would fail again
     """
@@ -66,19 +67,18 @@ def published_each(
         log.info("This batch has no checkpoint: a retry does all of it again")
     results = Results(None, part)
     errors: list[Exception] = []
-    with giving_way(owner):
-        try:
-            with results.saved_on_the_way():
-                for number, (key, place) in keyed.items():
-                    if not part.is_done(number) and results.superseded is None:
-                        errors += _put(results, publish, number, key, place)
-        finally:
-            results.save()
-        if results.superseded is not None:
-            raise results.superseded
-        if owner is not None:
-            owner.check(done=True)
-        pushed = results.finish()
+    try:
+        with results.saved_on_the_way():
+            for number, (key, place) in keyed.items():
+                if not part.is_done(number) and results.superseded is None:
+                    errors += _put(results, publish, number, key, place)
+    finally:
+        results.save()
+    if results.superseded is not None:
+        raise results.superseded
+    if owner is not None:
+        owner.check(done=True)
+    pushed = results.finish()
     # What the task returns says nothing of those that failed, and a failed one returns nothing.
     context["ti"].xcom_push(ITEMS_KEY, pushed)
     rows = pushed if isinstance(pushed, list) else None

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.assets import mark_changed
+from airflow_mapping_kit.checkpoints.owners import giving_way, owner_of
 from airflow_mapping_kit.checkpoints.parts import rows_of
 from airflow_mapping_kit.compat import AirflowSkipException, sql_of
 from airflow_mapping_kit.exceptions import PartitionError, QueryError
@@ -180,7 +181,8 @@ class PartitionOperator(CheckedOperator):
         """
         self.done = Done(staged=staged)
         try:
-            return self._put_each(counted(self.done, put), places, context, staged=staged)
+            with giving_way(owner_of(context)):
+                return self._put_each(counted(self.done, put), places, context, staged=staged)
         finally:
             collected.tell(self)
 

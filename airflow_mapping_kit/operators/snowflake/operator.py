@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mapping_kit.assets import mark_changed
 from airflow_mapping_kit.checkpoints.owners import check_try, giving_way, owner_of
-from airflow_mapping_kit.compat import BaseOperator, bad_input_fails_at_once
+from airflow_mapping_kit.compat import bad_input_fails_at_once
 from airflow_mapping_kit.exceptions import MappingKitError, StorageError, TargetError
 from airflow_mapping_kit.failures import said
 from airflow_mapping_kit.lineage import collected
 from airflow_mapping_kit.lineage.done import Done
+from airflow_mapping_kit.operators.checked import CheckedOperator
 from airflow_mapping_kit.operators.snowflake.answers import before, outcome, rows_by_key
 from airflow_mapping_kit.operators.snowflake.copying import Copying, check_enclosed, copying
 from airflow_mapping_kit.operators.snowflake.hook import check_session, connect, hook_of, query_url
@@ -39,7 +40,7 @@ MAX_FILES = 1000
 _ON_CHANGED_FILE = ("fail", "load")
 
 
-class S3KeysToSnowflakeOperator(BaseOperator):
+class S3KeysToSnowflakeOperator(CheckedOperator):
     """Load exactly these files from an external stage into a table with `COPY INTO`, in one transaction.
 
     Either all files are in the table afterwards, or none. The transaction is committed only when Snowflake's answer
@@ -161,13 +162,17 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if on_changed_file not in _ON_CHANGED_FILE:
-            raise TargetError(f"on_changed_file={on_changed_file!r}: write 'fail' or 'load'")
-        for argument, name in {"table": table, "stage": stage}.items():
-            if not isinstance(name, str) or "{{" not in name:
-                parse_name(argument, name)
-        check_session(query_tag, hook_params)
-        copying(columns_array, select, match_by_column_name, copy_options, rendered=False)
+        self.check_fixed(
+            table=table,
+            stage=stage,
+            match_by_column_name=match_by_column_name,
+            columns_array=columns_array,
+            select=select,
+            copy_options=copy_options,
+            on_changed_file=on_changed_file,
+            query_tag=query_tag,
+            hook_params=hook_params,
+        )
         self.keys = keys
         self.table = table
         self.stage = stage
@@ -186,6 +191,29 @@ class S3KeysToSnowflakeOperator(BaseOperator):
         self.role = role
         self.snowflake_conn_id = snowflake_conn_id
         self.hook_params = hook_params
+
+    @classmethod
+    def check_fixed(
+        cls,
+        *,
+        match_by_column_name: str | None = None,
+        columns_array: Sequence[str] | None = None,
+        select: str | None = None,
+        copy_options: Mapping[str, Any] | None = None,
+        on_changed_file: str = "fail",
+        query_tag: str | None = None,
+        hook_params: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> None:
+        """Check what can be known before Snowflake is asked."""
+        if on_changed_file not in _ON_CHANGED_FILE:
+            raise TargetError(f"on_changed_file={on_changed_file!r}: write 'fail' or 'load'")
+        for argument in others.keys() & {"table", "stage"}:
+            name = others[argument]
+            if not isinstance(name, str) or "{{" not in name:
+                parse_name(argument, name)
+        check_session(query_tag, hook_params)
+        copying(columns_array, select, match_by_column_name, copy_options, rendered=False)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load the files and return a row for each, in their order."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_mapping_kit.checkpoints.owners import check_try, owner_of
 from airflow_mapping_kit.exceptions import QueryError, TargetError
 from airflow_mapping_kit.tables.described import table_of
 from airflow_mapping_kit.tables.sql.own_tables import columns_there, make_staging, staging_table
@@ -37,9 +39,17 @@ class Writer:
     :param session: with the database
     :param run: what the instances stage for; `None` where they replace their partitions themselves
     :param period: which dimension the period is that the query may ask for the bounds of
+    :param still_own: raises if another process has been given the try, whose rows this one must not replace
     """
 
-    def __init__(self, operator: Any, session: Session, run: str | None, period: PeriodOf) -> None:
+    def __init__(
+        self,
+        operator: Any,
+        session: Session,
+        run: str | None,
+        period: PeriodOf,
+        still_own: Callable[[], None],
+    ) -> None:
         self._operator = operator
         self._session = session
         described = table_of(operator.table)
@@ -48,6 +58,7 @@ class Writer:
         self._homes = {dimension: str(home["column"]) for dimension, home in homes.items()}
         self._query = Query(operator.sql, session.dialect, operator.parameters, operator.unused, period)
         self._table, self._columns = existing(session, self._name)
+        self._still_own = still_own
         self._staging: TableName | None = None
         if run is not None:
             self._staging = staging_table(self._table, run)
@@ -73,7 +84,14 @@ class Writer:
         try:
             if self._staging is None:
                 done = replace_partition(
-                    self._session, self._table, self._columns, self._query, where, place.directory, keep_empty
+                    self._session,
+                    self._table,
+                    self._columns,
+                    self._query,
+                    where,
+                    place.directory,
+                    keep_empty,
+                    self._still_own,
                 )
                 return {
                     "key": place.key,
@@ -116,4 +134,5 @@ def writer(operator: Any, context: Context, ended: Callable[[], bool]) -> Iterat
     instance: Any = context["ti"]
     run = None if table is None else run_of(instance.dag_id, instance.run_id, operator.task_id)
     with connected(conn_id, ended) as session:
-        yield Writer(operator, session, run, operator.period_of(context))
+        still_own = partial(check_try, context, owner_of(context))
+        yield Writer(operator, session, run, operator.period_of(context), still_own)

@@ -35,6 +35,7 @@ def replace_partition(
     where: Slot,
     lock: str,
     keep_empty: Callable[[], Any] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Replaced:
     """Replace a partition by the rows of a query.
 
@@ -42,6 +43,7 @@ def replace_partition(
     :param actual: its columns, and their types
     :param lock: what tells the partition from the table's others
     :param keep_empty: is called where the query has no rows; what it raises leaves the partition as it is
+    :param check: is called before the rows are committed; what it raises leaves the partition as it is
     :raises QueryError: if the query doesn't fit, or returns a row of another partition
     :raises TargetError: if somebody else wrote into it at the same time
     """
@@ -72,6 +74,7 @@ def replace_partition(
                 f"{what}: somebody else wrote {held - number:,} rows into it at the same time, so it is left as it "
                 f"was. Make sure that only this task writes into it, and clear the task: it replaces their rows too"
             )
+        check()
         return Replaced(number, before)
 
     return session.in_transaction(work)

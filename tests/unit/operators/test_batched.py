@@ -32,6 +32,7 @@ def dag():
     ("settings", "said"),
     [
         ({"concurrency": 0}, "concurrency=0: give a whole number of at least 1."),
+        ({"concurrency": 1_001}, "concurrency=1001: give a whole number from 1 to 1,000."),
         ({"concurrency": True}, "concurrency=True"),
         ({"concurrency": "4"}, "concurrency='4'"),
         ({"item_retries": -1}, "item_retries=-1: give a whole number of at least 0."),

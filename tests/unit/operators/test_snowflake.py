@@ -20,8 +20,11 @@ REQUIRED = {"table": "flights", "stage": "landing", "file_format": "(TYPE = CSV)
     ],
 )
 def test_what_can_be_known_when_the_dag_is_parsed_is_said_then(arguments, message):
+    arguments = {**REQUIRED, **arguments}
     with pytest.raises(TargetError, match=message):
-        S3KeysToSnowflakeOperator(task_id="load", keys="a.csv", **{**REQUIRED, **arguments})
+        S3KeysToSnowflakeOperator(task_id="load", keys="a.csv", **arguments)
+    with pytest.raises(TargetError, match=message):
+        S3KeysToSnowflakeOperator.partial(task_id="load", **arguments)
 
 
 def test_templated_names_wait_for_their_values():

@@ -1,0 +1,95 @@
+"""A process that froze in the middle of a partition, and comes back when another one has been given its try."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import uuid
+
+import duckdb
+import pendulum
+import pytest
+
+import airflows
+from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from airflow_mapping_kit.operators.sql import SQLPartitionOperator
+from airflow_mapping_kit.tables.sql.session import Session
+from airflows import AIRFLOW_3
+
+PARTITION = {"p": "a"}
+pytestmark = pytest.mark.usefixtures("metadata_db")
+
+
+@pytest.fixture(params=[PARTITION, [PARTITION]], ids=["alone", "in a batch"])
+def partition(request):
+    return request.param
+
+
+def run_and_come_back(operator, caplog):
+    # What the old try says of its end Airflow 3 takes no more.
+    with contextlib.suppress(Exception):
+        airflows.dag_test(operator.dag)
+    assert ("knows this try" if AIRFLOW_3 else "no longer owns try 1") in caplog.text
+
+
+def a_dag():
+    return airflows.DAG(f"f{uuid.uuid4().hex}", schedule=None, start_date=pendulum.datetime(2024, 1, 1))
+
+
+def test_a_file_that_the_next_try_has_published_stays(tmp_path, partition, caplog):
+    source, newer = tmp_path / "source", tmp_path / "lake" / "p=a" / "data_0.parquet"
+    os.mkfifo(source)
+    with a_dag() as dag:
+        operator = DuckDBPartitionOperator(
+            task_id="load",
+            sql="SELECT number FROM read_csv($source, columns={'number': 'INT'}, auto_detect=false) WHERE $p = 'a'",
+            parameters={"source": str(source)},
+            partition=partition,
+            target=str(tmp_path / "lake"),
+        )
+
+    def freeze():
+        # It opens when the query reads.
+        with source.open("w") as rows:
+            airflows.give_away(dag, "load")
+            newer.parent.mkdir(parents=True, exist_ok=True)
+            duckdb.sql("SELECT 2::INT AS number").write_parquet(str(newer))
+            rows.write("1\n")
+
+    thread = threading.Thread(target=freeze)
+    thread.start()
+    run_and_come_back(operator, caplog)
+    thread.join(60)
+
+    assert duckdb.read_parquet(str(newer)).fetchall() == [(2,)]
+    assert os.listdir(newer.parent) == [newer.name]
+
+
+def test_rows_that_the_next_try_has_written_stay(tmp_path, partition, caplog, monkeypatch):
+    path = str(tmp_path / "a.db")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": path}))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("CREATE TABLE numbers (p TEXT, number INT)")
+        database.execute("INSERT INTO numbers VALUES ('a', 2)")
+        with a_dag() as dag:
+            operator = SQLPartitionOperator(
+                task_id="load",
+                sql="SELECT 1 AS number WHERE :p = 'a'",
+                conn_id="warehouse",
+                table="numbers",
+                partition=partition,
+            )
+        run = Session.run
+
+        def freeze(session, what, sql, *others):
+            if sql.startswith("DELETE"):
+                airflows.give_away(dag, "load")
+            return run(session, what, sql, *others)
+
+        monkeypatch.setattr(Session, "run", freeze)
+        run_and_come_back(operator, caplog)
+
+        assert database.execute("SELECT * FROM numbers").fetchall() == [("a", 2)]
