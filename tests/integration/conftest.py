@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
 
 import pendulum
 import pytest
@@ -23,6 +28,36 @@ def metadata_db():
 def _without_fsync(connection, _):
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
+
+
+@pytest.fixture(autouse=True)
+def nothing_holds_the_database():
+    """Fail a test that leaves a cursor or a transaction behind.
+
+    SQLite lets nobody commit then: each commit of the tests after it would wait for many seconds, and fail.
+    """
+    yield
+    if os.environ.get("KIT_TEST_DATABASE") or _can_be_locked(seconds=0):
+        return
+    # A test that has failed: its traceback has all that it had.
+    for name in ("last_exc", "last_value", "last_traceback"):
+        vars(sys).pop(name, None)
+    gc.collect()
+    if not _can_be_locked(seconds=20):
+        pytest.fail("The test has left a cursor or a transaction of the metadata database behind: close it.")
+
+
+def _can_be_locked(seconds):
+    path = Path(os.environ["AIRFLOW_HOME"], "airflow.db")
+    if not path.exists():
+        return True
+    with closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+    return True
 
 
 @pytest.fixture

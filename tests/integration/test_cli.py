@@ -242,8 +242,10 @@ class Home:
 @contextlib.contextmanager
 def logging_off():
     logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @pytest.fixture

@@ -597,10 +597,12 @@ def no_page():
     server = HTTPServer(("127.0.0.1", 0), Nothing)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_without_a_dag_it_shows_all_in_numbers_the_worst_first(stored, cli, api):

@@ -22,9 +22,11 @@ def serving(folder):
         end, run, port = _served_by_3(patch, folder) if AIRFLOW_3 else _served_by_2(patch)
         thread = threading.Thread(target=run)
         thread.start()
-        yield f"http://127.0.0.1:{port}"
-        end()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            end()
+            thread.join()
 
 
 def _served_by_3(patch, folder):
@@ -36,7 +38,7 @@ def _served_by_3(patch, folder):
     patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "quagga:admin")
     patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(passwords))
     patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", uuid.uuid4().hex * 2)
-    server = uvicorn.Server(uvicorn.Config(create_app("core"), log_config=None))
+    server = uvicorn.Server(uvicorn.Config(create_app("core"), log_config=None, timeout_graceful_shutdown=10))
     listening = socket.create_server(("127.0.0.1", 0))
 
     def end():
