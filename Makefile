@@ -59,7 +59,8 @@ SEED ?=
 ONLY ?= tests
 
 # Side by side: two with an Airflow of their own for their share of the end-to-end tests, which mostly wait, and a third.
-BESIDE := --dist loadgroup --no-loadscope-reorder --durations 10
+# Once a process of the tests has died, pytest-xdist 3.8 gives its tests to a new one, and then waits for it for ever.
+BESIDE := --dist loadgroup --no-loadscope-reorder --max-worker-restart 0 --durations 10
 
 .PHONY: help demo demo-s3 demo-table up test test-pure test-stores test-system test-workflows test-release dist lint format bench chaos docs publish-docs constraints clean stale
 

@@ -97,6 +97,14 @@ def child_runs(dag_id):
     return {str(run.conf["item"]): run for run in found}
 
 
+def until(is_so):
+    """Wait for it, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def ended(dag_id, state="success", **others):
     """End all runs of a DAG, or those whose items are named in another state."""
     with create_session() as session:
@@ -602,19 +610,16 @@ class TestATaskThatWaitsInItsSlot:
     def test_ends_with_its_runs(self, child, max_in_flight):
         parent = Parent(child, deferrable=False, max_in_flight=max_in_flight)
 
-        def end_them():
-            seen = set()
-            while len(seen) < 3:
-                found = {item for item, run in child_runs(child).items() if run.state == "queued"}
-                assert len(found) <= (max_in_flight or 3)
-                seen |= found
-                ended(child, b="failed")
-                time.sleep(0.02)
+        def all_have_ended():
+            states = [run.state for run in child_runs(child).values()]
+            assert states.count("queued") <= (max_in_flight or 3)
+            ended(child, b="failed")
+            return len(states) == 3
 
         with ThreadPoolExecutor() as pool:
-            ending = pool.submit(end_them)
+            ending = pool.submit(until, all_have_ended)
             assert parent.go() == "failed"
-            ending.result(timeout=30)
+            ending.result()
         assert states(parent.rows()) == {"item=a": "success", "item=b": "failed", "item=c": "success"}
         assert f"1 of 3 runs of {child} failed:\n1 × work failed\n  item=b\n" in parent.error
 
@@ -623,8 +628,7 @@ class TestATaskThatWaitsInItsSlot:
         main, before = threading.get_ident(), signal.getsignal(signal.SIGTERM)
 
         def kill():
-            while "0 of 3 runs" not in caplog.text:
-                time.sleep(0.02)
+            until(lambda: "0 of 3 runs" in caplog.text)
             signal.pthread_kill(main, signal.SIGTERM)
 
         caplog.set_level("INFO")

@@ -293,7 +293,9 @@ def test_the_query_of_a_worker_that_was_killed_does_not_hold_up_the_next_try(war
         finally:
             os._exit(1)
     busy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'INSERT INTO %pg_sleep%' AND wait_event = 'PgSleep'"
+    deadline = time.monotonic() + 60
     while warehouse.sql(busy) == [(0,)]:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
