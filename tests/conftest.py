@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import re
@@ -76,6 +77,11 @@ def pytest_runtest_makereport():
     report.sections = [
         (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
     ]
+
+
+def pytest_sessionfinish():
+    """Keep out of the five collections with which pytest ends what is imported: that would take 15 seconds."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):
