@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-from types import SimpleNamespace
 
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
+from instances import INSTANCE
 
 given = dict(ARGUMENTS)  # noqa: F821  see above
 os.environ.update(given.pop("environment"))
 logging.disable(logging.WARNING)
-DuckDBPartitionOperator(task_id="load", **given).execute({"ti": SimpleNamespace(dag_id="lake", run_id="run")})
+DuckDBPartitionOperator(task_id="load", **given).execute({"ti": INSTANCE})
