@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
+    again_if_disconnected,
     dialect_of,
     is_of_no_instance,
     name_in_text,
@@ -120,7 +121,7 @@ def check_try(context: Context, owner: Owner | None) -> None:
     :raises Superseded: if it is not.
     """
     if owner is not None:
-        owner.check()
+        again_if_disconnected(owner.check)()
     store: Any = context.get("task_state_store") if AIRFLOW_3 else None
     if store is None:
         return
