@@ -124,7 +124,10 @@ class Parent:
             else:
                 items = items if isinstance(items, str) else list(items)
                 TriggerDagRunPerItemOperator(
-                    task_id="ship", trigger_dag_id=dag_id, items=items, poke_interval=0.01, **arguments
+                    task_id="ship",
+                    trigger_dag_id=dag_id,
+                    items=items,
+                    **{"poke_interval": 0.01, **arguments},
                 )
         self.run = (
             airflows.dag_test(self.dag) if build else airflows.Run(self.dag, logical_date=START).dag_run
@@ -624,7 +627,8 @@ class TestATaskThatWaitsInItsSlot:
         assert f"1 of 3 runs of {child} failed:\n1 × work failed\n  item=b\n" in parent.error
 
     def test_says_when_it_is_ended_that_its_runs_go_on(self, child, caplog):
-        parent = Parent(child, deferrable=False)
+        # The signal is to meet it asleep. In the midst of a statement it would leave SQLite's lock in its traceback.
+        parent = Parent(child, deferrable=False, poke_interval=1)
         main, before = threading.get_ident(), signal.getsignal(signal.SIGTERM)
 
         def kill():
