@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,6 +14,7 @@ from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
     again_if_disconnected,
+    asking,
     dialect_of,
     is_of_no_instance,
     name_in_text,
@@ -22,11 +25,13 @@ from airflow_mapping_kit.reading.records import error_of
 from airflow_mapping_kit.results import FAILED, SKIPPED, SUCCESS, UPSTREAM_FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow.utils.context import Context
 
 log = logging.getLogger(__name__)
+
+_SECONDS = 1
 
 # Nothing is ever kept under it.
 _NO_KEY = "mapping_kit_try"
@@ -126,11 +131,28 @@ def check_try(context: Context, owner: Owner | None) -> None:
     if store is None:
         return
     try:
-        store.delete(_NO_KEY)
+        with asking():
+            store.delete(_NO_KEY)
     except Exception as error:
         if not is_of_no_instance(error):
             raise
         raise unknown_try() from error
+
+
+def still_own(context: Context) -> Callable[[], None]:
+    """Return what looks whether a try is still this process's own, before each of many partitions.
+
+    It asks once a second: Airflow gives a try away only when it has heard nothing of its process for longer.
+    """
+    owner, asked = owner_of(context), -math.inf
+
+    def look() -> None:
+        nonlocal asked
+        if time.monotonic() - asked >= _SECONDS:
+            check_try(context, owner)
+            asked = time.monotonic()
+
+    return look
 
 
 def unknown_try() -> Superseded:

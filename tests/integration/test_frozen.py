@@ -8,12 +8,14 @@ import os
 import sqlite3
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pendulum
 import pytest
 
 import airflows
+from airflow_mapping_kit.checkpoints.owners import check_try, owner_of
 from airflow_mapping_kit.operators.duckdb import DuckDBPartitionOperator
 from airflow_mapping_kit.operators.sql import SQLPartitionOperator
 from airflow_mapping_kit.tables.sql.session import Session
@@ -93,3 +95,16 @@ def test_rows_that_the_next_try_has_written_stay(tmp_path, partition, caplog, mo
         run_and_come_back(operator, caplog)
 
         assert database.execute("SELECT * FROM numbers").fetchall() == [("a", 2)]
+
+
+def test_threads_of_a_task_ask_one_after_the_other_whether_its_try_counts(dag_test):
+    @airflows.task
+    def work(**context):
+        owner = owner_of(context)
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(lambda _: check_try(context, owner), range(40)))
+
+    with a_dag() as dag:
+        work()
+
+    assert dag_test(dag)["work", -1].state == "success"

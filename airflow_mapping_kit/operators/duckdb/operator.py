@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.checkpoints.owners import check_try, owner_of
+from airflow_mapping_kit.checkpoints.owners import still_own
 from airflow_mapping_kit.compat import (
     AIRFLOW_3,
     AirflowException,
@@ -321,9 +321,8 @@ class DuckDBPartitionOperator(PartitionOperator):
             # A template gives text, so no connection may come as "".
             if self.aws_conn_id and any("s3://" in str(value).lower() for value in values):
                 renew = let_duckdb_read_s3(connection, s3_hook(self.aws_conn_id))
-            still_own = partial(check_try, context, owner_of(context))
             done = self.put_each(
-                partial(self._publish, query, target, renew, agreement, still_own),
+                partial(self._publish, query, target, renew, agreement, still_own(context)),
                 places,
                 context,
                 staged=table is not None,
@@ -370,7 +369,7 @@ class DuckDBPartitionOperator(PartitionOperator):
         target: Target,
         renew: Callable[[], None] | None,
         agreement: Agreement | None,
-        still_own: Callable[[], None],
+        look: Callable[[], None],
         place: Address,
     ) -> dict[str, Any] | None:
         """Publish one partition; `None` if it has no rows and is to be left alone."""
@@ -398,7 +397,7 @@ class DuckDBPartitionOperator(PartitionOperator):
                     return self._result(place, None, [])
                 published = agreement.check(place, staged.path) if agreement is not None else None
                 # A try that froze since its query would replace what the next one has published by older rows.
-                still_own()
+                look()
                 with self._stopped_by_on_kill():
                     path = staged.publish()
                 if published is not None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_mapping_kit.checkpoints.owners import check_try, owner_of
+from airflow_mapping_kit.checkpoints.owners import still_own
 from airflow_mapping_kit.exceptions import QueryError, TargetError
 from airflow_mapping_kit.tables.described import table_of
 from airflow_mapping_kit.tables.sql.own_tables import columns_there, make_staging, staging_table
@@ -39,7 +38,7 @@ class Writer:
     :param session: with the database
     :param run: what the instances stage for; `None` where they replace their partitions themselves
     :param period: which dimension the period is that the query may ask for the bounds of
-    :param still_own: raises if another process has been given the try, whose rows this one must not replace
+    :param look: raises if another process has been given the try, whose rows this one must not replace
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Writer:
         session: Session,
         run: str | None,
         period: PeriodOf,
-        still_own: Callable[[], None],
+        look: Callable[[], None],
     ) -> None:
         self._operator = operator
         self._session = session
@@ -58,7 +57,7 @@ class Writer:
         self._homes = {dimension: str(home["column"]) for dimension, home in homes.items()}
         self._query = Query(operator.sql, session.dialect, operator.parameters, operator.unused, period)
         self._table, self._columns = existing(session, self._name)
-        self._still_own = still_own
+        self._look = look
         self._staging: TableName | None = None
         if run is not None:
             self._staging = staging_table(self._table, run)
@@ -91,7 +90,7 @@ class Writer:
                     where,
                     place.directory,
                     keep_empty,
-                    self._still_own,
+                    self._look,
                 )
                 return {
                     "key": place.key,
@@ -134,5 +133,4 @@ def writer(operator: Any, context: Context, ended: Callable[[], bool]) -> Iterat
     instance: Any = context["ti"]
     run = None if table is None else run_of(instance.dag_id, instance.run_id, operator.task_id)
     with connected(conn_id, ended) as session:
-        still_own = partial(check_try, context, owner_of(context))
-        yield Writer(operator, session, run, operator.period_of(context), still_own)
+        yield Writer(operator, session, run, operator.period_of(context), still_own(context))
