@@ -286,6 +286,6 @@ class TestBadInput:
         monkeypatch.setattr(other_files, "size", lambda _: 3)
         with pytest.raises(
             AirflowException,
-            match=r"has 3 bytes, and \d+ were sent, .*; it may pass",
+            match=r"has 3 bytes, and \d+ were sent: .*; it may pass",
         ):
             publish(ROW, {"p": "a"})
