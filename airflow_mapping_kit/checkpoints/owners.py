@@ -124,19 +124,24 @@ def check_try(context: Context, owner: Owner | None) -> None:
 
     :param owner: that of the running instance.
     :raises Superseded: if it is not.
+    :raises AirflowException: if Airflow does not answer.
     """
-    if owner is not None:
-        again_if_disconnected(owner.check)()
     store: Any = context.get("task_state_store") if AIRFLOW_3 else None
-    if store is None:
-        return
     try:
-        with asking():
-            store.delete(_NO_KEY)
+        if owner is not None:
+            again_if_disconnected(owner.check)()
+        elif store is not None:
+            with asking():
+                store.delete(_NO_KEY)
+    except Superseded:
+        raise
     except Exception as error:
-        if not is_of_no_instance(error):
-            raise
-        raise unknown_try() from error
+        if store is not None and is_of_no_instance(error):
+            raise unknown_try() from error
+        raise AirflowException(
+            "Airflow does not answer whether this try is still this process's own, so what it was about to commit or "
+            f"publish stays as it was: {said(error_of(error))}. Run the task again."
+        ) from error
 
 
 def still_own(context: Context) -> Callable[[], None]:

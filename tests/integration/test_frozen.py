@@ -13,6 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import pendulum
 import pytest
+from airflow import settings
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 import airflows
 from airflow_mapping_kit.checkpoints.owners import check_try, owner_of
@@ -22,6 +25,7 @@ from airflow_mapping_kit.tables.sql.session import Session
 from airflows import AIRFLOW_3
 
 PARTITION = {"p": "a"}
+MAX_DB_RETRIES = 3
 pytestmark = pytest.mark.usefixtures("metadata_db")
 
 
@@ -95,6 +99,36 @@ def test_rows_that_the_next_try_has_written_stay(tmp_path, partition, caplog, mo
         run_and_come_back(operator, caplog)
 
         assert database.execute("SELECT * FROM numbers").fetchall() == [("a", 2)]
+
+
+@pytest.mark.skipif(AIRFLOW_3, reason="there a task has no database")
+def test_a_partition_that_airflow_says_nothing_of_is_named_and_left_and_the_others_published(
+    tmp_path, dag_test, caplog
+):
+    with a_dag() as dag:
+        DuckDBPartitionOperator(
+            task_id="load",
+            sql="SELECT 1 AS number WHERE $p <> ''",
+            partition=[PARTITION, {"p": "b"}],
+            target=str(tmp_path / "lake"),
+        )
+    asked = []
+
+    def gone(*given):
+        if given[2].startswith("SELECT state, try_number, job_id") and len(asked) < MAX_DB_RETRIES:
+            asked.append(given[2])
+            raise OperationalError(given[2], {}, Exception("server closed the connection unexpectedly"))
+
+    event.listen(settings.engine, "before_cursor_execute", gone)
+    try:
+        assert dag_test(dag)["load", -1].state == "failed"
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", gone)
+
+    assert len(asked) == MAX_DB_RETRIES
+    assert "1 of 2 partitions failed: p=a. Published: p=b" in caplog.text
+    assert "Airflow does not answer whether this try is still this process's own" in caplog.text
+    assert [path.parent.name for path in (tmp_path / "lake").glob("p=*/*.parquet")] == ["p=b"]
 
 
 def test_threads_of_a_task_ask_one_after_the_other_whether_its_try_counts(dag_test):

@@ -1,4 +1,4 @@
-"""End tests that stand still, show where they stand, and go on with the others.
+"""End tests that stand still, and show where they stand.
 
 `faulthandler_timeout` ends a test that stands still. It no longer watches once the test has failed, and it never sees
 what happens between tests, nor a process that is stopped.
